@@ -1,0 +1,55 @@
+# The two commands a newcomer needs are `make demo` and `make test`. Both set up all they use.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+TESTS ?=
+
+.PHONY: help demo dev test lint types unit lock clean
+
+help:
+	@echo "make demo   see the loop once: sample events fail, are sent again, and settle"
+	@echo "make dev    start everything and keep the Dagster UI open"
+	@echo "make test   lint, types and the whole test suite"
+	@echo "make lock   pin the newest allowed versions again (needs uv)"
+	@echo "make clean  remove the virtual environment and the embedded database"
+
+# A stamp and not the folder: an interrupted install is done again, a finished one is not.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.exit("Python 3.10 to 3.13 is needed, found %d.%d: call make PYTHON=python3.12" % sys.version_info[:2])'
+ifneq ($(UV),)
+	@test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV)
+	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+else
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endif
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/tracking-pipeline demo
+
+dev: $(VENV)/.installed
+	@$(BIN)/tracking-pipeline dev
+
+test: lint types unit
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+unit: $(VENV)/.installed
+	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
+
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
+	  --no-emit-index-url --no-header --no-strip-extras --quiet --upgrade -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .tracking
