@@ -1,0 +1,22 @@
+"""Every spelling of a person becomes the right match keys, for each platform.
+
+`normalize` reads one value, `match_keys` a whole payload, `sanitize` takes the person out of it.
+"""
+
+from tracking_pipeline.identity.match import (
+    MatchKeys,
+    hashed_user_data,
+    match_keys,
+    read_match_keys,
+)
+from tracking_pipeline.identity.normalize import normalize
+from tracking_pipeline.identity.sanitize import sanitize
+
+__all__ = [
+    "MatchKeys",
+    "hashed_user_data",
+    "match_keys",
+    "normalize",
+    "read_match_keys",
+    "sanitize",
+]

@@ -1,0 +1,236 @@
+"""Reads a stored ``event_payload``, in whatever shape it was written, as one :class:`Conversion`.
+
+Three shapes are common, and mixtures of them: Meta's own form (``event_name``, ``event_time``,
+``user_data``, ``custom_data``), the ledger's form (the columns of ``wm_event_log``, with
+``metadata`` and ``user_data``), and a flat form (``event_name``, ``event_id``, ``email``,
+``value``, ...). One reader looks a field up under its usual names at the top, then in the usual
+containers, so the shapes need no telling apart.
+
+Nothing here raises on a bad payload: what cannot be read is a :class:`Rejected` with a reason that
+names the field.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+from tracking_pipeline.delivery.events import FailedEvent
+from tracking_pipeline.delivery.outcomes import Rejected, reject
+
+# Meta's own tolerance is not published; peers refuse more than a minute.
+FUTURE_TOLERANCE = timedelta(minutes=1)
+
+_EVENT_NAME = ("event_name", "eventName", "event")
+_EVENT_ID = ("event_id", "eventId", "eventID", "unique_event_id")
+_EVENT_TIME = (
+    "event_time",
+    "eventTime",
+    "event_timestamp",
+    "timestamp",
+    "time",
+    "occurred_at",
+    "created_at",
+)
+_URL = ("event_source_url", "eventSourceUrl", "page_location", "page_url", "url")
+_REFERRER = ("referrer_url", "page_referrer", "referrer")
+_CONTAINERS = ("metadata", "context", "properties", "page", "custom_data")
+_CONSENT = ("consent", "consent_state")
+# The consents that advertising needs, as sites and Google's consent mode name them.
+_AD_CONSENTS = ("ad_user_data", "ad_storage", "marketing", "advertising", "ads", "adUserData")
+_DENIED = ("denied", "consent_denied", "no", "false", "revoked", "withdrawn")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_LONGEST_TEXT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """One conversion, independent of destination.
+
+    ``fields`` is the payload itself, for what only one destination reads. ``event_time`` is aware.
+    ``value`` is a finite number or None. ``page_url`` is absolute or None.
+    """
+
+    event_name: str
+    event_id: str
+    event_time: datetime
+    page_url: str | None
+    referrer_url: str | None
+    value: float | None
+    currency: str | None
+    order_id: str | None
+    fields: Mapping[str, Any]
+
+
+def read_conversion(event: FailedEvent, site_url: str | None = None) -> Conversion | Rejected:
+    """The conversion in a failed event, or why there is none.
+
+    ``site_url`` (no trailing slash) makes a page that is only a path into an address.
+    """
+    fields = _as_mapping(event.payload)
+    if fields is None:
+        return reject("event_payload is not a JSON object")
+    name = text(first(fields, _EVENT_NAME)) or text(event.event_name)
+    if not name:
+        return reject("missing event_name")
+    if denies_consent(fields):
+        return reject("consent denied")
+    moment = read_time(first(fields, _EVENT_TIME), default=event.created_at)
+    if moment is None:
+        return reject("invalid event_time")
+    if moment > event.now + FUTURE_TOLERANCE:
+        return reject("event_time lies in the future")
+    return Conversion(
+        event_name=name,
+        event_id=text(first(fields, _EVENT_ID)) or str(event.event_id),
+        event_time=moment,
+        page_url=_page_url(fields, site_url),
+        referrer_url=_absolute(text(first(fields, _REFERRER))),
+        value=number(first(fields, ("value", "conversion_value", "revenue", "total"))),
+        currency=_currency(first(fields, ("currency", "currency_code"))),
+        order_id=text(first(fields, ("order_id", "orderId", "transaction_id", "transactionId"))),
+        fields=fields,
+    )
+
+
+def first(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
+    """The first value under one of the names that is not null and not blank: at the top level for
+    all names first, then in the usual containers."""
+    names = tuple(names)
+    for place in (fields, *(fields.get(container) for container in _CONTAINERS)):
+        if isinstance(place, dict):
+            for name in names:
+                value = place.get(name)
+                if (
+                    value is not None
+                    and value != ""
+                    and not (isinstance(value, str) and not value.strip())
+                ):
+                    return value
+    return None
+
+
+def text(value: Any) -> str | None:
+    """A value as one line of text without control characters; None for what is no text."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, (int, float)):
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        value = str(value)
+    if not isinstance(value, str):
+        return None
+    return _CONTROL.sub("", value)[:_LONGEST_TEXT].strip() or None
+
+
+def number(value: Any) -> float | None:
+    """A finite number, also from text such as "19.90" or "1,234.50"; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        value = value.strip().replace(",", "")
+        if len(value) > 40:
+            return None
+    if not isinstance(value, (int, float, str)):
+        return None
+    try:
+        result = float(Decimal(value) if isinstance(value, str) else value)
+    except (InvalidOperation, OverflowError, ValueError):
+        return None
+    return result if math.isfinite(result) else None
+
+
+def read_time(value: Any, *, default: datetime) -> datetime | None:
+    """A moment from Unix seconds, milli- or microseconds, or ISO 8601 text; ``default`` for a value
+    that is absent, None for one that cannot be a moment. A text without a zone is in UTC."""
+    if value is None or value == "":
+        return default
+    amount = number(value) if not (isinstance(value, str) and _DATE.match(value.strip())) else None
+    try:
+        if amount is not None:
+            return _from_unix(amount)
+        if isinstance(value, str):
+            # 3.10 knows neither "Z" nor fractions that are not 3 or 6 digits long.
+            iso = re.sub(
+                r"\.(\d{1,9})", lambda m: "." + m[1][:6].ljust(6, "0"), value.strip()
+            ).replace("Z", "+00:00")
+            iso = re.sub(r"([+-]\d{2})$", r"\1:00", iso) if "T" in iso or " " in iso else iso
+            moment = datetime.fromisoformat(iso)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+            return moment.astimezone(timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None
+
+
+def _from_unix(amount: float) -> datetime | None:
+    # Seconds stay below 1e11 until the year 5138; milliseconds and microseconds are that much
+    # larger.
+    for unit in (1, 1e3, 1e6):
+        if amount < 1e11 * unit:
+            seconds = amount / unit
+            return datetime.fromtimestamp(seconds, timezone.utc) if seconds > 0 else None
+    return None
+
+
+def denies_consent(fields: Mapping[str, Any]) -> bool:
+    """Whether the payload says that this person refused advertising. Silence is no refusal: the
+    event was sent once already, and what it may be used for is written in it.
+    """
+    for name in _CONSENT:
+        consent = first(fields, (name,))
+        if _is_denied(consent):
+            return True
+        if isinstance(consent, dict) and any(_is_denied(consent.get(key)) for key in _AD_CONSENTS):
+            return True
+    return any(_is_denied(fields.get(key)) for key in ("ad_user_data", "marketing_consent"))
+
+
+def _is_denied(value: Any) -> bool:
+    return value is False or (isinstance(value, str) and value.strip().lower() in _DENIED)
+
+
+def _as_mapping(payload: Any) -> Mapping[str, Any] | None:
+    """The payload as an object: also when it was stored as JSON text, or as Meta's ``data`` list
+    with one event in it."""
+    if isinstance(payload, str):
+        try:
+            payload = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            return None
+    if isinstance(payload, dict):
+        inner = payload.get("data")
+        if isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], dict):
+            return {**{k: v for k, v in payload.items() if k != "data"}, **inner[0]}
+        return payload
+    return None
+
+
+def _page_url(fields: Mapping[str, Any], site_url: str | None) -> str | None:
+    context = fields.get("context")
+    page = context.get("page") if isinstance(context, dict) else None
+    path = text(first(fields, ("page_path", "path")))
+    return (
+        _absolute(text(first(fields, _URL)))
+        or _absolute(text(page.get("url")) if isinstance(page, dict) else None)
+        or _absolute(path)
+        or (f"{site_url}{path}" if site_url and path and path.startswith("/") else None)
+    )
+
+
+def _absolute(url: str | None) -> str | None:
+    return url if url and url.lower().startswith(("http://", "https://")) else None
+
+
+def _currency(value: Any) -> str | None:
+    code = (text(value) or "").upper()
+    return code if re.fullmatch("[A-Z]{3}", code) else None

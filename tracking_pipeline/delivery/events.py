@@ -1,0 +1,67 @@
+"""The words of delivery: a claimed failed event, the lead behind it, the event made ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+DestinationName: TypeAlias = Literal["meta_capi", "google_ec", "gtm_server", "supabase"]
+DESTINATIONS: tuple[DestinationName, ...] = ("meta_capi", "google_ec", "gtm_server", "supabase")
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to send one failed event: ``token`` proves it, ``expires_at`` is on this process's
+    monotonic clock (seconds), set from before the claim was asked for and so never too late."""
+
+    token: int
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What the site knows about the person behind an event, as far as delivery may use it."""
+
+    email: str | None = None
+    phone: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    city: str | None = None
+    state: str | None = None
+    zip: str | None = None
+    country: str | None = None
+    fbp: str | None = None
+    fbc: str | None = None
+    client_user_agent: str | None = None
+    client_ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedEvent:
+    """A claimed row of ``tracking_failed_events``; ``now`` is the database's clock at the claim."""
+
+    id: UUID
+    event_id: UUID
+    event_name: str
+    event_type: str | None
+    payload: Any
+    user_data: Any
+    lead_id: UUID | None
+    session_id: UUID | None
+    retry_count: int
+    max_retries: int
+    created_at: datetime
+    now: datetime
+    lease_token: int
+    lead: Lead | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An event in its destination's form. ``body`` is what the request carries for it."""
+
+    event: FailedEvent
+    body: bytes
+    dropped: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,80 @@
+"""Whether a destination may be sent to just now, as one run sees it, and the record of it for all.
+
+The gate closes for the rest of the run on a throttle or a pause. What it decides is written to
+``tracking_destination_state``, where every other worker, the sensor and ``status`` see it.
+"""
+
+from __future__ import annotations
+
+from tracking_pipeline.delivery.events import DestinationName
+from tracking_pipeline.delivery.outcomes import Paused, Throttled, Uniform, Verdict
+from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.destination_state import (
+    close_breaker,
+    hold_destination,
+    open_breaker,
+    read_destination_state,
+    take_probe,
+)
+
+
+class Gate:
+    """The gate of one destination in one run.
+
+    ``state`` is ``ok``, ``probing``, ``throttled`` or ``paused``; ``detail`` says why, for people.
+    """
+
+    def __init__(self, pool: AsyncPool, destination: DestinationName) -> None:
+        self._pool = pool
+        self._destination = destination
+        self.state = "ok"
+        self.detail = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in ("ok", "probing")
+
+    async def open_for_run(self, *, asked_by_operator: bool) -> None:
+        """Reads the shared state. A throttle is never overridden; on a pause this worker becomes
+        the prober when the time has come, or an operator asked.
+        """
+        async with self._pool.connection() as connection:
+            shared = await read_destination_state(connection, self._destination)
+            if shared.throttled_seconds > 0:
+                self.state = "throttled"
+                self.detail = f"asked to wait {shared.throttled_seconds:.0f} s more"
+            elif shared.state != "closed":
+                probing = await take_probe(connection, self._destination, forced=asked_by_operator)
+                self.state = "probing" if probing else "paused"
+                self.detail = shared.reason or ""
+
+    async def heed(self, verdict: Verdict) -> None:
+        """Takes notice of what a request came to. Any answer about the events themselves, even a
+        refusal, proves that a paused destination lets events in again."""
+        outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+        if isinstance(outcome, Throttled):
+            await self.hold(outcome.wait_seconds, outcome.fault.message)
+        elif isinstance(outcome, Paused):
+            await self._pause(outcome)
+        elif self.state == "probing":
+            await self._reopen()
+
+    async def hold(self, seconds: float, why: str) -> None:
+        """Closes the gate for everybody until the wait is over."""
+        if self.is_open:
+            self.state, self.detail = "throttled", f"asked to wait {seconds:.0f} s: {why}"
+        async with self._pool.connection() as connection:
+            await hold_destination(connection, self._destination, seconds)
+
+    async def _pause(self, outcome: Paused) -> None:
+        if self.state == "paused":
+            return  # several requests were in flight; the first one told it all
+        self.state, self.detail = "paused", outcome.fault.message
+        reason = ": ".join(part for part in (outcome.fault.code, outcome.fault.message) if part)
+        async with self._pool.connection() as connection:
+            await open_breaker(connection, self._destination, reason)
+
+    async def _reopen(self) -> None:
+        self.state, self.detail = "ok", ""
+        async with self._pool.connection() as connection:
+            await close_breaker(connection, self._destination)

@@ -1,0 +1,283 @@
+"""Meta's Conversions API: events in Meta's form, up to 1,000 a request, and what its answers mean.
+
+https://developers.facebook.com/docs/marketing-api/conversions-api/using-the-api
+https://developers.facebook.com/docs/marketing-api/conversions-api/parameters
+
+One invalid event fails its whole request, so what can be known to be invalid is rejected here,
+before a request. The access token goes in the body, never in a URL, which proxies and logs keep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import orjson
+
+from tracking_pipeline.delivery.conversion import Conversion, first, number, read_conversion, text
+from tracking_pipeline.delivery.destination import Limits, Reply
+from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.http import post
+from tracking_pipeline.delivery.meta_answers import classify, cool_down_seconds
+from tracking_pipeline.delivery.outcomes import Rejected, reject
+from tracking_pipeline.delivery.person import GeoMatchKeys, person_keys
+from tracking_pipeline.identity import sanitize
+
+# An event this old is refused, and with it its whole request.
+MAX_AGE = timedelta(days=7)
+MAX_AGE_PHYSICAL_STORE = timedelta(days=62)
+# An event that would cross the limit on its way is not worth a batch's rejection.
+_AGE_MARGIN = timedelta(minutes=1)
+
+ACTION_SOURCES = frozenset(
+    (
+        "website",
+        "email",
+        "app",
+        "phone_call",
+        "chat",
+        "physical_store",
+        "system_generated",
+        "business_messaging",
+        "other",
+    )
+)
+
+# Meta refuses an event whose customer information is one of these or a part of one.
+TOO_LITTLE_INFORMATION = (
+    frozenset(("ct", "country", "st", "zp", "ge", "client_user_agent")),
+    frozenset(("db", "client_user_agent")),
+    frozenset(("fn", "ge")),
+    frozenset(("ln", "ge")),
+)
+
+# Identifiers that only Meta knows; they are sent as they are.
+_PLATFORM_IDS = (
+    "subscription_id",
+    "fb_login_id",
+    "lead_id",
+    "anon_id",
+    "madid",
+    "page_id",
+    "page_scoped_user_id",
+    "ctwa_clid",
+    "ig_account_id",
+    "ig_sid",
+)
+# Parts of Meta's own form that are kept as they were stored.
+_KEPT = (
+    "opt_out",
+    "app_data",
+    "data_processing_options",
+    "data_processing_options_country",
+    "data_processing_options_state",
+    "advanced_measurement_table",
+    "messaging_channel",
+    "original_event_data",
+    "attribution_data",
+    "customer_segmentation",
+)
+# Meta's standard parameters, where a flat payload or the ledger's metadata has them.
+_CUSTOM = (
+    "content_category",
+    "content_ids",
+    "content_name",
+    "content_type",
+    "contents",
+    "delivery_category",
+    "num_items",
+    "predicted_ltv",
+    "search_string",
+    "status",
+)
+
+
+@dataclass(frozen=True)
+class MetaAccount:
+    """Where events go and by what right. ``url`` has no trailing slash."""
+
+    dataset_id: str
+    access_token: str = field(repr=False)
+    app_secret: str | None = field(default=None, repr=False)
+    url: str = "https://graph.facebook.com"
+    api_version: str = "v26.0"
+    test_event_code: str | None = None
+
+
+class MetaCapi:
+    """The destination ``meta_capi``."""
+
+    name: DestinationName = "meta_capi"
+    limits = Limits(request_events=1_000, request_bytes=4_000_000, in_flight=4)
+
+    def __init__(
+        self,
+        account: MetaAccount,
+        client: httpx.AsyncClient,
+        *,
+        country: str = "US",
+        site_url: str | None = None,
+        geo_match_keys: GeoMatchKeys = "all",
+    ) -> None:
+        """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``site_url`` turns
+        the path of a page into its address."""
+        self._account = account
+        self._client = client
+        self._country = country
+        self._site_url = site_url
+        self._geo_match_keys: GeoMatchKeys = geo_match_keys
+        self._url = f"{account.url}/{account.api_version}/{account.dataset_id}/events"
+        self._tail = b"]" + orjson.dumps(_credentials(account)).replace(b"{", b",", 1)
+
+    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+        """The event as one element of ``data``."""
+        conversion = read_conversion(event, self._site_url)
+        if isinstance(conversion, Rejected):
+            return conversion
+        keys, dropped = person_keys(
+            event, conversion.fields, "meta", self._country, self._geo_match_keys
+        )
+        user_data = {**keys, **_platform_ids(conversion.fields)}
+        action_source = _action_source(conversion.fields, user_data)
+        problem = (
+            _too_old(conversion, action_source, event.now)
+            or _too_little_information(user_data)
+            or _incomplete(conversion, action_source, user_data)
+        )
+        if problem:
+            return problem
+        body = orjson.dumps(_server_event(conversion, action_source, user_data))
+        return Prepared(event, body, dropped)
+
+    async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
+        """One POST of the batch."""
+        content = b'{"data":[' + b",".join([member.body for member in batch]) + self._tail
+        answer = await post(
+            self._client, self._url, content=content, headers={"content-type": "application/json"}
+        )
+        verdict = classify(answer, now, secrets=(self._account.access_token,))
+        return Reply(verdict, answer.duration_ms, cool_down_seconds(answer.headers))
+
+
+def _credentials(account: MetaAccount) -> dict[str, str]:
+    """The request's other fields: the token and, with an app secret, the proof that we know it
+    (https://developers.facebook.com/docs/graph-api/guides/secure-requests)."""
+    fields = {"access_token": account.access_token}
+    if account.app_secret:
+        fields["appsecret_proof"] = hmac.new(
+            account.app_secret.encode(), account.access_token.encode(), hashlib.sha256
+        ).hexdigest()
+    if account.test_event_code:
+        fields["test_event_code"] = account.test_event_code
+    return fields
+
+
+def _platform_ids(fields: Mapping[str, Any]) -> dict[str, str]:
+    user_data = fields.get("user_data")
+    if not isinstance(user_data, dict):
+        return {}
+    return {key: value for key in _PLATFORM_IDS if (value := text(user_data.get(key)))}
+
+
+def _action_source(fields: Mapping[str, Any], user_data: Mapping[str, Any]) -> str:
+    given = (text(fields.get("action_source")) or "").lower()
+    if given in ACTION_SOURCES:
+        return given
+    return "website" if "client_user_agent" in user_data else "system_generated"
+
+
+def _too_old(conversion: Conversion, action_source: str, now: datetime) -> Rejected | None:
+    limit = MAX_AGE_PHYSICAL_STORE if action_source == "physical_store" else MAX_AGE
+    if now - conversion.event_time > limit - _AGE_MARGIN:
+        return Rejected(
+            "expired", reject(f"the event is older than the {limit.days} days Meta accepts").fault
+        )
+    return None
+
+
+def _too_little_information(user_data: Mapping[str, Any]) -> Rejected | None:
+    present = set(user_data)
+    if not present:
+        return reject("missing user_data: no usable customer information")
+    if any(present <= combination for combination in TOO_LITTLE_INFORMATION):
+        return reject(f"too little customer information: only {', '.join(sorted(present))}")
+    return None
+
+
+def _incomplete(
+    conversion: Conversion, action_source: str, user_data: Mapping[str, Any]
+) -> Rejected | None:
+    """The first field that Meta requires of this kind of event and that the payload lacks."""
+    fields = conversion.fields
+    purchase = conversion.event_name == "Purchase"
+    # Only where the payload itself says "website": a source that we chose must not cost the event.
+    website = action_source == "website" and bool(text(fields.get("action_source")))
+    required = (
+        (purchase, "custom_data.value", conversion.value),
+        (purchase, "custom_data.currency", conversion.currency),
+        (website, "user_data.client_user_agent", user_data.get("client_user_agent")),
+        (website, "event_source_url", conversion.page_url),
+        (action_source == "app", "app_data", fields.get("app_data")),
+        (
+            action_source == "business_messaging",
+            "messaging_channel",
+            fields.get("messaging_channel"),
+        ),
+    )
+    for applies, name, value in required:
+        if applies and value is None:
+            return reject(f"missing {name}")
+    return None
+
+
+def _server_event(
+    conversion: Conversion, action_source: str, user_data: Mapping[str, Any]
+) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "event_name": conversion.event_name,
+        "event_time": int(conversion.event_time.timestamp()),
+        "event_id": conversion.event_id,
+        "action_source": action_source,
+        "user_data": user_data,
+    }
+    if conversion.page_url:
+        event["event_source_url"] = conversion.page_url
+    if conversion.referrer_url:
+        event["referrer_url"] = conversion.referrer_url
+    custom = _custom_data(conversion)
+    if custom:
+        event["custom_data"] = custom
+    for key in _KEPT:
+        value = conversion.fields.get(key)
+        if value is not None:
+            event[key] = value
+    return event
+
+
+def _custom_data(conversion: Conversion) -> dict[str, Any]:
+    """Meta's own ``custom_data`` without personal data, completed with what stands elsewhere."""
+    given = conversion.fields.get("custom_data")
+    clean = sanitize(given)
+    custom: dict[str, Any] = clean if isinstance(clean, dict) else {}
+    for key in _CUSTOM:
+        value = first(conversion.fields, (key,))
+        # A flat payload's "status" may be the site's own; Meta's is text or a boolean.
+        if key not in custom and isinstance(value, (str, int, float, list)):
+            custom[key] = value
+    if "predicted_ltv" in custom and number(custom["predicted_ltv"]) is None:
+        del custom["predicted_ltv"]
+    for key, value in (
+        ("value", conversion.value),
+        ("currency", conversion.currency),
+        ("order_id", conversion.order_id),
+    ):
+        if value is not None:
+            custom[key] = value
+        else:
+            custom.pop(key, None)
+    return custom

@@ -1,0 +1,40 @@
+"""Makes a text from outside fit to be kept: no secret, no personal data, no control characters.
+
+Platforms quote the request in their error messages, and with it e-mails, phones and tokens.
+"""
+
+from __future__ import annotations
+
+import re
+
+LONGEST_MESSAGE = 300
+
+_PATTERNS = (
+    # Before the digits: a token or a hash may be full of them.
+    (
+        re.compile(
+            r"(?i)\b(access_token|appsecret_proof|api_secret|key|token)(=|\"?:\s*\"?)[^\s&\"',]+"
+        ),
+        r"\1\2[redacted]",
+    ),
+    (re.compile(r"\b[A-Za-z0-9_\-]{40,}\b"), "[redacted]"),
+    (re.compile(r"[^\s@<>\"'(),;:]{1,64}@[^\s@<>\"'(),;:]{1,255}"), "[e-mail]"),
+    (re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])"), "[ip]"),
+    (re.compile(r"(?<!\w)[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){3,7}(?!\w)"), "[ip]"),
+    # Phones and card-like numbers; shorter runs are codes, which an operator needs to see.
+    (re.compile(r"(?<![\w])\+?\d(?:[\s().\-]?\d){8,18}(?!\w)"), "[number]"),
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
+
+
+def redact(message: str, *secrets: str) -> str:
+    """The message on one line, shortened to 300 characters, without ``secrets`` and without what
+    looks like an e-mail, a phone number, an IP address, a hash or a token.
+    """
+    for secret in secrets:
+        if secret:
+            message = message.replace(secret, "[redacted]")
+    message = _CONTROL.sub(" ", message[: LONGEST_MESSAGE * 10])
+    for pattern, replacement in _PATTERNS:
+        message = pattern.sub(replacement, message)
+    return message[:LONGEST_MESSAGE].strip()

@@ -1,0 +1,220 @@
+"""One retry run over all destinations: the service that the job, the command and the endpoint call.
+
+All destinations are drained at once in one event loop, each with its own claims, limits and gate,
+so a dead one does not hold up the others. A run ends when nothing is left to take or its time
+budget is spent; it fails only when the database stays away.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import anyio
+import httpx
+import psycopg
+
+from tracking_pipeline.delivery.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.drain import Drain
+from tracking_pipeline.delivery.events import DestinationName
+from tracking_pipeline.delivery.gate import Gate
+from tracking_pipeline.delivery.http import http_client
+from tracking_pipeline.delivery.leases import Leases
+from tracking_pipeline.delivery.settler import Settler
+from tracking_pipeline.delivery.totals import RetryTotals, Tally, totals_of
+from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool
+from tracking_pipeline.store.failed_events import (
+    Selection,
+    bury_crashed_events,
+    count_selected,
+    read_clock,
+)
+
+TIME_BUDGET_SECONDS = 240
+PROGRESS_EVERY_SECONDS = 5.0
+# A claim, a settle and a renewal may go on at once for each destination, and the ledger sends here
+# too.
+_POOL_SIZE = 10
+_MOST_CONNECTIONS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequest:
+    """What to retry: ``destinations`` empty means all; ``all_events`` also takes events that are
+    not due yet; ``event_id`` names one event by its own id or its row's.
+    """
+
+    destinations: tuple[DestinationName, ...] = ()
+    all_events: bool = False
+    event_id: UUID | None = None
+    time_budget_seconds: float = TIME_BUDGET_SECONDS
+    dry_run: bool = False
+
+
+class MakeDestinations(Protocol):
+    """Makes the destinations on a run's own HTTP client and pool."""
+
+    def __call__(
+        self, client: httpx.AsyncClient, pool: AsyncPool
+    ) -> Sequence[Destination | NotConfigured]: ...
+
+
+Progress = Callable[[RetryTotals], None]
+
+
+async def retry_failed_events(
+    url: str,
+    make_destinations: MakeDestinations,
+    request: RetryRequest,
+    *,
+    run_id: str | None = None,
+    progress: Progress = lambda totals: None,
+) -> RetryTotals:
+    """One retry run on the database at ``url``. ``progress`` is called every few seconds.
+
+    Raises :class:`DatabaseError` when the database cannot be reached or stays away.
+    """
+    try:
+        async with (
+            connection_pool(url, size=_POOL_SIZE) as pool,
+            http_client(max_connections=_MOST_CONNECTIONS) as client,
+        ):
+            chosen = [
+                destination
+                for destination in make_destinations(client, pool)
+                if not request.destinations or destination.name in request.destinations
+            ]
+            run = _Run(pool, chosen, request, run_id, progress)
+            return await run.dry() if request.dry_run else await run.go()
+    except psycopg.OperationalError as error:
+        raise DatabaseError(
+            f"the database went away during the run (SQLSTATE {error.sqlstate or 'none'}): "
+            "nothing is lost, what was claimed comes back within a minute"
+        ) from None
+
+
+class _Run:
+    def __init__(
+        self,
+        pool: AsyncPool,
+        destinations: Sequence[Destination | NotConfigured],
+        request: RetryRequest,
+        run_id: str | None,
+        progress: Progress,
+    ) -> None:
+        self._pool = pool
+        self._request = request
+        self._run_id = run_id
+        self._progress = progress
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._started = time.monotonic()
+        self._destinations = [each for each in destinations if not isinstance(each, NotConfigured)]
+        self._tallies = {
+            each.name: Tally(each.name, state="not_configured", detail=each.missing)
+            if isinstance(each, NotConfigured)
+            else Tally(each.name)
+            for each in destinations
+        }
+
+    async def go(self) -> RetryTotals:
+        """Drains every configured destination and returns what came of it."""
+        selection = await self._selection()
+        await self._bury()
+        leases = Leases(self._pool)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(leases.keep_renewing)
+            beside.start_soon(self._report)
+            try:
+                async with anyio.create_task_group() as drains:
+                    for destination in self._destinations:
+                        drains.start_soon(self._drain, destination, selection, leases)
+            finally:
+                beside.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await leases.release_all()
+        await self._count_left(selection)
+        return self._totals()
+
+    async def dry(self) -> RetryTotals:
+        """Counts what a run would take, and takes nothing."""
+        await self._count_left(await self._selection())
+        return self._totals()
+
+    async def _drain(self, destination: Destination, selection: Selection, leases: Leases) -> None:
+        """One destination with a settler of its own: its outcomes never queue behind another's."""
+        tally = self._tallies[destination.name]
+        settler = Settler(self._pool, leases, tally, worker=self._worker, run_id=self._run_id)
+        gate = Gate(self._pool, destination.name)
+        await gate.open_for_run(asked_by_operator=self._asked_by_operator)
+        drain = Drain(
+            destination,
+            pool=self._pool,
+            selection=selection,
+            leases=leases,
+            settler=settler,
+            gate=gate,
+            tally=tally,
+            time_is_up=self._time_is_up,
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(settler.run)
+            try:
+                await drain.run()
+            finally:
+                settler.close()
+        tally.state, tally.detail = gate.state, gate.detail
+
+    @property
+    def _asked_by_operator(self) -> bool:
+        return self._request.all_events or self._request.event_id is not None
+
+    def _time_is_up(self) -> bool:
+        return time.monotonic() - self._started >= self._request.time_budget_seconds
+
+    async def _selection(self) -> Selection:
+        async with self._pool.connection() as connection:
+            return Selection(
+                started_at=await read_clock(connection),
+                due_only=not self._request.all_events,
+                event_id=self._request.event_id,
+            )
+
+    async def _bury(self) -> None:
+        names = [each.name for each in self._destinations]
+        async with self._pool.connection() as connection:
+            buried = await bury_crashed_events(
+                connection, names, worker=self._worker, run_id=self._run_id
+            )
+        for tally in self._tallies.values():
+            count = buried.get(tally.destination, 0)
+            if count:
+                tally.numbers["dead_lettered"] += count
+                tally.count_error("rejected", "worker_crash", count)
+
+    async def _count_left(self, selection: Selection) -> None:
+        """What is left waiting, and whether a throttle or a pause is what it waits for."""
+        async with self._pool.connection() as connection:
+            left = await count_selected(connection, selection)
+        for tally in self._tallies.values():
+            waiting = left.get(tally.destination, 0)
+            tally.numbers["waiting"] = waiting
+            if tally.state in ("throttled", "paused"):
+                tally.numbers[tally.state] = waiting
+
+    async def _report(self) -> None:
+        while True:
+            await anyio.sleep(PROGRESS_EVERY_SECONDS)
+            self._progress(self._totals())
+
+    def _totals(self) -> RetryTotals:
+        return totals_of(
+            list(self._tallies.values()),
+            seconds=time.monotonic() - self._started,
+            stopped_reason="time_budget" if self._time_is_up() else "drained",
+            dry_run=self._request.dry_run,
+        )

@@ -1,0 +1,69 @@
+"""What an outcome makes of a row of the queue. Pure: the dice for the jitter are passed in.
+
+Delivered   resolved
+Retry       retry_count + 1; retrying with a wait, or dead letter at the row's own max_retries
+Rejected    dead letter, with the outcome's reason; no retry is spent
+Throttled   the row stays as it was
+Paused      the row stays as it was
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from tracking_pipeline.delivery.backoff import wait_seconds
+from tracking_pipeline.delivery.events import FailedEvent
+from tracking_pipeline.delivery.outcomes import Delivered, Fault, Outcome, Rejected, Retry
+from tracking_pipeline.store.failed_events import Settlement
+
+RETRIES_EXHAUSTED = "max_retries"
+
+
+def settlement(
+    event: FailedEvent,
+    outcome: Outcome,
+    *,
+    dice: float,
+    requests: int = 0,
+    request_id: UUID | None = None,
+    duration_ms: int | None = None,
+) -> Settlement:
+    """The settlement of one attempt. ``requests`` 0 means: decided without a request."""
+    status: str | None = None
+    retry_count: int | None = None
+    wait: float | None = None
+    reason: str | None = None
+    if isinstance(outcome, Delivered):
+        status = "resolved"
+    elif isinstance(outcome, Rejected):
+        status, reason = "dead_letter", outcome.reason
+    elif isinstance(outcome, Retry):
+        retry_count = event.retry_count + 1
+        if retry_count >= event.max_retries:
+            status, reason = "dead_letter", RETRIES_EXHAUSTED
+        else:
+            status = "retrying"
+            wait = wait_seconds(retry_count, outcome.retry_after_seconds, dice)
+    fault = (
+        Fault("", http_status=outcome.http_status)
+        if isinstance(outcome, Delivered)
+        else outcome.fault
+    )
+    return Settlement(
+        id=event.id,
+        event_id=event.event_id,
+        lease_token=event.lease_token,
+        outcome=outcome.name,
+        attempt=event.retry_count + 1,
+        status=status,
+        retry_count=retry_count,
+        wait_seconds=wait,
+        dead_letter_reason=reason,
+        error_message=fault.message or None,
+        error_code=fault.code,
+        http_status=fault.http_status,
+        requests=requests,
+        request_id=request_id,
+        duration_ms=duration_ms,
+        duplicate=outcome.duplicate if isinstance(outcome, Delivered) else None,
+    )

@@ -1,0 +1,167 @@
+"""What one run did, as numbers: one frozen value for the run, a part of it a destination."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tracking_pipeline.delivery.events import DestinationName
+from tracking_pipeline.store.failed_events import Settlement
+
+_MOST_KINDS_OF_ERROR = 200
+_MOST_TOP_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """How often one kind of failure was met. ``reason`` holds no values of events."""
+
+    destination: str
+    outcome: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationTotals:
+    """One destination in one run, in events.
+
+    ``processed`` = resolved + failed + dead_lettered. ``throttled`` and ``paused`` events were left
+    waiting for the destination's sake and spent nothing. ``waiting`` is what was left in the queue
+    that this run would have taken. ``state`` says how the destination stood at the end.
+    """
+
+    state: str = "ok"
+    detail: str = ""
+    resolved: int = 0
+    failed: int = 0
+    dead_lettered: int = 0
+    throttled: int = 0
+    paused: int = 0
+    duplicates: int = 0
+    duplicate_conversions: int = 0
+    requests: int = 0
+    stale_settles: int = 0
+    waiting: int = 0
+
+    @property
+    def processed(self) -> int:
+        return self.resolved + self.failed + self.dead_lettered
+
+    def as_json(self) -> dict[str, Any]:
+        return {"processed": self.processed, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class RetryTotals:
+    """One retry run. ``stopped_reason`` is ``drained`` or ``time_budget``; ``dropped`` counts match
+    keys that could not be used, by (key, reason)."""
+
+    by_destination: dict[DestinationName, DestinationTotals] = field(default_factory=dict)
+    errors: tuple[ErrorCount, ...] = ()
+    dropped: dict[tuple[str, str], int] = field(default_factory=dict)
+    seconds: float = 0.0
+    stopped_reason: str = "drained"
+    dry_run: bool = False
+
+    def total(self, name: str) -> int:
+        """The sum of one number over the destinations."""
+        return sum(getattr(totals, name) for totals in self.by_destination.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The command line's and the API's answer."""
+        names = (
+            "processed",
+            "resolved",
+            "failed",
+            "dead_lettered",
+            "throttled",
+            "paused",
+            "duplicates",
+            "stale_settles",
+        )
+        return {
+            "success": True,
+            **{name: self.total(name) for name in names},
+            "duplicate_conversion": self.total("duplicate_conversions"),
+            "by_destination": {
+                name: totals.as_json() for name, totals in self.by_destination.items()
+            },
+            "top_errors": [asdict(error) for error in self.errors],
+            "dropped_match_keys": [
+                {"key": key, "reason": reason, "count": count}
+                for (key, reason), count in sorted(self.dropped.items())
+            ],
+            "seconds": round(self.seconds, 3),
+            "stopped_reason": self.stopped_reason,
+            "dry_run": self.dry_run,
+        }
+
+
+class Tally:
+    """The running count of one destination while a drain is on. Not shared between threads."""
+
+    def __init__(
+        self, destination: DestinationName, *, state: str = "ok", detail: str = ""
+    ) -> None:
+        self.destination = destination
+        self.state = state
+        self.detail = detail
+        self.numbers: Counter[str] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.dropped: Counter[tuple[str, str]] = Counter()
+
+    def count(self, settlement: Settlement) -> None:
+        """Counts a settlement that was applied."""
+        if settlement.status is not None:
+            self.numbers[_NUMBER_OF_STATUS[settlement.status]] += 1
+        if settlement.duplicate is not None:
+            self.numbers[_NUMBER_OF_DUPLICATE[settlement.duplicate]] += 1
+        if settlement.outcome != "delivered":
+            self.count_error(settlement.outcome, _reason(settlement))
+
+    def count_error(self, outcome: str, reason: str, count: int = 1) -> None:
+        key = (outcome, reason)
+        # Bounded: a hostile destination could answer every request with another code.
+        if key in self.errors or len(self.errors) < _MOST_KINDS_OF_ERROR:
+            self.errors[key] += count
+
+    def frozen(self) -> DestinationTotals:
+        return DestinationTotals(state=self.state, detail=self.detail, **self.numbers)
+
+
+_NUMBER_OF_STATUS = {
+    "resolved": "resolved",
+    "retrying": "failed",
+    "dead_letter": "dead_lettered",
+}
+_NUMBER_OF_DUPLICATE = {"event": "duplicates", "conversion": "duplicate_conversions"}
+
+
+def _reason(settlement: Settlement) -> str:
+    parts = (settlement.dead_letter_reason, settlement.error_code, settlement.error_message)
+    return " · ".join(dict.fromkeys(part for part in parts if part))
+
+
+def totals_of(
+    tallies: list[Tally], *, seconds: float, stopped_reason: str, dry_run: bool = False
+) -> RetryTotals:
+    """The run's totals from the tallies of its destinations."""
+    errors = [
+        ErrorCount(tally.destination, outcome, reason, count)
+        for tally in tallies
+        for (outcome, reason), count in tally.errors.items()
+    ]
+    errors.sort(key=lambda error: (-error.count, error.destination, error.reason))
+    dropped: Counter[tuple[str, str]] = Counter()
+    for tally in tallies:
+        dropped.update(tally.dropped)
+    return RetryTotals(
+        by_destination={tally.destination: tally.frozen() for tally in tallies},
+        errors=tuple(errors[:_MOST_TOP_ERRORS]),
+        dropped=dict(dropped),
+        seconds=seconds,
+        stopped_reason=stopped_reason,
+        dry_run=dry_run,
+    )

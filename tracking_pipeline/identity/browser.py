@@ -1,0 +1,65 @@
+"""Browser id (`fbp`) and click id (`fbc`) of Meta: never hashed, never re-cased, never rebuilt.
+
+Their form is fb.{subdomain index}.{creation time in ms}.{random number or fbclid}, on which the
+parameter builder may hang a suffix ("fbp and fbc parameters" in Meta's documentation).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from fractions import Fraction
+
+from tracking_pipeline.identity.refusal import Refusal
+from tracking_pipeline.identity.text import text_of
+
+_FBP = re.compile(r"fb\.\d{1,2}\.\d{10,16}\.\d+(\.[A-Za-z0-9_-]{8}|\.[A-Za-z0-9_-]{2})?")
+_FBC = re.compile(r"fb\.\d{1,2}\.\d{10,16}\.(?!(?:null|undefined)$)[A-Za-z0-9_.~%-]+")
+_FBCLID_IN_URL = re.compile(r"[?&#]fbclid=([A-Za-z0-9_.~%-]+)")
+# How many milliseconds one unit of a Unix time is, told by the number of its digits.
+_UNITS = {10: Fraction(1000), 13: Fraction(1), 16: Fraction(1, 1000)}
+
+
+def fbp_for_meta(text: str, country: str) -> str | Refusal:
+    """Give a well-formed browser id as it is. `country` plays no part."""
+    return text if _FBP.fullmatch(text) else Refusal.INVALID_FBP
+
+
+def fbc_for_meta(text: str, country: str) -> str | Refusal:
+    """Give a well-formed click id as it is; `fbclid` is case-sensitive."""
+    return text if _FBC.fullmatch(text) else Refusal.INVALID_FBC
+
+
+def click_id_of(url: str) -> str | None:
+    """Give the `fbclid` of a landing page's address, else None."""
+    match = _FBCLID_IN_URL.search(url)
+    return match.group(1) if match else None
+
+
+def fbc_from_click(fbclid: str, event_time: object) -> str | None:
+    """Build `fbc` for a click whose cookie was not kept, as Meta's documentation describes.
+
+    The creation time is the event's own time (seconds, milliseconds, microseconds or ISO 8601),
+    which no retry changes. Without one there is no answer: a click id rebuilt with a new time at
+    every try would be a new click each time.
+    """
+    milliseconds = _milliseconds(event_time)
+    # Index 1 is what Meta asks of servers that set no cookie.
+    return None if milliseconds is None else f"fb.1.{milliseconds}.{fbclid.strip()}"
+
+
+def _milliseconds(event_time: object) -> int | None:
+    text = text_of(event_time)
+    if isinstance(text, Refusal):
+        return None
+    if text.isascii() and text.isdigit():
+        per_millisecond = _UNITS.get(len(text))
+        return None if per_millisecond is None else int(int(text) * per_millisecond)
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00").replace("z", "+00:00"))
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    milliseconds = int(moment.timestamp() * 1000)
+    return milliseconds if milliseconds > 0 else None

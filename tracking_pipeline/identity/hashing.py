@@ -1,0 +1,45 @@
+"""SHA-256 as the platforms want it, and how to tell a value that has been hashed already."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+from tracking_pipeline.identity.refusal import Refusal
+from tracking_pipeline.identity.text import PLACEHOLDERS
+
+# Meta's parameter builder appends 8 characters (formerly 2) to what it hashed; they are
+# case-sensitive and belong to the value (facebook/capi-param-builder, PIIUtil).
+_SHA256 = re.compile(r"([0-9a-fA-F]{64})(\.[A-Za-z0-9_-]{8}|\.[A-Za-z0-9_-]{2})?")
+_OTHER_DIGEST = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}")
+
+
+def sha256_hex(text: str) -> str:
+    """Hash UTF-8 text; 64 lower-case hexadecimal digits."""
+    return sha256(text.encode()).hexdigest()
+
+
+# What a sender hashed who did not look at the value first.
+_HASHES_OF_NOTHING = frozenset(sha256_hex(text) for text in ("", " ", "nan", *PLACEHOLDERS))
+
+
+def already_hashed(text: str, *, suffix: bool = True) -> str | Refusal | None:
+    """Give the hash with its hexadecimal part in lower case, or None when `text` is no SHA-256.
+
+    `suffix` says whether the parameter builder's suffix stays. The hash of the empty string (or
+    of a placeholder such as `null`) identifies nobody and is refused.
+    """
+    if len(text) < 64:
+        return None
+    match = _SHA256.fullmatch(text)
+    if match is None:
+        return None
+    digest = match.group(1).lower()
+    if digest in _HASHES_OF_NOTHING:
+        return Refusal.EMPTY_HASH
+    return digest + (match.group(2) or "") if suffix else digest
+
+
+def is_other_digest(text: str) -> bool:
+    """Tell an MD5 or SHA-1 digest, which no platform takes."""
+    return len(text) in (32, 40) and _OTHER_DIGEST.fullmatch(text) is not None

@@ -1,0 +1,159 @@
+"""The match keys of one event for one platform.
+
+How one payload serves two platforms. Meta and Google hash different text (Gmail dots and plus
+tags, the `+` of a phone number, inner spaces of a name), so raw values are normalised for each.
+Hashes are told apart by where they stand:
+
+- `sha256_email_address`, `sha256_phone_number`, `sha256_first_name`, `sha256_last_name` (any
+  name that begins with `sha256`) and everything under `userIdentifiers` are of Google's making;
+- every other name (`em`, `ph`, `fn`, `ln`, `email`, `phone_sha256`, ...) holds Meta's.
+
+Each platform takes raw values and its own hashes first. The other platform's hash serves when
+there is nothing else: e-mail and names are the same text on both sides for most people, and a
+hash that is not matches nobody. A phone hash of Meta's never serves Google, because the `+`
+makes it wrong for everybody. Under `sha256_phone_number` senders put both kinds, so Meta takes it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracking_pipeline.identity.finder import Candidate, find_candidates
+from tracking_pipeline.identity.hashing import already_hashed
+from tracking_pipeline.identity.normalize import match_value, region_of
+from tracking_pipeline.identity.platforms import KeyRule, rules_of
+from tracking_pipeline.identity.refusal import Refusal
+from tracking_pipeline.identity.text import text_of
+
+# The keys whose hashes Google names, and its names (gtag's user-provided data).
+_GOOGLE_HASH_NAMES = {
+    "em": "sha256_email_address",
+    "ph": "sha256_phone_number",
+    "fn": "sha256_first_name",
+    "ln": "sha256_last_name",
+}
+_SHORTEST_HASH = 64
+
+
+@dataclass(frozen=True)
+class MatchKeys:
+    """What an event can be matched on, and what had to be left out.
+
+    `keys`: match key to value, or to a list where several distinct valid values were found and
+    the platform takes lists. `dropped`: how many values of which match key were left out, and
+    why, as `{("ph", "invalid phone"): 1}`; absent and empty values are not counted.
+    """
+
+    keys: dict[str, str | list[str]]
+    dropped: Counter[tuple[str, str]]
+
+
+def match_keys(
+    payload: object, platform: str = "meta", country: str = "US"
+) -> dict[str, str | list[str]]:
+    """Give the valid match keys of a payload, hashed where `platform` wants hashes.
+
+    Keys have Meta's names for both platforms. Meta: `em ph fn ln ge db ct st zp country
+    external_id` hashed, each a list when several distinct values were found; `fbp fbc
+    client_ip_address client_user_agent` as they are. Google: `em ph` (lists too), `fn ln` hashed
+    its own way; `country` (upper-case) and `zp`, and `ct st` for Analytics, plain.
+
+    `country` counts where the payload names none. Never raises on a payload, whatever its type;
+    ValueError for a platform that is neither `meta` nor `google`.
+    """
+    return read_match_keys(payload, platform, country).keys
+
+
+def read_match_keys(payload: object, platform: str = "meta", country: str = "US") -> MatchKeys:
+    """Give the match keys of a payload and a count of what was dropped; see `match_keys`."""
+    rules = rules_of(platform)
+    candidates = find_candidates(payload)
+    reading = _Reading(platform, _country_of(candidates) or region_of(country))
+    for candidate in candidates:
+        rule = rules.get(candidate.key)
+        if rule is not None:
+            reading.take(candidate, rule)
+    reading.fall_back(rules)
+    return MatchKeys(reading.keys(), reading.dropped)
+
+
+def hashed_user_data(payload: object, country: str = "US") -> dict[str, str | list[str]]:
+    """Give the match keys of a payload for both platforms side by side, to be stored.
+
+    Meta's keys under its names, Google's hashes under `sha256_email_address`,
+    `sha256_phone_number`, `sha256_first_name` and `sha256_last_name`; `match_keys` reads either
+    platform's back. No raw personal data, so Google's plain postal code is not among it.
+    """
+    stored = match_keys(payload, "meta", country)
+    for key, value in match_keys(payload, "google", country).items():
+        if key in _GOOGLE_HASH_NAMES:
+            stored[_GOOGLE_HASH_NAMES[key]] = value
+    return stored
+
+
+def _country_of(candidates: list[Candidate]) -> str:
+    """Give the event's own country: the first valid one, the nearest to the person."""
+    codes = (region_of(found.value) for found in candidates if found.key == "country")
+    return next(filter(None, codes), "")
+
+
+class _Reading:
+    """The values taken so far; candidates come in the order of their rank."""
+
+    def __init__(self, platform: str, country: str) -> None:
+        self.dropped: Counter[tuple[str, str]] = Counter()
+        self._platform = platform
+        self._country = country
+        self._values: dict[str, list[str]] = {}
+        self._ranks: dict[str, int] = {}
+        self._foreign: list[tuple[Candidate, str]] = []
+
+    def take(self, candidate: Candidate, rule: KeyRule) -> None:
+        key = candidate.key
+        taken_rank = self._ranks.get(key)
+        if taken_rank is not None and (not rule.many or taken_rank < candidate.rank):
+            return
+        text = text_of(candidate.value)
+        if isinstance(text, Refusal):
+            if text is not Refusal.EMPTY:
+                self.dropped[key, text.value] += 1
+            return
+        if len(text) >= _SHORTEST_HASH and self._is_foreign(candidate, text):
+            self._foreign.append((candidate, text))
+            return
+        self._keep(candidate, text, rule)
+
+    def fall_back(self, rules: Mapping[str, KeyRule]) -> None:
+        """Use the other platform's hashes for the keys that have nothing else."""
+        taken = set(self._values)
+        for candidate, text in self._foreign:
+            if candidate.key in taken:
+                continue
+            if self._platform == "google" and candidate.key == "ph":
+                self.dropped[candidate.key, Refusal.FOREIGN_HASH.value] += 1
+            else:
+                self._keep(candidate, text, rules[candidate.key])
+
+    def keys(self) -> dict[str, str | list[str]]:
+        return {
+            key: values[0] if len(values) == 1 else values for key, values in self._values.items()
+        }
+
+    def _keep(self, candidate: Candidate, text: str, rule: KeyRule) -> None:
+        key = candidate.key
+        country = region_of(candidate.country) or self._country
+        value = match_value(key, text, rule, self._platform, country)
+        if isinstance(value, Refusal):
+            self.dropped[key, value.value] += 1
+            return
+        values = self._values.setdefault(key, [])
+        self._ranks.setdefault(key, candidate.rank)
+        if value not in values and (rule.many or not values):
+            values.append(value)
+
+    def _is_foreign(self, candidate: Candidate, text: str) -> bool:
+        if candidate.key not in _GOOGLE_HASH_NAMES or already_hashed(text) is None:
+            return False
+        return candidate.google_named != (self._platform == "google")

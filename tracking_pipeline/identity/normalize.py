@@ -1,0 +1,65 @@
+"""The text of one value for one match key of one platform, and its hash."""
+
+from __future__ import annotations
+
+from tracking_pipeline.identity.countries import country_code
+from tracking_pipeline.identity.hashing import already_hashed, is_other_digest, sha256_hex
+from tracking_pipeline.identity.platforms import KeyRule, rules_of
+from tracking_pipeline.identity.refusal import Refusal
+from tracking_pipeline.identity.text import text_of
+
+
+def normalize(key: str, value: object, platform: str = "meta", country: str = "US") -> str | None:
+    """Give the text that is hashed (or sent as it is) for one match key; None: leave it out.
+
+    `key` is named as Meta names it (`em ph fn ln ge db ct st zp country external_id fbp fbc
+    client_ip_address client_user_agent`), `platform` is `meta` or `google`. `country`, by code or
+    name, is where a phone number without country code is dialled, and whose postal codes, states
+    and dates are meant. A SHA-256 hash passes where the platform wants one, in lower case.
+
+    Never raises on a value, whatever its type. ValueError for an unknown platform, which is a
+    mistake of the caller's and no property of an event.
+    """
+    rule = rules_of(platform).get(key)
+    if rule is None:
+        return None
+    text = text_of(value)
+    if isinstance(text, Refusal):
+        return None
+    found = passed_hash(key, text, rule, platform)
+    if found is None:
+        found = rule.normalise(text, region_of(country))
+    return found if isinstance(found, str) else None
+
+
+def region_of(country: object) -> str:
+    """Give the alpha-2 code of a default country given by code or name; empty when unknown."""
+    text = text_of(country)
+    return "" if isinstance(text, Refusal) else country_code(text) or ""
+
+
+def passed_hash(key: str, text: str, rule: KeyRule, platform: str) -> str | Refusal | None:
+    """Give a hash that may pass as it is, why it may not, or None when `text` is no digest."""
+    if len(text) < 32:
+        return None
+    digest = already_hashed(text, suffix=platform == "meta")
+    if digest is not None:
+        if rule.hashed or isinstance(digest, Refusal):
+            return digest
+        # A hashed country is one of 250; any other hash cannot be turned into plain text.
+        return None if key == "country" else Refusal.HASHED
+    # An external id of 32 hexadecimal digits is a UUID without its dashes.
+    if key != "external_id" and is_other_digest(text):
+        return Refusal.NOT_SHA256
+    return None
+
+
+def match_value(key: str, text: str, rule: KeyRule, platform: str, country: str) -> str | Refusal:
+    """Give what is sent for one text: its hash, a hash that came in, or the plain text."""
+    digest = passed_hash(key, text, rule, platform)
+    if digest is not None:
+        return digest
+    plain = rule.normalise(text, country)
+    if isinstance(plain, Refusal) or not rule.hashed:
+        return plain
+    return sha256_hex(plain)

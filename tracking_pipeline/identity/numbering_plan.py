@@ -1,0 +1,119 @@
+"""Valid telephone numbers, told from plain digits.
+
+`phonenumbers` parses anything and takes some 100 microseconds for it. Most numbers arrive as
+digits with a little punctuation, and for those its metadata answers directly. The steps are the
+library's own, in its order; where it would do more than these steps there is no answer here and
+the library is asked, so the two never disagree (the tests compare them over every region).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+import phonenumbers
+
+# The kinds of line that make the library call a number valid.
+_KINDS = (
+    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip",
+    "pager", "uan", "voicemail",
+)  # fmt: skip
+_LONGEST_CALLING_CODE = 3
+
+
+class _Plan(NamedTuple):
+    """How one region numbers its lines.
+
+    `general` and `kinds` match whole national numbers. `leading` matches the beginning of those
+    that are the region's where several share a calling code. `prefix` is what people dial before
+    a national number; where it `rewrites`, it does more than go away. `exit` dials abroad.
+    """
+
+    code: str
+    general: re.Pattern[str]
+    kinds: re.Pattern[str]
+    leading: re.Pattern[str] | None
+    prefix: re.Pattern[str] | None
+    rewrites: bool
+    exit: re.Pattern[str] | None
+
+
+def international_digits(digits: str) -> str | None:
+    """Give calling code and national number of a valid number dialled with both, else None."""
+    for length in range(1, _LONGEST_CALLING_CODE + 1):
+        regions = _regions_of(digits[:length])
+        if regions:
+            # The first region of a calling code is the one whose habits the library assumes.
+            national = _without_prefix(digits[length:], _plan_of(regions[0]))
+            return _if_valid(digits[:length], national)
+    return None
+
+
+def national_digits(digits: str, region: str) -> str | None:
+    """Give calling code and national number of a valid number as dialled in `region`, or None."""
+    if not _is_region(region):
+        return None
+    plan = _plan_of(region)
+    if plan.exit is not None and plan.exit.match(digits):
+        return None
+    national = _without_prefix(digits, plan)
+    if digits.startswith(plan.code) and national != digits[len(plan.code) :]:
+        # Its own calling code in front or the first digits of a local number: not for us to say.
+        return None
+    return _if_valid(plan.code, national)
+
+
+def _without_prefix(digits: str, plan: _Plan) -> str | None:
+    match = plan.prefix.match(digits) if plan.prefix is not None else None
+    if match is None:
+        return digits
+    if plan.rewrites and match.lastindex:
+        return None
+    return digits[match.end() :]
+
+
+def _if_valid(code: str, national: str | None) -> str | None:
+    if national is None:
+        return None
+    for region in _regions_of(code):
+        plan = _plan_of(region)
+        if plan.leading is None:
+            if plan.general.fullmatch(national) and plan.kinds.fullmatch(national):
+                return code + national
+        elif plan.leading.match(national):
+            valid = plan.general.fullmatch(national) and plan.kinds.fullmatch(national)
+            return code + national if valid else None
+    return None
+
+
+@lru_cache(maxsize=2048)
+def _regions_of(code: str) -> tuple[str, ...]:
+    """Give the regions of a calling code; none for codes that belong to no region."""
+    regions = phonenumbers.region_codes_for_country_code(int(code)) if code.isdigit() else ()
+    return () if phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY in regions else tuple(regions)
+
+
+@lru_cache(maxsize=512)
+def _is_region(region: str) -> bool:
+    return region in phonenumbers.SUPPORTED_REGIONS
+
+
+@lru_cache(maxsize=512)
+def _plan_of(region: str) -> _Plan:
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    kinds = (getattr(metadata, kind) for kind in _KINDS)
+    patterns = [kind.national_number_pattern for kind in kinds if kind is not None]
+    return _Plan(
+        code=str(metadata.country_code),
+        general=re.compile(metadata.general_desc.national_number_pattern),
+        kinds=re.compile("|".join(f"(?:{pattern})" for pattern in patterns if pattern)),
+        leading=_compiled(metadata.leading_digits),
+        prefix=_compiled(metadata.national_prefix_for_parsing),
+        rewrites=bool(metadata.national_prefix_transform_rule),
+        exit=_compiled(metadata.international_prefix),
+    )
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    return re.compile(pattern) if pattern else None

@@ -1,0 +1,155 @@
+"""A payload without raw personal data: what may be stored and logged.
+
+Fails closed: what cannot be looked into is removed. SHA-256 hashes stay, since they are what a
+retry needs; so do country, IP address, user agent, `fbp` and `fbc`, which platforms want as they
+are and which enrichment and delivery read from the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, time
+from decimal import Decimal
+from uuid import UUID
+
+from tracking_pipeline.identity.field_names import Identifier, Place, Special, meaning_of
+from tracking_pipeline.identity.finder import CONTACT_KEYS, PAIR_NAMES, PAIR_VALUES
+from tracking_pipeline.identity.hashing import already_hashed
+
+REMOVED = "[removed]"
+
+_PERSONAL_KEYS = frozenset(["em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "external_id"])
+# Personal too, although no match key is made of them.
+_STREET_NAMES = frozenset(["address", "address1", "address2", "line1", "line2", "street"])
+
+_EMAIL = re.compile(r"[^\s@<>\"'(),;:=&?/\\]+(?:@|%40)[^\s@<>\"'(),;:=&?/\\]+")
+_INTERNATIONAL_PHONE = re.compile(r"(?:\+|%2[Bb])(?:\d(?:[\s().-]|%20){0,2}){7,14}\d")
+_ASSIGNMENT = re.compile(r"([A-Za-z0-9_.\-\[\]%+]{1,64})=([^&#;\s\"']+)")
+
+# A JSON document of more levels is an attack, or a mistake; its depths are not kept.
+_MAX_DEPTH = 64
+
+
+def sanitize(payload: object) -> object:
+    """Give a copy without raw personal data; never raises, changes nothing in `payload`.
+
+    Under an identifier's name, in any spelling and at any depth, only SHA-256 hashes, booleans
+    and nulls stay; a field with nothing left is left out, so that nothing can be taken for a
+    value. In all other text, e-mail addresses, phone numbers in international form and personal
+    query parameters become `[removed]`, and so does any object of a type that JSON does not have
+    (dates, times, UUIDs and decimals aside).
+    """
+    return _sanitized(payload, of_person=False, depth=0)
+
+
+def _sanitized(value: object, *, of_person: bool, depth: int) -> object:
+    if isinstance(value, str):
+        return _sanitized_text(value, depth)
+    if value is None or isinstance(value, (bool, int, float, Decimal, date, time, UUID)):
+        return value
+    if depth >= _MAX_DEPTH:
+        return REMOVED
+    if isinstance(value, dict):
+        return _sanitized_mapping(value, of_person=of_person, depth=depth)
+    if isinstance(value, (list, tuple)):
+        return [_sanitized(one, of_person=of_person, depth=depth + 1) for one in value]
+    return REMOVED
+
+
+def _sanitized_mapping(
+    mapping: dict[object, object], *, of_person: bool, depth: int
+) -> dict[object, object]:
+    of_person = of_person or any(_is_contact(name) for name in mapping)
+    pair_of_person = _is_personal_pair(mapping)
+    cleaned: dict[object, object] = {}
+    for name, value in mapping.items():
+        if pair_of_person:
+            personal = name not in PAIR_NAMES
+        else:
+            personal = _is_personal(name, value, of_person=of_person)
+        if personal:
+            kept = _hashes_only(value, depth + 1)
+            if kept is _NOTHING:
+                continue
+        else:
+            inner = of_person or _is_place_of_person(name)
+            kept = _sanitized(value, of_person=inner, depth=depth + 1)
+        cleaned[_sanitized_key(name)] = kept
+    return cleaned
+
+
+def _is_contact(name: object) -> bool:
+    """Tell a field that makes the mapping it stands in one about a person, `name` included."""
+    meaning = meaning_of(name) if isinstance(name, str) else None
+    return isinstance(meaning, Identifier) and meaning.key in CONTACT_KEYS
+
+
+def _is_place_of_person(name: object) -> bool:
+    meaning = meaning_of(name) if isinstance(name, str) else None
+    return isinstance(meaning, Place) and meaning.of_person
+
+
+def _is_personal_pair(mapping: dict[object, object]) -> bool:
+    """Tell a form field that is a pair of name and value: `{"name": "email", "value": "..."}`."""
+    if not any(name in mapping for name in PAIR_VALUES):
+        return False
+    names = (mapping[name] for name in PAIR_NAMES if name in mapping)
+    return any(_is_personal(name, "", of_person=True) for name in names)
+
+
+def _is_personal(name: object, value: object, *, of_person: bool) -> bool:
+    if not isinstance(name, str):
+        return False
+    if name.lower().replace("_", "") in _STREET_NAMES:
+        # An address that is an object is looked into: its country stays.
+        return not isinstance(value, (dict, list, tuple))
+    meaning = meaning_of(name)
+    if isinstance(meaning, Identifier):
+        return meaning.key in _PERSONAL_KEYS
+    return meaning is Special.FULL_NAME or (of_person and meaning is Special.PERSON_NAME)
+
+
+_NOTHING = object()
+
+
+def _hashes_only(value: object, depth: int) -> object:
+    """Keep what tells nothing under an identifier's name: hashes, booleans, nulls."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return value if isinstance(already_hashed(value.strip()), str) else _NOTHING
+    if depth >= _MAX_DEPTH:
+        return _NOTHING
+    if isinstance(value, dict):
+        inner = ((name, _hashes_only(one, depth + 1)) for name, one in value.items())
+        kept = {_sanitized_key(name): one for name, one in inner if one is not _NOTHING}
+        return kept or _NOTHING
+    if isinstance(value, (list, tuple)):
+        hashes = [_hashes_only(one, depth + 1) for one in value]
+        return [one for one in hashes if one is not _NOTHING] or _NOTHING
+    return _NOTHING
+
+
+def _sanitized_key(name: object) -> object:
+    return _sanitized_text(name, _MAX_DEPTH) if isinstance(name, str) else name
+
+
+def _sanitized_text(text: str, depth: int) -> str:
+    if text.lstrip()[:1] in ("{", "[") and depth < _MAX_DEPTH:
+        # JSON inside JSON: its names count as well.
+        try:
+            decoded = json.loads(text)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            return json.dumps(_sanitized(decoded, of_person=False, depth=depth + 1))
+    text = _ASSIGNMENT.sub(_without_personal_value, text)
+    return _INTERNATIONAL_PHONE.sub(REMOVED, _EMAIL.sub(REMOVED, text))
+
+
+def _without_personal_value(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    if not _is_personal(name, value, of_person=False):
+        return match.group(0)
+    return match.group(0) if isinstance(already_hashed(value), str) else f"{name}={REMOVED}"

@@ -1,0 +1,124 @@
+"""What text a JSON value stands for, cleaned of what no rule of any platform keeps.
+
+Every normaliser takes text that has been through `text_of`: NFC (Meta's published hashes of `정`
+and `valéry` hold only for NFC), no invisible characters, no space around it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date
+from math import isfinite
+from numbers import Integral
+from uuid import UUID
+
+from tracking_pipeline.identity.refusal import Refusal
+
+# Longer than any identifier and any user agent in use; bounds the work one value can cause.
+MAX_CHARACTERS = 2048
+# An integer of more digits is no phone, no zip and no id. Python refuses to print very long ones.
+_MAX_INTEGER = 10**40
+
+_SPACE = re.compile(r"\s")
+# Controls (white space aside), soft hyphen, zero-width and direction marks, variation selectors.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# What forms, tag managers and data frames write where there was no value.
+PLACEHOLDERS = frozenset(
+    {
+        "null", "undefined", "none", "nil", "n/a", "n.a.", "unknown", "not set", "(not set)",
+        "not provided", "(not provided)", "not available", "[object object]", "[removed]",
+        "[redacted]", "-", "--", "?", ".",
+    }
+)  # fmt: skip
+
+
+def text_of(value: object) -> str | Refusal:
+    """Give the text of a string, whole number, date or UUID; a refusal for anything else.
+
+    An empty value and `None` are `Refusal.EMPTY`: absent, which is not the same as rubbish.
+    """
+    if isinstance(value, str):
+        # A subclass may say anything of itself; this gives the characters it is made of.
+        return _clean(value if type(value) is str else str.__str__(value))
+    if value is None:
+        return Refusal.EMPTY
+    if isinstance(value, (date, UUID)):
+        return str(value)
+    return _whole_number(value)
+
+
+def _whole_number(value: object) -> str | Refusal:
+    """Give the digits; 16505551212.0 is what a data frame makes of a column with gaps."""
+    is_whole = isinstance(value, Integral) or (
+        isinstance(value, float) and isfinite(value) and value.is_integer()
+    )
+    if isinstance(value, bool) or not is_whole:
+        return Refusal.NOT_TEXT
+    number = int(value)  # type: ignore[call-overload]
+    return str(number) if -_MAX_INTEGER < number < _MAX_INTEGER else Refusal.NOT_TEXT
+
+
+def _clean(text: str) -> str | Refusal:
+    if len(text) > MAX_CHARACTERS:
+        return Refusal.TOO_LONG
+    if not (text.isascii() and text.isprintable()):
+        if _SURROGATE.search(text):
+            return Refusal.NOT_TEXT
+        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    text = text.strip()
+    if not text:
+        return Refusal.EMPTY
+    if len(text) <= 16 and text.lower() in PLACEHOLDERS:
+        return Refusal.PLACEHOLDER
+    return text
+
+
+def without_spaces(text: str) -> str:
+    """Remove white space of every kind, non-breaking and ideographic spaces included."""
+    return _SPACE.sub("", text)
+
+
+def lower(text: str) -> str:
+    """Lower-case and compose again: the lower case of a composed text need not be composed."""
+    lowered = text.lower()
+    return lowered if lowered.isascii() else unicodedata.normalize("NFC", lowered)
+
+
+# Apostrophes that Unicode files under letters: Ukrainian and Hawaiian names are typed with either.
+_LETTER_APOSTROPHES = frozenset("\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\ua78c")
+
+
+def letters_and_digits(text: str, *, keep: str = "") -> str:
+    """Lower-case, and drop punctuation, symbols and spaces of every script; `keep` stays.
+
+    Combining marks stay: without them Hindi, Thai or Arabic names fall apart.
+    """
+    lowered = text.lower()
+    if lowered.isascii():
+        if lowered.isalnum():
+            return lowered
+        return "".join(char for char in lowered if char.isalnum() or char in keep)
+    kept = "".join(
+        char
+        for char in lowered
+        if char in keep
+        or (unicodedata.category(char)[0] in "LMN" and char not in _LETTER_APOSTROPHES)
+    )
+    return unicodedata.normalize("NFC", kept)
+
+
+# For looking names up: letters and digits only; marks, spaces and punctuation fold away.
+_FOLDED_CATEGORIES = frozenset({"Ll", "Lu", "Lo", "Nd"})
+
+
+def fold(text: str) -> str:
+    """Reduce a name to what its spellings share: `Côte d'Ivoire` becomes `cotedivoire`."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    kept = "".join(char for char in decomposed if unicodedata.category(char) in _FOLDED_CATEGORIES)
+    return unicodedata.normalize("NFC", kept)

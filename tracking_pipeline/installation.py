@@ -1,0 +1,197 @@
+"""Which database this process serves, and which destinations serve it.
+
+    TRACKING_DATABASE_URL set            that database, never migrated unasked
+    a destination configured             the embedded database "tracking"
+    "tracking" was made before           the embedded database "tracking"
+    nothing of all that                  the embedded database "tracking_rehearsal"
+
+The rehearsal database carries a mark. A marked database is served by the sandbox and by nothing
+else, whatever is configured; an unmarked one never by the sandbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import httpx
+
+from tracking_pipeline.delivery.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.ledger import Ledger
+from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.retry import MakeDestinations
+from tracking_pipeline.settings import Settings
+from tracking_pipeline.store.access import check_access
+from tracking_pipeline.store.database import AsyncPool, Database, connect, describe
+from tracking_pipeline.store.embedded import EmbeddedPostgres, hold
+from tracking_pipeline.store.migrate import is_migrated, migrate
+from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
+
+EMBEDDED_DATABASE = "tracking"
+REHEARSAL_DATABASE = "tracking_rehearsal"
+DAGSTER_DATABASE = "dagster"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A database that is ready to be served, and the settings it is served by."""
+
+    settings: Settings
+    database: Database
+
+    @contextmanager
+    def destinations(self) -> Iterator[MakeDestinations]:
+        """The destinations that serve this database, for the time of the block."""
+        if self.database.rehearsal:
+            with _sandbox_destinations(self.settings) as make:
+                yield make
+        else:
+            yield lambda client, pool: configured_destinations(self.settings, client, pool)
+
+
+@contextmanager
+def open_installation(
+    settings: Settings, *, rehearsal: bool | None = None
+) -> Iterator[Installation]:
+    """The installation that these settings name. ``rehearsal`` True or False insists on the
+    embedded rehearsal database, or on a real one; None follows ``TRACKING_REHEARSAL``, then the
+    rule above.
+
+    Raises :class:`~tracking_pipeline.store.database.DatabaseError`, ``EmbeddedPostgresError``,
+    ``MigrationError`` or ``AccessError``, each with one line.
+    """
+    if rehearsal is None:
+        rehearsal = settings.tracking_rehearsal
+    if settings.tracking_database_url is not None and not rehearsal:
+        url = settings.tracking_database_url.get_secret_value()
+        with connect(url) as connection:
+            check_access(connection)
+            marked = is_rehearsal(connection)
+        yield Installation(settings, Database(url, describe(url), marked))
+        return
+    with embedded_server(settings.home) as server:
+        if rehearsal is None:
+            rehearsal = settings.nothing_configured and not server.database_exists(
+                EMBEDDED_DATABASE
+            )
+        yield Installation(settings, _embedded_database(server, rehearsal=rehearsal))
+
+
+@contextmanager
+def embedded_server(home: Path) -> Iterator[EmbeddedPostgres]:
+    """The embedded server, running for the time of the block and as long as this process lives."""
+    _keep_running(home)
+    # A hold of its own each time: it starts the server again should it have been killed.
+    with hold(home) as server:
+        yield server
+
+
+@cache
+def _keep_running(home: Path) -> EmbeddedPostgres:
+    """Without it, a process that opens its database every few seconds would start and stop the
+    server each time."""
+    return hold(home)
+
+
+def _embedded_database(server: EmbeddedPostgres, *, rehearsal: bool) -> Database:
+    name = REHEARSAL_DATABASE if rehearsal else EMBEDDED_DATABASE
+    url = server.ensure_database(name)
+    with connect(url) as connection:
+        if not is_migrated(connection):
+            migrate(url)
+        if rehearsal:
+            mark_rehearsal(connection)
+        return Database(url, f"the embedded database {name}", is_rehearsal(connection))
+
+
+def configured_destinations(
+    settings: Settings, client: httpx.AsyncClient, pool: AsyncPool
+) -> Sequence[Destination | NotConfigured]:
+    """The destinations as the settings have them."""
+    return [
+        _meta(settings, client),
+        *_not_yet(settings),
+        Ledger(pool, country=settings.default_country),
+    ]
+
+
+def missing_settings(settings: Settings) -> dict[str, str]:
+    """For each destination that is not configured, what is missing."""
+    found: dict[str, str] = {}
+    meta = _missing_meta(settings)
+    if meta:
+        found["meta_capi"] = meta
+    return found | {each.name: each.missing for each in _not_yet(settings)}
+
+
+def _missing_meta(settings: Settings) -> str:
+    unset = [
+        name
+        for name, value in (
+            ("META_DATASET_ID", settings.meta_dataset_id),
+            ("META_ACCESS_TOKEN", settings.meta_access_token),
+        )
+        if not value
+    ]
+    return f"set {' and '.join(unset)}" if unset else ""
+
+
+def _meta(settings: Settings, client: httpx.AsyncClient) -> Destination | NotConfigured:
+    if not settings.meta_dataset_id or not settings.meta_access_token:
+        return NotConfigured("meta_capi", _missing_meta(settings))
+    secret = settings.meta_app_secret
+    account = MetaAccount(
+        dataset_id=settings.meta_dataset_id,
+        access_token=settings.meta_access_token.get_secret_value(),
+        app_secret=secret.get_secret_value() if secret else None,
+        url=settings.meta_graph_url,
+        api_version=settings.meta_api_version,
+        test_event_code=settings.meta_test_event_code,
+    )
+    return MetaCapi(
+        account,
+        client,
+        country=settings.default_country,
+        site_url=settings.site_url,
+        geo_match_keys=settings.geo_match_keys,
+    )
+
+
+def _not_yet(settings: Settings) -> list[NotConfigured]:
+    return [
+        NotConfigured("google_ec", "this version does not deliver to Google yet"),
+        NotConfigured("gtm_server", "this version does not deliver to server GTM yet"),
+    ]
+
+
+@contextmanager
+def _sandbox_destinations(settings: Settings) -> Iterator[MakeDestinations]:
+    # Only a rehearsal needs the web server behind this import.
+    from tracking_pipeline.sandbox.server import Sandbox  # noqa: PLC0415
+
+    with Sandbox(journal=sandbox_journal(settings.home)) as sandbox:
+        account = MetaAccount("1000000000000001", "sandbox-token", url=sandbox.meta_url)
+
+        def make(
+            client: httpx.AsyncClient, pool: AsyncPool
+        ) -> Sequence[Destination | NotConfigured]:
+            return [
+                MetaCapi(
+                    account,
+                    client,
+                    country=settings.default_country,
+                    site_url=settings.site_url or "https://www.example.com",
+                ),
+                *_not_yet(settings),
+                Ledger(pool, country=settings.default_country),
+            ]
+
+        yield make
+
+
+def sandbox_journal(home: Path) -> Path:
+    """Where the sandbox of the rehearsal remembers, from one run to the next, what it received."""
+    return home / "sandbox" / "received.ndjson"

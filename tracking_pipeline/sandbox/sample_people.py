@@ -1,0 +1,148 @@
+"""The tables that sample rows are made from. Nobody in them exists and nothing in them is private.
+
+Names stand in several scripts because leads do. Telephone numbers are from ranges that the
+regulators keep for fiction: 555-01xx in North America (NANPA), 020 7946 0xxx (Ofcom), 0491 570 xxx
+(ACMA), 0171 39200xx (Bundesnetzagentur), 01 99 00 xx xx (Arcep), 070-174 06 xx (PTS). Addresses of
+the internet are those of public resolvers and DNS root servers, so that a geo database knows them
+and no person is behind them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Person:
+    """A name as people write it, and what it becomes in an e-mail address."""
+
+    first_name: str
+    last_name: str
+    mailbox: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A city with its state (full name) and one of its postal codes."""
+
+    city: str
+    state: str
+    zip: str
+
+
+@dataclass(frozen=True)
+class Market:
+    """A country with its places and its fictional telephone numbers.
+
+    `phone` is a template for two digits `nn`; `weight` is the market's share of the leads.
+    """
+
+    country: str
+    weight: int
+    phones: tuple[str, ...]
+    places: tuple[Place, ...]
+
+
+PEOPLE = (
+    Person("Emily", "Carter", "emily.carter"),
+    Person("Michael", "O'Brien", "m.obrien"),
+    Person("José", "Núñez", "jose.nunez"),
+    Person("Aaliyah", "Johnson-Reyes", "aaliyah.jr"),
+    Person("Jürgen", "Groß", "juergen.gross"),
+    Person("Zoé", "Lefèvre", "zoe.lefevre"),
+    Person("Łukasz", "Wójcik", "lukasz.wojcik"),
+    Person("İbrahim", "Yılmaz", "ibrahim.yilmaz"),
+    Person("João", "Gonçalves", "joao.goncalves"),
+    Person("Νίκος", "Παπαδόπουλος", "nikos.pap"),
+    Person("Анна", "Иванова", "anna.ivanova"),
+    Person("Олександр", "Шевченко", "o.shevchenko"),
+    Person("花子", "佐藤", "hanako.sato"),
+    Person("伟", "王", "wei.wang"),
+    Person("민준", "김", "minjun.kim"),
+    Person("محمد", "العلي", "m.alali"),
+    Person("נועה", "לוי", "noa.levi"),
+    Person("प्रिया", "शर्मा", "priya.sharma"),
+    Person("Nguyễn", "Thị Hương", "huong.nguyen"),
+    Person("Siân", "d'Arcy", "sian.darcy"),
+)
+
+MARKETS = (
+    Market(
+        "US",
+        72,
+        ("(305) 555-01nn", "813-555-01nn", "+1 212 555 01nn", "512.555.01nn", "141555501nn"),
+        (
+            Place("Miami", "Florida", "33130"),
+            Place("Tampa", "Florida", "33602-5839"),
+            Place("St. Petersburg", "Florida", "33701"),
+            Place("New York", "New York", "10013"),
+            Place("Austin", "Texas", "78701"),
+            Place("Winston-Salem", "North Carolina", "27101"),
+            Place("San Francisco", "California", "94103"),
+            Place("Boston", "Massachusetts", "02108"),
+        ),
+    ),
+    Market(
+        "CA",
+        8,
+        ("+1 416 555 01nn", "(604) 555-01nn"),
+        (Place("Toronto", "Ontario", "M5V 2T6"), Place("Montréal", "Québec", "H2Y 1C6")),
+    ),
+    Market(
+        "GB",
+        8,
+        ("+44 20 7946 00nn", "+44 (0)20 7946 01nn"),
+        (Place("London", "England", "SW1A 1AA"), Place("Cardiff", "Wales", "CF10 1EP")),
+    ),
+    Market(
+        "DE",
+        5,
+        ("+49 171 39200nn",),
+        (Place("München", "Bayern", "80331"), Place("Köln", "Nordrhein-Westfalen", "50667")),
+    ),
+    Market("FR", 3, ("+33 1 99 00 12 nn",), (Place("Paris", "Île-de-France", "75004"),)),
+    Market("SE", 2, ("+46 70 174 06 nn",), (Place("Malmö", "Skåne län", "211 20"),)),
+    Market("AU", 2, ("+61 491 570 156",), (Place("Sydney", "New South Wales", "2000"),)),
+)
+
+EMAIL_DOMAINS = ("example.com", "example.org", "example.net")
+
+PUBLIC_ADDRESSES = (
+    "8.8.8.8",
+    "8.8.4.4",
+    "1.1.1.1",
+    "1.0.0.1",
+    "9.9.9.9",
+    "149.112.112.112",
+    "208.67.222.222",
+    "208.67.220.220",
+    "64.6.64.6",
+    "4.2.2.1",
+    "76.76.2.0",
+    "94.140.14.14",
+    "185.228.168.9",
+    "84.200.69.80",
+    "77.88.8.8",
+    "114.114.114.114",
+    "223.5.5.5",
+    "168.126.63.1",
+    "198.41.0.4",
+    "199.9.14.201",
+    "192.33.4.12",
+    "193.0.14.129",
+    "202.12.27.33",
+    "2606:4700:4700::1111",
+    "2001:4860:4860::8888",
+    "2620:fe::fe",
+    "2001:500:2f::f",
+)
+
+USER_AGENTS = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/141.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15"
+    " (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/141.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:143.0) Gecko/20100101 Firefox/143.0",
+)

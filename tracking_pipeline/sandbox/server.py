@@ -1,0 +1,225 @@
+"""The sandbox's server: in a thread of this process (`Sandbox`) or as a process (`serve`).
+
+It listens on 127.0.0.1 only. Nothing it answers with is worth protecting, and nothing that it
+receives may come from another machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+from types import TracebackType
+
+from aiohttp import web
+
+from tracking_pipeline.sandbox import control, meta
+from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
+from tracking_pipeline.sandbox.journal import Journal
+from tracking_pipeline.sandbox.memory import Memory
+from tracking_pipeline.sandbox.scripts import Scripts
+from tracking_pipeline.sandbox.stage import Stage
+
+HOST = "127.0.0.1"
+STAND_INS = {meta.DESTINATION: meta.routes}
+
+# 1,000 events of a few kilobytes each, with room to spare.
+_MAX_BODY_BYTES = 64 * 1024 * 1024
+_START_TIMEOUT_SECONDS = 30
+_STOP_TIMEOUT_SECONDS = 10
+
+
+class SandboxError(Exception):
+    """The sandbox could not be started or stopped."""
+
+
+def new_stage(
+    *,
+    journal: Path | None = None,
+    random_faults: RandomFaults | None = None,
+    latency_seconds: float = 0.0,
+    app_secret: str | None = None,
+    lenient: bool = False,
+    clock: Callable[[], float] = time.time,
+) -> Stage:
+    """The state of a sandbox that has received nothing, or what its journal tells it received.
+
+    `latency_seconds` passes before every answer; `app_secret` makes Meta's stand-in ask for a right
+    `appsecret_proof`; `lenient` skips the check of each event and keeps only ids; `clock` is the
+    time of day in Unix seconds. Raises `OSError` when the journal cannot be opened.
+    """
+    written = None if journal is None else Journal(journal)
+    memory = Memory(written, keep_events=not lenient)
+    scripts = Scripts(
+        None
+        if written is None
+        else lambda remaining: written.write({"record": "scripts", "scripts": remaining})
+    )
+    for record in () if written is None else written.read():
+        if record.get("record") == "request":
+            memory.restore(record)
+        elif record.get("record") == "scripts":
+            scripts.restore(record["scripts"])
+    return Stage(
+        memory=memory,
+        scripts=scripts,
+        conditions={destination: Conditions(latency_seconds) for destination in STAND_INS},
+        random_faults=random_faults,
+        app_secret=app_secret,
+        clock=clock,
+        lenient=lenient,
+    )
+
+
+async def serve(
+    stage: Stage, port: int, on_ready: Callable[[int], None], stop: asyncio.Event
+) -> None:
+    """Serve until `stop` is set. `on_ready` is told the port when the socket listens.
+
+    Port 0 takes a free one. Raises `OSError` when the port is taken.
+    """
+    application = web.Application(client_max_size=_MAX_BODY_BYTES)
+    for routes in (*STAND_INS.values(), control.routes):
+        application.add_routes(routes(stage))
+    # Cancellation ends a handler that hangs as soon as its client is gone.
+    runner = web.AppRunner(
+        application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, port).start()
+        on_ready(runner.addresses[0][1])
+        await stop.wait()
+    finally:
+        stage.closing.set()
+        await runner.cleanup()
+
+
+class Sandbox:
+    """A sandbox in a background thread with an event loop of its own. A context manager.
+
+    with Sandbox() as sandbox:
+        sandbox.scripts.set(event_id, [500, 200])
+        ...  # META_GRAPH_URL = sandbox.meta_url
+        assert sandbox.memory.accepted(event_id) == 1
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        journal: Path | None = None,
+        random_faults: RandomFaults | None = None,
+        latency_seconds: float = 0.0,
+        app_secret: str | None = None,
+        lenient: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Port 0 takes a free one; the other parameters are those of `new_stage`."""
+        self._stage = new_stage(
+            journal=journal,
+            random_faults=random_faults,
+            latency_seconds=latency_seconds,
+            app_secret=app_secret,
+            lenient=lenient,
+            clock=clock,
+        )
+        self._wanted_port = port
+        self._port: Future[int] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+
+    def start(self) -> Sandbox:
+        """Start the server and prove that it answers. Raises `SandboxError` when it does not."""
+        self._thread.start()
+        try:
+            self._port.result(_START_TIMEOUT_SECONDS)
+            _prove_answers(self.port)
+        except (OSError, FutureTimeoutError, http.client.HTTPException) as error:
+            self.stop()
+            raise SandboxError(f"the sandbox does not answer on {HOST}: {error}") from error
+        return self
+
+    def stop(self) -> None:
+        """Stop the server, whatever still hangs. May be called twice.
+
+        Raises `SandboxError` when it goes on all the same.
+        """
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread.ident is not None:
+            self._thread.join(_STOP_TIMEOUT_SECONDS)
+        if self._thread.is_alive():
+            raise SandboxError(f"the sandbox on port {self.port} does not stop")
+        self._stage.memory.close()
+
+    def __enter__(self) -> Sandbox:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port.result(0)
+
+    @property
+    def url(self) -> str:
+        """The base URL of the server, without a slash at its end."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def meta_url(self) -> str:
+        """What `META_GRAPH_URL` is set to; `/{version}/{dataset_id}/events` follows it."""
+        return self.url + meta.PREFIX
+
+    @property
+    def memory(self) -> Memory:
+        """Everything that was received."""
+        return self._stage.memory
+
+    @property
+    def scripts(self) -> Scripts:
+        """Which event meets which misbehaviour."""
+        return self._stage.scripts
+
+    @property
+    def conditions(self) -> dict[str, Conditions]:
+        """Faults of whole destinations, by the name of the destination."""
+        return self._stage.conditions
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._port.done():
+                raise
+            self._port.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        await serve(self._stage, self._wanted_port, self._port.set_result, self._stop)
+
+
+def _prove_answers(port: int) -> None:
+    connection = http.client.HTTPConnection(HOST, port, timeout=_START_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", control.PREFIX + "/summary")
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+    if status != 200:
+        raise http.client.HTTPException(f"status {status}")

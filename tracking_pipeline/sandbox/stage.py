@@ -1,0 +1,79 @@
+"""What all stand-ins of one sandbox share, and how a misbehaviour is acted out on a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+from aiohttp import web
+
+from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
+from tracking_pipeline.sandbox.memory import Memory
+from tracking_pipeline.sandbox.scripts import Scripts
+from tracking_pipeline.sandbox.steps import Step
+
+# Linger 0: closing the socket sends RST, which the client sees as "connection reset by peer".
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass
+class Stage:
+    """The state behind every stand-in of one sandbox.
+
+    `clock` is the time of day in Unix seconds. `lenient` skips the check of each event and keeps no
+    event, only ids. `closing` is set when the sandbox stops, and ends whatever hangs.
+    """
+
+    memory: Memory
+    scripts: Scripts
+    conditions: dict[str, Conditions]
+    random_faults: RandomFaults | None = None
+    app_secret: str | None = None
+    clock: Callable[[], float] = time.time
+    lenient: bool = False
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def fault(self, event_ids: Sequence[str]) -> Step | None:
+        """What the events of one request meet: their scripts first, then the lot."""
+        step = self.scripts.take(event_ids)
+        if step is None and self.random_faults is not None and event_ids:
+            step = self.random_faults.draw(event_ids, self.memory.requests_with)
+        return step
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but never longer than the sandbox lives."""
+        if seconds > 0:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.closing.wait(), seconds)
+
+
+async def hang(stage: Stage, request: web.Request) -> web.Response:
+    """Give no answer until the client goes away (the handler is cancelled) or the sandbox stops."""
+    await stage.closing.wait()
+    return reset(request)
+
+
+def reset(request: web.Request) -> web.Response:
+    """Reset the connection. The response is for the framework; it is never sent."""
+    transport = request.transport
+    if transport is not None:
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+    return web.Response(status=500)
+
+
+def retry_after_seconds(value: str, clock_seconds: float) -> float | None:
+    """How long a `Retry-After` header asks to wait (RFC 9110, 10.2.3); `None` if it is garbage."""
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return parsedate_to_datetime(value).timestamp() - clock_seconds
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,162 @@
+"""What a stand-in can do with a request: the steps that scripts are written in.
+
+A step is written as
+
+==============================  ================================================================
+`200`, `400`, `500`, `503` ...   an answer with this HTTP status
+`"timeout"`                      no answer until the client goes away; nothing is accepted
+`"reset"`                        the connection is reset before an answer; nothing is accepted
+`"late_reset"`                   the events are accepted, then the connection is reset (in doubt)
+`"html"`                         status 500 with an HTML body; nothing is accepted
+`"broken_json"`                  status 200 with an unreadable body; the events are accepted
+`"bad"`                          the event is refused for ever, alone or in a batch
+`{...}`                          an answer in detail: any of the fields of `Step` but `kind`
+==============================  ================================================================
+
+Pure: no clock, no connection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from enum import Enum
+from typing import Any, Literal, Union, get_args
+
+Kind = Literal["answer", "timeout", "reset", "late_reset", "html", "broken_json", "bad"]
+RawStep = Union[int, str, "dict[str, Any]"]
+
+# Meta's error code for a bare HTTP status. What is not listed is 1 (unknown error).
+_CODE_OF_STATUS = {400: 100, 401: 190, 403: 10, 404: 100, 413: 100, 422: 100, 429: 4, 503: 2}
+_EVENT_CODES = frozenset({100, 105})
+# 100/33: the object is missing or the token may not use it. It says nothing about an event.
+_OBJECT_MISSING = 33
+_DESTINATION_CODES = frozenset(
+    {3, 4, 10, 17, 32, 102, 190, 341, 368, 613, 80000, 80003, 80004, 80014} | set(range(200, 300))
+)
+
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "code": (int, type(None)),
+    "subcode": (int, type(None)),
+    "message": (str, type(None)),
+    "retry_after": (str, type(None)),
+    "delay_seconds": (int, float),
+}
+
+
+class StepError(ValueError):
+    """A step that no stand-in knows. The message names it and lists what there is."""
+
+
+class Reach(Enum):
+    """Whom a step speaks about; it decides which of several steps in one batch is acted out."""
+
+    NOBODY = "nobody"  # a good answer
+    DESTINATION = "destination"  # token, permission, rate: decided before any event is looked at
+    EVENT = "event"  # this event is refused, and with it the whole batch
+    REQUEST = "request"  # this one request goes wrong; the next may not
+
+
+@dataclass(frozen=True)
+class Step:
+    """One scripted answer.
+
+    `status` is the HTTP status; `code`, `subcode` and `message` fill Meta's error body (defaults
+    follow from the status); `retry_after` is sent as the `Retry-After` header, as it stands;
+    `delay_seconds` passes before the answer.
+    """
+
+    kind: Kind = "answer"
+    status: int = 200
+    code: int | None = None
+    subcode: int | None = None
+    message: str | None = None
+    retry_after: str | None = None
+    delay_seconds: float = 0.0
+
+    @property
+    def reach(self) -> Reach:
+        """Whom the step speaks about."""
+        if self.kind == "bad":
+            return Reach.EVENT
+        if self.kind != "answer":
+            return Reach.REQUEST
+        if self.is_good:
+            return Reach.NOBODY
+        if self.code in _EVENT_CODES and self.subcode != _OBJECT_MISSING:
+            return Reach.EVENT
+        if self.status == 429 or self.code in _DESTINATION_CODES or self.code in _EVENT_CODES:
+            return Reach.DESTINATION
+        return Reach.REQUEST
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the answer is a plain success."""
+        return self.kind == "answer" and self.status < 300
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the destination has the events afterwards, whatever the client is told."""
+        return self.is_good or self.kind in ("late_reset", "broken_json")
+
+    @property
+    def label(self) -> str:
+        """A short name for the memory: the HTTP status, or what happened instead of one."""
+        if self.kind in ("timeout", "reset", "late_reset"):
+            return self.kind
+        return str(self.status)
+
+
+def parse_step(raw: RawStep) -> Step:
+    """Read one step as scripts write it.
+
+    Raises `StepError` for a word, a field or a status that does not exist.
+    """
+    if isinstance(raw, bool) or not isinstance(raw, (int, str, dict)):
+        raise StepError(f"a step is a status, a word or an object, not {type(raw).__name__}")
+    if isinstance(raw, str):
+        return _word(raw)
+    if isinstance(raw, int):
+        return _answer({"status": raw})
+    return _answer(raw)
+
+
+def write_step(step: Step) -> RawStep:
+    """The shortest form that `parse_step` reads back as the same step."""
+    if step.kind != "answer":
+        return step.kind
+    # The codes are written even when null: a missing one would be filled in from the status.
+    return {
+        name: value
+        for name, value in asdict(step).items()
+        if name in ("status", "code", "subcode") or (name != "kind" and value)
+    }
+
+
+def _word(word: str) -> Step:
+    kinds = [kind for kind in get_args(Kind) if kind != "answer"]
+    if word not in kinds:
+        raise StepError(f"no step is called {word!r}; there are: {', '.join(kinds)}")
+    statuses = {"bad": 400, "html": 500}
+    codes = {"bad": 100, "html": 1}
+    return Step(
+        kind=word,  # type: ignore[arg-type]  # just checked against the words of Kind
+        status=statuses.get(word, 200),
+        code=codes.get(word),
+    )
+
+
+def _answer(wanted: dict[str, Any]) -> Step:
+    known = {field.name for field in fields(Step)} - {"kind"}
+    unknown = sorted(set(wanted) - known)
+    if unknown:
+        raise StepError(f"a step has no {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
+    # An error code without a status is answered with 400, as the Graph API mostly does.
+    status = wanted.get("status", 400 if "code" in wanted else 200)
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise StepError(f"{status!r} is no status between 200 and 599")
+    for name, types in _FIELD_TYPES.items():
+        if name in wanted and not isinstance(wanted[name], types):
+            raise StepError(f"{name} of a step cannot be {wanted[name]!r}")
+    code = wanted.get("code", _CODE_OF_STATUS.get(status, 1) if status >= 300 else None)
+    subcode = wanted.get("subcode", _OBJECT_MISSING if status == 404 else None)
+    return Step(**{**wanted, "status": status, "code": code, "subcode": subcode})

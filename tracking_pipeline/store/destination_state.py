@@ -1,0 +1,174 @@
+"""The state of each destination, shared by all workers: its breaker and its not-before time.
+
+    closed      events flow
+    open        nobody's events get in; nothing is sent before ``probe_at``
+    half_open   one worker sends one event to see whether the fault is mended
+
+A destination without a row is closed. ``not_before`` is a throttle and independent of the breaker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+from typing_extensions import LiteralString
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+FIRST_PROBE_SECONDS = 60
+LONGEST_PROBE_SECONDS = 30 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationState:
+    """``throttled_seconds`` and ``probe_in_seconds`` are the waits left, 0 where there is none."""
+
+    destination: str
+    state: BreakerState = "closed"
+    reason: str | None = None
+    throttled_seconds: float = 0.0
+    probe_in_seconds: float = 0.0
+
+
+_READ: LiteralString = """
+select destination, state, reason,
+    greatest(extract(epoch from coalesce(not_before, now()) - now()), 0)::float8,
+    case when state = 'closed' then 0
+        else greatest(extract(epoch from coalesce(probe_at, now()) - now()), 0) end::float8
+from public.tracking_destination_state
+"""
+
+
+def read_destination_states(connection: psycopg.Connection[Any]) -> dict[str, DestinationState]:
+    """The states on record, by destination."""
+    return {row[0]: DestinationState(*row) for row in connection.execute(_READ).fetchall()}
+
+
+async def read_destination_state(
+    connection: psycopg.AsyncConnection[Any], destination: str
+) -> DestinationState:
+    """The state of one destination."""
+    cursor = await connection.execute(_READ + " where destination = %s", (destination,))
+    row = await cursor.fetchone()
+    return DestinationState(*row) if row else DestinationState(destination)
+
+
+_HOLD: LiteralString = """
+insert into public.tracking_destination_state as s (destination, not_before)
+values (%(destination)s, now() + make_interval(secs => %(seconds)s))
+on conflict (destination) do update
+set not_before = greatest(s.not_before, excluded.not_before), updated_at = now()
+"""
+
+
+async def hold_destination(
+    connection: psycopg.AsyncConnection[Any], destination: str, seconds: float
+) -> None:
+    """Nobody sends to the destination for that long. Never shortens a longer wait."""
+    await connection.execute(_HOLD, {"destination": destination, "seconds": seconds})
+
+
+# The push of probe_at is what makes it one probe: a second worker finds it in the future. A prober
+# that is killed leaves half_open behind, and the next one comes when that time has passed.
+_TAKE_PROBE: LiteralString = """
+update public.tracking_destination_state
+set state = 'half_open',
+    probe_at = now() + make_interval(secs => coalesce(probe_interval_seconds, %(first)s)),
+    updated_at = now()
+where destination = %(destination)s and state <> 'closed' and (probe_at <= now() or %(forced)s)
+returning destination
+"""
+
+
+async def take_probe(
+    connection: psycopg.AsyncConnection[Any], destination: str, *, forced: bool
+) -> bool:
+    """Whether the caller is the one that may send one event to a destination that is not closed.
+
+    ``forced`` (an operator asked) does not wait for the probe's time.
+    """
+    cursor = await connection.execute(
+        _TAKE_PROBE,
+        {"destination": destination, "forced": forced, "first": FIRST_PROBE_SECONDS},
+    )
+    return await cursor.fetchone() is not None
+
+
+# One alert for all paused destinations at most: the unique index on open alerts sees to it.
+_OPEN: LiteralString = """
+with before as (
+    select state from public.tracking_destination_state where destination = %(destination)s
+), opened as (
+    insert into public.tracking_destination_state as s (
+        destination, state, reason, opened_at, probe_at, probe_interval_seconds)
+    values (%(destination)s, 'open', %(reason)s, now(),
+        now() + make_interval(secs => %(first)s), %(first)s)
+    on conflict (destination) do update
+    set state = 'open',
+        reason = excluded.reason,
+        opened_at = case when s.state = 'closed' then now() else s.opened_at end,
+        probe_interval_seconds = case
+            when s.state = 'half_open' then least(s.probe_interval_seconds * 2, %(longest)s)
+            when s.state = 'open' then s.probe_interval_seconds
+            else %(first)s
+        end,
+        probe_at = now() + make_interval(secs => case
+            when s.state = 'half_open' then least(s.probe_interval_seconds * 2, %(longest)s)
+            when s.state = 'open' then s.probe_interval_seconds
+            else %(first)s
+        end),
+        updated_at = now()
+), alerted as (
+    insert into public.tracking_health_alerts (alert_type, severity, message, metric_value,
+    threshold) select 'destination_paused', 'critical', %(message)s, 1, 0 where coalesce((select
+    state from before), 'closed') = 'closed' on conflict do nothing returning 1
+)
+select count(*) from alerted
+"""
+
+
+async def open_breaker(
+    connection: psycopg.AsyncConnection[Any], destination: str, reason: str
+) -> bool:
+    """Pauses the destination: the next probe comes after a minute, then after growing waits up to
+    half an hour. Returns whether this raised the alert ``destination_paused``."""
+    cursor = await connection.execute(
+        _OPEN,
+        {
+            "destination": destination,
+            "reason": reason,
+            "first": FIRST_PROBE_SECONDS,
+            "longest": LONGEST_PROBE_SECONDS,
+            "message": (
+                f"{destination} is paused: {reason}. Its events wait unspent; once the cause is "
+                "mended it goes on by itself."
+            ),
+        },
+    )
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+_CLOSE: LiteralString = """
+with closed as (
+    update public.tracking_destination_state
+    set state = 'closed', reason = null, opened_at = null, probe_at = null,
+        probe_interval_seconds = null, updated_at = now()
+    where destination = %(destination)s and state <> 'closed'
+    returning destination
+)
+update public.tracking_health_alerts
+set resolved_at = now()
+where alert_type = 'destination_paused' and resolved_at is null
+  and exists (select from closed)
+  and not exists (
+      select from public.tracking_destination_state
+      where state <> 'closed' and destination <> %(destination)s)
+"""
+
+
+async def close_breaker(connection: psycopg.AsyncConnection[Any], destination: str) -> None:
+    """Events flow again. The alert ends with the last paused destination."""
+    await connection.execute(_CLOSE, {"destination": destination})

@@ -1,0 +1,419 @@
+"""The queue: every statement on ``tracking_failed_events`` that delivery needs.
+
+A row is claimed by setting ``lease_token`` and ``lease_expires_at``; it keeps its status, because a
+dashboard in front of this table knows four statuses only. Whoever holds the newest token may renew,
+release or settle the row; a statement with an older token changes nothing. Only the database's
+``now()`` counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from typing_extensions import LiteralString
+
+LEASE_SECONDS = 60
+# The fifth lease lost in a row: whatever takes the worker down with this event will do so again.
+MOST_LEASE_LOSSES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows of one destination a run takes.
+
+    ``due_only`` leaves out rows whose ``next_retry_at`` is still to come. ``event_id`` names one
+    row, by its own id or by its event's. ``started_at`` (database time) keeps a run that takes rows
+    which are not due from taking what it has just tried.
+    """
+
+    started_at: datetime
+    due_only: bool = True
+    event_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one attempt made of one row, and the attempt's own record.
+
+    ``wait_seconds`` is set for a row that waits for its next retry. ``status`` None leaves the
+    row's state as it is (throttled, paused): only the lease ends.
+    """
+
+    id: UUID
+    event_id: UUID
+    lease_token: int
+    outcome: str
+    attempt: int
+    status: str | None = None
+    retry_count: int | None = None
+    wait_seconds: float | None = None
+    dead_letter_reason: str | None = None
+    error_message: str | None = None
+    error_code: str | None = None
+    http_status: int | None = None
+    requests: int = 1
+    request_id: UUID | None = None
+    duration_ms: int | None = None
+    duplicate: str | None = None
+
+
+# `coalesce(...)` is the expression of the index tracking_failed_events_due, null first: a row that
+# entered the queue without a time is due at once.
+_DUE: LiteralString = "and coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()"
+_NOT_TRIED_IN_THIS_RUN: LiteralString = """and not exists (
+        select from public.tracking_delivery_attempts a
+        where a.failed_event_id = f.id and a.attempted_at >= %(started_at)s)"""
+_NAMED: LiteralString = "and (f.id = %(event_id)s or f.event_id = %(event_id)s)"
+_NOT_LEASED: LiteralString = "and (f.lease_expires_at is null or f.lease_expires_at <= now())"
+
+
+def _selected(selection: Selection) -> sql.Composed:
+    conditions: list[LiteralString] = [_NOT_LEASED]
+    if selection.due_only and selection.event_id is None:
+        conditions.append(_DUE)
+    else:
+        conditions.append(_NOT_TRIED_IN_THIS_RUN)
+    if selection.event_id is not None:
+        conditions.append(_NAMED)
+    return sql.SQL("\n      ").join(sql.SQL(condition) for condition in conditions)
+
+
+def _arguments(selection: Selection) -> dict[str, Any]:
+    return {"started_at": selection.started_at, "event_id": selection.event_id}
+
+
+# MATERIALIZED: otherwise the planner may join the two scans so that more rows than the limit are
+# updated. The lead's columns are read in the same statement: one round trip a batch.
+_CLAIM: LiteralString = """
+with due as materialized (
+    select f.id
+    from public.tracking_failed_events f
+    where f.destination = %(destination)s
+      and f.status in ('pending', 'retrying')
+      {selected}
+      and not (f.lease_expires_at is not null and f.lease_losses >= %(losses)s)
+    order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
+    limit %(limit)s
+    for update skip locked
+), claimed as (
+    update public.tracking_failed_events f
+    set lease_token = f.lease_token + 1,
+        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
+        lease_losses = f.lease_losses + (f.lease_expires_at is not null)::int
+    from due
+    where f.id = due.id
+    returning f.id, f.event_id, f.event_name, f.event_type, f.event_payload, f.user_data, f.lead_id,
+        f.session_id, f.retry_count, f.max_retries, f.created_at, f.lease_token
+)
+select c.id, c.event_id, c.event_name, c.event_type, c.event_payload::text as payload,
+    c.user_data::text as user_data, c.lead_id, c.session_id,
+    coalesce(c.retry_count, 0) as retry_count, coalesce(c.max_retries, 5) as max_retries,
+    coalesce(c.created_at, now()) as created_at, now() as now, c.lease_token,
+    l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
+    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip
+from claimed c
+left join public.leads l on l.id = c.lead_id
+"""
+
+
+async def claim_due_events(
+    connection: psycopg.AsyncConnection[Any],
+    destination: str,
+    selection: Selection,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Leases up to ``limit`` rows of one destination, oldest due first, and returns them.
+
+    Each row is a mapping of the columns in the statement; ``payload`` and ``user_data`` are JSON
+    text.
+    """
+    statement = sql.SQL(_CLAIM).format(selected=_selected(selection))
+    arguments = {
+        **_arguments(selection),
+        "destination": destination,
+        "limit": limit,
+        "lease_seconds": LEASE_SECONDS,
+        "losses": MOST_LEASE_LOSSES - 1,
+    }
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(statement, arguments)
+        return await cursor.fetchall()
+
+
+_RENEW: LiteralString = """
+update public.tracking_failed_events f
+set lease_expires_at = now() + make_interval(secs => %s)
+from unnest(%s::uuid[], %s::bigint[]) as held (id, lease_token)
+where f.id = held.id and f.lease_token = held.lease_token and f.lease_expires_at is not null
+returning f.id
+"""
+
+
+async def renew_leases(
+    connection: psycopg.AsyncConnection[Any], tokens: dict[UUID, int]
+) -> set[UUID]:
+    """Gives the held rows a whole lease again. Returns the ids that were still ours."""
+    cursor = await connection.execute(
+        _RENEW, (LEASE_SECONDS, list(tokens), list(tokens.values())), binary=True
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+_RELEASE: LiteralString = """
+update public.tracking_failed_events f
+set lease_expires_at = null, lease_token = f.lease_token + 1
+from unnest(%s::uuid[], %s::bigint[]) as held (id, lease_token)
+where f.id = held.id and f.lease_token = held.lease_token
+"""
+
+
+async def release_leases(connection: psycopg.AsyncConnection[Any], tokens: dict[UUID, int]) -> None:
+    """Hands back rows that were claimed and never started: nothing spent, due as before."""
+    await connection.execute(_RELEASE, (list(tokens), list(tokens.values())))
+
+
+# Fenced by the token alone: a test of the status in this WHERE turned the plan into a nested loop
+# over both sides, quadratic in the batch.
+_SETTLE: LiteralString = """
+with settled as (
+    select * from json_to_recordset(%(settlements)s::json) as s (
+        id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
+        retry_count integer, wait_seconds float8, dead_letter_reason text, error_message text,
+        error_code text, http_status integer, requests integer, request_id uuid,
+        duration_ms integer)
+), updated as (
+    update public.tracking_failed_events f
+    set status = coalesce(s.status, f.status),
+        retry_count = coalesce(s.retry_count, f.retry_count),
+        next_retry_at = case
+            when s.status is null then f.next_retry_at
+            when s.status = 'retrying' then now() + make_interval(secs => s.wait_seconds)
+        end,
+        resolved_at = case when s.status = 'resolved' then now() else f.resolved_at end,
+        resolved_by = case when s.status = 'resolved' then %(resolved_by)s else f.resolved_by end,
+        dead_letter_reason = s.dead_letter_reason,
+        error_message = case
+            when s.status in ('retrying', 'dead_letter') then s.error_message else f.error_message
+        end,
+        error_code = case
+            when s.status in ('retrying', 'dead_letter') then s.error_code else f.error_code
+        end,
+        http_status = case
+            when s.status in ('retrying', 'dead_letter') then s.http_status else f.http_status
+        end,
+        updated_at = now(),
+        lease_token = f.lease_token + 1,
+        lease_expires_at = null,
+        lease_losses = 0
+    from settled s
+    where f.id = s.id and f.lease_token = s.lease_token
+    returning f.id, f.destination
+), logged as (
+    insert into public.tracking_delivery_attempts (
+        failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
+        error_code, error_message, duration_ms, lease_token, worker, run_id)
+    select s.id, s.event_id, u.destination, s.attempt, s.outcome, s.requests, s.request_id,
+        s.http_status, s.error_code, s.error_message, s.duration_ms, s.lease_token, %(worker)s,
+        %(run_id)s
+    from updated u
+    join settled s on s.id = u.id
+)
+select id from updated
+"""
+
+
+async def settle_attempts(
+    connection: psycopg.AsyncConnection[Any],
+    settlements: Sequence[Settlement],
+    *,
+    worker: str,
+    run_id: str | None,
+) -> set[UUID]:
+    """Applies the settlements and writes their attempt rows, all in one statement.
+
+    Returns the ids that were settled; one that is missing had a stale token and nothing of it
+    changed.
+    """
+    cursor = await connection.execute(
+        _SETTLE,
+        {
+            "settlements": orjson.dumps(settlements).decode(),
+            "resolved_by": "tracking_pipeline",
+            "worker": worker,
+            "run_id": run_id,
+        },
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+_SETTLED_BEFORE: LiteralString = """
+select a.failed_event_id
+from unnest(%s::uuid[], %s::bigint[]) as held (id, lease_token)
+join public.tracking_delivery_attempts a
+  on a.failed_event_id = held.id and a.lease_token = held.lease_token
+"""
+
+
+async def find_settled(
+    connection: psycopg.AsyncConnection[Any], tokens: dict[UUID, int]
+) -> set[UUID]:
+    """The ids whose settle with this very token is on record: for a connection that broke while a
+    settle was under way, so that nobody knows whether it was committed."""
+    cursor = await connection.execute(_SETTLED_BEFORE, (list(tokens), list(tokens.values())))
+    return {row[0] for row in await cursor.fetchall()}
+
+
+_BURY: LiteralString = """
+with lost as materialized (
+    select f.id
+    from public.tracking_failed_events f
+    where f.lease_expires_at <= now()
+      and f.lease_losses >= %(losses)s
+      and f.status in ('pending', 'retrying')
+      and f.destination = any(%(destinations)s)
+    limit 1000
+    for update skip locked
+), buried as (
+    update public.tracking_failed_events f
+    set status = 'dead_letter',
+        dead_letter_reason = 'worker_crash',
+        error_message = %(message)s,
+        error_code = 'worker_crash',
+        next_retry_at = null,
+        updated_at = now(),
+        lease_token = f.lease_token + 1,
+        lease_expires_at = null
+    from lost
+    where f.id = lost.id
+    returning f.id, f.event_id, f.destination, f.retry_count, f.lease_token
+), logged as (
+    insert into public.tracking_delivery_attempts (
+        failed_event_id, event_id, destination, attempt, outcome, requests, error_code,
+        error_message, lease_token, worker, run_id)
+    select b.id, b.event_id, b.destination, coalesce(b.retry_count, 0) + 1, 'rejected', 0,
+        'worker_crash', %(message)s, b.lease_token - 1, %(worker)s, %(run_id)s
+    from buried b
+)
+select destination, count(*) from buried group by destination
+"""
+
+
+async def bury_crashed_events(
+    connection: psycopg.AsyncConnection[Any],
+    destinations: Collection[str],
+    *,
+    worker: str,
+    run_id: str | None,
+) -> dict[str, int]:
+    """Dead-letters rows whose fifth lease in a row was lost. Returns how many, by destination."""
+    cursor = await connection.execute(
+        _BURY,
+        {
+            "losses": MOST_LEASE_LOSSES - 1,
+            "destinations": list(destinations),
+            "message": "the worker was lost five times in a row while it held this event",
+            "worker": worker,
+            "run_id": run_id,
+        },
+    )
+    return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+_COUNT: LiteralString = """
+select f.destination, count(*)
+from public.tracking_failed_events f
+where f.status in ('pending', 'retrying')
+  {selected}
+group by f.destination
+"""
+
+
+async def count_selected(
+    connection: psycopg.AsyncConnection[Any], selection: Selection
+) -> dict[str, int]:
+    """How many rows a run with this selection would find now, by destination."""
+    statement = sql.SQL(_COUNT).format(selected=_selected(selection))
+    cursor = await connection.execute(statement, _arguments(selection))
+    return dict(await cursor.fetchall())
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The queue of one destination. Ages and waits are in seconds, None where nothing waits."""
+
+    destination: str
+    waiting: int
+    due: int
+    leased: int
+    oldest_age_seconds: float | None
+    next_due_seconds: float | None
+    dead_letters: int
+
+
+_WAITING: LiteralString = """
+with waiting as (
+    select f.destination,
+        count(*) as waiting,
+        count(*) filter (
+            where coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()
+              and (f.lease_expires_at is null or f.lease_expires_at <= now())) as due,
+        count(*) filter (where f.lease_expires_at > now()) as leased,
+        extract(epoch from now() - min(f.created_at))::float8 as oldest_age_seconds,
+        extract(epoch from
+            min(f.next_retry_at) filter (where f.next_retry_at > now()) - now()
+        )::float8 as next_due_seconds
+    from public.tracking_failed_events f
+    where f.status in ('pending', 'retrying')
+    group by f.destination
+), dead as (
+    select f.destination, count(*) as dead_letters
+    from public.tracking_failed_events f
+    where f.status = 'dead_letter'
+    group by f.destination
+)
+select destination, coalesce(w.waiting, 0), coalesce(w.due, 0), coalesce(w.leased, 0),
+    w.oldest_age_seconds, w.next_due_seconds, coalesce(d.dead_letters, 0)
+from waiting w
+full join dead d using (destination)
+where destination is not null
+order by destination
+"""
+
+
+def read_waiting(connection: psycopg.Connection[Any]) -> list[Waiting]:
+    """The state of the queue, one row a destination that has waiting events or dead letters."""
+    return [Waiting(*row) for row in connection.execute(_WAITING).fetchall()]
+
+
+_DEAD_LETTERS: LiteralString = """
+select f.destination, coalesce(f.dead_letter_reason, f.error_code, 'unknown') as reason, count(*)
+from public.tracking_failed_events f
+where f.status = 'dead_letter'
+group by 1, 2
+order by 3 desc, 1, 2
+limit %s
+"""
+
+
+def count_dead_letters(
+    connection: psycopg.Connection[Any], *, limit: int = 50
+) -> list[tuple[str, str, int]]:
+    """Dead letters as (destination, reason, count), the most frequent first."""
+    return connection.execute(_DEAD_LETTERS, (limit,)).fetchall()
+
+
+async def read_clock(connection: psycopg.AsyncConnection[Any]) -> datetime:
+    """The database's clock: the only one that counts."""
+    cursor = await connection.execute("select now()")
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101  a select without a table gives one row
+    moment: datetime = row[0]
+    return moment

@@ -1,0 +1,323 @@
+"""The verbs that a revision is written in: each of them only ever adds.
+
+The tables may already be there, made by somebody else and in use. So a table is described once, as
+a `Table`, and `Adoption` either creates it from that description or adds the columns that it
+lacks. What is there is not renamed, retyped, rewritten or dropped. Each verb records what it did
+in one line for the operator; a verb that found nothing to do records nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from alembic.runtime.migration import MigrationContext
+from psycopg.rows import tuple_row
+
+VERSION_TABLE = "tracking_schema_version"
+"""Alembic's version table under our own name: Dagster's `alembic_version` may be in this schema."""
+
+REJECT_CHANGE = "tracking_reject_change"
+"""The trigger function, and the trigger, that keep a table append-only."""
+
+
+class CannotAdoptError(Exception):
+    """A table of the right name is not one that the pipeline can work with. One line."""
+
+
+class TableBusyError(Exception):
+    """Another session kept a table locked for longer than the lock timeout."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(f"public.{table} is locked by another session")
+        self.table = table
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, with what it gets when its table is created and when it is added later.
+
+    `default` is a constant and is given to the rows that are already there too (PostgreSQL stores
+    it once, the table is not rewritten). `default_for_new_rows` is an expression such as `now()`:
+    the rows that are already there stay null, since the time of the migration would be a lie in a
+    column that says when something happened.
+
+    `not_null` holds for a created table; in an adopted one only together with `default`, because
+    nothing else is known about the old rows. `rest` (key, check, reference) is for a created table
+    alone. A table that lacks a `required` column, or has an `exact` one with another type, is some
+    other application's and is refused; else a type may differ as far as PostgreSQL converts it.
+    """
+
+    name: str
+    type: str
+    default: str = ""
+    default_for_new_rows: str = ""
+    not_null: bool = False
+    rest: str = ""
+    required: bool = False
+    exact: bool = False
+
+    def when_created(self) -> str:
+        """Give the column as it stands in `create table`."""
+        default = self.default or self.default_for_new_rows
+        parts = [
+            f"{self.name} {self.type}",
+            f"default {default}" if default else "",
+            "not null" if self.not_null else "",
+            self.rest,
+        ]
+        return " ".join(part for part in parts if part)
+
+    def when_added(self) -> str:
+        """Give the column as it stands in `alter table ... add column`."""
+        constant = f" default {self.default}" if self.default else ""
+        return (
+            f"{self.name} {self.type}{constant}{' not null' if constant and self.not_null else ''}"
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the schema `public` as the pipeline needs it."""
+
+    name: str
+    columns: tuple[Column, ...]
+    append_only: bool = False
+    storage: str = ""
+    """Storage parameters of a created table, as in `with (...)`; an adopted one keeps its own."""
+
+
+class Adoption:
+    """One revision at work inside the transaction of its migration."""
+
+    def __init__(self, connection: psycopg.Connection[Any], applied: list[str]) -> None:
+        self.connection = connection
+        self.applied = applied
+
+    @classmethod
+    def of(cls, context: MigrationContext) -> Adoption:
+        """Give the adoption of the migration that Alembic is running (`op.get_context()`)."""
+        assert context.config is not None  # noqa: S101
+        adoption = context.config.attributes["adoption"]
+        assert isinstance(adoption, cls)  # noqa: S101
+        return adoption
+
+    def create_or_adopt(self, tables: Iterable[Table]) -> set[str]:
+        """Create each table, or add the columns it lacks; give the names of those created.
+
+        They are taken in this order, so one that is referred to comes first.
+
+        All that exist are looked at and locked before the first change, so that a refusal and a
+        lock that cannot be had both leave everything as it was.
+
+        Raises `CannotAdoptError` or `TableBusyError`.
+        """
+        tables = tuple(tables)
+        found = {table.name: self._columns_of(table.name) for table in tables}
+        for table in tables:
+            if columns := found[table.name]:
+                refuse_a_strangers_table(table, columns)
+        self._lock([table.name for table in tables if found[table.name]])
+        for table in tables:
+            if columns := found[table.name]:
+                self._add_missing_columns(table, columns)
+            else:
+                self._create(table)
+            if table.append_only:
+                self._keep_append_only(table.name)
+        return {name for name, columns in found.items() if not columns}
+
+    def _columns_of(self, table: str) -> dict[str, str]:
+        """Give the types by column name; empty when there is no such relation.
+
+        Raises `CannotAdoptError` when the name belongs to a view or another thing that is no table.
+        """
+        kind = self.one(
+            "select relkind::text from pg_class where oid = to_regclass(%s)", f"public.{table}"
+        )
+        if kind is None:
+            return {}
+        if kind not in ("r", "p"):
+            raise CannotAdoptError(
+                f"public.{table} is not a table:"
+                " rename it, then run tracking-pipeline migrate again"
+            )
+        rows = self.rows(
+            "select attname::text, format_type(atttypid, null) from pg_attribute"
+            " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
+            f"public.{table}",
+        )
+        return dict(rows)
+
+    def _lock(self, tables: list[str]) -> None:
+        """Lock the tables one by one, so that a refusal names the one that could not be had.
+
+        A deadlock is a lock that could not be had, too: another transaction took the same tables
+        in another order, and the server picked this one to give way.
+        """
+        for table in tables:
+            try:
+                self.run(f"lock table public.{table} in access exclusive mode")
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                raise TableBusyError(table) from None
+
+    def _create(self, table: Table) -> None:
+        columns = ", ".join(column.when_created() for column in table.columns)
+        storage = f" with ({table.storage})" if table.storage else ""
+        self.run(f"create table public.{table.name} ({columns}){storage}")
+        self.applied.append(f"created table {table.name}")
+        self.protect(table.name)
+        self._let_dashboard_read_and_service_work(table)
+
+    def _add_missing_columns(self, table: Table, there: dict[str, str]) -> None:
+        for column in table.columns:
+            if column.name in there:
+                continue
+            self.run(f"alter table public.{table.name} add column {column.when_added()}")
+            if column.default_for_new_rows:
+                self.run(
+                    f"alter table public.{table.name} alter column {column.name}"
+                    f" set default {column.default_for_new_rows}"
+                )
+            self.applied.append(f"added column {table.name}.{column.name}")
+
+    def protect(self, table: str) -> None:
+        """Turn row security on for a table of ours and take what the defaults gave away.
+
+        A Supabase project may give `anon` and `authenticated` every right on each new table of
+        `public` by default privileges.
+        """
+        self.run(f"alter table public.{table} enable row level security")
+        self.run(f"revoke all on public.{table} from public")
+        for role in ("anon", "authenticated"):
+            if self._role_exists(role):
+                self.run(f"revoke all on public.{table} from {role}")
+                for sequence in self._sequences_of(table):
+                    self.run(f"revoke all on sequence {sequence} from {role}")
+
+    def _sequences_of(self, table: str) -> list[str]:
+        rows = self.rows(
+            "select objid::regclass::text from pg_depend join pg_class on pg_class.oid = objid"
+            " where classid = 'pg_class'::regclass and refobjid = to_regclass(%s)"
+            " and relkind = 'S'",
+            f"public.{table}",
+        )
+        return [sequence for (sequence,) in rows]
+
+    def _let_dashboard_read_and_service_work(self, table: Table) -> None:
+        """Grant Supabase's roles, where they exist, what they need of a table that we created.
+
+        `service_role` is what edge functions connect as (it bypasses row security but needs
+        grants); an admin of the dashboard reads as `authenticated`. `anon` gets nothing.
+        """
+        rights = "select, insert" if table.append_only else "select, insert, update, delete"
+        self.grant_service(rights, table.name)
+        if self._role_exists("authenticated") and self._admins_are_known():
+            self.run(f"grant select on public.{table.name} to authenticated")
+            # The inner select is evaluated once a statement instead of once a row.
+            self.run(
+                f"create policy tracking_admins_read on public.{table.name} for select"
+                " to authenticated using ((select public.has_role((select auth.uid()), 'admin')))"
+            )
+
+    def grant_service(self, rights: str, table: str) -> None:
+        """Grant Supabase's `service_role`, where it exists, rights on a table of ours."""
+        if self._role_exists("service_role"):
+            self.run(f"grant {rights} on public.{table} to service_role")
+
+    def _role_exists(self, role: str) -> bool:
+        return bool(self.one("select true from pg_roles where rolname = %s", role))
+
+    def _admins_are_known(self) -> bool:
+        """Whether a policy may ask `public.has_role(auth.uid(), 'admin')`.
+
+        The second argument is text in some installations and an enum in others; an enum without
+        an `admin` would fail the migration.
+        """
+        return bool(
+            self.one(
+                """
+                select true
+                  from pg_proc
+                 where pronamespace = 'public'::regnamespace and proname = 'has_role'
+                   and pronargs = 2 and proargtypes[0] = 'uuid'::regtype
+                   and (proargtypes[1] in ('text'::regtype, 'varchar'::regtype)
+                        or exists (select from pg_enum
+                                    where enumtypid = proargtypes[1] and enumlabel = 'admin'))
+                   and exists (select from pg_namespace
+                                where nspname = 'auth' and has_schema_privilege(oid, 'usage'))
+                   and to_regprocedure('auth.uid()') is not null
+                 limit 1
+                """
+            )
+        )
+
+    def _keep_append_only(self, table: str) -> None:
+        """Reject UPDATE and DELETE by a trigger, unless triggers there reject both already.
+
+        A trigger counts as rejecting when it is enabled and its function raises; one that merely
+        notes changes does not. TRUNCATE stays the owner's business.
+        """
+        already = self.one(
+            """
+            select bit_or(tgtype::int) & 24 = 24  -- 8 is DELETE, 16 is UPDATE (pg_trigger.h)
+              from pg_trigger join pg_proc on pg_proc.oid = tgfoid
+             where tgrelid = to_regclass(%s) and not tgisinternal and tgenabled in ('O', 'A')
+               and prosrc ~* '\\mraise\\M(?!\\s+(debug|log|info|notice|warning))'
+            """,
+            f"public.{table}",
+        )
+        if already:
+            return
+        self.run(
+            f"""
+            create or replace function public.{REJECT_CHANGE}() returns trigger
+            language plpgsql set search_path = '' as $$
+            begin
+                raise exception '% is append-only: % is not allowed', tg_table_name, tg_op
+                    using errcode = 'restrict_violation';
+            end $$
+            """
+        )
+        self.run(
+            f"create trigger {REJECT_CHANGE} before update or delete on public.{table}"
+            f" for each row execute function public.{REJECT_CHANGE}()"
+        )
+        self.applied.append(f"made {table} append-only")
+
+    def run(self, statement: str) -> int:
+        """Run one statement, written in the revisions themselves; give the number of rows hit."""
+        return self.connection.execute(statement.encode()).rowcount
+
+    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Give all rows of a query."""
+        with self.connection.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(query.encode(), parameters or None).fetchall()
+
+    def one(self, query: str, *parameters: object) -> Any:
+        """Give the first column of the first row, or None when there is no row."""
+        rows = self.rows(query, *parameters)
+        return rows[0][0] if rows else None
+
+
+def refuse_a_strangers_table(table: Table, there: dict[str, str]) -> None:
+    """Raise `CannotAdoptError` when a table of this name is not the one that the pipeline knows.
+
+    `there` gives the types by column name, as `format_type` writes them. What is wrong here would
+    else show in the middle of a retry.
+    """
+    for column in table.columns:
+        if column.required and column.name not in there:
+            obstacle = f"public.{table.name} has no column {column.name}"
+        elif column.exact and there.get(column.name, column.type) != column.type:
+            obstacle = (
+                f"public.{table.name}.{column.name} is {there[column.name]}, not {column.type}"
+            )
+        else:
+            continue
+        raise CannotAdoptError(
+            f"{obstacle}: if the table belongs to another application, rename it or use another"
+            " database; else change the column; then run tracking-pipeline migrate again"
+        )

@@ -1,0 +1,114 @@
+"""The indexes that are built outside a transaction, one by one, while the tables are in use.
+
+This is the wanted state and not a list of steps: each `migrate` builds what is absent and rebuilds
+what an interrupted build left invalid, so there is nothing to remember about how far it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of ours. `leading_column` is set where any plain index that starts with it will do.
+
+    A site's own table may have such an index under its own name; a second one would only cost.
+    """
+
+    name: str
+    table: str
+    definition: str
+    leading_column: str = ""
+
+
+INDEXES = (
+    # Claiming: due events of one destination, oldest due first. The expression makes "due at once"
+    # (null) sort first; a claim must use the same expression to be served by it.
+    Index(
+        "tracking_failed_events_due",
+        "tracking_failed_events",
+        "(destination, coalesce(next_retry_at, '-infinity'::timestamptz), id)"
+        " where status in ('pending', 'retrying')",
+    ),
+    Index(
+        "tracking_failed_events_leased",
+        "tracking_failed_events",
+        "(lease_expires_at) where lease_expires_at is not null",
+    ),
+    Index(
+        "tracking_failed_events_dead_letters",
+        "tracking_failed_events",
+        "(destination, updated_at) where status = 'dead_letter'",
+    ),
+    Index(
+        "tracking_failed_events_event",
+        "tracking_failed_events",
+        "(event_id)",
+        leading_column="event_id",
+    ),
+    Index(
+        "tracking_delivery_attempts_of_event",
+        "tracking_delivery_attempts",
+        "(failed_event_id, attempted_at)",
+    ),
+    Index(
+        "tracking_delivery_attempts_time",
+        "tracking_delivery_attempts",
+        "(attempted_at)",
+    ),
+    Index("tracking_ledger_time", "wm_event_log", "(created_at)", leading_column="created_at"),
+    # An adopted ledger may lack its unique index; finding "already there" must not scan it.
+    Index("tracking_ledger_event", "wm_event_log", "(event_id)", leading_column="event_id"),
+)
+
+
+def missing_or_invalid(connection: psycopg.Connection[Any]) -> list[tuple[Index, bool]]:
+    """Give the indexes that have to be built, and of each whether an invalid one is in the way.
+
+    One query over the catalogue. The tables must exist.
+    """
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(
+            """
+            select wanted.position, own.indexrelid is not null
+              from unnest(%s::text[], %s::text[], %s::text[])
+                   with ordinality as wanted (name, relation, leading_column, position)
+              left join pg_index as own
+                on own.indexrelid = to_regclass('public.' || wanted.name)
+             where own.indisvalid is distinct from true
+               and not exists (
+                   select from pg_index as other
+                     join pg_class on pg_class.oid = other.indexrelid
+                     join pg_am on pg_am.oid = pg_class.relam and pg_am.amname = 'btree'
+                     join pg_attribute as first_key
+                       on first_key.attrelid = other.indrelid and first_key.attnum = other.indkey[0]
+                    where other.indrelid = to_regclass('public.' || wanted.relation)
+                      and first_key.attname = wanted.leading_column
+                      and other.indisvalid and other.indpred is null)
+             order by wanted.position
+            """,
+            (
+                [index.name for index in INDEXES],
+                [index.table for index in INDEXES],
+                [index.leading_column for index in INDEXES],
+            ),
+        ).fetchall()
+    return [(INDEXES[position - 1], invalid) for position, invalid in rows]
+
+
+def build(connection: psycopg.Connection[Any], index: Index, *, invalid: bool) -> str:
+    """Build one index on an autocommit session, over an invalid one if need be; give what was done.
+
+    A build that fails or is killed leaves an invalid index behind, which costs writes and serves
+    no reads; it is dropped and built anew.
+    """
+    if invalid:
+        connection.execute(f"drop index concurrently if exists public.{index.name}".encode())
+    place = f"public.{index.table} {index.definition}"
+    connection.execute(f"create index concurrently {index.name} on {place}".encode())
+    return f"{'rebuilt' if invalid else 'built'} index {index.name}"

@@ -1,0 +1,277 @@
+"""The four tables that a site may already have, and what delivery and alerts need beside them."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from tracking_pipeline.store.migrations.adoption import VERSION_TABLE, Adoption, Column, Table
+
+revision = "0001"
+down_revision = None
+# There is no downgrade: adoption only adds, and the columns may hold the only copy of a reason.
+
+OPEN_ALERT_INDEX = "tracking_health_alerts_one_open"
+
+ALERT_TYPES = (
+    "emq_critical",
+    "failed_events_critical",
+    "error_rate_critical",
+    "dead_letters",
+    "destination_paused",
+    "geo_provider_down",
+    "no_data",
+    "pipeline_stalled",
+)
+
+
+def one_of(column: str, *values: str) -> str:
+    """Give a CHECK that lets only these values (or null) into the column."""
+    return f"check ({column} in ({', '.join(repr(value) for value in values)}))"
+
+
+def text(*names: str) -> tuple[Column, ...]:
+    """Give plain nullable text columns."""
+    return tuple(Column(name, "text") for name in names)
+
+
+ID = Column(
+    "id",
+    "uuid",
+    default_for_new_rows="gen_random_uuid()",
+    not_null=True,
+    rest="primary key",
+    required=True,
+    exact=True,
+)
+CREATED_AT = Column("created_at", "timestamptz", default_for_new_rows="now()", not_null=True)
+UPDATED_AT = Column("updated_at", "timestamptz", default_for_new_rows="now()", not_null=True)
+
+# A site's own table has some fifty columns more, which the pipeline neither needs nor touches.
+LEADS = Table(
+    "leads",
+    (
+        ID,
+        Column("email", "text", not_null=True),
+        *text("name", "first_name", "last_name", "phone", "city", "state", "zip"),
+        *text("fbp", "fbc", "gclid", "client_user_agent", "ip_hash"),
+        Column("session_data", "jsonb"),
+        CREATED_AT,
+        UPDATED_AT,
+        *text("client_ip", "country"),
+    ),
+)
+
+LEDGER = Table(
+    "wm_event_log",
+    (
+        Column("id", "uuid", default_for_new_rows="gen_random_uuid()", rest="primary key"),
+        *text("client_id"),
+        Column("lead_id", "uuid"),
+        Column("session_id", "uuid"),
+        Column("event_id", "uuid", rest="unique", required=True, exact=True),
+        *text("event_name"),
+        Column("event_type", "text", default="'unknown'"),
+        Column("event_time", "timestamptz"),
+        *text("external_id", "source_tool", "page_path", "funnel_stage"),
+        Column("intent_tier", "integer"),
+        *text("traffic_source", "traffic_medium", "campaign_id", "fbclid", "gclid", "fbp", "fbc"),
+        Column("lead_score", "integer"),
+        Column("metadata", "jsonb"),
+        Column("user_data", "jsonb"),
+        *text("source_system", "ingested_by"),
+        CREATED_AT,
+        *text("email_sha256", "phone_sha256"),
+    ),
+    append_only=True,
+)
+
+FAILED_EVENTS = Table(
+    "tracking_failed_events",
+    (
+        ID,
+        Column("event_id", "uuid", not_null=True, required=True, exact=True),
+        Column("event_name", "text", not_null=True),
+        Column("event_type", "text", default="'conversion'"),
+        Column("event_payload", "jsonb", not_null=True, required=True),
+        Column("user_data", "jsonb"),
+        Column(
+            "destination",
+            "text",
+            not_null=True,
+            rest=one_of("destination", "meta_capi", "google_ec", "gtm_server", "supabase"),
+            required=True,
+        ),
+        Column("error_message", "text", not_null=True),
+        *text("error_code"),
+        Column("http_status", "integer"),
+        Column("retry_count", "integer", default="0", not_null=True),
+        Column("max_retries", "integer", default="5", not_null=True),
+        # Without a time zone it would mean another moment for each session, and have no index.
+        Column("next_retry_at", "timestamp with time zone", exact=True),
+        Column(
+            "status",
+            "text",
+            default="'pending'",
+            not_null=True,
+            rest=one_of("status", "pending", "retrying", "resolved", "dead_letter"),
+            required=True,
+        ),
+        Column("resolved_at", "timestamptz"),
+        *text("resolved_by"),
+        CREATED_AT,
+        UPDATED_AT,
+        Column("lead_id", "uuid", rest="references public.leads (id) on delete set null"),
+        Column("session_id", "uuid"),
+        Column("lease_token", "bigint", default="0", not_null=True),
+        Column("lease_expires_at", "timestamptz"),
+        Column("lease_losses", "integer", default="0", not_null=True),
+        *text("dead_letter_reason"),
+    ),
+    # Each attempt updates its row: at the default of 20 % dead rows, a queue of a million would
+    # carry 200,000 dead versions through its hot indexes before they are cleared.
+    storage="autovacuum_vacuum_scale_factor = 0.02",
+)
+
+ALERTS = Table(
+    "tracking_health_alerts",
+    (
+        ID,
+        Column(
+            "alert_type",
+            "text",
+            not_null=True,
+            rest=one_of("alert_type", *ALERT_TYPES),
+            required=True,
+        ),
+        Column("severity", "text", not_null=True, rest=one_of("severity", "warning", "critical")),
+        Column("message", "text", not_null=True),
+        Column("metric_value", "numeric"),
+        Column("threshold", "numeric"),
+        Column("resolved_at", "timestamptz"),
+        CREATED_AT,
+    ),
+)
+
+# No reference to the queue: an attempt outlives the failed event that a site deletes.
+ATTEMPTS = Table(
+    "tracking_delivery_attempts",
+    (
+        Column("id", "bigint", rest="generated always as identity primary key", required=True),
+        Column("failed_event_id", "uuid", not_null=True, required=True),
+        Column("event_id", "uuid", not_null=True),
+        Column("destination", "text", not_null=True),
+        Column("attempt", "integer", not_null=True),
+        Column(
+            "outcome",
+            "text",
+            not_null=True,
+            rest=one_of("outcome", "delivered", "retry", "throttled", "paused", "rejected"),
+        ),
+        Column("requests", "integer", default="1", not_null=True),
+        Column("request_id", "uuid"),
+        Column("http_status", "integer"),
+        *text("error_code", "error_message"),
+        Column("duration_ms", "integer"),
+        Column("lease_token", "bigint", not_null=True),
+        *text("worker", "run_id"),
+        Column("attempted_at", "timestamptz", default_for_new_rows="now()", not_null=True),
+    ),
+    append_only=True,
+)
+
+DESTINATION_STATE = Table(
+    "tracking_destination_state",
+    (
+        Column("destination", "text", rest="primary key", required=True),
+        Column(
+            "state",
+            "text",
+            default="'closed'",
+            not_null=True,
+            rest=one_of("state", "closed", "open", "half_open"),
+        ),
+        *text("reason"),
+        Column("opened_at", "timestamptz"),
+        Column("probe_at", "timestamptz"),
+        Column("probe_interval_seconds", "integer"),
+        Column("not_before", "timestamptz"),
+        Column("window_started_at", "timestamptz"),
+        Column("window_requests", "integer", default="0", not_null=True),
+        Column("window_failures", "integer", default="0", not_null=True),
+        UPDATED_AT,
+    ),
+)
+
+
+def upgrade() -> None:
+    """Create or adopt the tables, let new types of alert in, keep one open alert of each type."""
+    adoption = Adoption.of(op.get_context())
+    adoption.protect(VERSION_TABLE)
+    adoption.grant_service("select", VERSION_TABLE)
+    created = adoption.create_or_adopt(
+        (LEADS, FAILED_EVENTS, LEDGER, ALERTS, ATTEMPTS, DESTINATION_STATE)
+    )
+    if LEDGER.name in created:
+        # A lead converts once, however often its form is sent. A site's own ledger has its own.
+        adoption.run(
+            "create unique index tracking_ledger_one_submission on public.wm_event_log"
+            " (lead_id, event_name) where event_name = 'lead_submission_success'"
+        )
+    let_new_alert_types_in(adoption)
+    close_surplus_alerts(adoption)
+    # Alerts are few and their table is locked, so this one need not be built concurrently; in here
+    # nobody can open a second alert between the statement above and the index.
+    adoption.run(
+        f"create unique index {OPEN_ALERT_INDEX} on public.{ALERTS.name} (alert_type)"
+        " where resolved_at is null"
+    )
+
+
+def let_new_alert_types_in(adoption: Adoption) -> None:
+    """Replace each CHECK on `alert_type` that refuses one of our types by a superset of itself.
+
+    The new CHECK is the old expression or one of our types: whatever the site allowed stays
+    allowed, however it was written. PostgreSQL itself says whether the old one refuses something.
+    """
+    checks = adoption.rows(
+        """
+        select quote_ident(conname), pg_get_expr(conbin, conrelid), convalidated
+          from pg_constraint
+         where conrelid = to_regclass(%s) and contype = 'c'
+           and conkey = array(select attnum from pg_attribute
+                               where attrelid = conrelid and attname = 'alert_type')
+        """,
+        f"public.{ALERTS.name}",
+    )
+    types = ", ".join(f"('{name}')" for name in ALERT_TYPES)
+    for name, expression, validated in checks:
+        if adoption.one(
+            # The expression comes from the server's own catalogue.
+            f"select bool_and({expression}) from (values {types}) as candidate (alert_type)"  # noqa: S608
+        ):
+            continue
+        ours = ", ".join(f"'{kind}'" for kind in ALERT_TYPES)
+        adoption.run(f"alter table public.{ALERTS.name} drop constraint {name}")
+        adoption.run(
+            f"alter table public.{ALERTS.name} add constraint {name}"
+            f" check (({expression}) or alert_type in ({ours})){'' if validated else ' not valid'}"
+        )
+        adoption.applied.append(f"widened constraint {name} of {ALERTS.name}")
+
+
+def close_surplus_alerts(adoption: Adoption) -> None:
+    """Keep the newest open alert of each type and say so in the others, which are closed."""
+    closed = adoption.run(
+        """
+        update public.tracking_health_alerts as surplus
+           set resolved_at = now(),
+               message = concat_ws(' ', message, '[closed by migration: a newer one is open]')
+         where resolved_at is null
+           and exists (select from public.tracking_health_alerts as newer
+                        where newer.alert_type = surplus.alert_type and newer.resolved_at is null
+                          and (coalesce(newer.created_at, '-infinity'), newer.id)
+                              > (coalesce(surplus.created_at, '-infinity'), surplus.id))
+        """
+    )
+    if closed:
+        adoption.applied.append(f"closed {closed} surplus open alerts of {ALERTS.name}")

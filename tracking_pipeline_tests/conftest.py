@@ -1,0 +1,67 @@
+"""What all tests share: one PostgreSQL a worker, and a migrated database for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline.store.migrate import migrate
+from tracking_pipeline_tests.servers import (
+    TestServer,
+    find_server_binaries,
+    reachable_folder,
+    start_server,
+)
+
+_OURS = ("TRACKING_", "META_", "GOOGLE_", "GTM_", "DAGSTER_", "GEO_")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine reaches a test, nor does a ``.env`` of the checkout."""
+    for name in list(os.environ):
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[TestServer]:
+    """The wheel's newest PostgreSQL, without its care for the disk."""
+    binaries = find_server_binaries()
+    running = start_server(binaries[max(binaries)], reachable_folder())
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server: TestServer) -> str:
+    name = f"template_{uuid4().hex}"
+    migrate(server.create_database(name))
+    return name
+
+
+@pytest.fixture
+def database_url(server: TestServer, migrated_template: str) -> Iterator[str]:
+    """A fresh database with our tables, dropped after the test."""
+    name = f"test_{uuid4().hex}"
+    yield server.create_database(name, template=migrated_template)
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database_url, autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
