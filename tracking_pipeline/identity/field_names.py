@@ -94,13 +94,15 @@ _SURROUNDINGS = (
     "aicontext location geo geolocation cookie cookies commoncookie headers requestheaders "
     "request network"
 )
-# Who sells, who works there, what was bought; and consents, whose `state` is no place.
+# Who sells, who works there, who else is concerned, what was bought; and consents, whose `state`
+# is no place.
 _STRANGERS = (
     "seller merchant vendor supplier store shop agent salesperson salesrep rep owner assignee "
     "staff employee manager company organization organisation business employer host provider "
     "practitioner venue item items lineitem lineitems product products content contents offer "
     "campaign ad consent consentstate integrations library app page screen os browser referrer "
-    "sender author"
+    "sender author recipient recipients giftrecipient referral referrals referredby friend friends "
+    "emergencycontact spouse partner instructor doctor advisor dealer broker"
 )
 # Whatever is hashed below these is of Google's making.
 _GOOGLE_PLACES = frozenset({"useridentifiers"})

@@ -107,13 +107,16 @@ class _Search:
             if value is None or not isinstance(name, str):
                 continue
             meaning = meaning_of(name)
-            if isinstance(meaning, Identifier):
+            if meaning is ELSEWHERE:
+                if isinstance(value, (dict, list, tuple)):
+                    places.append((ELSEWHERE, value))
+            elif isinstance(meaning, Identifier):
                 identifiers.append((meaning, value))
                 if meaning.key == "country":
                     country = value
             elif isinstance(meaning, Special):
                 specials.append((meaning, value))
-            elif meaning is not ELSEWHERE or isinstance(value, (dict, list, tuple)):
+            else:
                 places.append((meaning, value))
         for identifier, value in identifiers:
             self._add(identifier, value, place, country)

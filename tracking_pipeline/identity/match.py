@@ -35,6 +35,8 @@ _GOOGLE_HASH_NAMES = {
     "ln": "sha256_last_name",
 }
 _SHORTEST_HASH = 64
+# Google takes ten identifiers of an event; no person has more addresses that are worth matching.
+_MAX_VALUES = 10
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def match_keys(
     """Give the valid match keys of a payload, hashed where `platform` wants hashes.
 
     Keys have Meta's names for both platforms. Meta: `em ph fn ln ge db ct st zp country
-    external_id` hashed, each a list when several distinct values were found; `fbp fbc
+    external_id` hashed, each a list when several distinct values were found (ten at most); `fbp fbc
     client_ip_address client_user_agent` as they are. Google: `em ph` (lists too), `fn ln` hashed
     its own way; `country` (upper-case) and `zp`, and `ct st` for Analytics, plain.
 
@@ -150,7 +152,7 @@ class _Reading:
             return
         values = self._values.setdefault(key, [])
         self._ranks.setdefault(key, candidate.rank)
-        if value not in values and (rule.many or not values):
+        if value not in values and len(values) < (_MAX_VALUES if rule.many else 1):
             values.append(value)
 
     def _is_foreign(self, candidate: Candidate, text: str) -> bool:

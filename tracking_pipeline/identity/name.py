@@ -7,13 +7,11 @@ trimmed, no punctuation, no title before and no suffix behind; inner spaces stay
 
 from __future__ import annotations
 
-import re
-
 from tracking_pipeline.identity.refusal import Refusal
-from tracking_pipeline.identity.text import letters_and_digits
+from tracking_pipeline.identity.text import has_letter, letters_and_digits
 
-_TITLE = re.compile(r"(?:mrs?|ms|miss|mx|dr|prof)(?:\.\s*|\s+)", re.IGNORECASE)
-_SUFFIX = re.compile(r"[\s,]+(?:jr|sr|ii|iii|iv|phd|md|esq)\.?", re.IGNORECASE)
+_TITLES = frozenset({"mr", "mrs", "ms", "miss", "mx", "dr", "prof"})
+_SUFFIXES = frozenset({"jr", "sr", "ii", "iii", "iv", "phd", "esq"})
 
 
 def name_for_meta(text: str, country: str) -> str | Refusal:
@@ -23,9 +21,8 @@ def name_for_meta(text: str, country: str) -> str | Refusal:
 
 def name_for_google(text: str, country: str) -> str | Refusal:
     """Give the words of a name, one space between them, without title and suffix."""
-    words = _without_title_and_suffix(text).split()
-    name = " ".join(filter(None, (letters_and_digits(word) for word in words)))
-    return _with_letter(name)
+    words = letters_and_digits(text, keep_spaces=True).split()
+    return _with_letter(" ".join(_without_title_and_suffix(words)))
 
 
 def split_full_name(text: str) -> tuple[str, str] | None:
@@ -33,23 +30,21 @@ def split_full_name(text: str) -> tuple[str, str] | None:
 
     A guess, good enough where nothing better is known: the first word against the rest.
     """
-    text = _without_title_and_suffix(text)
-    last, comma, first = (part.strip() for part in text.partition(","))
-    if not comma:
-        first, _, last = text.strip().partition(" ")
-    return (first, last.strip()) if first and last.strip() else None
+    words = _without_title_and_suffix(text.split())
+    before, _, after = (part.split() for part in " ".join(words).partition(","))
+    first, last = (after, before) if after else (before[:1], before[1:])
+    return (" ".join(first), " ".join(last)) if first and last else None
 
 
-def _without_title_and_suffix(text: str) -> str:
-    text = text.strip()
-    title = _TITLE.match(text)
-    if title and title.end() < len(text):
-        text = text[title.end() :]
-    for suffix in _SUFFIX.finditer(text):
-        if suffix.end() == len(text) and suffix.start() > 0:
-            return text[: suffix.start()]
-    return text
+def _without_title_and_suffix(words: list[str]) -> list[str]:
+    """Take off titles and suffixes, never the last word left: `Miss` may be a name."""
+    first, end = 0, len(words)
+    while end - first > 1 and letters_and_digits(words[first]) in _TITLES:
+        first += 1
+    while end - first > 1 and letters_and_digits(words[end - 1]) in _SUFFIXES:
+        end -= 1
+    return words[first:end]
 
 
 def _with_letter(name: str) -> str | Refusal:
-    return name if any(char.isalpha() for char in name) else Refusal.INVALID_NAME
+    return name if has_letter(name) else Refusal.INVALID_NAME

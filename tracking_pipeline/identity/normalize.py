@@ -34,6 +34,8 @@ def normalize(key: str, value: object, platform: str = "meta", country: str = "U
 
 def region_of(country: object) -> str:
     """Give the alpha-2 code of a default country given by code or name; empty when unknown."""
+    if country is None:
+        return ""
     text = text_of(country)
     return "" if isinstance(text, Refusal) else country_code(text) or ""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import phonenumbers
 
@@ -25,12 +25,14 @@ _LONGEST_CALLING_CODE = 3
 class _Plan(NamedTuple):
     """How one region numbers its lines.
 
-    `general` and `kinds` match whole national numbers. `leading` matches the beginning of those
-    that are the region's where several share a calling code. `prefix` is what people dial before
-    a national number; where it `rewrites`, it does more than go away. `exit` dials abroad.
+    `general` and `kinds` match whole national numbers, `lengths` are theirs. `leading` matches
+    the beginning of those that are the region's, where several share a calling code. `prefix` is
+    what people dial before a national number; where it `rewrites`, it does more than go away.
+    `exit` dials abroad.
     """
 
     code: str
+    lengths: frozenset[int]
     general: re.Pattern[str]
     kinds: re.Pattern[str]
     leading: re.Pattern[str] | None
@@ -70,7 +72,9 @@ def _without_prefix(digits: str, plan: _Plan) -> str | None:
         return digits
     if plan.rewrites and match.lastindex:
         return None
-    return digits[match.end() :]
+    rest = digits[match.end() :]
+    # What is too short without it keeps it: the first digit is then part of the number.
+    return rest if len(rest) in plan.lengths else None
 
 
 def _if_valid(code: str, national: str | None) -> str | None:
@@ -101,11 +105,13 @@ def _is_region(region: str) -> bool:
 
 @lru_cache(maxsize=512)
 def _plan_of(region: str) -> _Plan:
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    # Never None for a supported region, which is all that is asked for.
+    metadata: Any = phonenumbers.PhoneMetadata.metadata_for_region(region)
     kinds = (getattr(metadata, kind) for kind in _KINDS)
     patterns = [kind.national_number_pattern for kind in kinds if kind is not None]
     return _Plan(
         code=str(metadata.country_code),
+        lengths=frozenset(metadata.general_desc.possible_length),
         general=re.compile(metadata.general_desc.national_number_pattern),
         kinds=re.compile("|".join(f"(?:{pattern})" for pattern in patterns if pattern)),
         leading=_compiled(metadata.leading_digits),

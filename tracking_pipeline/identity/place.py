@@ -13,9 +13,12 @@ import unicodedata
 from tracking_pipeline.identity.countries import country_code
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.subdivisions import subdivision_code
-from tracking_pipeline.identity.text import letters_and_digits
+from tracking_pipeline.identity.text import has_letter, letters_and_digits
 
 _US_ZIP = re.compile(r"(\d{5})(?:-?\d{4})?")
+_NOT_IN_CODE = re.compile(r"[^A-Z0-9 -]")
+_DIGIT = re.compile(r"[0-9]")
+# What a data frame makes of a column with gaps.
 _FLOAT_TAIL = re.compile(r"(\d+)\.0")
 # Countries whose postal codes are all digits and may begin with 0, which spreadsheets eat.
 _DIGITS = {"US": 5, "PR": 5, "DE": 5, "FR": 5, "IT": 5, "ES": 5, "MX": 5}
@@ -52,10 +55,8 @@ def postal_code_for_meta(text: str, country: str) -> str | Refusal:
     code = _postal_code(text, country)
     if isinstance(code, Refusal):
         return code
-    zip_code = _US_ZIP.fullmatch(code)
-    if zip_code and country == "US":
-        return zip_code.group(1)
-    return "".join(char for char in code.lower() if char.isalnum())
+    zip_code = _US_ZIP.fullmatch(code) if country == "US" else None
+    return zip_code.group(1) if zip_code else letters_and_digits(code)
 
 
 def postal_code_for_google(text: str, country: str) -> str | Refusal:
@@ -80,24 +81,21 @@ def _postal_code(text: str, country: str) -> str | Refusal:
     tail = _FLOAT_TAIL.fullmatch(text)
     if tail:
         text = tail.group(1)
-    code = " ".join(
-        "".join(char for char in text if (char.isascii() and char.isalnum()) or char in " -")
-        .strip(" -")
-        .split()
-    )
-    length = sum(char.isalnum() for char in code)
-    if not _MIN_POSTAL <= length <= _MAX_POSTAL or not any(char.isdigit() for char in code):
+    code = " ".join(_NOT_IN_CODE.sub("", text).strip(" -").split())
+    bare = code.replace(" ", "").replace("-", "")
+    if not _MIN_POSTAL <= len(bare) <= _MAX_POSTAL or not _DIGIT.search(bare):
         return Refusal.INVALID_POSTAL_CODE
-    if code.isdigit() and length < _DIGITS.get(country, 0):
-        if length < _SHORTEST_DIGITS:
+    if code.isdigit() and len(code) < _DIGITS.get(country, 0):
+        if len(code) < _SHORTEST_DIGITS:
             return Refusal.INVALID_POSTAL_CODE
         code = code.zfill(_DIGITS[country])
-    return Refusal.INVALID_POSTAL_CODE if not code.strip("0 -") else code
+    # 00000 is what a form asks for when it will not take nothing.
+    return code if bare.strip("0") else Refusal.INVALID_POSTAL_CODE
 
 
 def _words(text: str) -> str:
-    return " ".join(letters_and_digits(text, keep=" ").split())
+    return " ".join(letters_and_digits(text, keep_spaces=True).split())
 
 
 def _with_letter(place: str) -> str | Refusal:
-    return place if any(char.isalpha() for char in place) else Refusal.INVALID_PLACE
+    return place if has_letter(place) else Refusal.INVALID_PLACE

@@ -23,8 +23,12 @@ _PERSONAL_KEYS = frozenset(["em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp"
 # Personal too, although no match key is made of them.
 _STREET_NAMES = frozenset(["address", "address1", "address2", "line1", "line2", "street"])
 
-_EMAIL = re.compile(r"[^\s@<>\"'(),;:=&?/\\]+(?:@|%40)[^\s@<>\"'(),;:=&?/\\]+")
-_INTERNATIONAL_PHONE = re.compile(r"(?:\+|%2[Bb])(?:\d(?:[\s().-]|%20){0,2}){7,14}\d")
+# The repetitions have bounds, so that no text takes more than linear time.
+_EMAIL = re.compile(r"[^\s@<>\"'(),;:=&?/\\]{1,64}(?:@|%40)[^\s@<>\"'(),;:=&?/\\]{1,255}")
+_PHONE = re.compile(
+    r"(?:\+|%2[Bb])(?:\d(?:[\s().-]|%20){0,2}){7,14}\d"
+    r"|(?<![\w.-])\(?\d{3}\)?[-. ]{1,2}\d{3}[-. ]\d{4}(?![\w-])"
+)
 _ASSIGNMENT = re.compile(r"([A-Za-z0-9_.\-\[\]%+]{1,64})=([^&#;\s\"']+)")
 
 # A JSON document of more levels is an attack, or a mistake; its depths are not kept.
@@ -36,9 +40,9 @@ def sanitize(payload: object) -> object:
 
     Under an identifier's name, in any spelling and at any depth, only SHA-256 hashes, booleans
     and nulls stay; a field with nothing left is left out, so that nothing can be taken for a
-    value. In all other text, e-mail addresses, phone numbers in international form and personal
-    query parameters become `[removed]`, and so does any object of a type that JSON does not have
-    (dates, times, UUIDs and decimals aside).
+    value. In all other text, e-mail addresses, phone numbers written as such and personal query
+    parameters become `[removed]`, and so does any object of a type that JSON does not
+    have (dates, times, UUIDs and decimals aside).
     """
     return _sanitized(payload, of_person=False, depth=0)
 
@@ -60,14 +64,14 @@ def _sanitized(value: object, *, of_person: bool, depth: int) -> object:
 def _sanitized_mapping(
     mapping: dict[object, object], *, of_person: bool, depth: int
 ) -> dict[object, object]:
-    of_person = of_person or any(_is_contact(name) for name in mapping)
+    named_person = of_person or any(_is_contact(name) for name in mapping)
     pair_of_person = _is_personal_pair(mapping)
     cleaned: dict[object, object] = {}
     for name, value in mapping.items():
         if pair_of_person:
             personal = name not in PAIR_NAMES
         else:
-            personal = _is_personal(name, value, of_person=of_person)
+            personal = _is_personal(name, value, of_person=named_person)
         if personal:
             kept = _hashes_only(value, depth + 1)
             if kept is _NOTHING:
@@ -143,9 +147,11 @@ def _sanitized_text(text: str, depth: int) -> str:
         except (ValueError, RecursionError):
             pass
         else:
-            return json.dumps(_sanitized(decoded, of_person=False, depth=depth + 1))
+            return json.dumps(
+                _sanitized(decoded, of_person=False, depth=depth + 1), ensure_ascii=False
+            )
     text = _ASSIGNMENT.sub(_without_personal_value, text)
-    return _INTERNATIONAL_PHONE.sub(REMOVED, _EMAIL.sub(REMOVED, text))
+    return _PHONE.sub(REMOVED, _EMAIL.sub(REMOVED, text))
 
 
 def _without_personal_value(match: re.Match[str]) -> str:

@@ -94,23 +94,32 @@ def lower(text: str) -> str:
 _LETTER_APOSTROPHES = frozenset("\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\ua78c")
 
 
-def letters_and_digits(text: str, *, keep: str = "") -> str:
-    """Lower-case, and drop punctuation, symbols and spaces of every script; `keep` stays.
+_ASCII_PUNCTUATION = {code: None for code in range(128) if not chr(code).isalnum()}
+_ASCII_SYMBOLS = {code: None for code in _ASCII_PUNCTUATION if not chr(code).isspace()}
+
+
+def letters_and_digits(text: str, *, keep_spaces: bool = False) -> str:
+    """Lower-case, and drop punctuation, symbols and (unless kept) spaces of every script.
 
     Combining marks stay: without them Hindi, Thai or Arabic names fall apart.
     """
     lowered = text.lower()
+    lowered = lowered.translate(_ASCII_SYMBOLS if keep_spaces else _ASCII_PUNCTUATION)
     if lowered.isascii():
-        if lowered.isalnum():
-            return lowered
-        return "".join(char for char in lowered if char.isalnum() or char in keep)
-    kept = "".join(
-        char
-        for char in lowered
-        if char in keep
-        or (unicodedata.category(char)[0] in "LMN" and char not in _LETTER_APOSTROPHES)
-    )
+        return lowered
+    kept = "".join(char for char in lowered if _is_kept(char, keep_spaces=keep_spaces))
     return unicodedata.normalize("NFC", kept)
+
+
+def _is_kept(char: str, *, keep_spaces: bool) -> bool:
+    if char.isspace():
+        return keep_spaces
+    return unicodedata.category(char)[0] in "LMN" and char not in _LETTER_APOSTROPHES
+
+
+def has_letter(text: str) -> bool:
+    """Tell whether there is a letter of any script in the text."""
+    return text.isalpha() or any(char.isalpha() for char in text)
 
 
 # For looking names up: letters and digits only; marks, spaces and punctuation fold away.

@@ -7,6 +7,7 @@ receives may come from another machine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import threading
 import time
@@ -151,8 +152,10 @@ class Sandbox:
 
         Raises `SandboxError` when it goes on all the same.
         """
-        if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._loop is not None and self._stop is not None:
+            # A server that failed to start, or was stopped before, has closed its loop.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread.ident is not None:
             self._thread.join(_STOP_TIMEOUT_SECONDS)
         if self._thread.is_alive():

@@ -62,7 +62,7 @@ async def hang(stage: Stage, request: web.Request) -> web.Response:
 def reset(request: web.Request) -> web.Response:
     """Reset the connection. The response is for the framework; it is never sent."""
     transport = request.transport
-    if transport is not None:
+    if transport is not None and not transport.is_closing():
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
@@ -71,7 +71,7 @@ def reset(request: web.Request) -> web.Response:
 
 def retry_after_seconds(value: str, clock_seconds: float) -> float | None:
     """How long a `Retry-After` header asks to wait (RFC 9110, 10.2.3); `None` if it is garbage."""
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     try:
         return parsedate_to_datetime(value).timestamp() - clock_seconds

@@ -9,6 +9,9 @@ from tracking_pipeline.store.embedded_folder import open_own_file
 
 _KEPT_BYTES = 10_000_000
 _LINE_CHARACTERS = 300
+_FATAL = ("FATAL:", "PANIC:", "error:")
+_TO_CLIENTS = ("the database system is", "terminating connection")
+"""Fatal for one connection, like that of a user who calls too early, and not for the server."""
 
 
 def open_log(log: Path) -> int:
@@ -16,13 +19,12 @@ def open_log(log: Path) -> int:
     return open_own_file(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
-def begin_log(log: Path) -> int:
-    """Give the offset at which a new start will write; a log that grew too long begins anew."""
+def shorten_log(log: Path) -> None:
+    """Begin a log anew that grew too long."""
     descriptor = open_log(log)
     try:
         if os.fstat(descriptor).st_size > _KEPT_BYTES:
             os.ftruncate(descriptor, 0)
-        return os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
 
@@ -34,8 +36,20 @@ def log_since(log: Path, offset: int) -> str:
         return file.read().decode(errors="replace")
 
 
+def fatal_line(text: str) -> str | None:
+    """Give the last line in which the server says what it cannot go on with, or None."""
+    fatal = [
+        line
+        for line in _lines(text)
+        if any(mark in line for mark in _FATAL) and not any(mark in line for mark in _TO_CLIENTS)
+    ]
+    return fatal[-1] if fatal else None
+
+
 def useful_line(text: str) -> str:
     """Pick the line that says what went wrong: the last fatal one, else the last one."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line or "error:" in line]
-    return (fatal or lines or ["it said nothing"])[-1][:_LINE_CHARACTERS]
+    return fatal_line(text) or (_lines(text) or ["it said nothing"])[-1]
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip()[:_LINE_CHARACTERS] for line in text.splitlines() if line.strip()]

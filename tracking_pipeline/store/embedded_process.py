@@ -96,12 +96,19 @@ def postmaster(data: Path) -> psutil.Process | None:
     return next((found for found in server_processes(data) if found.pid == pid), None)
 
 
+def says_ready(data: Path, chief: psutil.Process) -> bool:
+    """Tell whether that postmaster has written that it takes connections.
+
+    It does so in `postmaster.pid`, as pg_ctl reads it. Knocking instead would fill the log.
+    """
+    lines = [line.strip() for line in _pid_file(data)]
+    return lines[:1] == [str(chief.pid)] and lines[-1] == "ready"
+
+
 def pid_on_file(data: Path) -> int | None:
     """Give the pid that `postmaster.pid` names, a stranger's perhaps; None without a whole file."""
-    try:
-        return int((data / "postmaster.pid").read_text().splitlines()[0])
-    except (FileNotFoundError, ValueError, IndexError):
-        return None
+    lines = _pid_file(data)
+    return int(lines[0]) if lines and lines[0].isdecimal() else None
 
 
 def stop_server(data: Path) -> None:
@@ -134,6 +141,13 @@ def remove_stale_pid_file(data: Path) -> None:
     pid = pid_on_file(data)
     if pid is not None and psutil.pid_exists(pid) and not server_processes(data):
         (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _pid_file(data: Path) -> list[str]:
+    try:
+        return (data / "postmaster.pid").read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _is_in(process: psutil.Process, data: Path) -> bool:

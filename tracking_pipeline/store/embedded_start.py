@@ -33,13 +33,20 @@ from tracking_pipeline.store.embedded_folder import (
     write_record,
 )
 from tracking_pipeline.store.embedded_initdb import existing_data, make_data, remove_left_overs
-from tracking_pipeline.store.embedded_log import begin_log, log_since, open_log, useful_line
+from tracking_pipeline.store.embedded_log import (
+    fatal_line,
+    log_since,
+    open_log,
+    shorten_log,
+    useful_line,
+)
 from tracking_pipeline.store.embedded_process import (
     bare_environment,
     is_alive,
     launch_detached,
     postmaster,
     remove_stale_pid_file,
+    says_ready,
     stop_server,
 )
 
@@ -95,8 +102,23 @@ def start(
         record = existing_data(folder, major)
     else:
         record = make_data(folder, binaries, major, account)
+    shorten_log(folder.log)
+    return _bring_up(folder, record, binaries, account, extra_settings)
 
+
+def _bring_up(
+    folder: EmbeddedFolder,
+    record: ServerRecord,
+    binaries: Path,
+    account: Account | None,
+    extra_settings: Mapping[str, str],
+) -> ServerRecord:
+    """Launch the server until it stays; try again only where another program was in the way.
+
+    A server that ends without a fatal word was ended from outside: that is tried again too.
+    """
     deadline = time.monotonic() + _READY_SECONDS
+    log_start = folder.log.stat().st_size
     for _ in range(_TRIES):
         chief = postmaster(folder.data)
         if chief is not None:
@@ -108,21 +130,22 @@ def start(
         remove_stale_pid_file(folder.data)
         record = replace(record, port=_free_port(record.port), machine=this_machine())
         write_record(folder, record)
-        log_start = begin_log(folder.log)
+        log_start = folder.log.stat().st_size
         chief = _launch(folder, binaries, account, record.port, extra_settings)
         if chief is not None and _wait_until_ready(folder, record, chief, deadline):
             return record
         said = log_since(folder.log, log_start)
-        port_was_taken = "Address already in use" in said
-        if not port_was_taken and postmaster(folder.data) is None:
-            raise EmbeddedPostgresError(
-                f"the embedded PostgreSQL on {folder.data} did not start: {useful_line(said)} "
-                f"(more in {folder.log})"
-            )
+        if fatal_line(said) and not _may_try_again(folder, said):
+            break
     raise EmbeddedPostgresError(
-        f"the embedded PostgreSQL on {folder.data} did not stay up in {_TRIES} tries: something "
-        f"ends it or takes its port (see {folder.log})"
+        f"the embedded PostgreSQL on {folder.data} did not start: "
+        f"{useful_line(log_since(folder.log, log_start))} (more in {folder.log})"
     )
+
+
+def _may_try_again(folder: EmbeddedFolder, said: str) -> bool:
+    """Tell whether another program was quicker: to the port, or to this data folder."""
+    return "Address already in use" in said or postmaster(folder.data) is not None
 
 
 def _refuse_unreachable(folder: EmbeddedFolder, account: Account) -> None:
@@ -187,17 +210,17 @@ def _wait_until_ready(
 ) -> bool:
     """Give True when the server answers, False when it ended; raise when neither comes."""
     while True:
-        running = is_alive(chief)
-        answer = _ask(folder, record)
-        if answer is _Answer.READY:
-            return True
-        if not running:
+        if not is_alive(chief):
             return False
-        if answer is _Answer.REFUSED and postmaster(folder.data) == chief:
-            raise EmbeddedPostgresError(
-                f"the PostgreSQL on {folder.data} refuses the password in {folder.record_file}: "
-                "put the right file back"
-            )
+        if says_ready(folder.data, chief):
+            answer = _ask(folder, record)
+            if answer is _Answer.READY:
+                return True
+            if answer is _Answer.REFUSED:
+                raise EmbeddedPostgresError(
+                    f"the PostgreSQL on {folder.data} refuses the password in "
+                    f"{folder.record_file}: put the right file back"
+                )
         if time.monotonic() > deadline:
             raise EmbeddedPostgresError(
                 f"the PostgreSQL on {folder.data} did not answer within {_READY_SECONDS} s "

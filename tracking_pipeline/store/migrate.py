@@ -194,9 +194,9 @@ def _build_indexes(url: str, patience: Patience) -> list[str]:
                 applied.append(build(session, index, invalid=invalid))
             except psycopg.errors.LockNotAvailable:
                 raise MigrationError(
-                    f"index {index.name} waits for an old transaction on public.{index.table}"
-                    f"{_holders(url, index.table)}: end it, then run tracking-pipeline migrate"
-                    " again, which completes what is missing"
+                    f"index {index.name} of public.{index.table} waits for a transaction that has"
+                    f" been open for over {patience.index_lock:g} s (pg_stat_activity.xact_start):"
+                    " end it, then run tracking-pipeline migrate again, which completes the rest"
                 ) from None
         return applied
 

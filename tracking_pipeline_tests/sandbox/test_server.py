@@ -14,10 +14,14 @@ from tracking_pipeline.sandbox.faults import RandomFaults
 from tracking_pipeline.sandbox.server import Sandbox, SandboxError
 
 
-def test_it_listens_on_the_loopback_only_when_it_says_so(sandbox: Sandbox) -> None:
+def test_it_listens_on_the_loopback_only_and_has_done_so_when_it_is_entered(
+    sandbox: Sandbox, http: httpx.Client
+) -> None:
     assert sandbox.meta_url == f"http://127.0.0.1:{sandbox.port}/meta"
-    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=5) as connection:
-        assert connection.getpeername()[0] == "127.0.0.1"
+    assert http.get(sandbox.url + "/_sandbox/summary").status_code == 200
+    # All of 127.0.0.0/8 is the loopback; a server that listens everywhere would answer here too.
+    with pytest.raises(OSError, match=r"refused|timed out|assign"):
+        socket.create_connection(("127.0.0.2", sandbox.port), timeout=1)
 
 
 def test_it_stops_at_once_while_requests_hang(

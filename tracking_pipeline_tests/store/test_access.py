@@ -138,12 +138,24 @@ def test_a_policy_for_another_command_is_not_enough(site: Site) -> None:
     assert "policy for insert" in refusal(site)
 
 
-def test_a_policy_that_lets_admins_in_does_not_let_a_worker_in(site: Site) -> None:
-    """The site's own policy is for PUBLIC, so it applies to the worker, and shows it no row."""
+@pytest.mark.parametrize(
+    ("command", "rows"), [("select", "using"), ("insert", "with check"), ("update", "using")]
+)
+def test_a_policy_that_lets_admins_in_does_not_let_a_worker_in(
+    site: Site, command: str, rows: str
+) -> None:
+    """Written without TO it is for PUBLIC, so it applies to the worker, and admits no row."""
+    table = "tracking_destination_state"
     grant_all(site, WORKER)
-    admit_all(site, WORKER, but="tracking_failed_events")
+    admit_all(site, WORKER, but=table)
+    admitted = {"select": "using", "insert": "with check", "update": "using"}
+    admitted.pop(command)
+    for other, clause in admitted.items():
+        site.run(f"create policy {other}s on {table} for {other} to {WORKER} {clause} (true)")
+    admin = "public.has_role(auth.uid(), 'admin')"
+    site.run(f"create policy admins on {table} for {command} {rows} ({admin})")
 
-    assert "public.tracking_failed_events" in refusal(site)
+    assert f"policy for {command}" in refusal(site)
 
 
 @pytest.mark.parametrize("admitted", [WORKER, "public"])

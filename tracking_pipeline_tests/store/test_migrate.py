@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -34,7 +35,9 @@ from tracking_pipeline_tests.store.site import (
 
 SERVERS = find_server_binaries()
 OWN_TABLES = ("tracking_delivery_attempts", "tracking_destination_state", "tracking_schema_version")
-IMPATIENT = Patience(another_migration=0.3, table_lock=0.2, table_lock_tries=2, between_tries=0.05)
+IMPATIENT = Patience(
+    another_migration=0.3, table_lock=0.2, table_lock_tries=2, between_tries=0.05, index_lock=0.2
+)
 
 
 @pytest.fixture(scope="module", params=list(SERVERS), ids=lambda major: f"postgresql-{major}")
@@ -396,25 +399,57 @@ def test_runs_at_once_all_succeed_and_each_step_is_done_once(in_use: Site) -> No
     assert "added column leads.client_ip" in steps
 
 
-def test_a_run_that_was_killed_before_its_indexes_is_completed_by_the_next(in_use: Site) -> None:
-    invalid = "select 1 from pg_index where not indisvalid"
-    child = multiprocessing.get_context("spawn").Process(target=migrate, args=(in_use.url,))
-    with psycopg.connect(in_use.url) as reader:
-        # A transaction that sees an old state: an index build waits for its end, nothing else does.
+INVALID = "select 1 from pg_index where not indisvalid"
+
+
+@contextmanager
+def held_up_index_builds(site: Site) -> Iterator[None]:
+    """Keep a transaction that sees an old state: an index build waits for its end, all else runs."""
+    with psycopg.connect(site.url) as reader:
         reader.execute("set transaction isolation level repeatable read")
         reader.execute("select 1")
+        yield
+        reader.rollback()
+
+
+def test_a_run_leaves_the_index_alone_that_another_is_building(in_use: Site) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with held_up_index_builds(in_use):
+            first = pool.submit(migrate, in_use.url)
+            wait_until(lambda: in_use.run(INVALID))
+            with pytest.raises(MigrationError, match="another migration"):
+                migrate(in_use.url, patience=IMPATIENT)
+        assert not [step for step in first.result().applied if "rebuilt" in step]
+    assert migrated(in_use)
+
+
+def test_an_index_that_waits_for_an_old_transaction_is_reported_and_built_later(
+    in_use: Site,
+) -> None:
+    with (
+        held_up_index_builds(in_use),
+        pytest.raises(MigrationError, match=r"tracking_failed_events_due .* open for over"),
+    ):
+        migrate(in_use.url, patience=IMPATIENT)
+
+    assert "rebuilt index tracking_failed_events_due" in migrate(in_use.url).applied
+    assert migrated(in_use)
+
+
+def test_a_run_that_was_killed_before_its_indexes_is_completed_by_the_next(in_use: Site) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=migrate, args=(in_use.url,))
+    with held_up_index_builds(in_use):
         child.start()
         assert child.pid is not None
-        wait_until(lambda: in_use.run(invalid))
+        wait_until(lambda: in_use.run(INVALID))
         os.kill(child.pid, signal.SIGKILL)
         child.join()
         assert not migrated(in_use)
-        reader.rollback()
 
     applied = migrate(in_use.url).applied
 
     assert migrated(in_use)
-    assert not in_use.run(invalid)
+    assert not in_use.run(INVALID)
     assert "added column leads.client_ip" not in applied
     assert "built index tracking_delivery_attempts_time" in applied
     assert migrate(in_use.url).applied == []

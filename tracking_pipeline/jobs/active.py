@@ -1,0 +1,32 @@
+"""Whether a run of a job is under way: schedules and sensors launch none beside it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import dagster as dg
+
+# A run whose process was killed stays "started" in Dagster until its run monitoring ends it, up to
+# the run's longest time. Waiting for that would stop the loop, so an old run no longer counts; a
+# second drain beside a slow one is safe.
+COUNTS_FOR = timedelta(minutes=10)
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def is_under_way(instance: dg.DagsterInstance, job_name: str) -> bool:
+    """Whether a run of the job was created in the last ten minutes and has not ended."""
+    runs = instance.get_runs(
+        dg.RunsFilter(
+            job_name=job_name,
+            statuses=_UNDER_WAY,
+            created_after=datetime.now(timezone.utc) - COUNTS_FOR,
+        ),
+        limit=1,
+    )
+    return bool(runs)

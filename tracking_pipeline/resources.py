@@ -1,0 +1,63 @@
+"""The resources of the code location: how an op, sensor or schedule reaches the outside.
+
+They hold no secret themselves: settings are read from the environment when a resource is used, so
+that loading the definitions needs neither an environment nor a database.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import dagster as dg
+
+from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.installation import Installation, open_installation
+from tracking_pipeline.settings import SettingsError, read_settings
+from tracking_pipeline.store.access import AccessError
+from tracking_pipeline.store.database import DatabaseError
+from tracking_pipeline.store.embedded import EmbeddedPostgresError
+from tracking_pipeline.store.migrate import MigrationError
+
+# The errors that say in one line what is wrong and what to do.
+EXPLAINED_ERRORS = (
+    SettingsError,
+    DatabaseError,
+    AccessError,
+    EmbeddedPostgresError,
+    MigrationError,
+)
+
+
+class TrackingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The business database and the destinations that serve it."""
+
+    rehearsal: Literal["auto", "yes", "no"] = "auto"
+
+    @contextmanager
+    def open(self) -> Iterator[Installation]:
+        """The installation, for the time of the block. A failure to open it is a ``Failure`` whose
+        description tells the operator what to do."""
+        rehearsal = {"auto": None, "yes": True, "no": False}[self.rehearsal]
+        try:
+            with open_installation(read_settings(), rehearsal=rehearsal) as installation:
+                yield installation
+        except EXPLAINED_ERRORS as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from None
+
+
+class ProgressResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Tells how a long drain goes, in the run's log. The command line puts a progress bar here."""
+
+    def report(self, log: dg.DagsterLogManager, totals: RetryTotals) -> None:
+        log.info(
+            f"{totals.total('resolved')} resolved, {totals.total('failed')} failed, "
+            f"{totals.total('dead_lettered')} dead-lettered after {totals.seconds:.0f} s"
+        )
+
+
+default_resources: dict[str, object] = {
+    "tracking": TrackingResource(),
+    "progress": ProgressResource(),
+    # Ops hand each other small values within one process; nothing is worth a file.
+    "io_manager": dg.mem_io_manager,
+}
