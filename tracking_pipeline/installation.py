@@ -42,6 +42,12 @@ class Installation:
     settings: Settings
     database: Database
 
+    def missing_settings(self) -> dict[str, str]:
+        """For each destination that is not configured, what is missing."""
+        meta = "" if self.database.rehearsal else _missing_meta(self.settings)
+        found = {"meta_capi": meta} if meta else {}
+        return found | {each.name: each.missing for each in _NOT_YET}
+
     @contextmanager
     def destinations(self) -> Iterator[MakeDestinations]:
         """The destinations that serve this database, for the time of the block."""
@@ -113,18 +119,9 @@ def configured_destinations(
     """The destinations as the settings have them."""
     return [
         _meta(settings, client),
-        *_not_yet(settings),
+        *_NOT_YET,
         Ledger(pool, country=settings.default_country),
     ]
-
-
-def missing_settings(settings: Settings) -> dict[str, str]:
-    """For each destination that is not configured, what is missing."""
-    found: dict[str, str] = {}
-    meta = _missing_meta(settings)
-    if meta:
-        found["meta_capi"] = meta
-    return found | {each.name: each.missing for each in _not_yet(settings)}
 
 
 def _missing_meta(settings: Settings) -> str:
@@ -160,11 +157,10 @@ def _meta(settings: Settings, client: httpx.AsyncClient) -> Destination | NotCon
     )
 
 
-def _not_yet(settings: Settings) -> list[NotConfigured]:
-    return [
-        NotConfigured("google_ec", "this version does not deliver to Google yet"),
-        NotConfigured("gtm_server", "this version does not deliver to server GTM yet"),
-    ]
+_NOT_YET = (
+    NotConfigured("google_ec", "this version does not deliver to Google yet"),
+    NotConfigured("gtm_server", "this version does not deliver to server GTM yet"),
+)
 
 
 @contextmanager
@@ -185,7 +181,7 @@ def _sandbox_destinations(settings: Settings) -> Iterator[MakeDestinations]:
                     country=settings.default_country,
                     site_url=settings.site_url or "https://www.example.com",
                 ),
-                *_not_yet(settings),
+                *_NOT_YET,
                 Ledger(pool, country=settings.default_country),
             ]
 

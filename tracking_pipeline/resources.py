@@ -45,10 +45,15 @@ class TrackingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise dg.Failure(description=str(error), allow_retries=False) from None
 
 
-class ProgressResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class DrainProgress:
     """Tells how a long drain goes, in the run's log. The command line puts a progress bar here."""
 
+    def begin(self, log: dg.DagsterLogManager, total: int) -> None:
+        """A drain of about ``total`` events begins."""
+        log.info(f"{total} events to take")
+
     def report(self, log: dg.DagsterLogManager, totals: RetryTotals) -> None:
+        """It has come this far; called every few seconds."""
         log.info(
             f"{totals.total('resolved')} resolved, {totals.total('failed')} failed, "
             f"{totals.total('dead_lettered')} dead-lettered after {totals.seconds:.0f} s"
@@ -57,7 +62,7 @@ class ProgressResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 default_resources: dict[str, object] = {
     "tracking": TrackingResource(),
-    "progress": ProgressResource(),
+    "progress": DrainProgress(),
     # Ops hand each other small values within one process; nothing is worth a file.
     "io_manager": dg.mem_io_manager,
 }

@@ -1,11 +1,11 @@
 """What reacts. Each tick makes one bounded query and says numbers when it launches nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from tracking_pipeline.delivery.events import DESTINATIONS
-from tracking_pipeline.installation import Installation, missing_settings
+from tracking_pipeline.installation import Installation
 from tracking_pipeline.jobs.active import is_under_way
 from tracking_pipeline.jobs.retry import retry_failed_events_job
 from tracking_pipeline.resources import TrackingResource
@@ -30,7 +30,8 @@ def queue_growth_sensor(
 ) -> dg.RunRequest | dg.SkipReason:
     with tracking.open() as installation:
         backlog, states, window = _look(installation)
-    sendable = [each for each in backlog if can_take(each.destination, states, installation)]
+        missing = installation.missing_settings()
+    sendable = [each for each in backlog if can_take(each.destination, states, missing)]
     due = sum(each.due for each in sendable)
     if due == 0:
         return dg.SkipReason(why_nothing_is_due(backlog, sendable))
@@ -55,15 +56,15 @@ def _look(
 
 
 def can_take(
-    destination: str, states: dict[str, DestinationState], installation: Installation
+    destination: str, states: dict[str, DestinationState], missing: Mapping[str, str]
 ) -> bool:
-    """Whether a run could send to the destination now, or may probe it."""
-    if destination in missing_settings(installation.settings) and not (
-        installation.database.rehearsal and destination == "meta_capi"
-    ):
-        return False
-    state = states.get(destination)
-    return state is None or (state.throttled_seconds <= 0 and state.probe_in_seconds <= 0)
+    """Whether a run could send to the destination now, or may probe it. ``missing`` names those
+    that are not configured.
+    """
+    state = states.get(destination, DestinationState(destination))
+    return (
+        destination not in missing and state.throttled_seconds <= 0 and state.probe_in_seconds <= 0
+    )
 
 
 def why_nothing_is_due(backlog: Sequence[Backlog], sendable: Sequence[Backlog]) -> str:

@@ -79,6 +79,9 @@ def _classify_error(
         return Uniform(Retry(fault, asked))
     if code in CONFIGURATION_CODES or code == POLICY_BLOCK or (code, subcode) == OBJECT_MISSING:
         return Uniform(Paused(fault))
+    if code == 100 and subcode is None and error.get("type") == "GraphMethodException":
+        # So does Meta answer a wrong appsecret_proof: no event is to blame.
+        return Uniform(Paused(fault))
     if code in INVALID_EVENT_CODES:
         return Refused(Rejected(f"refused by Meta: {fault.code}", fault))
     return Uniform(Retry(fault, asked))

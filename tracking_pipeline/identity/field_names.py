@@ -193,4 +193,9 @@ def meaning_of(name: str) -> Identifier | Place | Special:
     """Say what a field is; a name that is not known is a place, `ELSEWHERE`."""
     if len(name) > _MAX_CHARACTERS:
         return ELSEWHERE
-    return _TABLE.get(_SEPARATORS.sub("", name).lower(), ELSEWHERE)
+    return _TABLE.get(plain_name(name), ELSEWHERE)
+
+
+def plain_name(name: str) -> str:
+    """Give a name without case, spaces and punctuation, as the tables here hold it."""
+    return _SEPARATORS.sub("", name).lower()

@@ -15,7 +15,7 @@ from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.subdivisions import subdivision_code
 from tracking_pipeline.identity.text import has_letter, letters_and_digits
 
-_US_ZIP = re.compile(r"(\d{5})(?:-?\d{4})?")
+_US_ZIP = re.compile(r"(\d{5})(?:[ -]?\d{4})?")
 _NOT_IN_CODE = re.compile(r"[^A-Z0-9 -]")
 _DIGIT = re.compile(r"[0-9]")
 # What a data frame makes of a column with gaps.
@@ -42,8 +42,8 @@ def state_for_meta(text: str, country: str) -> str | Refusal:
 
 
 def state_for_google(text: str, country: str) -> str | Refusal:
-    """Give the code of an American or Canadian state, elsewhere the words of the name."""
-    return subdivision_code(text, country) or _with_letter(_words(text))
+    """Give the words of the name or code, whichever was typed; Google has no table of codes."""
+    return _with_letter(_words(text))
 
 
 def postal_code_for_meta(text: str, country: str) -> str | Refusal:

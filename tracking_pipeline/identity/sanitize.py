@@ -13,7 +13,14 @@ from datetime import date, time
 from decimal import Decimal
 from uuid import UUID
 
-from tracking_pipeline.identity.field_names import Identifier, Place, Special, meaning_of
+from tracking_pipeline.identity.countries import country_code
+from tracking_pipeline.identity.field_names import (
+    Identifier,
+    Place,
+    Special,
+    meaning_of,
+    plain_name,
+)
 from tracking_pipeline.identity.finder import CONTACT_KEYS, PAIR_NAMES, PAIR_VALUES
 from tracking_pipeline.identity.hashing import already_hashed
 
@@ -21,7 +28,19 @@ REMOVED = "[removed]"
 
 _PERSONAL_KEYS = frozenset(["em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "external_id"])
 # Personal too, although no match key is made of them.
-_STREET_NAMES = frozenset(["address", "address1", "address2", "line1", "line2", "street"])
+_STREET_NAMES = frozenset(
+    {
+        "street", "street1", "street2", "streetaddress", "addressline", "addressline1",
+        "addressline2", "address1", "address2", "line1", "line2",
+    }
+)  # fmt: skip
+# Of these only the country stays, and hashes.
+_ADDRESS_NAMES = frozenset(
+    {
+        "address", "addresses", "billingaddress", "shippingaddress", "homeaddress",
+        "defaultaddress",
+    }
+)  # fmt: skip
 
 # The repetitions have bounds, so that no text takes more than linear time.
 _EMAIL = re.compile(r"[^\s@<>\"'(),;:=&?/\\]{1,64}(?:@|%40)[^\s@<>\"'(),;:=&?/\\]{1,255}")
@@ -71,15 +90,14 @@ def _sanitized_mapping(
         if pair_of_person:
             personal = name not in PAIR_NAMES
         else:
-            personal = _is_personal(name, value, of_person=named_person)
+            personal = _is_personal(name, of_person=named_person)
         if personal:
-            kept = _hashes_only(value, depth + 1)
-            if kept is _NOTHING:
-                continue
+            kept = _hashes_only(value, depth + 1, keep_country=_is_address(name))
         else:
             inner = of_person or _is_place_of_person(name)
             kept = _sanitized(value, of_person=inner, depth=depth + 1)
-        cleaned[_sanitized_key(name)] = kept
+        if kept is not _NOTHING:
+            cleaned[_sanitized_key(name)] = kept
     return cleaned
 
 
@@ -99,15 +117,14 @@ def _is_personal_pair(mapping: dict[object, object]) -> bool:
     if not any(name in mapping for name in PAIR_VALUES):
         return False
     names = (mapping[name] for name in PAIR_NAMES if name in mapping)
-    return any(_is_personal(name, "", of_person=True) for name in names)
+    return any(_is_personal(name, of_person=True) for name in names)
 
 
-def _is_personal(name: object, value: object, *, of_person: bool) -> bool:
+def _is_personal(name: object, *, of_person: bool) -> bool:
     if not isinstance(name, str):
         return False
-    if name.lower().replace("_", "") in _STREET_NAMES:
-        # An address that is an object is looked into: its country stays.
-        return not isinstance(value, (dict, list, tuple))
+    if plain_name(name) in _STREET_NAMES or _is_address(name):
+        return True
     meaning = meaning_of(name)
     if isinstance(meaning, Identifier):
         return meaning.key in _PERSONAL_KEYS
@@ -117,7 +134,7 @@ def _is_personal(name: object, value: object, *, of_person: bool) -> bool:
 _NOTHING = object()
 
 
-def _hashes_only(value: object, depth: int) -> object:
+def _hashes_only(value: object, depth: int, *, keep_country: bool = False) -> object:
     """Keep what tells nothing under an identifier's name: hashes, booleans, nulls."""
     if value is None or isinstance(value, bool):
         return value
@@ -126,13 +143,28 @@ def _hashes_only(value: object, depth: int) -> object:
     if depth >= _MAX_DEPTH:
         return _NOTHING
     if isinstance(value, dict):
-        inner = ((name, _hashes_only(one, depth + 1)) for name, one in value.items())
-        kept = {_sanitized_key(name): one for name, one in inner if one is not _NOTHING}
+        kept = {
+            _sanitized_key(name): inner
+            if keep_country and _is_country(name, inner)
+            else _hashes_only(inner, depth + 1, keep_country=keep_country)
+            for name, inner in value.items()
+        }
+        kept = {name: inner for name, inner in kept.items() if inner is not _NOTHING}
         return kept or _NOTHING
     if isinstance(value, (list, tuple)):
-        hashes = [_hashes_only(one, depth + 1) for one in value]
+        hashes = [_hashes_only(one, depth + 1, keep_country=keep_country) for one in value]
         return [one for one in hashes if one is not _NOTHING] or _NOTHING
     return _NOTHING
+
+
+def _is_address(name: object) -> bool:
+    return isinstance(name, str) and plain_name(name) in _ADDRESS_NAMES
+
+
+def _is_country(name: object, value: object) -> bool:
+    meaning = meaning_of(name) if isinstance(name, str) else None
+    named = isinstance(meaning, Identifier) and meaning.key == "country"
+    return named and isinstance(value, str) and country_code(value) is not None
 
 
 def _sanitized_key(name: object) -> object:
@@ -156,6 +188,6 @@ def _sanitized_text(text: str, depth: int) -> str:
 
 def _without_personal_value(match: re.Match[str]) -> str:
     name, value = match.groups()
-    if not _is_personal(name, value, of_person=False):
+    if not _is_personal(name, of_person=False):
         return match.group(0)
     return match.group(0) if isinstance(already_hashed(value), str) else f"{name}={REMOVED}"

@@ -17,7 +17,7 @@ from tracking_pipeline.identity.refusal import Refusal
 
 # Longer than any identifier and any user agent in use; bounds the work one value can cause.
 MAX_CHARACTERS = 2048
-# An integer of more digits is no phone, no zip and no id. Python refuses to print very long ones.
+# No identifier is negative or has more digits. Python itself refuses to print very long integers.
 _MAX_INTEGER = 10**40
 
 _SPACE = re.compile(r"\s")
@@ -61,7 +61,7 @@ def _whole_number(value: object) -> str | Refusal:
     if isinstance(value, bool) or not is_whole:
         return Refusal.NOT_TEXT
     number = int(value)  # type: ignore[call-overload]
-    return str(number) if -_MAX_INTEGER < number < _MAX_INTEGER else Refusal.NOT_TEXT
+    return str(number) if 0 <= number < _MAX_INTEGER else Refusal.NOT_TEXT
 
 
 def _clean(text: str) -> str | Refusal:

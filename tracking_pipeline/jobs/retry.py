@@ -28,7 +28,7 @@ from tracking_pipeline.delivery.retry import (
     retry_failed_events,
 )
 from tracking_pipeline.delivery.totals import RetryTotals
-from tracking_pipeline.resources import EXPLAINED_ERRORS, ProgressResource, TrackingResource
+from tracking_pipeline.resources import EXPLAINED_ERRORS, DrainProgress, TrackingResource
 
 GROUP_TAG = "tracking/job"
 
@@ -131,9 +131,10 @@ def plan_retry(
 def drain_failed_events(
     context: dg.OpExecutionContext,
     tracking: TrackingResource,
-    progress: ProgressResource,
+    progress: dg.ResourceParam[DrainProgress],
     plan: RetryPlan,
 ) -> RetryTotals:
+    progress.begin(context.log, sum(plan.found.values()))
     with tracking.open() as installation, installation.destinations() as destinations:
         try:
             return asyncio.run(

@@ -16,6 +16,7 @@ that the destination has, as it would in life.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from collections.abc import Callable, Mapping
@@ -86,7 +87,7 @@ class _Meta:
             events,
             clock_seconds=stage.clock(),
         )
-        await stage.pause(self.conditions.latency_seconds + answer.step.delay_seconds)
+        await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
         return await self._send(request, answer)
 
     def _answer(self, request: web.Request, payload: Mapping[str, Any]) -> _Answer:
@@ -168,7 +169,7 @@ class _Meta:
     async def _send(self, request: web.Request, answer: _Answer) -> web.Response:
         step = answer.step
         if step.kind == "timeout":
-            return await hang(self.stage, request)
+            await hang()
         if step.kind in ("reset", "late_reset"):
             return reset(request)
         if step.retry_after is not None:

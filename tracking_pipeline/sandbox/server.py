@@ -87,9 +87,9 @@ async def serve(
     application = web.Application(client_max_size=_MAX_BODY_BYTES)
     for routes in (*STAND_INS.values(), control.routes):
         application.add_routes(routes(stage))
-    # Cancellation ends a handler that hangs as soon as its client is gone.
+    # A handler that hangs is cancelled when its client is gone, or soon after the sandbox stops.
     runner = web.AppRunner(
-        application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
+        application, handler_cancellation=True, access_log=None, shutdown_timeout=0.1
     )
     await runner.setup()
     try:
@@ -97,7 +97,6 @@ async def serve(
         on_ready(runner.addresses[0][1])
         await stop.wait()
     finally:
-        stage.closing.set()
         await runner.cleanup()
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from aiohttp import web
@@ -27,7 +26,7 @@ class Stage:
     """The state behind every stand-in of one sandbox.
 
     `clock` is the time of day in Unix seconds. `lenient` skips the check of each event and keeps no
-    event, only ids. `closing` is set when the sandbox stops, and ends whatever hangs.
+    event, only ids.
     """
 
     memory: Memory
@@ -37,7 +36,6 @@ class Stage:
     app_secret: str | None = None
     clock: Callable[[], float] = time.time
     lenient: bool = False
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def fault(self, event_ids: Sequence[str]) -> Step | None:
         """What the events of one request meet: their scripts first, then the lot."""
@@ -46,17 +44,10 @@ class Stage:
             step = self.random_faults.draw(event_ids, self.memory.requests_with)
         return step
 
-    async def pause(self, seconds: float) -> None:
-        """Wait, but never longer than the sandbox lives."""
-        if seconds > 0:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.closing.wait(), seconds)
 
-
-async def hang(stage: Stage, request: web.Request) -> web.Response:
-    """Give no answer until the client goes away (the handler is cancelled) or the sandbox stops."""
-    await stage.closing.wait()
-    return reset(request)
+async def hang() -> None:
+    """Give no answer, until the client goes away or the sandbox stops: both cancel the handler."""
+    await asyncio.Event().wait()
 
 
 def reset(request: web.Request) -> web.Response:

@@ -46,6 +46,8 @@ class Database:
 def describe(url: str) -> str:
     """Host and database name of a connection URL: what a log may say about it."""
     parts = urlsplit(url)
+    if not parts.scheme:  # a conninfo string, "host=... password=...": nothing of it is safe to say
+        return "at the given address"
     return f"{parts.path.lstrip('/') or 'postgres'} on {parts.hostname or 'the local socket'}"
 
 

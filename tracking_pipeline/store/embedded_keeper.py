@@ -39,7 +39,7 @@ def ensure_keeper(folder: EmbeddedFolder) -> None:
         with subprocess.Popen(  # noqa: S603  # fixed script, the command as arguments
             ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-m", __name__, str(folder.root)],
             cwd="/",
-            env={**bare_environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**bare_environment(), "PYTHONPATH": _where_we_found_our_modules()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -54,6 +54,11 @@ def ensure_keeper(folder: EmbeddedFolder) -> None:
             "the server is killed, it runs on until the next one that uses it ends",
             folder.root,
         )
+
+
+def _where_we_found_our_modules() -> str:
+    """Give a PYTHONPATH for the keeper; not each installation is found by the interpreter alone."""
+    return os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
 
 
 def keep(folder: EmbeddedFolder) -> None:

@@ -181,7 +181,8 @@ async def release_leases(connection: psycopg.AsyncConnection[Any], tokens: dict[
 
 
 # Fenced by the token alone: a test of the status in this WHERE turned the plan into a nested loop
-# over both sides, quadratic in the batch.
+# over both sides, quadratic in the batch. So did a join of what was updated with the settlements:
+# the update returns both.
 _SETTLE: LiteralString = """
 with settled as (
     select * from json_to_recordset(%(settlements)s::json) as s (
@@ -201,7 +202,8 @@ with settled as (
         resolved_by = case when s.status = 'resolved' then %(resolved_by)s else f.resolved_by end,
         dead_letter_reason = s.dead_letter_reason,
         error_message = case
-            when s.status in ('retrying', 'dead_letter') then s.error_message else f.error_message
+            when s.status in ('retrying', 'dead_letter') and s.error_message is not null
+            then s.error_message else f.error_message
         end,
         error_code = case
             when s.status in ('retrying', 'dead_letter') then s.error_code else f.error_code
@@ -215,16 +217,16 @@ with settled as (
         lease_losses = 0
     from settled s
     where f.id = s.id and f.lease_token = s.lease_token
-    returning f.id, f.destination
+    returning f.id, f.destination, s.event_id, s.attempt, s.outcome, s.requests, s.request_id,
+        s.http_status, s.error_code, s.error_message, s.duration_ms, s.lease_token
 ), logged as (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
         error_code, error_message, duration_ms, lease_token, worker, run_id)
-    select s.id, s.event_id, u.destination, s.attempt, s.outcome, s.requests, s.request_id,
-        s.http_status, s.error_code, s.error_message, s.duration_ms, s.lease_token, %(worker)s,
+    select u.id, u.event_id, u.destination, u.attempt, u.outcome, u.requests, u.request_id,
+        u.http_status, u.error_code, u.error_message, u.duration_ms, u.lease_token, %(worker)s,
         %(run_id)s
     from updated u
-    join settled s on s.id = u.id
 )
 select id from updated
 """

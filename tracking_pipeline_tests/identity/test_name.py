@@ -64,7 +64,8 @@ def test_a_name_loses_case_and_punctuation_but_no_letter(
 @pytest.mark.parametrize("key", ["fn", "ln"])
 @pytest.mark.parametrize("platform", ["meta", "google"])
 @pytest.mark.parametrize(
-    "typed", ["", " ", ".", "-", "...", "'", "123", "٣", "😀", "null", "undefined", "N/A", "[removed]",
+    "typed", ["", " ", ".", "-", "...", "'", "123", "٣", "😀", "null", "undefined", "N/A",
+    "[removed]",
               "\u200b", "\u0301", 42, True, None, [], {}, ["Mary"], "x" * 5000, "\udc00"],
 )  # fmt: skip
 def test_what_has_no_letter_is_no_name(key: str, platform: str, typed: object) -> None:

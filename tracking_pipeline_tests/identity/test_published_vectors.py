@@ -21,9 +21,7 @@ VECTORS = [
 
 
 @pytest.mark.parametrize(("key", "typed", "hashed_text", "published"), VECTORS)
-def test_a_published_hash_comes_out(
-    key: str, typed: str, hashed_text: str, published: str
-) -> None:
+def test_a_published_hash_comes_out(key: str, typed: str, hashed_text: str, published: str) -> None:
     digest = sha256(hashed_text.encode()).hexdigest()
     assert digest.startswith(published)
     assert normalize(key, typed) == hashed_text

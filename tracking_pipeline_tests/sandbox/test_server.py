@@ -72,6 +72,12 @@ def test_two_sandboxes_with_one_seed_misbehave_alike(sender: Callable[[Sandbox],
     assert set(first) == {200, 400, 503}
 
 
+def test_a_script_goes_before_the_lot(sender: Callable[[Sandbox], Any]) -> None:
+    with Sandbox(random_faults=RandomFaults(1, share_transient=1.0)) as sandbox:
+        sandbox.scripts.set("a", [200, 500])
+        assert [sender(sandbox).ids("a").status_code for _ in range(3)] == [200, 500, 503]
+
+
 def test_the_control_side_tells_counts_and_sets_faults(
     sandbox: Sandbox, send: Any, http: httpx.Client
 ) -> None:

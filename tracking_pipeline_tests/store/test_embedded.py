@@ -381,8 +381,8 @@ def test_a_port_that_was_taken_meanwhile_is_left_to_its_new_owner(home: Path) ->
     with hold(home):
         pass
     port = json.loads((home / "postgres" / "server.json").read_text())["port"]
-    with socket.socket() as stranger:
-        stranger.bind(("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", port)) as stranger:
+        threading.Thread(target=lambda: stranger.accept()[0].close(), daemon=True).start()
         with hold(home) as server:
             assert f":{port}/" not in server.url("postgres")
             assert ask(server.url("postgres"), "SELECT 1") == "1"

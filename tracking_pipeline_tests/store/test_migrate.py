@@ -82,7 +82,9 @@ PARTS = {
     " from pg_index where indrelid = '{table}'::regclass",
     "policies": "select policyname, to_jsonb(pg_policies) from pg_policies"
     " where tablename = '{table}'",
-    "rights": "select 'rights', jsonb_build_array(relacl::text, relrowsecurity, reloptions)"
+    # The file changes when a table is rewritten.
+    "itself": "select 'itself', jsonb_build_array(relacl::text, relrowsecurity, reloptions,"
+    " relfilenode)"
     " from pg_class where oid = '{table}'::regclass",
 }
 Picture = dict[tuple[str, str], dict[str, Any]]
@@ -404,7 +406,7 @@ INVALID = "select 1 from pg_index where not indisvalid"
 
 @contextmanager
 def held_up_index_builds(site: Site) -> Iterator[None]:
-    """Keep a transaction that sees an old state: an index build waits for its end, all else runs."""
+    """Keep a transaction that sees an old state: an index build waits for its end, no other."""
     with psycopg.connect(site.url) as reader:
         reader.execute("set transaction isolation level repeatable read")
         reader.execute("select 1")
@@ -600,6 +602,16 @@ def test_a_worker_role_can_be_named_later_and_again(in_use: Site) -> None:
 
         assert f"granted update on tracking_failed_events to {worker}" in first
         assert migrate(in_use.url, worker_role=worker).applied == []
+
+
+def test_a_table_that_is_locked_against_a_worker_roles_policy_is_named(in_use: Site) -> None:
+    migrate(in_use.url)
+    with login_role(in_use, "pipeline_worker") as worker:
+        with psycopg.connect(in_use.url) as reader:
+            reader.execute("select 1 from wm_event_log limit 1")
+            with pytest.raises(MigrationError, match=r"public\.wm_event_log is locked"):
+                migrate(in_use.url, worker_role=worker, patience=IMPATIENT)
+        assert not [right for right in who_may(in_use, worker) if right[0] in TABLES]
 
 
 def who_may(site: Site, role: str) -> set[tuple[str, str]]:

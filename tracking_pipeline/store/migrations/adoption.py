@@ -14,7 +14,13 @@ from typing import Any
 
 import psycopg
 from alembic.runtime.migration import MigrationContext
-from psycopg.rows import tuple_row
+
+from tracking_pipeline.store.migrations.protection import (
+    let_admins_read,
+    let_service_role,
+    protect,
+)
+from tracking_pipeline.store.migrations.statements import one, rows, run
 
 VERSION_TABLE = "tracking_schema_version"
 """Alembic's version table under our own name: Dagster's `alembic_version` may be in this schema."""
@@ -134,8 +140,10 @@ class Adoption:
 
         Raises `CannotAdoptError` when the name belongs to a view or another thing that is no table.
         """
-        kind = self.one(
-            "select relkind::text from pg_class where oid = to_regclass(%s)", f"public.{table}"
+        kind = one(
+            self.connection,
+            "select relkind::text from pg_class where oid = to_regclass(%s)",
+            f"public.{table}",
         )
         if kind is None:
             return {}
@@ -144,12 +152,13 @@ class Adoption:
                 f"public.{table} is not a table:"
                 " rename it, then run tracking-pipeline migrate again"
             )
-        rows = self.rows(
+        columns = rows(
+            self.connection,
             "select attname::text, format_type(atttypid, null) from pg_attribute"
             " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
             f"public.{table}",
         )
-        return dict(rows)
+        return dict(columns)
 
     def _lock(self, tables: list[str]) -> None:
         """Lock the tables one by one, so that a refusal names the one that could not be had.
@@ -159,100 +168,34 @@ class Adoption:
         """
         for table in tables:
             try:
-                self.run(f"lock table public.{table} in access exclusive mode")
+                run(self.connection, f"lock table public.{table} in access exclusive mode")
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 raise TableBusyError(table) from None
 
     def _create(self, table: Table) -> None:
         columns = ", ".join(column.when_created() for column in table.columns)
         storage = f" with ({table.storage})" if table.storage else ""
-        self.run(f"create table public.{table.name} ({columns}){storage}")
+        run(self.connection, f"create table public.{table.name} ({columns}){storage}")
         self.applied.append(f"created table {table.name}")
-        self.protect(table.name)
-        self._let_dashboard_read_and_service_work(table)
+        protect(self.connection, table.name)
+        rights = "select, insert" if table.append_only else "select, insert, update, delete"
+        let_service_role(self.connection, rights, table.name)
+        let_admins_read(self.connection, table.name)
 
     def _add_missing_columns(self, table: Table, there: dict[str, str]) -> None:
         for column in table.columns:
             if column.name in there:
                 continue
-            self.run(f"alter table public.{table.name} add column {column.when_added()}")
+            run(
+                self.connection, f"alter table public.{table.name} add column {column.when_added()}"
+            )
             if column.default_for_new_rows:
-                self.run(
+                run(
+                    self.connection,
                     f"alter table public.{table.name} alter column {column.name}"
-                    f" set default {column.default_for_new_rows}"
+                    f" set default {column.default_for_new_rows}",
                 )
             self.applied.append(f"added column {table.name}.{column.name}")
-
-    def protect(self, table: str) -> None:
-        """Turn row security on for a table of ours and take what the defaults gave away.
-
-        A Supabase project may give `anon` and `authenticated` every right on each new table of
-        `public` by default privileges.
-        """
-        self.run(f"alter table public.{table} enable row level security")
-        self.run(f"revoke all on public.{table} from public")
-        for role in ("anon", "authenticated"):
-            if self._role_exists(role):
-                self.run(f"revoke all on public.{table} from {role}")
-                for sequence in self._sequences_of(table):
-                    self.run(f"revoke all on sequence {sequence} from {role}")
-
-    def _sequences_of(self, table: str) -> list[str]:
-        rows = self.rows(
-            "select objid::regclass::text from pg_depend join pg_class on pg_class.oid = objid"
-            " where classid = 'pg_class'::regclass and refobjid = to_regclass(%s)"
-            " and relkind = 'S'",
-            f"public.{table}",
-        )
-        return [sequence for (sequence,) in rows]
-
-    def _let_dashboard_read_and_service_work(self, table: Table) -> None:
-        """Grant Supabase's roles, where they exist, what they need of a table that we created.
-
-        `service_role` is what edge functions connect as (it bypasses row security but needs
-        grants); an admin of the dashboard reads as `authenticated`. `anon` gets nothing.
-        """
-        rights = "select, insert" if table.append_only else "select, insert, update, delete"
-        self.grant_service(rights, table.name)
-        if self._role_exists("authenticated") and self._admins_are_known():
-            self.run(f"grant select on public.{table.name} to authenticated")
-            # The inner select is evaluated once a statement instead of once a row.
-            self.run(
-                f"create policy tracking_admins_read on public.{table.name} for select"
-                " to authenticated using ((select public.has_role((select auth.uid()), 'admin')))"
-            )
-
-    def grant_service(self, rights: str, table: str) -> None:
-        """Grant Supabase's `service_role`, where it exists, rights on a table of ours."""
-        if self._role_exists("service_role"):
-            self.run(f"grant {rights} on public.{table} to service_role")
-
-    def _role_exists(self, role: str) -> bool:
-        return bool(self.one("select true from pg_roles where rolname = %s", role))
-
-    def _admins_are_known(self) -> bool:
-        """Whether a policy may ask `public.has_role(auth.uid(), 'admin')`.
-
-        The second argument is text in some installations and an enum in others; an enum without
-        an `admin` would fail the migration.
-        """
-        return bool(
-            self.one(
-                """
-                select true
-                  from pg_proc
-                 where pronamespace = 'public'::regnamespace and proname = 'has_role'
-                   and pronargs = 2 and proargtypes[0] = 'uuid'::regtype
-                   and (proargtypes[1] in ('text'::regtype, 'varchar'::regtype)
-                        or exists (select from pg_enum
-                                    where enumtypid = proargtypes[1] and enumlabel = 'admin'))
-                   and exists (select from pg_namespace
-                                where nspname = 'auth' and has_schema_privilege(oid, 'usage'))
-                   and to_regprocedure('auth.uid()') is not null
-                 limit 1
-                """
-            )
-        )
 
     def _keep_append_only(self, table: str) -> None:
         """Reject UPDATE and DELETE by a trigger, unless triggers there reject both already.
@@ -260,7 +203,8 @@ class Adoption:
         A trigger counts as rejecting when it is enabled and its function raises; one that merely
         notes changes does not. TRUNCATE stays the owner's business.
         """
-        already = self.one(
+        already = one(
+            self.connection,
             """
             select bit_or(tgtype::int) & 24 = 24  -- 8 is DELETE, 16 is UPDATE (pg_trigger.h)
               from pg_trigger join pg_proc on pg_proc.oid = tgfoid
@@ -271,7 +215,8 @@ class Adoption:
         )
         if already:
             return
-        self.run(
+        run(
+            self.connection,
             f"""
             create or replace function public.{REJECT_CHANGE}() returns trigger
             language plpgsql set search_path = '' as $$
@@ -279,27 +224,14 @@ class Adoption:
                 raise exception '% is append-only: % is not allowed', tg_table_name, tg_op
                     using errcode = 'restrict_violation';
             end $$
-            """
+            """,
         )
-        self.run(
+        run(
+            self.connection,
             f"create trigger {REJECT_CHANGE} before update or delete on public.{table}"
-            f" for each row execute function public.{REJECT_CHANGE}()"
+            f" for each row execute function public.{REJECT_CHANGE}()",
         )
         self.applied.append(f"made {table} append-only")
-
-    def run(self, statement: str) -> int:
-        """Run one statement, written in the revisions themselves; give the number of rows hit."""
-        return self.connection.execute(statement.encode()).rowcount
-
-    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Give all rows of a query."""
-        with self.connection.cursor(row_factory=tuple_row) as cursor:
-            return cursor.execute(query.encode(), parameters or None).fetchall()
-
-    def one(self, query: str, *parameters: object) -> Any:
-        """Give the first column of the first row, or None when there is no row."""
-        rows = self.rows(query, *parameters)
-        return rows[0][0] if rows else None
 
 
 def refuse_a_strangers_table(table: Table, there: dict[str, str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from alembic import op
 
 from tracking_pipeline.store.migrations.adoption import VERSION_TABLE, Adoption, Column, Table
+from tracking_pipeline.store.migrations.protection import let_service_role, protect
+from tracking_pipeline.store.migrations.statements import one, rows, run
 
 revision = "0001"
 down_revision = None
@@ -206,24 +208,26 @@ DESTINATION_STATE = Table(
 def upgrade() -> None:
     """Create or adopt the tables, let new types of alert in, keep one open alert of each type."""
     adoption = Adoption.of(op.get_context())
-    adoption.protect(VERSION_TABLE)
-    adoption.grant_service("select", VERSION_TABLE)
+    protect(adoption.connection, VERSION_TABLE)
+    let_service_role(adoption.connection, "select", VERSION_TABLE)
     created = adoption.create_or_adopt(
         (LEADS, FAILED_EVENTS, LEDGER, ALERTS, ATTEMPTS, DESTINATION_STATE)
     )
     if LEDGER.name in created:
         # A lead converts once, however often its form is sent. A site's own ledger has its own.
-        adoption.run(
+        run(
+            adoption.connection,
             "create unique index tracking_ledger_one_submission on public.wm_event_log"
-            " (lead_id, event_name) where event_name = 'lead_submission_success'"
+            " (lead_id, event_name) where event_name = 'lead_submission_success'",
         )
     let_new_alert_types_in(adoption)
     close_surplus_alerts(adoption)
     # Alerts are few and their table is locked, so this one need not be built concurrently; in here
     # nobody can open a second alert between the statement above and the index.
-    adoption.run(
+    run(
+        adoption.connection,
         f"create unique index {OPEN_ALERT_INDEX} on public.{ALERTS.name} (alert_type)"
-        " where resolved_at is null"
+        " where resolved_at is null",
     )
 
 
@@ -233,7 +237,8 @@ def let_new_alert_types_in(adoption: Adoption) -> None:
     The new CHECK is the old expression or one of our types: whatever the site allowed stays
     allowed, however it was written. PostgreSQL itself says whether the old one refuses something.
     """
-    checks = adoption.rows(
+    checks = rows(
+        adoption.connection,
         """
         select quote_ident(conname), pg_get_expr(conbin, conrelid), convalidated
           from pg_constraint
@@ -245,23 +250,26 @@ def let_new_alert_types_in(adoption: Adoption) -> None:
     )
     types = ", ".join(f"('{name}')" for name in ALERT_TYPES)
     for name, expression, validated in checks:
-        if adoption.one(
+        if one(
+            adoption.connection,
             # The expression comes from the server's own catalogue.
-            f"select bool_and({expression}) from (values {types}) as candidate (alert_type)"  # noqa: S608
+            f"select bool_and({expression}) from (values {types}) as candidate (alert_type)",  # noqa: S608
         ):
             continue
         ours = ", ".join(f"'{kind}'" for kind in ALERT_TYPES)
-        adoption.run(f"alter table public.{ALERTS.name} drop constraint {name}")
-        adoption.run(
+        run(adoption.connection, f"alter table public.{ALERTS.name} drop constraint {name}")
+        run(
+            adoption.connection,
             f"alter table public.{ALERTS.name} add constraint {name}"
-            f" check (({expression}) or alert_type in ({ours})){'' if validated else ' not valid'}"
+            f" check (({expression}) or alert_type in ({ours})){'' if validated else ' not valid'}",
         )
         adoption.applied.append(f"widened constraint {name} of {ALERTS.name}")
 
 
 def close_surplus_alerts(adoption: Adoption) -> None:
     """Keep the newest open alert of each type and say so in the others, which are closed."""
-    closed = adoption.run(
+    closed = run(
+        adoption.connection,
         """
         update public.tracking_health_alerts as surplus
            set resolved_at = now(),
@@ -271,7 +279,7 @@ def close_surplus_alerts(adoption: Adoption) -> None:
                         where newer.alert_type = surplus.alert_type and newer.resolved_at is null
                           and (coalesce(newer.created_at, '-infinity'), newer.id)
                               > (coalesce(surplus.created_at, '-infinity'), surplus.id))
-        """
+        """,
     )
     if closed:
         adoption.applied.append(f"closed {closed} surplus open alerts of {ALERTS.name}")

@@ -1,0 +1,118 @@
+"""Runs the Dagster jobs outside Dagster's own processes, and reads what ran.
+
+The command line runs the same jobs as the UI, on the same instance, so each of its runs stands in
+the UI beside the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+
+from tracking_pipeline.definitions import build_defs
+from tracking_pipeline.settings import Settings, SettingsError, dagster_home, project_folder
+
+INSTANCE_FILE = "dagster.yaml"
+
+
+class RunError(Exception):
+    """A run could not finish. One line: what failed, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One run, as far as an operator asks. Times are Unix seconds."""
+
+    run_id: str
+    job: str
+    status: str
+    started_at: float | None
+    seconds: float | None
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of this project: that of ``DAGSTER_HOME`` where it is set, else the one
+    that ``dagster.yaml`` beside ``workspace.yaml`` describes.
+    """
+    if dagster_home() is not None:
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+        return
+    folder = project_folder()
+    if not (folder / INSTANCE_FILE).is_file():
+        raise SettingsError(
+            f"{INSTANCE_FILE} cannot be found: run this in the project's folder or set DAGSTER_HOME"
+        )
+    base = settings.home / "dagster"
+    base.mkdir(parents=True, exist_ok=True)
+    reference = InstanceRef.from_dir(str(base), config_dir=str(folder))
+    with dg.DagsterInstance.from_ref(reference) as instance:
+        yield instance
+
+
+def run_job(
+    instance: dg.DagsterInstance,
+    job_name: str,
+    ops: Mapping[str, Any],
+    *,
+    resources: Mapping[str, object],
+) -> dg.ExecuteInProcessResult:
+    """Runs a job in this process and returns its result. ``ops`` is the run configuration of its
+    ops.
+
+    Raises :class:`RunError` when it did not finish.
+    """
+    job = build_defs(resources).get_job_def(job_name)
+    result = job.execute_in_process(
+        run_config={
+            "ops": dict(ops),
+            # The run's log is kept in the instance; a terminal shows its result.
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+        instance=instance,
+        raise_on_error=False,
+        tags={"tracking/trigger": "command line"},
+    )
+    if not result.success:
+        raise RunError(_why(result))
+    return result
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None and data.user_failure_data.description:
+                return str(data.user_failure_data.description)
+            if data.error is not None:
+                return (
+                    f"{event.step_key} failed ({data.error.cls_name}): see run {result.run_id} in "
+                    "the Dagster UI"
+                )
+        if event.is_run_failure and event.job_failure_data.error is not None:
+            name = event.job_failure_data.error.cls_name
+            return f"run {result.run_id} failed ({name}): see it in the Dagster UI"
+    return f"run {result.run_id} did not finish: see it in the Dagster UI"
+
+
+def last_runs(instance: dg.DagsterInstance, *, limit: int = 5) -> list[PastRun]:
+    """The newest runs first."""
+    found = []
+    for record in instance.get_run_records(limit=limit):
+        started, ended = record.start_time, record.end_time
+        found.append(
+            PastRun(
+                run_id=record.dagster_run.run_id,
+                job=record.dagster_run.job_name,
+                status=record.dagster_run.status.value,
+                started_at=started,
+                seconds=round(ended - started, 3) if started and ended else None,
+            )
+        )
+    return found

@@ -1,0 +1,180 @@
+"""Inserts of rows that come from a file, into tables that may have columns of the site's own.
+
+The columns are read from the server's catalogue. A row is given as JSON; PostgreSQL itself converts
+its values to the columns' types, so whatever type a site chose, it is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from typing_extensions import LiteralString
+
+from tracking_pipeline.store.database import DatabaseError
+
+# Classes of SQLSTATE that say something about a row: values, constraints, check options, limits of
+# size, and what a site's own triggers raise.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_OF_THE_ROW = ("22", "23", "44", "54", "P0")
+
+
+class RowsRefusedError(Exception):
+    """The table does not take one of the rows: none was inserted. The server's own message may
+    quote the row, so only codes and names are kept.
+    """
+
+    def __init__(self, error: psycopg.Error) -> None:
+        self.sqlstate = error.sqlstate or "unknown"
+        self.column = error.diag.column_name
+        self.constraint = error.diag.constraint_name
+        super().__init__(f"SQLSTATE {self.sqlstate}")
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column that an insert may fill. ``type`` is as PostgreSQL writes it, with its length;
+    ``kind`` the short name of the type (``int4``, ``timestamptz``); ``default`` an expression.
+    """
+
+    name: str
+    type: str
+    kind: str
+    not_null: bool
+    default: str | None
+
+
+# Not information_schema, which leaves out lengths. Identity and generated columns fill themselves.
+_COLUMNS: LiteralString = """
+select a.attname, format_type(a.atttypid, a.atttypmod), t.typname, a.attnotnull,
+    pg_get_expr(d.adbin, d.adrelid)
+from pg_attribute a
+join pg_type t on t.oid = a.atttypid
+left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+where a.attrelid = to_regclass('public.' || %s) and a.attnum > 0 and not a.attisdropped
+  and a.attidentity = '' and a.attgenerated = ''
+order by a.attnum
+"""
+
+
+def read_columns(connection: psycopg.Connection[Any], table: str) -> dict[str, TableColumn]:
+    """The columns of a table of ``public`` that can be filled, by name. Raises
+    :class:`DatabaseError` where there is no such table.
+    """
+    try:
+        rows = connection.execute(_COLUMNS, (table,)).fetchall()
+    except psycopg.Error as error:
+        raise _failure(error, table) from None
+    if not rows:
+        raise DatabaseError(f"table public.{table} is missing: run tracking-pipeline migrate")
+    return {row[0]: TableColumn(*row) for row in rows}
+
+
+_INSERT: LiteralString = """
+insert into {table} ({names})
+select {values} from json_to_recordset(%s::json) as given ({definitions})
+on conflict do nothing
+"""
+
+
+def insert_rows(
+    connection: psycopg.Connection[Any],
+    table: str,
+    columns: Iterable[TableColumn],
+    rows: Sequence[bytes],
+) -> int:
+    """Inserts ``rows``, JSON objects with the names of ``columns``, in one statement, all or none.
+
+    Null and absent mean the column's default. A row that a unique index knows already is left as it
+    is there. Returns how many were inserted. Raises :class:`RowsRefusedError` for what the table
+    does not take, :class:`DatabaseError` for everything else.
+    """
+    columns = tuple(columns)
+    statement = sql.SQL(_INSERT).format(
+        table=sql.Identifier("public", table),
+        names=sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+        values=sql.SQL(", ").join(map(_value_or_default, columns)),
+        definitions=sql.SQL(", ").join(map(_definition, columns)),
+    )
+    try:
+        return connection.execute(statement, (f"[{b','.join(rows).decode()}]",)).rowcount
+    except psycopg.Error as error:
+        if error.sqlstate and error.sqlstate[:2] in _OF_THE_ROW:
+            raise RowsRefusedError(error) from None
+        raise _failure(error, table) from None
+
+
+def _value_or_default(column: TableColumn) -> sql.Composable:
+    given = sql.Identifier("given", column.name)
+    if column.default is None:
+        return given
+    # Types and defaults are the catalogue's own words, which are SQL already.
+    return sql.SQL("coalesce({}, {})").format(given, _written(column.default))
+
+
+def _definition(column: TableColumn) -> sql.Composable:
+    return sql.SQL("{} {}").format(sql.Identifier(column.name), _written(column.type))
+
+
+def _written(fragment: str) -> sql.Composable:
+    # psycopg reads a percent sign as the beginning of a placeholder.
+    return sql.SQL(fragment.replace("%", "%%"))  # type: ignore[arg-type]
+
+
+def find_refused_column(
+    connection: psycopg.Connection[Any], columns: Iterable[TableColumn], row: bytes
+) -> TableColumn | None:
+    """The first of ``columns`` whose value in ``row`` PostgreSQL cannot convert to its type."""
+    for column in columns:
+        statement = sql.SQL("select given.* from json_to_recordset(%s::json) as given ({})").format(
+            _definition(column)
+        )
+        try:
+            connection.execute(statement, (f"[{row.decode()}]",))
+        except psycopg.DataError:
+            return column
+        except psycopg.Error as error:
+            raise _failure(error, "") from None
+    return None
+
+
+def find_leads(connection: psycopg.Connection[Any], ids: Collection[str]) -> set[str]:
+    """Which of ``ids`` (uuids as text) are in ``leads``."""
+    if not ids:
+        return set()
+    try:
+        rows = connection.execute(
+            "select id::text from public.leads where id = any(%s::uuid[])", (list(ids),)
+        ).fetchall()
+    except psycopg.Error as error:
+        raise _failure(error, "leads") from None
+    return {row[0] for row in rows}
+
+
+def read_now(connection: psycopg.Connection[Any]) -> datetime:
+    """The database's clock."""
+    try:
+        row = connection.execute("select now()").fetchone()
+    except psycopg.Error as error:
+        raise _failure(error, "") from None
+    assert row is not None  # noqa: S101  a select without a table gives one row
+    moment: datetime = row[0]
+    return moment
+
+
+def _failure(error: psycopg.Error, table: str) -> DatabaseError:
+    state = error.sqlstate or "no SQLSTATE"
+    if state == "42501":
+        return DatabaseError(
+            f"the connected role may not import into public.{table}: connect as the tables' owner"
+        )
+    if state in ("42P01", "42703"):
+        return DatabaseError(f"public.{table} has changed: run tracking-pipeline migrate")
+    return DatabaseError(
+        f"the database failed during the import ({state}): what was imported stays,"
+        " import the file again for the rest"
+    )

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from hashlib import md5, sha1, sha256
+
+import pytest
+
+from tracking_pipeline.identity import match_keys, normalize, read_match_keys
+
+HASHED = ["em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "country", "external_id"]
+DIGEST = sha256(b"jane@example.com").hexdigest()
+
+
+@pytest.mark.parametrize("key", HASHED)
+@pytest.mark.parametrize("given", [DIGEST, DIGEST.upper(), f"  {DIGEST}\n", f"\ufeff{DIGEST}"])
+def test_a_hash_passes_in_lower_case(key: str, given: str) -> None:
+    assert normalize(key, given) == DIGEST
+    assert match_keys({key: given}) == {key: DIGEST}
+
+
+@pytest.mark.parametrize("suffix", [".AQYBAQAA", ".aB-_9zZ0", ".BQ", ".-_"])
+def test_the_suffix_of_the_parameter_builder_stays_for_meta_and_goes_for_google(
+    suffix: str,
+) -> None:
+    assert normalize("em", DIGEST.upper() + suffix) == DIGEST + suffix
+    assert normalize("em", DIGEST + suffix, "google") == DIGEST
+    assert match_keys({"em": DIGEST + suffix}) == {"em": DIGEST + suffix}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [DIGEST + ".", DIGEST + ".ABC", DIGEST + "0", DIGEST[1:], DIGEST + ".AQYBAQAA0", "g" * 64],
+)
+def test_what_is_nearly_a_hash_is_none(given: str) -> None:
+    assert normalize("em", given) is None
+    assert normalize("ph", given) is None
+
+
+@pytest.mark.parametrize("key", HASHED)
+@pytest.mark.parametrize("nothing", ["", " ", "null", "undefined", "none", "n/a"])
+def test_the_hash_of_nothing_is_left_out(key: str, nothing: str) -> None:
+    digest = sha256(nothing.encode()).hexdigest()
+    for given in (digest, digest.upper(), digest + ".AQYBAQAA"):
+        assert normalize(key, given) is None
+    assert read_match_keys({key: digest}).dropped == {(key, "hash of an empty value"): 1}
+
+
+@pytest.mark.parametrize("key", [key for key in HASHED if key != "external_id"])
+@pytest.mark.parametrize("function", [md5, sha1])
+def test_a_digest_of_another_kind_is_left_out(key: str, function: type) -> None:
+    digest = function(b"jane@example.com").hexdigest()
+    assert normalize(key, digest) is None
+    assert normalize(key, digest.upper()) is None
+    assert read_match_keys({key: digest}).dropped == {(key, "not a SHA-256 hash"): 1}
+
+
+@pytest.mark.parametrize("key", ["ct", "st", "zp", "client_ip_address", "client_user_agent"])
+def test_a_hash_is_no_plain_text_for_google(key: str) -> None:
+    assert normalize(key, DIGEST, "google") is None
+
+
+@pytest.mark.parametrize("key", ["fbp", "fbc", "client_ip_address", "client_user_agent"])
+def test_what_meta_wants_raw_is_never_taken_hashed(key: str) -> None:
+    assert normalize(key, DIGEST) is None
+
+
+def test_a_platform_we_do_not_know_is_the_mistake_of_the_caller() -> None:
+    for call in (
+        lambda: normalize("em", "jane@example.com", "tiktok"),
+        lambda: match_keys({"em": "jane@example.com"}, "tiktok"),
+    ):
+        with pytest.raises(ValueError, match="unknown platform") as caught:
+            call()
+        assert "jane" not in str(caught.value)
+
+
+def test_a_key_we_do_not_know_is_left_out() -> None:
+    assert normalize("shoe_size", "44") is None

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import copy
+import json
+from datetime import datetime, timezone
+from hashlib import sha256
+
+import pytest
+
+from tracking_pipeline.identity import match_keys, sanitize
+
+DIGEST = sha256(b"jane@example.com").hexdigest()
+CANARY = "Canary-4711"
+
+NAMES = [
+    "email", "email_address", "e-mail", "mail", "em", "userEmail", "sha256_email_address", "phone",
+    "phone_number", "mobile", "tel", "ph", "sha256_phone_number", "first_name", "fname",
+    "givenName",
+    "fn", "last_name", "surname", "familyName", "ln", "zip", "zip_code", "postal_code", "postcode",
+    "zp", "state", "region", "province", "st", "city", "ct", "external_id", "user_id",
+    "client_user_id", "dob", "db", "gender", "ge", "full_name", "street", "address", "address_1",
+    "E-Mail", "First Name", "LAST_NAME", "Postal-Code",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_canary_survives_under_any_name_at_any_depth(name: str) -> None:
+    planted = [
+        {name: CANARY},
+        {name: [CANARY, {"value": CANARY, "inner": [CANARY]}]},
+        {name: 4711},
+        {"a": {"b": [{"c": {name: CANARY}}]}},
+        {"merchant": {name: CANARY}},
+        {"fields": [{"name": name, "value": CANARY}, {"label": name, "values": [CANARY]}]},
+        {"user_data": json.dumps({"x": [{name: CANARY}]})},
+        {"url": f"https://shop.example/?a=b&{name.replace(' ', '_')}={CANARY}#top"},
+        json.dumps({name: CANARY}),
+    ]
+    for payload in planted:
+        before = copy.deepcopy(payload)
+        assert "4711" not in json.dumps(sanitize(payload)), payload
+        assert payload == before
+
+
+@pytest.mark.parametrize("place", ["user", "customer", "traits", "lead", "user_data", "billing"])
+def test_the_name_of_a_person_is_removed_and_the_name_of_a_thing_stays(place: str) -> None:
+    payload = {"name": "Lead", "items": [{"name": "Blue Shoes"}], place: {"name": CANARY}}
+    assert sanitize(payload) == {"name": "Lead", "items": [{"name": "Blue Shoes"}], place: {}}
+
+
+def test_a_name_beside_an_email_is_a_persons() -> None:
+    payload = {"name": CANARY, "email": CANARY, "items": [{"name": "Blue Shoes"}]}
+    assert sanitize(payload) == {"items": [{"name": "Blue Shoes"}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("mail jane@example.com now", "mail [removed] now"),
+        ("Invalid value 'jane.doe+x@example.co.uk'.", "Invalid value '[removed]'."),
+        (
+            "https://a.example/?q=1&email=jane%40example.com",
+            "https://a.example/?q=1&email=[removed]",
+        ),
+        ("https://a.example/jane%40example.com/x", "https://a.example/[removed]/x"),
+        ("call +1 650 555 1212 today", "call [removed] today"),
+        ("call +4915112345678", "call [removed]"),
+        ("call (650) 555-1212", "call [removed]"),
+        ("650-555-1212", "[removed]"),
+        ("phone=6505551212&value=3", "phone=[removed]&value=3"),
+        (f"em={DIGEST}", f"em={DIGEST}"),
+    ],
+)
+def test_text_is_freed_of_addresses_and_numbers(text: str, kept: str) -> None:
+    assert sanitize({"message": text}) == {"message": kept}
+    assert sanitize(text) == kept
+
+
+HARMLESS = {
+    "event_id": "6f9619ff-8b86-d011-b42d-00cf4fc964ff",
+    "event_name": "Lead",
+    "event_time": 1700000000,
+    "created_at": "2026-11-24T08:00:00.000000+00:00",
+    "event_source_url": "https://shop.example/thanks?utm_source=fb&fbclid=IwAR2F4",
+    "action_source": "website",
+    "custom_data": {"value": 19.9, "currency": "USD", "contents": [{"id": "A-1", "quantity": 2}]},
+    "user_data": {
+        "em": DIGEST, "ph": [DIGEST, DIGEST + ".AQYBAQAA"], "sha256_email_address": DIGEST,
+        "fbp": "fb.1.1596403881668.1116446470", "fbc": "fb.1.1554763741205.IwAR2F4",
+        "client_ip_address": "8.8.8.8", "client_user_agent": "Mozilla/5.0", "country": "US",
+    },
+    "email": None, "phone": True, "empty": {}, "none": [], "flag": False, "ratio": 0.5,
+}  # fmt: skip
+
+
+def test_what_is_not_personal_stays_as_it_is() -> None:
+    assert sanitize(HARMLESS) == HARMLESS
+    assert match_keys(sanitize(HARMLESS)) == match_keys(HARMLESS)
+
+
+def test_nothing_that_is_left_can_be_taken_for_an_identifier() -> None:
+    payload = {
+        "first_name": "Mary",
+        "user_data": {"city": "Miami", "em": [DIGEST, "jane@example.com"]},
+    }
+    assert sanitize(payload) == {"user_data": {"em": [DIGEST]}}
+    assert match_keys(sanitize(payload)) == {"em": DIGEST}
+
+
+def test_what_cannot_be_looked_into_is_removed() -> None:
+    moment = datetime(2026, 11, 24, tzinfo=timezone.utc)
+    payload = {"at": moment, "raw": b"jane@example.com", "thing": object(), "pair": (1, "a@b.co")}
+    assert sanitize(payload) == {
+        "at": moment, "raw": "[removed]", "thing": "[removed]", "pair": [1, "[removed]"],
+    }  # fmt: skip
+    deep: object = CANARY
+    for _ in range(5000):
+        deep = {"a": [deep]}
+    assert CANARY not in repr(sanitize(deep))
+
+
+def test_a_key_that_is_an_address_is_removed_too() -> None:
+    assert sanitize({"seen": {"jane@example.com": 1}}) == {"seen": {"[removed]": 1}}
+
+
+def test_sanitizing_twice_changes_nothing() -> None:
+    payload = {"email": CANARY, "note": "jane@example.com +1 650 555 1212", "x": '{"a": "b@c.de"}'}
+    assert sanitize(sanitize(payload)) == sanitize(payload)

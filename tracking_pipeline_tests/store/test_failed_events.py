@@ -1,0 +1,323 @@
+"""The queue's statements: fenced by the lease's token, and planned well on a long queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from tracking_pipeline.store import failed_events
+from tracking_pipeline.store.failed_events import (
+    MOST_LEASE_LOSSES,
+    Selection,
+    Settlement,
+    bury_crashed_events,
+    claim_due_events,
+    find_settled,
+    read_backlog,
+    read_clock,
+    release_leases,
+    renew_leases,
+    settle_attempts,
+)
+from tracking_pipeline_tests.delivery.queue import Added, Queue
+
+T = TypeVar("T")
+AsyncConnection = psycopg.AsyncConnection[Any]
+
+
+@pytest.fixture
+def queue(connection: psycopg.Connection) -> Queue:
+    return Queue(connection)
+
+
+@pytest.fixture
+def worker(database_url: str) -> Worker:
+    return Worker(database_url)
+
+
+class Worker:
+    """Runs one statement as a worker does, on a connection of its own."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+
+    def run(self, statement: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async def connected() -> T:
+            async with await AsyncConnection.connect(
+                self._database_url, autocommit=True
+            ) as connection:
+                return await statement(connection)
+
+        return asyncio.run(connected())
+
+    def claim(self, limit: int = 1_000, **selection: Any) -> dict[UUID, int]:
+        """Claims what is due; the tokens by row."""
+
+        async def claim(connection: AsyncConnection) -> list[dict[str, Any]]:
+            chosen = Selection(started_at=await read_clock(connection), **selection)
+            return await claim_due_events(connection, "meta_capi", chosen, limit)
+
+        return {row["id"]: row["lease_token"] for row in self.run(claim)}
+
+    def settle(self, *settlements: Settlement) -> set[UUID]:
+        return self.run(
+            lambda connection: settle_attempts(connection, settlements, worker="w", run_id=None)
+        )
+
+    def renew(self, tokens: dict[UUID, int]) -> set[UUID]:
+        return self.run(lambda connection: renew_leases(connection, tokens))
+
+    def release(self, tokens: dict[UUID, int]) -> None:
+        self.run(lambda connection: release_leases(connection, tokens))
+
+    def bury(self) -> dict[str, int]:
+        return self.run(
+            lambda connection: bury_crashed_events(
+                connection, ["meta_capi"], worker="w", run_id=None
+            )
+        )
+
+
+def _resolved(added: Added, token: int) -> Settlement:
+    return Settlement(added.id, added.event_id, token, "delivered", 1, status="resolved")
+
+
+def _unchanged(queue: Queue, added: Added) -> Callable[[], bool]:
+    before = queue.row(added)
+    return lambda: queue.row(added) == before
+
+
+def test_a_stale_settle_changes_nothing_and_leaves_no_attempt(queue: Queue, worker: Worker) -> None:
+    added = queue.add_one()
+    stale = worker.claim()[added.id]
+    queue.expire_leases()
+    fresh = worker.claim()[added.id]
+    unchanged = _unchanged(queue, added)
+
+    assert worker.settle(_resolved(added, stale)) == set()
+    assert unchanged()
+    assert not queue.attempts(added)
+    assert worker.settle(_resolved(added, fresh)) == {added.id}
+
+
+def test_a_settle_is_applied_once(queue: Queue, worker: Worker) -> None:
+    added = queue.add_one()
+    token = worker.claim()[added.id]
+
+    assert worker.settle(_resolved(added, token)) == {added.id}
+    unchanged = _unchanged(queue, added)
+    assert worker.settle(_resolved(added, token)) == set()
+
+    assert unchanged()
+    assert len(queue.attempts(added)) == 1
+    tokens = {added.id: token}
+    assert worker.run(lambda connection: find_settled(connection, tokens)) == {added.id}
+
+
+def test_a_stale_renewal_changes_nothing(queue: Queue, worker: Worker) -> None:
+    added = queue.add_one()
+    stale = worker.claim()
+    queue.expire_leases()
+    worker.claim()
+    unchanged = _unchanged(queue, added)
+
+    assert worker.renew(stale) == set()
+    assert unchanged()
+
+
+def test_a_stale_release_changes_nothing(queue: Queue, worker: Worker) -> None:
+    added = queue.add_one()
+    stale = worker.claim()
+    queue.expire_leases()
+    worker.claim()
+    unchanged = _unchanged(queue, added)
+
+    worker.release(stale)
+    assert unchanged()
+
+
+def test_nothing_is_renewed_after_it_was_settled_or_released(queue: Queue, worker: Worker) -> None:
+    settled, released = queue.add(2)
+    tokens = worker.claim()
+    worker.settle(_resolved(settled, tokens[settled.id]))
+    worker.release({released.id: tokens[released.id]})
+
+    assert worker.renew(tokens) == set()
+    assert queue.row(settled)["lease_expires_at"] is None
+    assert queue.row(released)["lease_expires_at"] is None
+
+
+def test_a_renewal_gives_a_whole_lease(queue: Queue, worker: Worker) -> None:
+    added = queue.add_one()
+    tokens = worker.claim()
+    queue.connection.execute("update tracking_failed_events set lease_expires_at = now()")
+
+    assert worker.renew(tokens) == {added.id}
+    left = queue.one("select extract(epoch from lease_expires_at - now()) from"
+                     " tracking_failed_events")
+    assert 50 < left <= 60
+
+
+def test_a_leased_event_keeps_its_status_and_is_claimed_by_nobody_else(
+    queue: Queue, worker: Worker
+) -> None:
+    added = queue.add_one()
+
+    assert set(worker.claim()) == {added.id}
+    assert worker.claim() == {}
+    assert worker.claim(due_only=False) == {}
+    assert queue.row(added)["status"] == "pending"
+
+
+def test_a_released_event_is_due_as_before(queue: Queue, worker: Worker) -> None:
+    added = queue.add_one(lease_losses=2)
+    worker.release(worker.claim())
+
+    row = queue.row(added)
+    assert (row["lease_losses"], row["retry_count"], row["status"]) == (2, 0, "pending")
+    assert set(worker.claim()) == {added.id}
+
+
+def test_the_oldest_due_event_goes_first(queue: Queue, worker: Worker) -> None:
+    queue.add(2, next_retry_at="2024-01-02", status="retrying")
+    (older,) = queue.add(1, next_retry_at="2024-01-01", status="retrying")
+    (at_once,) = queue.add(1)
+
+    assert list(worker.claim(limit=1)) == [at_once.id]
+    assert list(worker.claim(limit=1)) == [older.id]
+
+
+def test_the_fifth_lease_lost_in_a_row_is_a_dead_letter(queue: Queue, worker: Worker) -> None:
+    added = queue.add_one()
+    for _ in range(MOST_LEASE_LOSSES):
+        assert worker.bury() == {}
+        assert set(worker.claim()) == {added.id}
+        queue.expire_leases()
+
+    assert worker.claim() == {}
+    assert worker.bury() == {"meta_capi": 1}
+    row = queue.row(added)
+    assert (row["status"], row["dead_letter_reason"]) == ("dead_letter", "worker_crash")
+    assert row["lease_expires_at"] is row["next_retry_at"] is None
+    (attempt,) = queue.attempts(added)
+    assert (attempt["outcome"], attempt["error_code"]) == ("rejected", "worker_crash")
+    assert attempt["requests"] == 0
+    assert worker.bury() == {}
+
+
+def test_a_settled_attempt_ends_the_row_of_lost_leases(queue: Queue, worker: Worker) -> None:
+    added = queue.add_one()
+    for _ in range(MOST_LEASE_LOSSES - 1):
+        worker.claim()
+        queue.expire_leases()
+    token = worker.claim()[added.id]
+    assert queue.row(added)["lease_losses"] == MOST_LEASE_LOSSES - 1
+
+    worker.settle(Settlement(added.id, added.event_id, token, "throttled", 1))
+
+    assert queue.row(added)["lease_losses"] == 0
+    assert worker.bury() == {}
+
+
+def test_a_settle_that_spends_nothing_leaves_the_row_as_it_was(
+    queue: Queue, worker: Worker
+) -> None:
+    added = queue.add_one(status="retrying", retry_count=2, next_retry_at="2024-01-01")
+    before = queue.row(added)
+    token = worker.claim()[added.id]
+
+    worker.settle(
+        Settlement(added.id, added.event_id, token, "paused", 3, error_message="bad token")
+    )
+
+    ours = {"lease_token", "updated_at"}
+    after = queue.row(added)
+    assert {k: v for k, v in after.items() if k not in ours} == {
+        k: v for k, v in before.items() if k not in ours
+    }
+    (attempt,) = queue.attempts(added)
+    assert (attempt["outcome"], attempt["error_message"]) == ("paused", "bad token")
+
+
+def test_the_backlog_counts_what_is_due_and_names_the_next_time(queue: Queue) -> None:
+    queue.add(3)
+    queue.add(1, lease_expires_at="2100-01-01")
+    queue.add(2, status="retrying", next_retry_at="2100-01-01")
+    queue.add(1, status="resolved")
+
+    (backlog,) = read_backlog(queue.connection, ["meta_capi"])
+
+    assert (backlog.due, backlog.not_due) == (3, 2)
+    assert backlog.next_due_seconds is not None
+    assert backlog.next_due_seconds > 1e9
+
+
+ROWS, BATCH = 50_000, 2_000
+
+
+@pytest.fixture
+def long_queue(queue: Queue) -> Queue:
+    queue.connection.execute(
+        "insert into tracking_failed_events"
+        " (event_id, event_name, event_payload, destination, error_message)"
+        " select gen_random_uuid(), 'Lead', %s, 'meta_capi', 'it failed'"
+        " from generate_series(1, %s)",
+        (Jsonb({"email": "emily@example.com", "padding": "x" * 500}), ROWS),
+    )
+    queue.connection.execute("analyze tracking_failed_events")
+    return queue
+
+
+def test_a_claim_on_a_long_queue_walks_the_index_of_due_events(
+    long_queue: Queue, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = _plan(worker, monkeypatch, "_CLAIM", lambda connection: claim_due_events(
+        connection, "meta_capi", Selection(started_at=long_queue.one("select now()")), 1_000
+    ))
+
+    assert "tracking_failed_events_due" in {node.get("Index Name") for node in plan}
+    _assert_reads_only_the_batch(plan, 1_000)
+
+
+def test_a_settle_on_a_long_queue_is_linear_in_its_batch(
+    long_queue: Queue, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = worker.claim(limit=BATCH)
+    settlements = [
+        Settlement(row_id, row_id, token, "delivered", 1, status="resolved")
+        for row_id, token in tokens.items()
+    ]
+
+    plan = _plan(worker, monkeypatch, "_SETTLE", lambda connection: settle_attempts(
+        connection, settlements, worker="w", run_id=None
+    ))
+
+    _assert_reads_only_the_batch(plan, BATCH)
+    assert long_queue.statuses() == {"pending": ROWS - BATCH, "resolved": BATCH}
+
+
+def _plan(
+    worker: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
+    run: Callable[[AsyncConnection], Awaitable[Any]],
+) -> list[dict[str, Any]]:
+    """The plan of the module's own statement as it was really run, one mapping a node."""
+    explain = "explain (analyze, format json) "
+    monkeypatch.setattr(failed_events, statement, explain + getattr(failed_events, statement))
+    plans: list[Any] = []
+
+    async def capture(connection: AsyncConnection) -> None:
+        # The functions read their own columns; the plan is the only row and column there is.
+        connection.cursor_factory = _capturing(plans)
+        with_rows = run(connection)
+        await with_rows
+
+    worker.run(capture)
+    return list(_nodes(plans[0][0]["Plan"]))
