@@ -5,6 +5,7 @@ Importing this module does no work: no connection, no environment, no file.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import dagster as dg
@@ -13,6 +14,9 @@ from tracking_pipeline.jobs.retry import default_jobs
 from tracking_pipeline.resources import default_resources
 from tracking_pipeline.schedules import default_schedules
 from tracking_pipeline.sensors import default_sensors
+
+# Dagster itself passes this parameter when it copies a sensor, and warns of its own doing.
+warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition")
 
 
 def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:

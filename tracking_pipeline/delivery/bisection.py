@@ -108,9 +108,20 @@ class _Search:
                 await self._halve(_undecided(half))
 
     async def _is_refused(self, members: list[Tried]) -> bool:
-        """Sends the members in one request. True when it was refused and leaves some undecided."""
-        if not members:
-            return False
+        """Sends the members in one request. True when it was refused and named no culprit among
+        them; without those that an answer names, the others are sent again.
+        """
+        while members:
+            if not await self._send_once(members):
+                return False
+            undecided = _undecided(members)
+            if len(undecided) == len(members):
+                return True
+            members = undecided
+        return False
+
+    async def _send_once(self, members: list[Tried]) -> bool:
+        """True when the request was refused and leaves some undecided."""
         batch = [member.prepared for member in members]
         if self._stopped or not self._may_send(batch):
             self._stopped = True

@@ -24,6 +24,7 @@ import orjson
 
 from tracking_pipeline.delivery.events import FailedEvent
 from tracking_pipeline.delivery.outcomes import Rejected, reject
+from tracking_pipeline.identity import sanitize
 
 # Meta's own tolerance is not published; peers refuse more than a minute.
 FUTURE_TOLERANCE = timedelta(minutes=1)
@@ -45,10 +46,32 @@ _CONTAINERS = ("metadata", "context", "properties", "page", "custom_data")
 _CONSENT = ("consent", "consent_state")
 # The consents that advertising needs, as sites and Google's consent mode name them.
 _AD_CONSENTS = ("ad_user_data", "ad_storage", "marketing", "advertising", "ads", "adUserData")
-_DENIED = ("denied", "consent_denied", "no", "false", "revoked", "withdrawn")
+_DENIED = (
+    "denied",
+    "consent_denied",
+    "declined",
+    "refused",
+    "rejected",
+    "revoked",
+    "withdrawn",
+    "no",
+    "false",
+    "0",
+)
+# Of a request that was stored whole: its secrets are no part of the event.
+_SECRETS = ("access_token", "appsecret_proof", "api_secret")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# Read by hand: what ``datetime.fromisoformat`` takes differs from Python 3.10 to 3.11.
+_ISO = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})"
+    r"(?:[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?"
+    r" ?(?:Z|z|UTC|([+-])(\d{2})(?::?(\d{2}))?)?)?",
+    re.ASCII,
+)
+# 1,234.50, also grouped as in India, and 1.234,50 or 19,90. "1,234" alone is a thousand and more.
+_COMMA_GROUPS = re.compile(r"[+-]?\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d*)?")
+_COMMA_DECIMALS = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d{1,2}")
 _LONGEST_TEXT = 2_000
 
 
@@ -57,7 +80,8 @@ class Conversion:
     """One conversion, independent of destination.
 
     ``fields`` is the payload itself, for what only one destination reads. ``event_time`` is aware.
-    ``value`` is a finite number or None. ``page_url`` is absolute or None.
+    ``value`` is a finite number or None. ``page_url`` is absolute or None. The texts hold no raw
+    personal data, except ``event_id``, which has to stay what the pixel sent.
     """
 
     event_name: str
@@ -79,7 +103,7 @@ def read_conversion(event: FailedEvent, site_url: str | None = None) -> Conversi
     fields = _as_mapping(event.payload)
     if fields is None:
         return reject("event_payload is not a JSON object")
-    name = text(first(fields, _EVENT_NAME)) or text(event.event_name)
+    name = impersonal_text(first(fields, _EVENT_NAME)) or impersonal_text(event.event_name)
     if not name:
         return reject("missing event_name")
     if denies_consent(fields):
@@ -94,10 +118,12 @@ def read_conversion(event: FailedEvent, site_url: str | None = None) -> Conversi
         event_id=text(first(fields, _EVENT_ID)) or str(event.event_id),
         event_time=moment,
         page_url=_page_url(fields, site_url),
-        referrer_url=_absolute(text(first(fields, _REFERRER))),
+        referrer_url=_absolute(impersonal_text(first(fields, _REFERRER))),
         value=number(first(fields, ("value", "conversion_value", "revenue", "total"))),
         currency=_currency(first(fields, ("currency", "currency_code"))),
-        order_id=text(first(fields, ("order_id", "orderId", "transaction_id", "transactionId"))),
+        order_id=impersonal_text(
+            first(fields, ("order_id", "orderId", "transaction_id", "transactionId"))
+        ),
         fields=fields,
     )
 
@@ -110,11 +136,7 @@ def first(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
         if isinstance(place, dict):
             for name in names:
                 value = place.get(name)
-                if (
-                    value is not None
-                    and value != ""
-                    and not (isinstance(value, str) and not value.strip())
-                ):
+                if value is not None and not (isinstance(value, str) and not value.strip()):
                     return value
     return None
 
@@ -132,14 +154,24 @@ def text(value: Any) -> str | None:
     return _CONTROL.sub("", value)[:_LONGEST_TEXT].strip() or None
 
 
+def impersonal_text(value: Any) -> str | None:
+    """:func:`text` without what is personal in it: e-mails, phones, a query's ``email=...``."""
+    return text(sanitize(text(value)))
+
+
 def number(value: Any) -> float | None:
-    """A finite number, also from text such as "19.90" or "1,234.50"; None for anything else."""
+    """A finite number, also from text such as "19.90", "1,234.50" or "1.234,50"; None for anything
+    else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        value = value.strip().replace(",", "")
+        value = value.strip()
         if len(value) > 40:
             return None
+        if _COMMA_GROUPS.fullmatch(value):
+            value = value.replace(",", "")
+        elif _COMMA_DECIMALS.fullmatch(value):
+            value = value.replace(".", "").replace(",", ".")
     if not isinstance(value, (int, float, str)):
         return None
     try:
@@ -154,22 +186,24 @@ def read_time(value: Any, *, default: datetime) -> datetime | None:
     that is absent, None for one that cannot be a moment. A text without a zone is in UTC."""
     if value is None or value == "":
         return default
-    amount = number(value) if not (isinstance(value, str) and _DATE.match(value.strip())) else None
+    iso = _ISO.fullmatch(value.strip()) if isinstance(value, str) else None
     try:
-        if amount is not None:
-            return _from_unix(amount)
-        if isinstance(value, str):
-            # 3.10 knows neither "Z" nor fractions that are not 3 or 6 digits long.
-            iso = re.sub(
-                r"\.(\d{1,9})", lambda m: "." + m[1][:6].ljust(6, "0"), value.strip()
-            ).replace("Z", "+00:00")
-            iso = re.sub(r"([+-]\d{2})$", r"\1:00", iso) if "T" in iso or " " in iso else iso
-            moment = datetime.fromisoformat(iso)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-            return moment.astimezone(timezone.utc)
+        if iso is not None:
+            return _from_iso(iso)
+        amount = number(value)
+        return None if amount is None else _from_unix(amount)
     except (ValueError, OverflowError, OSError):
         return None
-    return None
+
+
+def _from_iso(iso: re.Match[str]) -> datetime:
+    *clock, fraction, sign, zone_hours, zone_minutes = iso.groups()
+    year, month, day, hour, minute, second = (int(part or 0) for part in clock)
+    microsecond = int((fraction or "0")[:6].ljust(6, "0"))
+    offset = timedelta(hours=int(zone_hours or 0), minutes=int(zone_minutes or 0))
+    zone = timezone(-offset if sign == "-" else offset)
+    moment = datetime(year, month, day, hour, minute, second, microsecond, zone)
+    return moment.astimezone(timezone.utc)
 
 
 def _from_unix(amount: float) -> datetime | None:
@@ -192,36 +226,38 @@ def denies_consent(fields: Mapping[str, Any]) -> bool:
             return True
         if isinstance(consent, dict) and any(_is_denied(consent.get(key)) for key in _AD_CONSENTS):
             return True
-    return any(_is_denied(fields.get(key)) for key in ("ad_user_data", "marketing_consent"))
+    return any(_is_denied(first(fields, (key,))) for key in ("ad_user_data", "marketing_consent"))
 
 
 def _is_denied(value: Any) -> bool:
-    return value is False or (isinstance(value, str) and value.strip().lower() in _DENIED)
+    return value in (False, 0) or (isinstance(value, str) and value.strip().lower() in _DENIED)
 
 
 def _as_mapping(payload: Any) -> Mapping[str, Any] | None:
     """The payload as an object: also when it was stored as JSON text, or as Meta's ``data`` list
-    with one event in it."""
+    with one event in it. Without the secrets of a request that was stored whole."""
     if isinstance(payload, str):
         try:
             payload = orjson.loads(payload)
         except orjson.JSONDecodeError:
             return None
-    if isinstance(payload, dict):
-        inner = payload.get("data")
-        if isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], dict):
-            return {**{k: v for k, v in payload.items() if k != "data"}, **inner[0]}
-        return payload
-    return None
+    if not isinstance(payload, dict):
+        return None
+    fields = {name: value for name, value in payload.items() if name not in _SECRETS}
+    inner = fields.get("data")
+    if isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], dict):
+        del fields["data"]
+        fields |= inner[0]
+    return fields
 
 
 def _page_url(fields: Mapping[str, Any], site_url: str | None) -> str | None:
     context = fields.get("context")
     page = context.get("page") if isinstance(context, dict) else None
-    path = text(first(fields, ("page_path", "path")))
+    path = impersonal_text(first(fields, ("page_path", "path")))
     return (
-        _absolute(text(first(fields, _URL)))
-        or _absolute(text(page.get("url")) if isinstance(page, dict) else None)
+        _absolute(impersonal_text(first(fields, _URL)))
+        or _absolute(impersonal_text(page.get("url")) if isinstance(page, dict) else None)
         or _absolute(path)
         or (f"{site_url}{path}" if site_url and path and path.startswith("/") else None)
     )

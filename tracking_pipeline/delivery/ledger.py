@@ -18,7 +18,13 @@ from uuid import UUID, uuid5
 import orjson
 import psycopg
 
-from tracking_pipeline.delivery.conversion import Conversion, first, number, read_conversion, text
+from tracking_pipeline.delivery.conversion import (
+    Conversion,
+    first,
+    impersonal_text,
+    number,
+    read_conversion,
+)
 from tracking_pipeline.delivery.destination import Limits, Reply
 from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
 from tracking_pipeline.delivery.outcomes import (
@@ -68,7 +74,7 @@ class Ledger:
         if isinstance(conversion, Rejected):
             return conversion
         keys, dropped = person_keys(event, conversion.fields, "meta", self._country, "all")
-        row = orjson.dumps(_ledger_row(event, conversion, keys))
+        row = orjson.dumps(ledger_row(event, conversion, keys))
         return Prepared(event, _NUL.sub(rb"\1", row), dropped)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
@@ -117,22 +123,24 @@ def ledger_event_id(event_id: str) -> UUID:
         return uuid5(EVENT_ID_NAMESPACE, event_id)
 
 
-def _ledger_row(
+def ledger_row(
     event: FailedEvent, conversion: Conversion, keys: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """The event as a row of the ledger by its columns, without raw personal data: ``keys`` are the
+    hashed match keys of its person."""
     fields = conversion.fields
     metadata = _metadata(fields)
     event_id = ledger_event_id(conversion.event_id)
     if str(event_id) != conversion.event_id.lower():
         metadata["event_id"] = conversion.event_id
-    row: dict[str, Any] = {name: text(first(fields, (name,))) for name in _TEXT_COLUMNS}
+    row: dict[str, Any] = {name: impersonal_text(first(fields, (name,))) for name in _TEXT_COLUMNS}
     for name in _INTEGER_COLUMNS:
         amount = number(first(fields, (name,)))
         row[name] = int(amount) if amount is not None and abs(amount) <= _MOST_INT else None
     row |= {
         "event_id": str(event_id),
         "event_name": conversion.event_name,
-        "event_type": text(fields.get("event_type")) or text(event.event_type) or "unknown",
+        "event_type": row["event_type"] or impersonal_text(event.event_type) or "unknown",
         "event_time": conversion.event_time.isoformat(),
         "lead_id": _uuid(fields.get("lead_id")) or _uuid(event.lead_id),
         "session_id": _uuid(fields.get("session_id")) or _uuid(event.session_id),

@@ -1,7 +1,8 @@
 """What an answer of Meta's Conversions API means. Pure.
 
 The HTTP status alone is not reliable (an invalid token has come with 500, a passing fault with
-400), so the decision goes: ``is_transient``, then the error's code, then the status. Codes:
+400), so the decision goes: a rate limit, which Meta marks as transient too; ``is_transient``; the
+error's code; and only without a code the status. Codes:
 https://developers.facebook.com/docs/graph-api/guides/error-handling,
 https://developers.facebook.com/docs/marketing-api/error-reference
 """
@@ -34,6 +35,9 @@ THROTTLE_CODES = frozenset((4, 17, 32, 341, 613, 80000, 80003, 80004, 80014))
 # Token, permissions, account: no event gets in until somebody mends it.
 CONFIGURATION_CODES = frozenset((3, 10, 102, 190, *range(200, 300)))
 OBJECT_MISSING = (100, 33)
+# The type of errors about the call and its object. An event's own errors are OAuthException, even
+# where both have code 100: a wrong appsecret_proof must not turn the queue into dead letters.
+CALL_ERROR = "GraphMethodException"
 # A block for breaking the rules: asking again soon makes it worse, and somebody should look.
 POLICY_BLOCK = 368
 INVALID_EVENT_CODES = frozenset((100, 105))
@@ -50,14 +54,20 @@ def classify(answer: Answer, now: datetime, *, secrets: tuple[str, ...] = ()) ->
     ``now`` is used only for a ``Retry-After`` date in an answer without a ``Date``.
     """
     if answer.fault or answer.status is None:
-        return Uniform(Retry(Fault(_FAULTS[answer.fault or "connection"], answer.fault)))
+        fault = Fault(_FAULTS[answer.fault or "connection"], answer.fault, answer.status)
+        return Uniform(Retry(fault))
     body = answer.json()
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
         return _classify_error(answer, error, now, secrets)
-    if 200 <= answer.status < 300 and isinstance(body, dict) and "events_received" in body:
-        return Uniform(Delivered(answer.status))
-    return _classify_status(answer, now)
+    if 200 <= answer.status < 300 and isinstance(body, dict):
+        received = _integer(body.get("events_received"))
+        if received is not None and received > 0:
+            return Uniform(Delivered(answer.status))
+    status = answer.status
+    return _classify_status(
+        answer, Fault(f"HTTP {status} without a readable answer", str(status), status), now
+    )
 
 
 _FAULTS = {
@@ -77,27 +87,32 @@ def _classify_error(
         return Uniform(Throttled(fault, _throttle_seconds(asked, answer.headers)))
     if error.get("is_transient") is True or code in TRANSIENT_CODES:
         return Uniform(Retry(fault, asked))
-    if code in CONFIGURATION_CODES or code == POLICY_BLOCK or (code, subcode) == OBJECT_MISSING:
-        return Uniform(Paused(fault))
-    if code == 100 and subcode is None and error.get("type") == "GraphMethodException":
-        # So does Meta answer a wrong appsecret_proof: no event is to blame.
+    if code is None:
+        return _classify_status(answer, fault, now)
+    about_the_call = (code, subcode) == OBJECT_MISSING or (
+        (code, subcode, error.get("type")) == (100, None, CALL_ERROR)
+    )
+    if code in CONFIGURATION_CODES or code == POLICY_BLOCK or about_the_call:
         return Uniform(Paused(fault))
     if code in INVALID_EVENT_CODES:
         return Refused(Rejected(f"refused by Meta: {fault.code}", fault))
     return Uniform(Retry(fault, asked))
 
 
-def _classify_status(answer: Answer, now: datetime) -> Verdict:
-    """An answer without Meta's error object: a proxy's page, or nothing that can be read."""
+def _classify_status(answer: Answer, fault: Fault, now: datetime) -> Verdict:
+    """An answer without one of Meta's codes: a proxy's page, or nothing that can be read.
+
+    A bare 400 is a retry: whoever wrote it, it was not Meta's judgement of an event. A 413 is about
+    what was sent, whoever says it.
+    """
     status = answer.status
     asked = retry_after_seconds(answer.headers, now)
-    fault = Fault(f"HTTP {status} without a readable answer", str(status), status)
     outcome: Outcome = Retry(fault, asked)
     if status == 429:
         outcome = Throttled(fault, _throttle_seconds(asked, answer.headers))
     elif status in (401, 403, 404) or (status is not None and 300 <= status < 400):
         outcome = Paused(fault)
-    elif status in (400, 413, 422):
+    elif status == 413:
         return Refused(Rejected(f"refused by Meta: HTTP {status}", fault))
     return Uniform(outcome)
 

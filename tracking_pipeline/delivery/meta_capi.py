@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -59,8 +60,6 @@ TOO_LITTLE_INFORMATION = (
 # Identifiers that only Meta knows; they are sent as they are.
 _PLATFORM_IDS = (
     "subscription_id",
-    "fb_login_id",
-    "lead_id",
     "anon_id",
     "madid",
     "page_id",
@@ -69,19 +68,26 @@ _PLATFORM_IDS = (
     "ig_account_id",
     "ig_sid",
 )
-# Parts of Meta's own form that are kept as they were stored.
-_KEPT = (
-    "opt_out",
-    "app_data",
-    "data_processing_options",
-    "data_processing_options_country",
-    "data_processing_options_state",
-    "advanced_measurement_table",
-    "messaging_channel",
-    "original_event_data",
-    "attribution_data",
-    "customer_segmentation",
-)
+# These are whole numbers. A site's own lead_id (a uuid, say) is not Meta's and would be refused.
+_NUMERIC_PLATFORM_IDS = ("fb_login_id", "lead_id")
+# How the person's data may be used. What cannot be understood here must not be dropped: the event
+# is rejected.
+_PRIVACY_OPTIONS: dict[str, type] = {
+    "opt_out": bool,
+    "data_processing_options": list,
+    "data_processing_options_country": int,
+    "data_processing_options_state": int,
+}
+# Parts of Meta's own form that are kept, where they have the right type.
+_KEPT: dict[str, type] = {
+    "app_data": dict,
+    "advanced_measurement_table": str,
+    "messaging_channel": str,
+    "original_event_data": dict,
+    "attribution_data": dict,
+    "customer_segmentation": dict,
+}
+_APP_DATA = ("advertiser_tracking_enabled", "extinfo")
 # Meta's standard parameters, where a flat payload or the ledger's metadata has them.
 _CUSTOM = (
     "content_category",
@@ -124,8 +130,8 @@ class MetaCapi:
         site_url: str | None = None,
         geo_match_keys: GeoMatchKeys = "all",
     ) -> None:
-        """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``site_url`` turns
-        the path of a page into its address."""
+        """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``site_url``
+        turns the path of a page into its address."""
         self._account = account
         self._client = client
         self._country = country
@@ -143,14 +149,18 @@ class MetaCapi:
             event, conversion.fields, "meta", self._country, self._geo_match_keys
         )
         user_data = {**keys, **_platform_ids(conversion.fields)}
-        action_source = _action_source(conversion.fields, user_data)
+        stated = _stated_source(conversion.fields)
         problem = (
-            _too_old(conversion, action_source, event.now)
+            _too_old(conversion, stated, event.now)
             or _too_little_information(user_data)
-            or _incomplete(conversion, action_source, user_data)
+            or _unclear_privacy(conversion.fields)
+            or _incomplete(conversion, stated, user_data)
         )
         if problem:
             return problem
+        action_source = stated or (
+            "website" if "client_user_agent" in user_data else "system_generated"
+        )
         body = orjson.dumps(_server_event(conversion, action_source, user_data))
         return Prepared(event, body, dropped)
 
@@ -177,22 +187,31 @@ def _credentials(account: MetaAccount) -> dict[str, str]:
     return fields
 
 
-def _platform_ids(fields: Mapping[str, Any]) -> dict[str, str]:
+def _platform_ids(fields: Mapping[str, Any]) -> dict[str, str | int]:
     user_data = fields.get("user_data")
     if not isinstance(user_data, dict):
         return {}
-    return {key: value for key in _PLATFORM_IDS if (value := text(user_data.get(key)))}
+    found: dict[str, str | int] = {}
+    for key in _PLATFORM_IDS:
+        value = text(user_data.get(key))
+        # An e-mail or a phone is no id of Meta's, whatever its field is called.
+        if value and value == sanitize(value):
+            found[key] = value
+    for key in _NUMERIC_PLATFORM_IDS:
+        value = text(user_data.get(key))
+        if value and re.fullmatch("[0-9]{1,18}", value):
+            found[key] = int(value)
+    return found
 
 
-def _action_source(fields: Mapping[str, Any], user_data: Mapping[str, Any]) -> str:
-    given = (text(fields.get("action_source")) or "").lower()
-    if given in ACTION_SOURCES:
-        return given
-    return "website" if "client_user_agent" in user_data else "system_generated"
+def _stated_source(fields: Mapping[str, Any]) -> str | None:
+    """The ``action_source`` that the payload names, if Meta knows it."""
+    source = (text(first(fields, ("action_source", "actionSource"))) or "").lower()
+    return source if source in ACTION_SOURCES else None
 
 
-def _too_old(conversion: Conversion, action_source: str, now: datetime) -> Rejected | None:
-    limit = MAX_AGE_PHYSICAL_STORE if action_source == "physical_store" else MAX_AGE
+def _too_old(conversion: Conversion, stated: str | None, now: datetime) -> Rejected | None:
+    limit = MAX_AGE_PHYSICAL_STORE if stated == "physical_store" else MAX_AGE
     if now - conversion.event_time > limit - _AGE_MARGIN:
         return Rejected(
             "expired", reject(f"the event is older than the {limit.days} days Meta accepts").fault
@@ -209,24 +228,39 @@ def _too_little_information(user_data: Mapping[str, Any]) -> Rejected | None:
     return None
 
 
+def _unclear_privacy(fields: Mapping[str, Any]) -> Rejected | None:
+    understood = _typed(fields, _PRIVACY_OPTIONS)
+    for name in _PRIVACY_OPTIONS:
+        if name not in understood and first(fields, (name,)) is not None:
+            return reject(f"invalid {name}")
+    return None
+
+
+def _typed(fields: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
+    """The fields of these names that have their type: exactly, for a JSON boolean is no number."""
+    values = {name: first(fields, (name,)) for name in kinds}
+    return {name: value for name, value in values.items() if type(value) is kinds[name]}
+
+
 def _incomplete(
-    conversion: Conversion, action_source: str, user_data: Mapping[str, Any]
+    conversion: Conversion, stated: str | None, user_data: Mapping[str, Any]
 ) -> Rejected | None:
-    """The first field that Meta requires of this kind of event and that the payload lacks."""
-    fields = conversion.fields
+    """The first field that Meta requires of this kind of event and that the payload lacks.
+
+    A source that we chose requires nothing: our choice must not cost the event.
+    """
+    kept = _typed(conversion.fields, _KEPT)
     purchase = conversion.event_name == "Purchase"
-    # Only where the payload itself says "website": a source that we chose must not cost the event.
-    website = action_source == "website" and bool(text(fields.get("action_source")))
+    website = stated == "website"
     required = (
         (purchase, "custom_data.value", conversion.value),
         (purchase, "custom_data.currency", conversion.currency),
         (website, "user_data.client_user_agent", user_data.get("client_user_agent")),
         (website, "event_source_url", conversion.page_url),
-        (action_source == "app", "app_data", fields.get("app_data")),
-        (
-            action_source == "business_messaging",
-            "messaging_channel",
-            fields.get("messaging_channel"),
+        (stated == "business_messaging", "messaging_channel", kept.get("messaging_channel")),
+        *(
+            (stated == "app", f"app_data.{name}", kept.get("app_data", {}).get(name))
+            for name in _APP_DATA
         ),
     )
     for applies, name, value in required:
@@ -252,23 +286,24 @@ def _server_event(
     custom = _custom_data(conversion)
     if custom:
         event["custom_data"] = custom
-    for key in _KEPT:
-        value = conversion.fields.get(key)
-        if value is not None:
-            event[key] = value
+    for key, value in _typed(conversion.fields, {**_PRIVACY_OPTIONS, **_KEPT}).items():
+        event[key] = sanitize(value)
     return event
 
 
 def _custom_data(conversion: Conversion) -> dict[str, Any]:
-    """Meta's own ``custom_data`` without personal data, completed with what stands elsewhere."""
-    given = conversion.fields.get("custom_data")
-    clean = sanitize(given)
-    custom: dict[str, Any] = clean if isinstance(clean, dict) else {}
+    """Meta's own ``custom_data``, completed with what stands elsewhere, without personal data."""
+    collected: dict[str, Any] = {}
     for key in _CUSTOM:
         value = first(conversion.fields, (key,))
         # A flat payload's "status" may be the site's own; Meta's is text or a boolean.
-        if key not in custom and isinstance(value, (str, int, float, list)):
-            custom[key] = value
+        if isinstance(value, (str, int, float, list)):
+            collected[key] = value
+    given = conversion.fields.get("custom_data")
+    if isinstance(given, dict):
+        collected |= {key: value for key, value in given.items() if value is not None}
+    clean = sanitize(collected)
+    custom: dict[str, Any] = clean if isinstance(clean, dict) else {}
     if "predicted_ltv" in custom and number(custom["predicted_ltv"]) is None:
         del custom["predicted_ltv"]
     for key, value in (

@@ -13,16 +13,19 @@ _PATTERNS = (
     # Before the digits: a token or a hash may be full of them.
     (
         re.compile(
-            r"(?i)\b(access_token|appsecret_proof|api_secret|key|token)(=|\"?:\s*\"?)[^\s&\"',]+"
+            r"(?i)\b(access_token|appsecret_proof|api_secret|key|token)"
+            r"(=|%3d|[\"']?:\s*[\"']?)[^\s&\"',]+"
         ),
         r"\1\2[redacted]",
     ),
-    (re.compile(r"\b[A-Za-z0-9_\-]{40,}\b"), "[redacted]"),
-    (re.compile(r"[^\s@<>\"'(),;:]{1,64}@[^\s@<>\"'(),;:]{1,255}"), "[e-mail]"),
-    (re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])"), "[ip]"),
-    (re.compile(r"(?<!\w)[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){3,7}(?!\w)"), "[ip]"),
+    (re.compile(r"\b(?:[A-Za-z0-9_\-]{40,}|[0-9a-fA-F]{32,})\b"), "[redacted]"),
+    (re.compile(r"[^\s@<>\"'(),;:=&]{1,64}(?:@|%40)[^\s@<>\"'(),;:&]{1,255}"), "[e-mail]"),
+    (re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)"), "[ip]"),
+    (re.compile(r"(?<![\w:])[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){3,7}(?!\w)"), "[ip]"),
+    # Shortened in the middle: 2a00::1.
+    (re.compile(r"(?<![\w:])[0-9a-fA-F]{1,4}::[0-9a-fA-F]{1,4}(?!\w)"), "[ip]"),
     # Phones and card-like numbers; shorter runs are codes, which an operator needs to see.
-    (re.compile(r"(?<![\w])\+?\d(?:[\s().\-]?\d){8,18}(?!\w)"), "[number]"),
+    (re.compile(r"(?<!\w)\+?\d(?:[\s().\-/]{0,3}\d){8,18}(?!\w)"), "[number]"),
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 

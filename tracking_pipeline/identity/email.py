@@ -46,7 +46,7 @@ def email_for_google(text: str, country: str) -> str | Refusal:
 
 def _parts(text: str) -> tuple[str, str] | Refusal:
     text = text.removeprefix("mailto:")
-    named = _NAMED.fullmatch(text)
+    named = _NAMED.fullmatch(text) if "<" in text else None
     match = _ADDRESS.fullmatch(named.group(1).strip() if named else text)
     if match is None:
         return Refusal.INVALID_EMAIL

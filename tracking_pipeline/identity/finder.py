@@ -120,9 +120,10 @@ class _Search:
                 places.append((meaning, value))
         for identifier, value in identifiers:
             self._add(identifier, value, place, country)
-        of_person = place.of_person or _is_about_person(identifiers, specials)
-        for special, value in specials:
-            self._take_special(special, value, of_person=of_person)
+        if specials:
+            of_person = place.of_person or _is_about_person(identifiers, specials)
+            for special, value in specials:
+                self._take_special(special, value, of_person=of_person)
         for inner, value in places:
             self.enter(value, _within(place, inner), country, depth + 1)
 
@@ -138,13 +139,14 @@ class _Search:
             self._take_special(meaning, value, of_person=place.of_person)
 
     def _add(self, identifier: Identifier, value: object, place: Place, country: object) -> None:
-        google_named = identifier.google_named or place.google_named
+        key, google_named = identifier.key, identifier.google_named or place.google_named
         value = _inner_value(value)
-        values = value[:_MAX_LIST] if isinstance(value, (list, tuple)) else (value,)
-        for one in values:
-            self._found.append(
-                Candidate(identifier.key, _inner_value(one), place.rank, country, google_named)
-            )
+        if not isinstance(value, (list, tuple)):
+            self._found.append(Candidate(key, value, place.rank, country, google_named))
+            return
+        for one in value[:_MAX_LIST]:
+            one_value = _inner_value(one)
+            self._found.append(Candidate(key, one_value, place.rank, country, google_named))
 
     def _take_special(self, special: Special, value: object, *, of_person: bool) -> None:
         if special is Special.EVENT_TIME:

@@ -145,7 +145,9 @@ class _Reading:
 
     def _keep(self, candidate: Candidate, text: str, rule: KeyRule) -> None:
         key = candidate.key
-        country = region_of(candidate.country) or self._country
+        country = self._country
+        if candidate.country is not None:
+            country = region_of(candidate.country) or country
         value = match_value(key, text, rule, self._platform, country)
         if isinstance(value, Refusal):
             self.dropped[key, value.value] += 1

@@ -8,6 +8,9 @@ from tracking_pipeline.identity.platforms import KeyRule, rules_of
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import text_of
 
+# Hexadecimal digits of MD5.
+_SHORTEST_DIGEST = 32
+
 
 def normalize(key: str, value: object, platform: str = "meta", country: str = "US") -> str | None:
     """Give the text that is hashed (or sent as it is) for one match key; None: leave it out.
@@ -42,7 +45,7 @@ def region_of(country: object) -> str:
 
 def passed_hash(key: str, text: str, rule: KeyRule, platform: str) -> str | Refusal | None:
     """Give a hash that may pass as it is, why it may not, or None when `text` is no digest."""
-    if len(text) < 32:
+    if len(text) < _SHORTEST_DIGEST:
         return None
     digest = already_hashed(text, suffix=platform == "meta")
     if digest is not None:
@@ -58,9 +61,10 @@ def passed_hash(key: str, text: str, rule: KeyRule, platform: str) -> str | Refu
 
 def match_value(key: str, text: str, rule: KeyRule, platform: str, country: str) -> str | Refusal:
     """Give what is sent for one text: its hash, a hash that came in, or the plain text."""
-    digest = passed_hash(key, text, rule, platform)
-    if digest is not None:
-        return digest
+    if len(text) >= _SHORTEST_DIGEST:
+        digest = passed_hash(key, text, rule, platform)
+        if digest is not None:
+            return digest
     plain = rule.normalise(text, country)
     if isinstance(plain, Refusal) or not rule.hashed:
         return plain

@@ -39,8 +39,6 @@ def _e164_digits(text: str, country: str) -> str | Refusal:
     Senders drop the `+` of international numbers (Meta's own format has none), so digits that
     are no number of the country are tried with one. A number with `+` is taken at its word.
     """
-    if _SCIENTIFIC.fullmatch(text):
-        return Refusal.INVALID_PHONE
     tail = _FLOAT_TAIL.fullmatch(text)
     if tail:
         text = tail.group(1)
@@ -74,6 +72,8 @@ def _valid_digits(text: str, region: str | None) -> str | None:
 
 
 def _parsed_digits(text: str, region: str | None) -> str | None:
+    if _SCIENTIFIC.fullmatch(text):
+        return None
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

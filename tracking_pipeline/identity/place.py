@@ -76,8 +76,10 @@ def country_for_google(text: str, country: str) -> str | Refusal:
 
 
 def _postal_code(text: str, country: str) -> str | Refusal:
-    # NFKC turns full-width digits into the digits that the code is made of.
-    text = unicodedata.normalize("NFKC", text).upper()
+    if not text.isascii():
+        # NFKC turns full-width digits into the digits that the code is made of.
+        text = unicodedata.normalize("NFKC", text)
+    text = text.upper()
     tail = _FLOAT_TAIL.fullmatch(text)
     if tail:
         text = tail.group(1)
@@ -85,10 +87,10 @@ def _postal_code(text: str, country: str) -> str | Refusal:
     bare = code.replace(" ", "").replace("-", "")
     if not _MIN_POSTAL <= len(bare) <= _MAX_POSTAL or not _DIGIT.search(bare):
         return Refusal.INVALID_POSTAL_CODE
-    if code.isdigit() and len(code) < _DIGITS.get(country, 0):
-        if len(code) < _SHORTEST_DIGITS:
+    if bare.isdigit() and len(bare) < _DIGITS.get(country, 0):
+        if len(bare) < _SHORTEST_DIGITS:
             return Refusal.INVALID_POSTAL_CODE
-        code = code.zfill(_DIGITS[country])
+        code = bare.zfill(_DIGITS[country])
     # 00000 is what a form asks for when it will not take nothing.
     return code if bare.strip("0") else Refusal.INVALID_POSTAL_CODE
 

@@ -98,7 +98,8 @@ def _read_header(source: _Source) -> _Header | None:
             continue
         return max(
             (_Header(_split(text, delimiter), delimiter) for delimiter in _DELIMITERS),
-            key=lambda header: len(header.names),
+            # A quote in a name shows that the other delimiter cut through a quoted name.
+            key=lambda header: ('"' not in "".join(header.names), len(header.names)),
         )
     return None
 
@@ -178,8 +179,12 @@ def _read_row(row: list[str], line: int, header: _Header) -> Record | Problem:
     *cells, surplus = row
     if surplus.strip():
         return Problem(line, "the row has more cells than the header: quote cells with delimiters")
-    if any("\ud800" <= character <= "\udfff" for cell in row if not cell.isascii()
-           for character in cell):
+    if any(
+        "\ud800" <= character <= "\udfff"
+        for cell in row
+        if not cell.isascii()
+        for character in cell
+    ):
         return Problem(line, "not UTF-8 text: save the file as UTF-8")
     fields = {
         name: cell for name, cell in zip(header.names, cells, strict=True) if name and cell.strip()

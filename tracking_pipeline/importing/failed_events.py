@@ -8,7 +8,7 @@ payload that delivery cannot read is imported all the same, and dead-lettered wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 from uuid import UUID, uuid5
 
 from tracking_pipeline.delivery.conversion import _EVENT_ID, _EVENT_NAME, _as_mapping, first, text
@@ -16,7 +16,7 @@ from tracking_pipeline.delivery.events import DESTINATIONS, DestinationName
 from tracking_pipeline.delivery.ledger import ledger_event_id
 from tracking_pipeline.importing.json_records import InvalidJSONError, decode_json
 from tracking_pipeline.importing.lines import Record
-from tracking_pipeline.importing.rows import IgnoredColumns, Row
+from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
 from tracking_pipeline.importing.values import (
     FieldError,
     column_finder,
@@ -27,3 +27,143 @@ from tracking_pipeline.importing.values import (
     read_value,
 )
 from tracking_pipeline.store.importing import TableColumn
+
+_STATUSES = ("pending", "retrying", "resolved", "dead_letter")
+_COLUMNS = (
+    "id",
+    "event_id",
+    "event_name",
+    "event_type",
+    "event_payload",
+    "user_data",
+    "destination",
+    "error_message",
+    "error_code",
+    "http_status",
+    "retry_count",
+    "max_retries",
+    "next_retry_at",
+    "status",
+    "resolved_at",
+    "resolved_by",
+    "dead_letter_reason",
+    "created_at",
+    "updated_at",
+    "lead_id",
+    "session_id",
+)
+
+
+class FailedEventRows:
+    """Makes rows of the queue. ``destination`` is for lines that name none."""
+
+    table = "tracking_failed_events"
+
+    def __init__(
+        self, columns: Mapping[str, TableColumn], destination: DestinationName | None
+    ) -> None:
+        self.ignored = IgnoredColumns()
+        self._columns = {name: columns[name] for name in _COLUMNS if name in columns}
+        self._find_column = column_finder(self._columns)
+        self._destination = destination
+
+    def make(self, record: Record) -> Row:
+        """The row that a record says. Raises :class:`FieldError`."""
+        columns = {name: self._find_column(name) for name in record.fields}
+        is_row = "event_payload" in columns.values()
+        values = self._row(record, columns) if is_row else self._bare_payload(record)
+        content = encode_json("the line", record.fields)
+        _add_ids(values, content)
+        values.setdefault("event_type", "conversion")
+        values.setdefault("error_message", "imported")
+        return Row(record.line, values, loose_lead=not is_row)
+
+    def _row(self, record: Record, columns: Mapping[str, str | None]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, value in record.fields.items():
+            column = columns[name]
+            if column is None:
+                self.ignored.add(name)
+            elif not is_blank(value) and (name == column or column not in values):
+                values[column] = self._read(column, value, cell=record.cells)
+        if values.get("event_payload") is None:
+            raise FieldError("missing event_payload: a failed event needs what is to be sent")
+        values["destination"] = self._read_destination(values.get("destination"))
+        if "status" in values and values["status"] not in _STATUSES:
+            raise FieldError(f"status is not known: write one of {', '.join(_STATUSES)}")
+        if values.get("max_retries", 1) < 1:
+            raise FieldError("max_retries is below 1: an event needs one try at least")
+        if values.get("retry_count", 0) < 0:
+            raise FieldError("retry_count is below 0: write how often it was tried")
+        return values
+
+    def _read(self, column: str, value: Any, *, cell: bool) -> Any:
+        # The one uuid that may be given as another text: see `_add_ids`.
+        if column == "event_id":
+            return read_text(column, value)
+        return read_value(self._columns[column], value, cell=cell)
+
+    def _bare_payload(self, record: Record) -> dict[str, Any]:
+        payload = _with_nested_json(record) if record.cells else record.fields
+        values: dict[str, Any] = {"event_payload": payload}
+        named = payload.get("destination")
+        # A traveller's payload may have a destination of its own; only ours names where it goes.
+        ours = named in DESTINATIONS or self._destination is None
+        values["destination"] = self._read_destination(named if ours else None)
+        for name in ("lead_id", "session_id"):
+            try:
+                values[name] = read_uuid(name, payload.get(name))
+            except FieldError:
+                # In a payload it is one of its own words, and no reason to lose the event.
+                continue
+        if event_type := text(payload.get("event_type")):
+            values["event_type"] = event_type
+        return values
+
+    def _read_destination(self, value: Any) -> str:
+        if is_blank(value):
+            if self._destination is None:
+                raise FieldError("missing destination: name one in the line or for the whole file")
+            return self._destination
+        if value not in DESTINATIONS:
+            raise FieldError(f"destination is not known: write one of {', '.join(DESTINATIONS)}")
+        return str(value)
+
+
+def _add_ids(values: dict[str, Any], content: bytes) -> None:
+    """Fills in ``id``, ``event_id`` and ``event_name``, the same each time the line is imported."""
+    payload = _as_mapping(values["event_payload"])
+    fields = payload or {}
+    given, of_payload = text(values.get("event_id")), text(first(fields, _EVENT_ID))
+    if given or of_payload:
+        values["event_id"] = str(ledger_event_id(given or of_payload or ""))
+    else:
+        values["event_id"] = str(uuid5(CONTENT_NAMESPACE, content.decode()))
+    if given and not of_payload and not _is_uuid(given) and isinstance(payload, dict):
+        # The column holds no other text, and the destination must get the id that the pixel used.
+        values["event_payload"] = {**payload, "event_id": given}
+    if not values.get("event_name"):
+        values["event_name"] = text(first(fields, _EVENT_NAME)) or ""
+    if "id" not in values:
+        values["id"] = str(uuid5(CONTENT_NAMESPACE, f"{values['destination']} {content.decode()}"))
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        UUID(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _with_nested_json(record: Record) -> dict[str, Any]:
+    """The cells of a payload that is a table's row, objects and lists read where one is written."""
+    payload: dict[str, Any] = dict(record.fields)
+    for name, cell in record.fields.items():
+        if cell.lstrip().startswith(("{", "[")):
+            try:
+                payload[name] = decode_json(cell)
+            except InvalidJSONError:
+                # Text may begin with a bracket, too.
+                continue
+    return payload

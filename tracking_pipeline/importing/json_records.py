@@ -13,6 +13,9 @@ from tracking_pipeline.importing.lines import LONGEST_LINE_BYTES, Line, Record, 
 from tracking_pipeline.importing.totals import Problem
 
 _NOT_UTF8 = "not UTF-8 text: save the file as UTF-8"
+# orjson reads a longer integer as a float, and an id would become another id.
+_LARGEST_INTEGER = 2**64 - 1
+_MANY_DIGITS = re.compile(r"\d{20}")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -29,17 +32,34 @@ class InvalidJSONError(ValueError):
     """A text is not JSON that PostgreSQL could hold. The message says why and what to do."""
 
 
-def decode_json(written: bytes | str) -> Any:
+def decode_json(written: str) -> Any:
     """The value of a JSON text. Raises :class:`InvalidJSONError`, which quotes nothing of it."""
     try:
-        return orjson.loads(written)
+        value = orjson.loads(written)
     except orjson.JSONDecodeError as error:
         if "surrogate" in error.msg and "UTF-8" not in error.msg:
             raise InvalidJSONError(
                 "holds half of a surrogate pair (\\ud800 to \\udfff), which is no character:"
                 " remove it"
             ) from None
-        raise InvalidJSONError(f"is not valid JSON (character {error.pos + 1})") from None
+        raise InvalidJSONError(
+            f"is not valid JSON (character {error.pos + 1}): correct it"
+        ) from None
+    if _MANY_DIGITS.search(written):
+        _refuse_large_integers(written)
+    return value
+
+
+def _refuse_large_integers(written: str) -> None:
+    try:
+        json.loads(written, parse_int=_refuse_large_integer)
+    except RecursionError:
+        raise InvalidJSONError("is nested too deeply: leave out what nobody reads") from None
+
+
+def _refuse_large_integer(digits: str) -> None:
+    if len(digits) > 21 or abs(int(digits)) > _LARGEST_INTEGER:
+        raise InvalidJSONError("holds an integer of more than 64 bits: write it as text")
 
 
 def read_json_lines(lines: Iterable[Line]) -> Iterator[Record | Problem]:
@@ -92,7 +112,7 @@ def _read_object(text: str, line: int) -> Record | Problem:
     except InvalidJSONError as error:
         if not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text):
             return Problem(line, _NOT_UTF8)
-        return Problem(line, f"the line {error}: write one JSON object a line")
+        return Problem(line, f"the line {error}")
     if not isinstance(value, dict):
         return Problem(line, "not a JSON object: write one object a line")
     return Record(line, value, cells=False, size=len(text))

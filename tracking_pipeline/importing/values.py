@@ -101,7 +101,7 @@ def _read_json(name: str, value: Any, *, cell: bool) -> Any:
         return decode_json(value)
     except InvalidJSONError as error:
         if cell:
-            raise FieldError(f"{name} {error}: write JSON in this cell") from None
+            raise FieldError(f"{name} {error}") from None
         return value
 
 

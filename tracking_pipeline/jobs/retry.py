@@ -14,7 +14,7 @@ their lease ends, within a minute.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
 
@@ -180,35 +180,35 @@ def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
         "requests",
         "waiting",
     )
-    metadata: dict[str, Any] = {name: totals.total(name) for name in numbers}
-    metadata["seconds"] = dg.MetadataValue.float(round(totals.seconds, 3))
-    metadata["stopped_reason"] = totals.stopped_reason
-    for name, each in totals.by_destination.items():
-        for number in ("resolved", "failed", "dead_lettered", "waiting"):
-            metadata[f"{name}_{number}"] = getattr(each, number)
-    metadata["by_destination"] = _table(
-        [{"destination": name, **each.as_json()} for name, each in totals.by_destination.items()]
-    )
-    if totals.errors:
-        metadata["top_errors"] = _table(
+    tables: dict[str, Any] = {
+        "by_destination": _table(
             [
-                {
-                    "destination": error.destination,
-                    "outcome": error.outcome,
-                    "count": error.count,
-                    "reason": error.reason,
-                }
-                for error in totals.errors
+                {"destination": name, **each.as_json()}
+                for name, each in totals.by_destination.items()
             ]
         )
+    }
+    if totals.errors:
+        tables["top_errors"] = _table([asdict(error) for error in totals.errors])
     if totals.dropped:
-        metadata["dropped_match_keys"] = _table(
+        tables["dropped_match_keys"] = _table(
             [
                 {"key": key, "reason": reason, "count": count}
                 for (key, reason), count in sorted(totals.dropped.items())
             ]
         )
-    return metadata
+    return {
+        # The tables first: the run page shows the first lines of a long message.
+        **tables,
+        **{name: totals.total(name) for name in numbers},
+        **{
+            f"{name}_{number}": getattr(each, number)
+            for name, each in totals.by_destination.items()
+            for number in ("resolved", "failed", "dead_lettered", "waiting")
+        },
+        "seconds": dg.MetadataValue.float(round(totals.seconds, 3)),
+        "stopped_reason": totals.stopped_reason,
+    }
 
 
 def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:

@@ -96,20 +96,20 @@ def insert_rows(
     columns = tuple(columns)
     statement = sql.SQL(_INSERT).format(
         table=sql.Identifier("public", table),
-        names=sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+        names=sql.SQL(", ").join(_identifier(column.name) for column in columns),
         values=sql.SQL(", ").join(map(_value_or_default, columns)),
         definitions=sql.SQL(", ").join(map(_definition, columns)),
     )
     try:
         return connection.execute(statement, (f"[{b','.join(rows).decode()}]",)).rowcount
     except psycopg.Error as error:
-        if error.sqlstate and error.sqlstate[:2] in _OF_THE_ROW:
+        if _is_of_the_row(error):
             raise RowsRefusedError(error) from None
         raise _failure(error, table) from None
 
 
 def _value_or_default(column: TableColumn) -> sql.Composable:
-    given = sql.Identifier("given", column.name)
+    given = _identifier("given", column.name)
     if column.default is None:
         return given
     # Types and defaults are the catalogue's own words, which are SQL already.
@@ -117,12 +117,20 @@ def _value_or_default(column: TableColumn) -> sql.Composable:
 
 
 def _definition(column: TableColumn) -> sql.Composable:
-    return sql.SQL("{} {}").format(sql.Identifier(column.name), _written(column.type))
+    return sql.SQL("{} {}").format(_identifier(column.name), _written(column.type))
 
 
 def _written(fragment: str) -> sql.Composable:
-    # psycopg reads a percent sign as the beginning of a placeholder.
-    return sql.SQL(fragment.replace("%", "%%"))  # type: ignore[arg-type]
+    return sql.SQL(_without_placeholders(fragment))
+
+
+def _identifier(*parts: str) -> sql.Identifier:
+    return sql.Identifier(*map(_without_placeholders, parts))
+
+
+def _without_placeholders(fragment: str) -> str:
+    # psycopg reads a percent sign as the beginning of a placeholder, even in a quoted name.
+    return fragment.replace("%", "%%")
 
 
 def find_refused_column(
@@ -135,9 +143,9 @@ def find_refused_column(
         )
         try:
             connection.execute(statement, (f"[{row.decode()}]",))
-        except psycopg.DataError:
-            return column
         except psycopg.Error as error:
+            if _is_of_the_row(error):
+                return column
             raise _failure(error, "") from None
     return None
 
@@ -164,6 +172,30 @@ def read_now(connection: psycopg.Connection[Any]) -> datetime:
     assert row is not None  # noqa: S101  a select without a table gives one row
     moment: datetime = row[0]
     return moment
+
+
+_CONSTRAINED: LiteralString = """
+select a.attname
+from pg_constraint c
+join pg_attribute a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
+where c.conrelid = to_regclass('public.' || %s) and c.conname = %s
+order by a.attnum
+"""
+
+
+def find_constrained_columns(
+    connection: psycopg.Connection[Any], table: str, constraint: str
+) -> list[str]:
+    """The columns of ``table`` that a constraint of it is about."""
+    try:
+        rows = connection.execute(_CONSTRAINED, (table, constraint)).fetchall()
+    except psycopg.Error as error:
+        raise _failure(error, table) from None
+    return [row[0] for row in rows]
+
+
+def _is_of_the_row(error: psycopg.Error) -> bool:
+    return (error.sqlstate or "")[:2] in _OF_THE_ROW
 
 
 def _failure(error: psycopg.Error, table: str) -> DatabaseError:

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline_tests.delivery.queue import Queue
+from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.delivery.runs import Runs
 
 

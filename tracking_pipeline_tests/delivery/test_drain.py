@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,12 +15,15 @@ from tracking_pipeline.delivery.destination import Destination, Reply
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline_tests.delivery.queue import Added, Queue, payload, sent_as
+from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue, payload, sent_as
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
+FAR = datetime(2100, 1, 1, tzinfo=timezone.utc)
 
 
 def test_a_delivered_event_is_resolved(queue: Queue, runs: Runs, sandbox: Sandbox) -> None:
-    added = queue.add_one(next_retry_at=datetime(2020, 1, 1), retry_count=2, status="retrying")
+    added = queue.add_one(next_retry_at=LONG_AGO, retry_count=2, status="retrying")
 
     totals = runs.run()
 
@@ -213,7 +216,7 @@ def test_attempts_tell_every_request_in_a_mixed_queue(
 
 
 def test_events_that_are_not_due_wait(queue: Queue, runs: Runs, sandbox: Sandbox) -> None:
-    queue.add_one(next_retry_at=datetime(2100, 1, 1), status="retrying")
+    queue.add_one(next_retry_at=FAR, status="retrying")
 
     assert runs.run().total("processed") == 0
     assert not sandbox.memory.requests
@@ -222,7 +225,7 @@ def test_events_that_are_not_due_wait(queue: Queue, runs: Runs, sandbox: Sandbox
 def test_all_events_takes_those_that_are_not_due_each_once(
     queue: Queue, runs: Runs, sandbox: Sandbox
 ) -> None:
-    rows = queue.add(6, next_retry_at=datetime(2100, 1, 1), status="retrying", retry_count=1)
+    rows = queue.add(6, next_retry_at=FAR, status="retrying", retry_count=1)
     runs.limits = in_requests_of(2)
     sandbox.conditions["meta_capi"].outage(500)
 
@@ -238,7 +241,7 @@ def test_all_events_takes_those_that_are_not_due_each_once(
 def test_one_event_is_taken_by_either_of_its_ids(
     queue: Queue, runs: Runs, sandbox: Sandbox, which: str
 ) -> None:
-    wanted, other = queue.add(2, next_retry_at=datetime(2100, 1, 1), status="retrying")
+    wanted, other = queue.add(2, next_retry_at=FAR, status="retrying")
 
     totals = runs.run(event_id=getattr(wanted, which))
 
@@ -258,7 +261,7 @@ def test_an_event_id_that_nobody_has_takes_nothing(
 
 def test_a_dry_run_counts_and_touches_nothing(queue: Queue, runs: Runs, sandbox: Sandbox) -> None:
     added = queue.add(3)[0]
-    queue.add_one(next_retry_at=datetime(2100, 1, 1), status="retrying")
+    queue.add_one(next_retry_at=FAR, status="retrying")
     before = queue.row(added)
 
     totals = runs.run(dry_run=True)
@@ -269,9 +272,7 @@ def test_a_dry_run_counts_and_touches_nothing(queue: Queue, runs: Runs, sandbox:
     assert not sandbox.memory.requests
 
 
-def test_only_the_wanted_destination_is_drained(
-    queue: Queue, runs: Runs, sandbox: Sandbox
-) -> None:
+def test_only_the_wanted_destination_is_drained(queue: Queue, runs: Runs, sandbox: Sandbox) -> None:
     queue.add_one(destination="meta_capi")
     ledger_row = queue.add_one(destination="supabase")
 
@@ -325,9 +326,7 @@ class _Failing:
         return await self._real.send(batch, now)
 
 
-def test_a_bug_in_reading_one_event_parks_it_and_spares_its_mates(
-    queue: Queue, runs: Runs
-) -> None:
+def test_a_bug_in_reading_one_event_parks_it_and_spares_its_mates(queue: Queue, runs: Runs) -> None:
     rows = queue.add(10)
     runs.wrap = lambda real: _Failing(real, prepare=rows[4].id)
 
@@ -394,9 +393,7 @@ def test_a_destination_that_is_not_configured_keeps_its_events(queue: Queue, run
     assert not queue.attempts(added)
 
 
-def test_a_stored_event_id_is_kept_in_every_try(
-    queue: Queue, runs: Runs, sandbox: Sandbox
-) -> None:
+def test_a_stored_event_id_is_kept_in_every_try(queue: Queue, runs: Runs, sandbox: Sandbox) -> None:
     queue.add_one(event_payload=payload(event_id="order-77"))
     sandbox.scripts.set("order-77", [500, "reset", 200])
 

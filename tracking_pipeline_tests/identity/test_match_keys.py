@@ -273,7 +273,8 @@ def test_google_gets_plain_places_and_its_own_hashes() -> None:
     }  # fmt: skip
     assert match_keys(payload, "google") == {
         "em": hashed("jdoe@gmail.com"), "ph": PHONE_HASH_GOOGLE, "fn": hashed("mary ann"),
-        "ln": hashed("oneil"), "zp": "94035-1234", "country": "US", "ct": "st louis", "st": "florida",
+        "ln": hashed("oneil"), "zp": "94035-1234", "country": "US", "ct": "st louis",
+        "st": "florida",
         "client_ip_address": "8.8.8.8", "client_user_agent": "Mozilla/5.0",
     }  # fmt: skip
     assert set(match_keys(payload)) == set(MATCH_KEYS) - {"fbc"}

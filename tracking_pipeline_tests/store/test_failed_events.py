@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Jsonb, set_json_loads
 
 from tracking_pipeline.store import failed_events
 from tracking_pipeline.store.failed_events import (
@@ -25,7 +26,7 @@ from tracking_pipeline.store.failed_events import (
     renew_leases,
     settle_attempts,
 )
-from tracking_pipeline_tests.delivery.queue import Added, Queue
+from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
 
 T = TypeVar("T")
 AsyncConnection = psycopg.AsyncConnection[Any]
@@ -159,8 +160,9 @@ def test_a_renewal_gives_a_whole_lease(queue: Queue, worker: Worker) -> None:
     queue.connection.execute("update tracking_failed_events set lease_expires_at = now()")
 
     assert worker.renew(tokens) == {added.id}
-    left = queue.one("select extract(epoch from lease_expires_at - now()) from"
-                     " tracking_failed_events")
+    left = queue.one(
+        "select extract(epoch from lease_expires_at - now()) from tracking_failed_events"
+    )
     assert 50 < left <= 60
 
 
@@ -277,9 +279,14 @@ def long_queue(queue: Queue) -> Queue:
 def test_a_claim_on_a_long_queue_walks_the_index_of_due_events(
     long_queue: Queue, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = _plan(worker, monkeypatch, "_CLAIM", lambda connection: claim_due_events(
-        connection, "meta_capi", Selection(started_at=long_queue.one("select now()")), 1_000
-    ))
+    plan = _plan(
+        worker,
+        monkeypatch,
+        "_CLAIM",
+        lambda connection: claim_due_events(
+            connection, "meta_capi", Selection(started_at=long_queue.one("select now()")), 1_000
+        ),
+    )
 
     assert "tracking_failed_events_due" in {node.get("Index Name") for node in plan}
     _assert_reads_only_the_batch(plan, 1_000)
@@ -294,9 +301,12 @@ def test_a_settle_on_a_long_queue_is_linear_in_its_batch(
         for row_id, token in tokens.items()
     ]
 
-    plan = _plan(worker, monkeypatch, "_SETTLE", lambda connection: settle_attempts(
-        connection, settlements, worker="w", run_id=None
-    ))
+    plan = _plan(
+        worker,
+        monkeypatch,
+        "_SETTLE",
+        lambda connection: settle_attempts(connection, settlements, worker="w", run_id=None),
+    )
 
     _assert_reads_only_the_batch(plan, BATCH)
     assert long_queue.statuses() == {"pending": ROWS - BATCH, "resolved": BATCH}
@@ -313,11 +323,28 @@ def _plan(
     monkeypatch.setattr(failed_events, statement, explain + getattr(failed_events, statement))
     plans: list[Any] = []
 
-    async def capture(connection: AsyncConnection) -> None:
-        # The functions read their own columns; the plan is the only row and column there is.
-        connection.cursor_factory = _capturing(plans)
-        with_rows = run(connection)
-        await with_rows
+    def keep(text: str | bytes) -> str:
+        plans.append(json.loads(text))
+        return ""
 
-    worker.run(capture)
+    async def explained(connection: AsyncConnection) -> None:
+        set_json_loads(keep, connection)
+        await run(connection)
+
+    worker.run(explained)
     return list(_nodes(plans[0][0]["Plan"]))
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
+
+
+def _assert_reads_only_the_batch(plan: list[dict[str, Any]], batch: int) -> None:
+    """No node touches more rows than the batch has: neither the whole queue once nor the batch
+    once for each of its members."""
+    for node in plan:
+        each = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+        touched = sum(node.get(name, 0) for name in each) * node["Actual Loops"]
+        assert touched <= batch * 1.1, (node["Node Type"], touched)

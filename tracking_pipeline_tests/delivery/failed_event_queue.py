@@ -66,7 +66,9 @@ class Queue:
             sql.SQL(", ").join(sql.Placeholder() * len(values)),
         )
         with self.connection.cursor() as cursor:
-            cursor.executemany(statement, [(row.id, row.event_id, *values.values()) for row in rows])
+            cursor.executemany(
+                statement, [(row.id, row.event_id, *values.values()) for row in rows]
+            )
         return rows
 
     def add_one(self, **columns: Any) -> Added:

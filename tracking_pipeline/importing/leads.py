@@ -1,0 +1,86 @@
+"""A line as a row of ``leads``, with whatever columns the site's own table has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid5
+
+from tracking_pipeline.identity.field_names import Identifier, Special, meaning_of
+from tracking_pipeline.importing.lines import Record
+from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
+from tracking_pipeline.importing.values import (
+    FieldError,
+    column_finder,
+    encode_json,
+    is_blank,
+    letters,
+    read_value,
+)
+from tracking_pipeline.store.importing import TableColumn
+
+# The column of each match key; `ge`, `db` and `external_id` have none.
+_COLUMN_OF_KEY = {
+    "em": "email",
+    "ph": "phone",
+    "fn": "first_name",
+    "ln": "last_name",
+    "ct": "city",
+    "st": "state",
+    "zp": "zip",
+    "country": "country",
+    "fbp": "fbp",
+    "fbc": "fbc",
+    "client_ip_address": "client_ip",
+    "client_user_agent": "client_user_agent",
+}
+
+
+class LeadRows:
+    """Makes rows of ``leads``. A column is found by its own name, in any case and punctuation, or
+    by the usual names of what a person is identified by (``zip_code``, ``ip``, ``surname``).
+    """
+
+    table = "leads"
+
+    def __init__(self, columns: Mapping[str, TableColumn]) -> None:
+        self.ignored = IgnoredColumns()
+        self._columns = columns
+        self._find_column = column_finder(columns)
+        self._required = [
+            name
+            for name, column in columns.items()
+            if column.not_null and column.default is None and name not in ("id", "email")
+        ]
+
+    def make(self, record: Record) -> Row:
+        """The row that a record says. Raises :class:`FieldError`."""
+        values: dict[str, Any] = {}
+        for name, value in record.fields.items():
+            column = self._column_of(name)
+            if column is None:
+                self.ignored.add(name)
+            elif not is_blank(value) and (name == column or column not in values):
+                values[column] = read_value(self._columns[column], value, cell=record.cells)
+        if "email" not in values:
+            raise FieldError("missing email: every lead needs one")
+        for name in self._required:
+            if name not in values:
+                raise FieldError(f"missing {name}: this site's leads cannot be without it")
+        content = encode_json("the line", record.fields).decode()
+        values.setdefault("id", str(uuid5(CONTENT_NAMESPACE, f"lead {content}")))
+        return Row(record.line, values)
+
+    def _column_of(self, name: str) -> str | None:
+        if column := self._find_column(name):
+            return column
+        written = letters(name)
+        if "sha256" in written or "hash" in written:
+            # What was hashed cannot stand where delivery expects an address or a name.
+            return None
+        meaning = meaning_of(name)
+        if isinstance(meaning, Identifier):
+            column = _COLUMN_OF_KEY.get(meaning.key)
+        else:
+            column = "name" if meaning is Special.FULL_NAME else None
+        return column if column in self._columns else None

@@ -1,0 +1,134 @@
+"""Leases in a run: renewed while answers are slow, handed back unspent, lost without harm."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracking_pipeline.delivery import leases
+from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline.store import failed_events
+from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
+from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
+
+LEASE_SECONDS = 2
+
+
+@pytest.fixture
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease's own proportions, thirty times as fast."""
+    monkeypatch.setattr(failed_events, "LEASE_SECONDS", LEASE_SECONDS)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", LEASE_SECONDS)
+    monkeypatch.setattr(leases, "RENEW_EVERY_SECONDS", 0.3)
+    monkeypatch.setattr(leases, "LEAST_SECONDS_LEFT", 0.5)
+
+
+@pytest.mark.usefixtures("short_leases")
+def test_two_workers_never_send_the_same_event_however_slow_the_answers(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    rows = queue.add(30)
+    runs.limits = in_requests_of(5, in_flight=2)
+    sandbox.conditions["meta_capi"].latency_seconds = LEASE_SECONDS * 1.5
+
+    with runs.under_way() as one, runs.under_way() as other:
+        pass
+
+    assert queue.statuses() == {"resolved": 30}
+    assert {sandbox.memory.requests_with(row.sent_as) for row in rows} == {1}
+    assert one.result().total("resolved") + other.result().total("resolved") == 30
+    assert one.result().total("stale_settles") == other.result().total("stale_settles") == 0
+
+
+@pytest.mark.usefixtures("short_leases")
+def test_a_lease_that_is_not_renewed_goes_to_another_worker_and_the_first_settles_nothing(
+    queue: Queue, runs: Runs, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_EVERY_SECONDS", 3600.0)
+    added = queue.add_one()
+    sandbox.scripts.set(added.sent_as, [{"status": 500, "delay_seconds": LEASE_SECONDS * 1.5}])
+
+    with runs.under_way() as slow:
+        wait_until(lambda: sandbox.memory.requests)
+        wait_until(lambda: queue.leased() == 0)
+        assert runs.run().total("resolved") == 1
+        resolved = queue.row(added)
+
+    assert slow.result().total("stale_settles") == 1
+    assert slow.result().total("processed") == 0
+    assert queue.row(added) == resolved
+    assert [attempt["outcome"] for attempt in queue.attempts(added)] == ["delivered"]
+
+
+def test_no_request_starts_with_too_little_of_its_lease_left(
+    queue: Queue, runs: Runs, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "LEAST_SECONDS_LEFT", float(failed_events.LEASE_SECONDS + 1))
+    added = queue.add_one()
+
+    totals = runs.run(time_budget_seconds=0.5)
+
+    assert not sandbox.memory.requests
+    assert totals.total("processed") == 0
+    row = queue.row(added)
+    assert (row["lease_expires_at"], row["lease_losses"], row["retry_count"]) == (None, 0, 0)
+
+
+def test_what_was_claimed_and_not_started_is_released_unspent(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    rows = queue.add(50)
+    runs.limits = in_requests_of(10)
+    sandbox.conditions["meta_capi"].latency_seconds = 1.0
+
+    totals = runs.run(time_budget_seconds=0.5)
+
+    assert totals.stopped_reason == "time_budget"
+    assert queue.statuses() == {"resolved": 10, "pending": 40}
+    assert len(sandbox.memory.requests) == 1
+    waiting = [row for row in map(queue.row, rows) if row["status"] == "pending"]
+    for row in waiting:
+        assert (row["lease_expires_at"], row["lease_losses"], row["retry_count"]) == (None, 0, 0)
+    assert totals.by_destination["meta_capi"].waiting == 40
+    assert queue.one("select count(*) from tracking_delivery_attempts") == 10
+
+
+def test_a_batch_with_a_lost_lease_is_not_sent_and_its_mates_are_handed_back(
+    queue: Queue, runs: Runs, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_EVERY_SECONDS", 0.05)
+    first = queue.add_one(next_retry_at="2020-01-01")
+    lost, mate = queue.add(2, next_retry_at="2021-01-01")
+    runs.limits = in_requests_of(2)
+    sandbox.scripts.set(first.sent_as, [{"status": 200, "delay_seconds": 1.0}])
+    # The first request takes one of the two along; which one does not matter.
+    taken, waiting = sorted((lost, mate), key=lambda row: row.id)
+    more = queue.add_one(next_retry_at="2022-01-01")
+
+    with runs.under_way() as run:
+        wait_until(lambda: sandbox.memory.requests and queue.leased() == 4)
+        # Another worker has the row now.
+        queue.connection.execute(
+            "update tracking_failed_events set lease_token = lease_token + 1,"
+            " lease_expires_at = '2100-01-01' where id = %s",
+            (waiting.id,),
+        )
+
+    assert run.result().total("resolved") == 2
+    assert sandbox.memory.accepted_ids == {first.sent_as, taken.sent_as}
+    row = queue.row(more)
+    assert (row["status"], row["lease_expires_at"], row["lease_losses"]) == ("pending", None, 0)
+
+
+def test_an_event_that_kills_its_workers_is_buried_and_counted(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    added = queue.add_one(
+        lease_losses=failed_events.MOST_LEASE_LOSSES - 1, lease_expires_at="2020-01-01"
+    )
+
+    totals = runs.run()
+
+    assert queue.row(added)["dead_letter_reason"] == "worker_crash"
+    assert totals.by_destination["meta_capi"].dead_lettered == 1
+    assert [(error.reason, error.count) for error in totals.errors] == [("worker_crash", 1)]
+    assert not sandbox.memory.requests

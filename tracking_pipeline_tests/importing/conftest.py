@@ -1,0 +1,54 @@
+"""Files to import, and a site's own database to import them into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+import psycopg
+import pytest
+
+from tracking_pipeline.store.migrate import migrate
+from tracking_pipeline_tests.servers import TestServer
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a file: text or bytes as they are, dicts as one JSON object a line."""
+
+    def write_file(name: str, *content: str | bytes | dict[str, object]) -> Path:
+        path = tmp_path / name
+        path.write_bytes(b"".join(map(_encoded, content)))
+        return path
+
+    return write_file
+
+
+def _encoded(content: str | bytes | dict[str, object]) -> bytes:
+    if isinstance(content, dict):
+        return orjson.dumps(content) + b"\n"
+    return content.encode() if isinstance(content, str) else content
+
+
+@pytest.fixture
+def site_url(server: TestServer) -> Iterator[str]:
+    """A site that has been running for months, adopted: its tables have columns of their own."""
+    name = f"site_{uuid4().hex}"
+    url = server.create_database(name)
+    installation = Path(__file__).parents[1] / "store" / "existing_installation.sql"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(installation.read_bytes())
+    migrate(url)
+    yield url
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def site(site_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(site_url, autocommit=True) as opened:
+        yield opened
