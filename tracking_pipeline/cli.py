@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
@@ -147,7 +148,7 @@ def import_rows(
             destination=destination,
             progress=lambda read, total: progress.update(bar, completed=read, total=total),
         )
-    _show(as_json, totals.as_json(), console.show_import)
+    _show(as_json, {"success": True, **asdict(totals)}, console.show_import)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 WORKSPACE_FILE = "workspace.yaml"
+ENV_FILE = ".env"
 
 
 class SettingsError(Exception):
@@ -104,7 +105,7 @@ def read_settings() -> Settings:
     Raises :class:`SettingsError` for a value of the wrong form.
     """
     try:
-        return Settings(_env_file=project_folder() / ".env")
+        return Settings(_env_file=project_folder() / ENV_FILE)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         variable = str(first["loc"][0]).upper() if first["loc"] else "a setting"

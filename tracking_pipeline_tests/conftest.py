@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -23,8 +22,9 @@ _OURS = ("TRACKING_", "META_", "GOOGLE_", "GTM_", "DAGSTER_", "GEO_")
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test, nor does a ``.env`` of the checkout."""
+    monkeypatch.setattr("tracking_pipeline.settings.ENV_FILE", ".env-of-the-tests")
     for name in list(os.environ):
         if name.startswith(_OURS):
             monkeypatch.delenv(name)

@@ -33,8 +33,11 @@ from tracking_pipeline.delivery.outcomes import (
 from tracking_pipeline.delivery.settlement import settlement
 from tracking_pipeline.delivery.settler import Settler
 from tracking_pipeline.delivery.totals import Tally
-from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.failed_events import Selection, claim_due_events
+
+# For a destination without a limit of its own; a lease has 30 seconds left when a request starts.
+LONGEST_REQUEST_SECONDS = 25.0
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +74,7 @@ class Drain:
         """Drains until the queue gives nothing more, the gate closes or the time is up."""
         if self._gate.state == "probing":
             await self._probe()
-        if not self._may_go_on():
+        if self._gate.state != "ok" or self._time_is_up():
             return
         sender: MemoryObjectSendStream[list[Prepared]]
         receiver: MemoryObjectReceiveStream[list[Prepared]]
@@ -93,7 +96,7 @@ class Drain:
 
     async def _claim_into(self, sender: MemoryObjectSendStream[list[Prepared]]) -> None:
         async with sender:
-            while self._may_go_on():
+            while self._may_go_on() and await through_outages(self._gate.is_open_for_all):
                 batches = await self._claim(self._destination.limits.request_events)
                 if batches is None:
                     return
@@ -114,15 +117,9 @@ class Drain:
     async def _claim(self, limit: int) -> list[list[Prepared]] | None:
         """Leases up to ``limit`` events and packs those that can be sent into requests. None when
         there is nothing to take."""
-        claimed_at = self._leases.clock()
-        async with self._pool.connection() as connection:
-            rows = await claim_due_events(
-                connection, self._destination.name, self._selection, limit
-            )
-        if not rows:
+        events = await through_outages(lambda: self._lease(limit))
+        if not events:
             return None
-        events = [_event(row) for row in rows]
-        self._leases.hold(events, claimed_at)
         ready: list[Prepared] = []
         rejected = []
         for event in events:
@@ -134,6 +131,16 @@ class Drain:
                 rejected.append(settlement(event, prepared, dice=0.0))
         await self._settler.put(rejected)
         return list(self._packed(ready))
+
+    async def _lease(self, limit: int) -> list[FailedEvent]:
+        claimed_at = self._leases.clock()
+        async with self._pool.connection() as connection:
+            rows = await claim_due_events(
+                connection, self._destination.name, self._selection, limit
+            )
+        events = [_event(row) for row in rows]
+        self._leases.hold(events, claimed_at)
+        return events
 
     def _prepare(self, event: FailedEvent) -> Prepared | Rejected:
         """A bug in reading one payload must not stop its neighbours: such an event is parked, where
@@ -186,7 +193,8 @@ class Drain:
     async def _send(self, batch: Sequence[Prepared]) -> Reply:
         self._tally.numbers["requests"] += 1
         try:
-            reply = await self._destination.send(batch, batch[0].event.now)
+            with anyio.fail_after(LONGEST_REQUEST_SECONDS):
+                reply = await self._destination.send(batch, batch[0].event.now)
         except Exception as error:  # an unknown end of a request is a retry, never a lost event
             log.warning("%s: request failed: %s", self._destination.name, type(error).__name__)
             fault = Fault(f"the request failed: {type(error).__name__}", type(error).__name__)

@@ -6,8 +6,14 @@ The gate closes for the rest of the run on a throttle or a pause. What it decide
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
+
+import psycopg
+from psycopg.rows import TupleRow
+
 from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.delivery.outcomes import Paused, Throttled, Uniform, Verdict
+from tracking_pipeline.delivery.outcomes import Paused, Retry, Throttled, Uniform, Verdict
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import (
     close_breaker,
@@ -16,6 +22,8 @@ from tracking_pipeline.store.destination_state import (
     read_destination_state,
     take_probe,
 )
+
+log = logging.getLogger(__name__)
 
 
 class Gate:
@@ -48,14 +56,29 @@ class Gate:
                 self.state = "probing" if probing else "paused"
                 self.detail = shared.reason or ""
 
+    async def is_open_for_all(self) -> bool:
+        """Whether no other worker was told to wait or found the destination closed meanwhile. Reads
+        the shared state; raises psycopg.OperationalError."""
+        async with self._pool.connection() as connection:
+            shared = await read_destination_state(connection, self._destination)
+        if self.state == "ok" and shared.throttled_seconds > 0:
+            self.state = "throttled"
+            self.detail = f"asked to wait {shared.throttled_seconds:.0f} s more"
+        elif self.state == "ok" and shared.state != "closed":
+            self.state, self.detail = "paused", shared.reason or ""
+        return self.is_open
+
     async def heed(self, verdict: Verdict) -> None:
         """Takes notice of what a request came to. Any answer about the events themselves, even a
-        refusal, proves that a paused destination lets events in again."""
+        refusal, proves that a paused destination lets events in again; a fault proves nothing."""
         outcome = verdict.outcome if isinstance(verdict, Uniform) else None
         if isinstance(outcome, Throttled):
             await self.hold(outcome.wait_seconds, outcome.fault.message)
         elif isinstance(outcome, Paused):
-            await self._pause(outcome)
+            reason = (outcome.fault.code, outcome.fault.message)
+            await self._pause(": ".join(part for part in reason if part))
+        elif self.state == "probing" and isinstance(outcome, Retry):
+            await self._pause(self.detail)
         elif self.state == "probing":
             await self._reopen()
 
@@ -63,18 +86,29 @@ class Gate:
         """Closes the gate for everybody until the wait is over."""
         if self.is_open:
             self.state, self.detail = "throttled", f"asked to wait {seconds:.0f} s: {why}"
-        async with self._pool.connection() as connection:
-            await hold_destination(connection, self._destination, seconds)
+        await self._record(lambda each: hold_destination(each, self._destination, seconds))
 
-    async def _pause(self, outcome: Paused) -> None:
+    async def _pause(self, reason: str) -> None:
         if self.state == "paused":
             return  # several requests were in flight; the first one told it all
-        self.state, self.detail = "paused", outcome.fault.message
-        reason = ": ".join(part for part in (outcome.fault.code, outcome.fault.message) if part)
-        async with self._pool.connection() as connection:
-            await open_breaker(connection, self._destination, reason)
+        self.state, self.detail = "paused", reason
+        await self._record(lambda each: open_breaker(each, self._destination, reason))
 
     async def _reopen(self) -> None:
         self.state, self.detail = "ok", ""
-        async with self._pool.connection() as connection:
-            await close_breaker(connection, self._destination)
+        await self._record(lambda each: close_breaker(each, self._destination))
+
+    async def _record(
+        self, write: Callable[[psycopg.AsyncConnection[TupleRow]], Awaitable[object]]
+    ) -> None:
+        """Fails open: this run keeps to what it was told, and whoever else sends is told it by the
+        destination itself. The outcomes of the request are worth more than this record."""
+        try:
+            async with self._pool.connection() as connection:
+                await write(connection)
+        except psycopg.OperationalError as error:
+            log.warning(
+                "the state of %s cannot be recorded (SQLSTATE %s)",
+                self._destination,
+                error.sqlstate or "none",
+            )

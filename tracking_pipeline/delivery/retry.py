@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -91,11 +91,33 @@ async def retry_failed_events(
             ]
             run = _Run(pool, chosen, request, run_id, progress)
             return await run.dry() if request.dry_run else await run.go()
-    except psycopg.OperationalError as error:
-        raise DatabaseError(
-            f"the database went away during the run (SQLSTATE {error.sqlstate or 'none'}): "
-            "nothing is lost, what was claimed comes back within a minute"
-        ) from None
+    except Exception as error:
+        raise _worst(error) from None
+
+
+def _worst(error: Exception) -> BaseException:
+    """What to tell of the errors that ended a run: a bug first, else that the database failed.
+
+    A psycopg error may quote the row it is about, so only its code is kept.
+    """
+    leaves = list(_leaves(error))
+    for leaf in leaves:
+        if not isinstance(leaf, psycopg.Error):
+            return leaf
+    states = sorted({getattr(leaf, "sqlstate", None) or "none" for leaf in leaves})
+    return DatabaseError(
+        f"the database failed during the run (SQLSTATE {', '.join(states)}): "
+        "nothing is lost, what was claimed comes back within a minute"
+    )
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors inside the groups that task groups raise. Python 3.10 has no name for a group."""
+    members = getattr(error, "exceptions", None)
+    if members is None:
+        yield error
+    for member in members or ():
+        yield from _leaves(member)
 
 
 class _Run:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from uuid import UUID
 
 import anyio
 import psycopg
@@ -15,14 +16,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from tracking_pipeline.delivery.leases import Leases
 from tracking_pipeline.delivery.totals import Tally
-from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.failed_events import Settlement, find_settled, settle_attempts
 
 MOST_PER_STATEMENT = 2_000
-# Together about 50 seconds: for that long an outage of the database costs nothing, because the
-# leases still stand. After it the events are claimed again, and what was delivered is delivered
-# twice.
-_WAITS_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 15.0)
 
 log = logging.getLogger(__name__)
 
@@ -72,35 +69,53 @@ class Settler:
                     await self._write(batch)
 
     async def _write(self, batch: list[Settlement]) -> None:
-        done = await self._settle_through_outages(batch)
+        refused: set[UUID] = set()
+        done = await self._settle(batch, refused)
+        # The lease of a refused one is left to run out: the fifth one buries the event.
         self._leases.drop(settlement.id for settlement in batch)
         for settlement in batch:
             if settlement.id in done:
                 self._tally.count(settlement)
-            else:
+            elif settlement.id not in refused:
                 self._tally.numbers["stale_settles"] += 1
 
-    async def _settle_through_outages(self, batch: list[Settlement]) -> set[object]:
-        done: set[object] = set()
-        for wait in (*_WAITS_SECONDS, None):
-            try:
-                async with self._pool.connection() as connection:
-                    if wait != _WAITS_SECONDS[0]:
-                        # The statement before may have been committed before its connection broke.
-                        done |= await find_settled(
-                            connection, {each.id: each.lease_token for each in batch}
-                        )
-                    rest = [each for each in batch if each.id not in done]
-                    return done | await settle_attempts(
+    async def _settle(self, batch: list[Settlement], refused: set[UUID]) -> set[UUID]:
+        """Settles the batch; returns the ids that were, and adds to ``refused`` those that the
+        table does not take (a constraint or a trigger of the site's own): they must not cost their
+        neighbours the record of a delivery."""
+        try:
+            return await self._settle_through_outages(batch)
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                return await self._settle(batch[:middle], refused) | await self._settle(
+                    batch[middle:], refused
+                )
+            refused.add(batch[0].id)
+            self._tally.count_error("retry", f"cannot be settled: SQLSTATE {error.sqlstate}")
+            log.error("an event cannot be settled (SQLSTATE %s)", error.sqlstate)
+            return set()
+
+    async def _settle_through_outages(self, batch: list[Settlement]) -> set[UUID]:
+        done: set[UUID] = set()
+        tried = False
+
+        async def settle() -> None:
+            nonlocal tried
+            async with self._pool.connection() as connection:
+                if tried:
+                    # The statement before may have been committed before its connection broke.
+                    tokens = {each.id: each.lease_token for each in batch}
+                    done.update(await find_settled(connection, tokens))
+                tried = True
+                rest = [each for each in batch if each.id not in done]
+                done.update(
+                    await settle_attempts(
                         connection, rest, worker=self._worker, run_id=self._run_id
                     )
-            except psycopg.OperationalError as error:
-                if wait is None:
-                    raise
-                log.warning(
-                    "the database is away (SQLSTATE %s); settling again in %.1f s",
-                    error.sqlstate or "none",
-                    wait,
                 )
-                await anyio.sleep(wait)
+
+        await through_outages(settle)
         return done

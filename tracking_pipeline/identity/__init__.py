@@ -9,7 +9,7 @@ from tracking_pipeline.identity.match import (
     match_keys,
     read_match_keys,
 )
-from tracking_pipeline.identity.normalize import normalize
+from tracking_pipeline.identity.match_value import normalize
 from tracking_pipeline.identity.sanitize import sanitize
 
 __all__ = [

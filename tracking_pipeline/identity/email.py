@@ -26,7 +26,7 @@ _MAX_LOCAL, _MAX_ADDRESS = 64, 254
 def email_for_meta(text: str, country: str) -> str | Refusal:
     """Give the trimmed, lower-case address. `country` plays no part."""
     local_and_domain = _parts(lower(text))
-    if isinstance(local_and_domain, Refusal):
+    if not isinstance(local_and_domain, tuple):
         return local_and_domain
     return "@".join(local_and_domain)
 
@@ -34,7 +34,7 @@ def email_for_meta(text: str, country: str) -> str | Refusal:
 def email_for_google(text: str, country: str) -> str | Refusal:
     """Give the address without white space and, for Gmail, without dots and plus tag."""
     local_and_domain = _parts(without_spaces(lower(text)))
-    if isinstance(local_and_domain, Refusal):
+    if not isinstance(local_and_domain, tuple):
         return local_and_domain
     local, domain = local_and_domain
     if domain in _GMAIL_DOMAINS:

@@ -101,22 +101,19 @@ class _Search:
             return
         self._mappings_left -= 1
         identifiers: list[tuple[Identifier, object]] = []
-        places: list[tuple[Place, object]] = []
         specials: list[tuple[Special, object]] = []
+        places: list[tuple[Place, object]] = []
         for name, value in mapping.items():
             if value is None or not isinstance(name, str):
                 continue
             meaning = meaning_of(name)
-            if meaning is ELSEWHERE:
-                if isinstance(value, (dict, list, tuple)):
-                    places.append((ELSEWHERE, value))
-            elif isinstance(meaning, Identifier):
+            if isinstance(meaning, Identifier):
                 identifiers.append((meaning, value))
                 if meaning.key == "country":
                     country = value
-            elif isinstance(meaning, Special):
+            elif not isinstance(meaning, Place):
                 specials.append((meaning, value))
-            else:
+            elif meaning is not ELSEWHERE or isinstance(value, (dict, list, tuple)):
                 places.append((meaning, value))
         for identifier, value in identifiers:
             self._add(identifier, value, place, country)
@@ -182,8 +179,11 @@ def _is_about_person(
     identifiers: list[tuple[Identifier, object]], specials: list[tuple[Special, object]]
 ) -> bool:
     """A lead form's `name` beside its `email` is a person's; beside `event_name`, who knows."""
-    return any(identifier.key in CONTACT_KEYS for identifier, _ in identifiers) and not any(
-        special is Special.EVENT_NAME for special, _ in specials
+    kinds = [special for special, _ in specials]
+    return (
+        Special.PERSON_NAME in kinds
+        and Special.EVENT_NAME not in kinds
+        and any(identifier.key in CONTACT_KEYS for identifier, _ in identifiers)
     )
 
 

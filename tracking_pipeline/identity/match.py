@@ -19,10 +19,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
+from tracking_pipeline.identity.field_names import Rank
 from tracking_pipeline.identity.finder import Candidate, find_candidates
 from tracking_pipeline.identity.hashing import already_hashed
-from tracking_pipeline.identity.normalize import match_value, region_of
+from tracking_pipeline.identity.match_value import match_value, region_of
 from tracking_pipeline.identity.platforms import KeyRule, rules_of
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import text_of
@@ -72,12 +74,10 @@ def read_match_keys(payload: object, platform: str = "meta", country: str = "US"
     """Give the match keys of a payload and a count of what was dropped; see `match_keys`."""
     rules = rules_of(platform)
     candidates = find_candidates(payload)
-    reading = _Reading(platform, _country_of(candidates) or region_of(country))
+    reading = _Reading(rules, platform, _country_of(candidates) or region_of(country))
     for candidate in candidates:
-        rule = rules.get(candidate.key)
-        if rule is not None:
-            reading.take(candidate, rule)
-    reading.fall_back(rules)
+        reading.take(candidate)
+    reading.fall_back()
     return MatchKeys(reading.keys(), reading.dropped)
 
 
@@ -102,41 +102,46 @@ def _country_of(candidates: list[Candidate]) -> str:
 
 
 class _Reading:
-    """The values taken so far; candidates come in the order of their rank."""
+    """What was taken and what was dropped so far; candidates come in the order of their rank."""
 
-    def __init__(self, platform: str, country: str) -> None:
+    def __init__(self, rules: Mapping[str, KeyRule], platform: str, country: str) -> None:
         self.dropped: Counter[tuple[str, str]] = Counter()
+        self._rules = rules
         self._platform = platform
         self._country = country
         self._values: dict[str, list[str]] = {}
-        self._ranks: dict[str, int] = {}
+        # All values of a key have one rank: the first, which is the nearest to the person.
+        self._ranks: dict[str, Rank] = {}
         self._foreign: list[tuple[Candidate, str]] = []
 
-    def take(self, candidate: Candidate, rule: KeyRule) -> None:
+    def take(self, candidate: Candidate) -> None:
         key = candidate.key
+        rule = self._rules.get(key)
+        if rule is None:
+            return
         taken_rank = self._ranks.get(key)
         if taken_rank is not None and (not rule.many or taken_rank < candidate.rank):
             return
         text = text_of(candidate.value)
-        if isinstance(text, Refusal):
+        if not isinstance(text, str):
             if text is not Refusal.EMPTY:
                 self.dropped[key, text.value] += 1
-            return
-        if len(text) >= _SHORTEST_HASH and self._is_foreign(candidate, text):
+        elif len(text) >= _SHORTEST_HASH and self._is_foreign(candidate, text):
             self._foreign.append((candidate, text))
-            return
-        self._keep(candidate, text, rule)
+        else:
+            self._keep(candidate, text, rule)
 
-    def fall_back(self, rules: Mapping[str, KeyRule]) -> None:
+    def fall_back(self) -> None:
         """Use the other platform's hashes for the keys that have nothing else."""
-        taken = set(self._values)
+        own = set(self._values)
         for candidate, text in self._foreign:
-            if candidate.key in taken:
+            key = candidate.key
+            if key in own:
                 continue
-            if self._platform == "google" and candidate.key == "ph":
-                self.dropped[candidate.key, Refusal.FOREIGN_HASH.value] += 1
+            if self._platform == "google" and key == "ph":
+                self.dropped[key, Refusal.FOREIGN_HASH.value] += 1
             else:
-                self._keep(candidate, text, rules[candidate.key])
+                self._keep(candidate, text, self._rules[key])
 
     def keys(self) -> dict[str, str | list[str]]:
         return {
@@ -144,20 +149,30 @@ class _Reading:
         }
 
     def _keep(self, candidate: Candidate, text: str, rule: KeyRule) -> None:
-        key = candidate.key
-        country = self._country
+        key, country = candidate.key, self._country
         if candidate.country is not None:
             country = region_of(candidate.country) or country
-        value = match_value(key, text, rule, self._platform, country)
-        if isinstance(value, Refusal):
+        if rule.shared:
+            value = _shared_value(key, text, self._platform, country)
+        else:
+            value = match_value(key, text, rule, self._platform, country)
+        if not isinstance(value, str):
             self.dropped[key, value.value] += 1
             return
-        values = self._values.setdefault(key, [])
-        self._ranks.setdefault(key, candidate.rank)
-        if value not in values and len(values) < (_MAX_VALUES if rule.many else 1):
+        values = self._values.get(key)
+        if values is None:
+            self._values[key] = [value]
+            self._ranks[key] = candidate.rank
+        elif rule.many and value not in values and len(values) < _MAX_VALUES:
             values.append(value)
 
     def _is_foreign(self, candidate: Candidate, text: str) -> bool:
         if candidate.key not in _GOOGLE_HASH_NAMES or already_hashed(text) is None:
             return False
         return candidate.google_named != (self._platform == "google")
+
+
+@lru_cache(maxsize=16_384)
+def _shared_value(key: str, text: str, platform: str, country: str) -> str | Refusal:
+    """Remember names and places, which many people share; never what is one person's own."""
+    return match_value(key, text, rules_of(platform)[key], platform, country)

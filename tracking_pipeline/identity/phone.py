@@ -30,7 +30,7 @@ def phone_for_meta(text: str, country: str) -> str | Refusal:
 def phone_for_google(text: str, country: str) -> str | Refusal:
     """Give E.164, `+16505551212`."""
     digits = _e164_digits(text, country)
-    return digits if isinstance(digits, Refusal) else f"+{digits}"
+    return f"+{digits}" if isinstance(digits, str) else digits
 
 
 def _e164_digits(text: str, country: str) -> str | Refusal:

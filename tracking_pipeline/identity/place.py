@@ -53,7 +53,7 @@ def postal_code_for_meta(text: str, country: str) -> str | Refusal:
     country is then only the default.
     """
     code = _postal_code(text, country)
-    if isinstance(code, Refusal):
+    if not isinstance(code, str):
         return code
     zip_code = _US_ZIP.fullmatch(code) if country == "US" else None
     return zip_code.group(1) if zip_code else letters_and_digits(code)

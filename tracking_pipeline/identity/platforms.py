@@ -42,25 +42,27 @@ class KeyRule:
 
     `normalise(text, country)` gives the text that is hashed or sent, or why there is none;
     `country` is an upper-case ISO alpha-2 code, or empty when none is known. `hashed`: the text
-    is sent as its SHA-256. `many`: the platform takes a list of values.
+    is sent as its SHA-256. `many`: the platform takes a list of values. `shared`: many people have
+    the same value, so that it is worth remembering and tells nothing about one of them.
     """
 
     normalise: Callable[[str, str], str | Refusal]
     hashed: bool = False
     many: bool = False
+    shared: bool = False
 
 
 _META: dict[str, KeyRule] = {
     "em": KeyRule(email_for_meta, hashed=True, many=True),
     "ph": KeyRule(phone_for_meta, hashed=True, many=True),
-    "fn": KeyRule(name_for_meta, hashed=True, many=True),
-    "ln": KeyRule(name_for_meta, hashed=True, many=True),
-    "ge": KeyRule(gender_for_meta, hashed=True, many=True),
+    "fn": KeyRule(name_for_meta, hashed=True, many=True, shared=True),
+    "ln": KeyRule(name_for_meta, hashed=True, many=True, shared=True),
+    "ge": KeyRule(gender_for_meta, hashed=True, many=True, shared=True),
     "db": KeyRule(birth_date_for_meta, hashed=True, many=True),
-    "ct": KeyRule(city_for_meta, hashed=True, many=True),
-    "st": KeyRule(state_for_meta, hashed=True, many=True),
-    "zp": KeyRule(postal_code_for_meta, hashed=True, many=True),
-    "country": KeyRule(country_for_meta, hashed=True, many=True),
+    "ct": KeyRule(city_for_meta, hashed=True, many=True, shared=True),
+    "st": KeyRule(state_for_meta, hashed=True, many=True, shared=True),
+    "zp": KeyRule(postal_code_for_meta, hashed=True, many=True, shared=True),
+    "country": KeyRule(country_for_meta, hashed=True, many=True, shared=True),
     "external_id": KeyRule(external_id_for_meta, hashed=True, many=True),
     "fbp": KeyRule(fbp_for_meta),
     "fbc": KeyRule(fbc_for_meta),
@@ -71,12 +73,12 @@ _META: dict[str, KeyRule] = {
 _GOOGLE: dict[str, KeyRule] = {
     "em": KeyRule(email_for_google, hashed=True, many=True),
     "ph": KeyRule(phone_for_google, hashed=True, many=True),
-    "fn": KeyRule(name_for_google, hashed=True),
-    "ln": KeyRule(name_for_google, hashed=True),
-    "ct": KeyRule(city_for_google),
-    "st": KeyRule(state_for_google),
-    "zp": KeyRule(postal_code_for_google),
-    "country": KeyRule(country_for_google),
+    "fn": KeyRule(name_for_google, hashed=True, shared=True),
+    "ln": KeyRule(name_for_google, hashed=True, shared=True),
+    "ct": KeyRule(city_for_google, shared=True),
+    "st": KeyRule(state_for_google, shared=True),
+    "zp": KeyRule(postal_code_for_google, shared=True),
+    "country": KeyRule(country_for_google, shared=True),
     "client_ip_address": KeyRule(ip_address_for_google),
     "client_user_agent": KeyRule(user_agent),
 }

@@ -92,10 +92,30 @@ def lower(text: str) -> str:
 
 # Apostrophes that Unicode files under letters: Ukrainian and Hawaiian names are typed with either.
 _LETTER_APOSTROPHES = frozenset("\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\ua78c")
+_LAST_REMEMBERED = 0xFFFF
 
 
-_ASCII_PUNCTUATION = {code: None for code in range(128) if not chr(code).isalnum()}
-_ASCII_SYMBOLS = {code: None for code in _ASCII_PUNCTUATION if not chr(code).isspace()}
+class _Kept(dict[int, "int | None"]):
+    """What `str.translate` does with a character: letters, marks and digits stay."""
+
+    def __init__(self, *, spaces: bool) -> None:
+        super().__init__()
+        self._spaces = spaces
+
+    def __missing__(self, code: int) -> int | None:
+        char = chr(code)
+        if char.isspace():
+            kept = self._spaces
+        else:
+            kept = unicodedata.category(char)[0] in "LMN" and char not in _LETTER_APOSTROPHES
+        answer = code if kept else None
+        if code <= _LAST_REMEMBERED:
+            self[code] = answer
+        return answer
+
+
+_LETTERS_AND_DIGITS = _Kept(spaces=False)
+_WORDS = _Kept(spaces=True)
 
 
 def letters_and_digits(text: str, *, keep_spaces: bool = False) -> str:
@@ -103,18 +123,8 @@ def letters_and_digits(text: str, *, keep_spaces: bool = False) -> str:
 
     Combining marks stay: without them Hindi, Thai or Arabic names fall apart.
     """
-    lowered = text.lower()
-    lowered = lowered.translate(_ASCII_SYMBOLS if keep_spaces else _ASCII_PUNCTUATION)
-    if lowered.isascii():
-        return lowered
-    kept = "".join(char for char in lowered if _is_kept(char, keep_spaces=keep_spaces))
-    return unicodedata.normalize("NFC", kept)
-
-
-def _is_kept(char: str, *, keep_spaces: bool) -> bool:
-    if char.isspace():
-        return keep_spaces
-    return unicodedata.category(char)[0] in "LMN" and char not in _LETTER_APOSTROPHES
+    kept = text.lower().translate(_WORDS if keep_spaces else _LETTERS_AND_DIGITS)
+    return kept if kept.isascii() else unicodedata.normalize("NFC", kept)
 
 
 def has_letter(text: str) -> bool:

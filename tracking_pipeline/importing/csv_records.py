@@ -71,7 +71,8 @@ class _Source:
 
 
 def read_csv_records(lines: Iterator[Line]) -> Iterator[Record | Problem]:
-    """One record for each row below the header that is not blank; empty cells are left out.
+    """One record for each row below the header that is not blank. Its cells are text, empty ones
+    too.
 
     Raises :class:`ImportFileError` where the first line that is not blank cannot be a header.
     """
@@ -186,7 +187,5 @@ def _read_row(row: list[str], line: int, header: _Header) -> Record | Problem:
         for character in cell
     ):
         return Problem(line, "not UTF-8 text: save the file as UTF-8")
-    fields = {
-        name: cell for name, cell in zip(header.names, cells, strict=True) if name and cell.strip()
-    }
+    fields = {name: cell for name, cell in zip(header.names, cells, strict=True) if name}
     return Record(line, fields, cells=True, size=sum(map(len, cells)))

@@ -14,14 +14,15 @@ from uuid import UUID, uuid5
 from tracking_pipeline.delivery.conversion import _EVENT_ID, _EVENT_NAME, _as_mapping, first, text
 from tracking_pipeline.delivery.events import DESTINATIONS, DestinationName
 from tracking_pipeline.delivery.ledger import ledger_event_id
-from tracking_pipeline.importing.json_records import InvalidJSONError, decode_json
 from tracking_pipeline.importing.lines import Record
+from tracking_pipeline.importing.payloads import payload_of
 from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
 from tracking_pipeline.importing.values import (
     FieldError,
     column_finder,
     encode_json,
     is_blank,
+    read_integer,
     read_text,
     read_uuid,
     read_value,
@@ -98,13 +99,17 @@ class FailedEventRows:
         return values
 
     def _read(self, column: str, value: Any, *, cell: bool) -> Any:
-        # The one uuid that may be given as another text: see `_add_ids`.
+        # What is compared and looked up below has its type here, whatever an adopted table says.
         if column == "event_id":
             return read_text(column, value)
+        if column in ("id", "lead_id", "session_id"):
+            return read_uuid(column, value)
+        if column in ("retry_count", "max_retries"):
+            return read_integer(column, value)
         return read_value(self._columns[column], value, cell=cell)
 
     def _bare_payload(self, record: Record) -> dict[str, Any]:
-        payload = _with_nested_json(record) if record.cells else record.fields
+        payload = payload_of(record)
         values: dict[str, Any] = {"event_payload": payload}
         named = payload.get("destination")
         # A traveller's payload may have a destination of its own; only ours names where it goes.
@@ -154,16 +159,3 @@ def _is_uuid(value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _with_nested_json(record: Record) -> dict[str, Any]:
-    """The cells of a payload that is a table's row, objects and lists read where one is written."""
-    payload: dict[str, Any] = dict(record.fields)
-    for name, cell in record.fields.items():
-        if cell.lstrip().startswith(("{", "[")):
-            try:
-                payload[name] = decode_json(cell)
-            except InvalidJSONError:
-                # Text may begin with a bracket, too.
-                continue
-    return payload

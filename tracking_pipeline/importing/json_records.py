@@ -15,7 +15,7 @@ from tracking_pipeline.importing.totals import Problem
 _NOT_UTF8 = "not UTF-8 text: save the file as UTF-8"
 # orjson reads a longer integer as a float, and an id would become another id.
 _LARGEST_INTEGER = 2**64 - 1
-_MANY_DIGITS = re.compile(r"\d{20}")
+_MANY_DIGITS = re.compile("[0-9]{20}")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 

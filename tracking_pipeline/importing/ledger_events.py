@@ -11,6 +11,7 @@ from tracking_pipeline.delivery.ledger import ledger_row
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.delivery.person import person_keys
 from tracking_pipeline.importing.lines import Record
+from tracking_pipeline.importing.payloads import payload_of
 from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
 from tracking_pipeline.importing.values import FieldError, encode_json
 
@@ -45,7 +46,7 @@ class LedgerRows:
             event_id=event_id,
             event_name="",
             event_type=None,
-            payload=record.fields,
+            payload=payload_of(record),
             user_data=None,
             lead_id=None,
             session_id=None,

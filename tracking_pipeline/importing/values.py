@@ -43,7 +43,7 @@ def read_value(column: TableColumn, value: Any, *, cell: bool) -> Any:
     if kind == "uuid":
         return read_uuid(name, value)
     if kind in _INTEGER_BITS:
-        return _read_integer(name, value, _INTEGER_BITS[kind])
+        return read_integer(name, value, _INTEGER_BITS[kind])
     if kind in _TIMES:
         return _read_moment(name, value)
     if kind in _TEXTS:
@@ -72,7 +72,10 @@ def read_text(name: str, value: Any) -> str:
     raise FieldError(f"{name} is not text: write one value")
 
 
-def _read_integer(name: str, value: Any, bits: int) -> int:
+def read_integer(name: str, value: Any, bits: int = 31) -> int:
+    """A whole number, also one written ``5.0``, as tables with gaps do; ``bits`` without the sign.
+    Raises :class:`FieldError`.
+    """
     if isinstance(value, str):
         written = _INTEGER.fullmatch(value.strip())
         number = int(written[1]) if written else None
@@ -98,24 +101,31 @@ def _read_json(name: str, value: Any, *, cell: bool) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return decode_json(value)
+        decoded = decode_json(value)
     except InvalidJSONError as error:
         if cell:
             raise FieldError(f"{name} {error}") from None
         return value
+    # In JSON, a text that happens to read as a number is a text.
+    return decoded if cell or isinstance(decoded, (dict, list)) else value
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
     """The row as JSON that PostgreSQL can hold. Raises :class:`FieldError` naming the field."""
     encoded = encode_json("the line", row)
-    if _NUL.search(encoded):
+    if _holds_nul(encoded):
         for name, value in row.items():
-            if _NUL.search(encode_json(name, value)):
+            if _holds_nul(encode_json(name, value)):
                 raise FieldError(
                     f"{name} holds a NUL character (U+0000), which PostgreSQL cannot store:"
                     " remove it"
                 )
     return encoded
+
+
+def _holds_nul(encoded: bytes) -> bool:
+    # The plain search is a hundred times faster than the pattern, and finds nothing in most rows.
+    return b"\\u0000" in encoded and _NUL.search(encoded) is not None
 
 
 def encode_json(name: str, value: Any) -> bytes:

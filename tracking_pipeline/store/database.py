@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+import anyio
 import psycopg
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 CONNECT_TIMEOUT_SECONDS = 10
+# Together about 50 seconds: for that long an outage of the database costs nothing, because the
+# leases still stand. After it the events are claimed again, and what was delivered is delivered
+# twice.
+OUTAGE_WAITS_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 15.0)
 APPLICATION_NAME = "tracking_pipeline"
 
 # A transaction pooler (Supabase's port 6543, pgbouncer) hands each transaction another server
@@ -24,6 +31,9 @@ _CONNECT = {
 }
 
 AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class DatabaseError(Exception):
@@ -64,9 +74,19 @@ def connect(url: str) -> Iterator[psycopg.Connection]:
 
 @asynccontextmanager
 async def connection_pool(url: str, *, size: int) -> AsyncIterator[AsyncPool]:
-    """A pool of autocommit connections, open inside the block."""
+    """A pool of autocommit connections, open inside the block.
+
+    A connection is checked when it is handed out: after a restart of the server, or when a pooler
+    has dropped what was idle, all of them are dead at once.
+    """
     pool: AsyncPool = AsyncConnectionPool(
-        url, kwargs=_CONNECT, min_size=1, max_size=size, open=False, timeout=30
+        url,
+        kwargs=_CONNECT,
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        check=AsyncConnectionPool.check_connection,
     )
     try:
         await pool.open(wait=True, timeout=CONNECT_TIMEOUT_SECONDS)
@@ -77,6 +97,25 @@ async def connection_pool(url: str, *, size: int) -> AsyncIterator[AsyncPool]:
         yield pool
     finally:
         await pool.close()
+
+
+async def through_outages(work: Callable[[], Awaitable[T]]) -> T:
+    """Does ``work``, again and again while the database is away for a moment.
+
+    Work whose connection broke may have been done all the same. Raises the last
+    psycopg.OperationalError when the database stays away.
+    """
+    for wait in OUTAGE_WAITS_SECONDS:
+        try:
+            return await work()
+        except psycopg.OperationalError as error:
+            log.warning(
+                "the database is away (SQLSTATE %s); trying again in %.1f s",
+                error.sqlstate or "none",
+                wait,
+            )
+            await anyio.sleep(wait)
+    return await work()
 
 
 def _cannot_connect(url: str, error: psycopg.Error) -> str:

@@ -31,7 +31,7 @@ Why it holds together:
 - A keeper ends under start.lock and only when nobody uses the server. Who joins finds either one
   that stays or none. A keeper that was killed is replaced by the next one who joins.
 - A forked child shares its parent's locks, so it counts as a user until it ends or executes
-  another program. It never leaves in its parent's name.
+  another program. Leaving, in either, gives up that one's share only (embedded_lock.py).
 - The postmaster may be killed under its users. Nobody is told; their connections break, and the
   next `hold`, by any of them, starts it again, on the same port if that is still free.
 - `rm -rf` of the home under a running server: the server notices within a minute and ends, the
@@ -41,7 +41,6 @@ Why it holds together:
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -137,8 +136,8 @@ def _stop_if_unused(folder: EmbeddedFolder) -> None:
 class EmbeddedPostgres:
     """One hold on the embedded server; a context manager. The server runs while anybody has one.
 
-    Made by `hold`. It is also left when the process ends in an orderly way, and may be shared by
-    threads; a forked child may use it and cannot end it.
+    Made by `hold`. It is also left when the process ends in an orderly way. Threads may share it,
+    and a forked child has a share of its own.
     """
 
     def __init__(
@@ -148,7 +147,6 @@ class EmbeddedPostgres:
         self._record = record
         self._users = users
         self._bell = bell
-        self._owner_pid = os.getpid()
         self._released = False
         atexit.register(self.release)
 
@@ -185,8 +183,6 @@ class EmbeddedPostgres:
             return
         self._released = True
         atexit.unregister(self.release)
-        if os.getpid() != self._owner_pid:  # a forked child: the hold is its parent's
-            return
         with self._bell, ExitStack() as decision:
             try:
                 decision.enter_context(wait_exclusive(self._folder.start_lock, create=False))

@@ -1,8 +1,9 @@
 """flock(2) on the lock files of the embedded server.
 
 A lock lives as long as its file is open and the kernel drops it when the process dies, however it
-dies. It is left by closing, never by LOCK_UN: a forked child shares the open file, and unlocking
-there would take the lock away from its parent.
+dies. A forked child shares the open file. So a shared lock is left by closing: unlocking in the
+child would take it away from its parent. A lock held alone is unlocked: a child that another thread
+forked meanwhile would keep it shut for everybody.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from tracking_pipeline.store.embedded_folder import open_own_file
 class FileLock:
     """One lock that is held; `close()` leaves it, once or more often."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, shared: bool) -> None:
         self._descriptor: int | None = descriptor
+        self._shared = shared
 
     def close(self) -> None:
-        """Leave the lock; a child forked meanwhile keeps it until that child ends."""
+        """Leave the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
+            if not self._shared:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def __enter__(self) -> FileLock:
@@ -61,4 +65,4 @@ def _locked(path: Path, operation: int, create: bool) -> FileLock:
     except BaseException:
         os.close(descriptor)
         raise
-    return FileLock(descriptor)
+    return FileLock(descriptor, shared=operation == fcntl.LOCK_SH)

@@ -116,7 +116,8 @@ with due as materialized (
 select c.id, c.event_id, c.event_name, c.event_type, c.event_payload::text as payload,
     c.user_data::text as user_data, c.lead_id, c.session_id,
     coalesce(c.retry_count, 0) as retry_count, coalesce(c.max_retries, 5) as max_retries,
-    coalesce(c.created_at, now()) as created_at, now() as now, c.lease_token,
+    case when c.created_at between '0001-01-02' and '9999-12-30' then c.created_at else now() end
+        as created_at, now() as now, c.lease_token,
     l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
     l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip
 from claimed c
@@ -181,8 +182,8 @@ async def release_leases(connection: psycopg.AsyncConnection[Any], tokens: dict[
 
 
 # Fenced by the token alone: a test of the status in this WHERE turned the plan into a nested loop
-# over both sides, quadratic in the batch. So did a join of what was updated with the settlements:
-# the update returns both.
+# over both sides, quadratic in the batch. The update returns both sides' columns, so that the
+# log needs no second join whose plan could go the same way.
 _SETTLE: LiteralString = """
 with settled as (
     select * from json_to_recordset(%(settlements)s::json) as s (
@@ -368,9 +369,12 @@ with waiting as (
             where coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()
               and (f.lease_expires_at is null or f.lease_expires_at <= now())) as due,
         count(*) filter (where f.lease_expires_at > now()) as leased,
-        extract(epoch from now() - min(f.created_at))::float8 as oldest_age_seconds,
         extract(epoch from
-            min(f.next_retry_at) filter (where f.next_retry_at > now()) - now()
+            now() - min(f.created_at) filter (where isfinite(f.created_at))
+        )::float8 as oldest_age_seconds,
+        extract(epoch from
+            min(f.next_retry_at) filter (where f.next_retry_at > now() and isfinite(f.next_retry_at))
+            - now()
         )::float8 as next_due_seconds
     from public.tracking_failed_events f
     where f.status in ('pending', 'retrying')
@@ -452,6 +456,7 @@ select d.destination,
         from public.tracking_failed_events f
         where f.destination = d.destination and f.status in ('pending', 'retrying')
           and coalesce(f.next_retry_at, '-infinity'::timestamptz) > now()
+          and isfinite(f.next_retry_at)
         order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
         limit 1) - now())::float8
 from unnest(%(destinations)s::text[]) as d (destination)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -134,14 +135,29 @@ class Queue:
             )
         )
 
-    def waits_for_lock(self, words: str) -> bool:
-        """Whether a statement of the pipeline with these words waits for a lock."""
-        return bool(
+    @contextmanager
+    def settles_blocked(self) -> Iterator[None]:
+        """Inside the block one settle is half done: its rows are updated, its log waits for us.
+
+        Settling must not have to wait for us before a run has begun to send.
+        """
+        info = self.connection.info
+        parameters = {**info.get_parameters(), "password": info.password}
+        with psycopg.connect(**parameters) as blocker:
+            blocker.execute("lock table tracking_delivery_attempts in share mode")
+            wait_until(lambda: self._workers("wait_event_type = 'Lock' and query like '%logged%'"))
+            yield
+            blocker.rollback()
+
+    def has_workers(self) -> bool:
+        """Whether the pipeline is still connected to this database."""
+        return self._workers("true") > 0
+
+    def _workers(self, condition: str) -> int:
+        return int(
             self.one(
                 "select count(*) from pg_stat_activity where datname = current_database()"
-                " and application_name = 'tracking_pipeline' and wait_event_type = 'Lock'"
-                " and position(%s in query) > 0",
-                words,
+                f" and application_name = 'tracking_pipeline' and {condition}"
             )
         )
 

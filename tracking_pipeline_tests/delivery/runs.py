@@ -39,7 +39,7 @@ class Runs:
 
     def __init__(self, database_url: str, sandbox: Sandbox) -> None:
         self._database_url = database_url
-        self._account = MetaAccount("1234567890", TOKEN, SECRET, url=sandbox.meta_url)
+        self.account = MetaAccount("1234567890", TOKEN, SECRET, url=sandbox.meta_url)
         self.limits: Limits | None = None
         self.wrap: Wrap = lambda destination: destination
         self.urls: list[str] = []
@@ -60,7 +60,7 @@ class Runs:
 
     def _make(self, client: httpx.AsyncClient, pool: AsyncPool) -> Sequence[Made]:
         client.event_hooks["request"].append(self._note)
-        meta = MetaCapi(self._account, client)
+        meta = MetaCapi(self.account, client)
         if self.limits:
             meta.limits = self.limits
         return [self.wrap(meta), self.wrap(Ledger(pool))]

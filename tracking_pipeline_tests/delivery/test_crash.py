@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tracking_pipeline.sandbox.server import Sandbox
@@ -87,24 +86,21 @@ def test_a_worker_killed_while_the_destination_takes_its_events_loses_nothing(
 
 @pytest.mark.parametrize("committed", [True, False])
 def test_a_worker_killed_in_the_middle_of_a_settle_loses_nothing(
-    queue: Queue,
-    runs: Runs,
-    sandbox: Sandbox,
-    workers: Workers,
-    database_url: str,
-    committed: bool,
+    queue: Queue, runs: Runs, sandbox: Sandbox, workers: Workers, committed: bool
 ) -> None:
     rows = queue.add(EVENTS)
+    sandbox.conditions["meta_capi"].latency_seconds = 0.3
 
-    with psycopg.connect(database_url) as blocker:
-        blocker.execute("lock table tracking_delivery_attempts in share mode")
-        with workers.started():
-            wait_until(lambda: queue.waits_for_lock("tracking_delivery_attempts"))
-        # The server goes on with the dead worker's statement, unless it is ended as well.
-        if not committed:
-            queue.break_connections()
-        blocker.rollback()
-    wait_until(lambda: not queue.waits_for_lock("tracking_delivery_attempts"))
+    with workers.started() as process:
+        wait_until(lambda: sandbox.memory.requests)
+        with queue.settles_blocked():
+            process.kill()
+            process.wait()
+            # The server goes on with the dead worker's statement, unless it is ended as well.
+            if not committed:
+                queue.break_connections()
+    wait_until(lambda: queue.leased() == 0 or not queue.has_workers())
+    sandbox.conditions["meta_capi"].latency_seconds = 0.0
 
     _assert_a_second_drain_delivers_all(queue, runs, sandbox, rows)
 

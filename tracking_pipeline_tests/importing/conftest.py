@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-import orjson
 import psycopg
 import pytest
 
 from tracking_pipeline.store.migrate import migrate
+from tracking_pipeline_tests.importing.writing import Write, encoded
 from tracking_pipeline_tests.servers import TestServer
-
-Write = Callable[..., Path]
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a file: text or bytes as they are, dicts as one JSON object a line."""
-
-    def write_file(name: str, *content: str | bytes | dict[str, object]) -> Path:
+    def write_file(name: str, *content: str | bytes | dict[str, Any]) -> Path:
         path = tmp_path / name
-        path.write_bytes(b"".join(map(_encoded, content)))
+        path.write_bytes(b"".join(map(encoded, content)))
         return path
 
     return write_file
-
-
-def _encoded(content: str | bytes | dict[str, object]) -> bytes:
-    if isinstance(content, dict):
-        return orjson.dumps(content) + b"\n"
-    return content.encode() if isinstance(content, str) else content
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tracking_pipeline.importing.csv_records import read_csv_records
 from tracking_pipeline.importing.files import open_records
 from tracking_pipeline.importing.lines import Record, read_lines
 from tracking_pipeline.importing.totals import ImportFileError, Problem
-from tracking_pipeline_tests.importing.conftest import Write
+from tracking_pipeline_tests.importing.writing import Write
 
 
 def read(path: Path) -> list[Record | Problem]:
@@ -92,7 +92,7 @@ def test_a_json_array_is_read_with_the_line_of_each_object(write: Write) -> None
     assert read(write("b.json", "[ ]")) == []
 
 
-@pytest.mark.parametrize("rest", [' {"a": ', ' {"a":2} {"a":3}]', "", " ]]]x"[:0] + " nonsense]"])
+@pytest.mark.parametrize("rest", [' {"a": ', ' {"a":2} {"a":3}]', "", " nonsense]"])
 def test_what_stands_before_the_break_of_an_array_is_kept(write: Write, rest: str) -> None:
     path = write("a.json", '[{"a":1},\n' + rest)
     assert fields(path)[0] == (1, {"a": 1})
@@ -115,7 +115,7 @@ def test_the_delimiter_is_found(write: Write, delimiter: str) -> None:
 
 def test_a_cell_is_text_as_it_is_written(write: Write) -> None:
     path = write("a.csv", "zip,name,plus,x\n00501,NA,+1 555,\n")
-    assert fields(path) == [(2, {"zip": "00501", "name": "NA", "plus": "+1 555"})]
+    assert fields(path) == [(2, {"zip": "00501", "name": "NA", "plus": "+1 555", "x": ""})]
 
 
 def test_rows_after_a_quoted_line_end_keep_their_line_numbers(write: Write) -> None:
@@ -195,9 +195,8 @@ def test_what_a_csv_writer_writes_is_read_again_with_its_line(
     for row in rows:
         line = text.getvalue().count("\n") + 1
         writer.writerow(row)
-        filled = {name: cell for name, cell in zip("abc", row, strict=True) if cell.strip()}
-        if filled:
-            expected.append((line, filled))
+        if any(cell.strip() for cell in row):
+            expected.append((line, dict(zip("abc", row, strict=True))))
     records = read_csv_records(read_lines(io.BytesIO(text.getvalue().encode())))
     assert [(one.line, one.fields) for one in records if isinstance(one, Record)] == expected
 
@@ -211,8 +210,7 @@ def test_no_content_breaks_a_reader(write: Write, name: str, content: bytes | st
     path = write(name, content)
     try:
         found = read(path)
-    except ImportFileError as error:
-        assert "\n" not in str(error)
+    except ImportFileError:
         return
     assert all(one.line >= 1 for one in found)
     assert [one.line for one in found] == sorted(one.line for one in found)

@@ -27,11 +27,11 @@ def normalize(key: str, value: object, platform: str = "meta", country: str = "U
     if rule is None:
         return None
     text = text_of(value)
-    if isinstance(text, Refusal):
+    if not isinstance(text, str):
         return None
     found = passed_hash(key, text, rule, platform)
     if found is None:
-        found = rule.normalise(text, region_of(country))
+        found = plain_text(key, text, rule, region_of(country))
     return found if isinstance(found, str) else None
 
 
@@ -40,7 +40,7 @@ def region_of(country: object) -> str:
     if country is None:
         return ""
     text = text_of(country)
-    return "" if isinstance(text, Refusal) else country_code(text) or ""
+    return (country_code(text) or "") if isinstance(text, str) else ""
 
 
 def passed_hash(key: str, text: str, rule: KeyRule, platform: str) -> str | Refusal | None:
@@ -49,23 +49,31 @@ def passed_hash(key: str, text: str, rule: KeyRule, platform: str) -> str | Refu
         return None
     digest = already_hashed(text, suffix=platform == "meta")
     if digest is not None:
-        if rule.hashed or isinstance(digest, Refusal):
+        if rule.hashed or not isinstance(digest, str):
             return digest
         # A hashed country is one of 250; any other hash cannot be turned into plain text.
         return None if key == "country" else Refusal.HASHED
-    # An external id of 32 hexadecimal digits is a UUID without its dashes.
-    if key != "external_id" and is_other_digest(text):
+    return Refusal.NOT_SHA256 if _is_other_digest(key, text) else None
+
+
+def plain_text(key: str, text: str, rule: KeyRule, country: str) -> str | Refusal:
+    """Give the text that is hashed, or sent as it is."""
+    plain = rule.normalise(text, country)
+    if isinstance(plain, str) and rule.hashed and _is_other_digest(key, plain):
+        # An MD5 written with colons, say: no name has 32 hexadecimal digits.
         return Refusal.NOT_SHA256
-    return None
+    return plain
 
 
 def match_value(key: str, text: str, rule: KeyRule, platform: str, country: str) -> str | Refusal:
     """Give what is sent for one text: its hash, a hash that came in, or the plain text."""
-    if len(text) >= _SHORTEST_DIGEST:
-        digest = passed_hash(key, text, rule, platform)
-        if digest is not None:
-            return digest
-    plain = rule.normalise(text, country)
-    if isinstance(plain, Refusal) or not rule.hashed:
-        return plain
-    return sha256_hex(plain)
+    digest = passed_hash(key, text, rule, platform)
+    if digest is not None:
+        return digest
+    plain = plain_text(key, text, rule, country)
+    return sha256_hex(plain) if isinstance(plain, str) and rule.hashed else plain
+
+
+def _is_other_digest(key: str, text: str) -> bool:
+    # An external id of 32 hexadecimal digits is a UUID without its dashes.
+    return key != "external_id" and is_other_digest(text)

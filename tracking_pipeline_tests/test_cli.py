@@ -1,0 +1,219 @@
+"""The command line as others call it: a process, its exit status, and one JSON object."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.servers import TestServer, reachable_folder
+
+COMMAND = str(Path(sys.executable).with_name("tracking-pipeline"))
+TIMEOUT_SECONDS = 120
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+TOMORROW = datetime.now(timezone.utc) + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def home() -> Path:
+    """One TRACKING_HOME for the file: its embedded server keeps Dagster's storage."""
+    return reachable_folder()
+
+
+@pytest.fixture
+def call(home: Path, tmp_path: Path) -> Call:
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "TRACKING_HOME": str(home),
+            **variables,
+        }
+        return subprocess.run(
+            [COMMAND, *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+
+    return run
+
+
+def answer(process: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON object on standard output."""
+    assert process.stdout.count("\n") == 1, process.stdout + process.stderr
+    found: dict[str, Any] = json.loads(process.stdout)
+    return found
+
+
+@pytest.fixture
+def queue(connection: psycopg.Connection) -> Queue:
+    return Queue(connection)
+
+
+@pytest.fixture
+def variables(database_url: str, sandbox: Sandbox) -> dict[str, str]:
+    return {
+        "TRACKING_DATABASE_URL": database_url,
+        "META_DATASET_ID": "123",
+        "META_ACCESS_TOKEN": "token-for-tests",
+        "META_GRAPH_URL": sandbox.meta_url,
+    }
+
+
+def test_retry_sends_what_is_due_and_leaves_a_run_behind(
+    call: Call, queue: Queue, sandbox: Sandbox, variables: dict[str, str]
+) -> None:
+    good, bad, late = queue.add_one(), queue.add_one(), queue.add_one(next_retry_at=TOMORROW)
+    sandbox.scripts.set(bad.sent_as, ["bad"])
+    process = call("retry", "--json", **variables)
+    assert process.returncode == 0, process.stderr
+    totals = answer(process)
+    expected = {
+        "success": True,
+        "processed": 2,
+        "resolved": 1,
+        "failed": 0,
+        "dead_lettered": 1,
+        "throttled": 0,
+        "paused": 0,
+    }
+    assert {key: totals[key] for key in expected} == expected
+    assert totals["by_destination"]["meta_capi"]["processed"] == 2
+    assert [queue.row(row)["status"] for row in (good, bad, late)] == [
+        "resolved",
+        "dead_letter",
+        "pending",
+    ]
+    status = answer(call("status", "--json", **variables))
+    assert totals["run_id"] in [run["run_id"] for run in status["last_runs"]]
+    assert status["queue"]["waiting"] == 1
+    assert status["destinations"]["google_ec"]["state"] == "not_configured"
+
+
+def test_all_takes_what_is_not_due_and_event_id_takes_one(
+    call: Call, queue: Queue, sandbox: Sandbox, variables: dict[str, str]
+) -> None:
+    first, second = queue.add(2, next_retry_at=TOMORROW)
+    assert (
+        answer(call("retry", "--json", "--event-id", str(first.id), **variables))["resolved"] == 1
+    )
+    assert sandbox.memory.accepted_ids == {first.sent_as}
+    assert answer(call("retry", "--all", "--json", **variables))["resolved"] == 1
+    assert sandbox.memory.accepted_ids == {first.sent_as, second.sent_as}
+
+
+def test_missing_settings_are_a_result_and_no_failure(
+    call: Call, queue: Queue, database_url: str
+) -> None:
+    row = queue.add_one()
+    process = call("retry", "--json", TRACKING_DATABASE_URL=database_url)
+    assert process.returncode == 0, process.stderr
+    meta = answer(process)["by_destination"]["meta_capi"]
+    assert meta["state"] == "not_configured"
+    assert meta["detail"] == "set META_DATASET_ID and META_ACCESS_TOKEN"
+    assert queue.row(row)["retry_count"] == 0
+    assert queue.row(row)["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("bogus",),
+        ("retry", "--event-id", "nonsense"),
+        ("retry", "--destination", "tiktok"),
+        ("retry", "--time-budget", "0"),
+        ("import", "not-there.ndjson", "--into", "leads"),
+        ("import", "--into", "leads"),
+        ("dev", "--port", "99999"),
+        (),
+    ],
+)
+def test_wrong_use_exits_with_2_and_no_traceback(call: Call, arguments: tuple[str, ...]) -> None:
+    process = call(*arguments)
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr
+
+
+def test_a_setting_of_the_wrong_form_is_wrong_use(call: Call) -> None:
+    process = call("retry", "--json", TRACKING_DATABASE_URL="mysql://u:s3cret@h/d")
+    assert process.returncode == 2
+    found = answer(process)
+    assert found["success"] is False
+    assert found["error"].startswith("TRACKING_DATABASE_URL")
+    assert "s3cret" not in process.stdout + process.stderr
+
+
+def test_a_database_that_is_not_there_is_failed_work(call: Call) -> None:
+    process = call("retry", "--json", TRACKING_DATABASE_URL="postgresql://u:s3cret@127.0.0.1:1/d")
+    assert process.returncode == 1
+    assert answer(process)["success"] is False
+    assert "s3cret" not in process.stdout + process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_migrate_makes_the_tables_once(call: Call, server: TestServer) -> None:
+    name = f"cli_{uuid4().hex}"
+    url = server.create_database(name)
+    first = answer(call("migrate", "--json", TRACKING_DATABASE_URL=url))
+    assert first["success"] is True
+    assert any("tracking_failed_events" in step for step in first["applied"])
+    assert answer(call("migrate", "--json", TRACKING_DATABASE_URL=url))["applied"] == []
+    not_migrated = server.create_database(f"{name}_b")
+    process = call("retry", "--json", TRACKING_DATABASE_URL=not_migrated)
+    assert process.returncode == 1
+    assert "tracking-pipeline migrate" in answer(process)["error"]
+
+
+def test_import_keeps_good_lines_and_tells_bad_ones_by_number(
+    call: Call, connection: psycopg.Connection, variables: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "events.ndjson"
+    file.write_text(
+        '{"event_name": "Lead", "event_id": "abc", "email": "emily@example.com"}\n'
+        "not json\n"
+        '{"event_name": "Lead", "email": "john@example.com"}\n'
+    )
+    arguments = ("import", str(file), "--into", "failed-events", "--destination", "meta_capi")
+    found = answer(call(*arguments, "--json", **variables))
+    assert (found["imported"], found["rejected"]) == (2, 1)
+    assert [problem["line"] for problem in found["problems"]] == [2]
+    assert answer(call(*arguments, "--json", **variables))["imported"] == 0
+    assert answer(call("retry", "--json", **variables))["resolved"] == 2
+
+
+def test_the_demo_shows_resolved_retrying_and_dead_lettered_events(call: Call) -> None:
+    process = call("demo", "--json", TRACKING_HOME=str(reachable_folder()))
+    assert process.returncode == 0, process.stderr
+    found = answer(process)
+    assert found["retry"]["resolved"] > 50
+    assert found["retry"]["failed"] > 0
+    assert found["retry"]["dead_lettered"] > 10
+    reasons = {each["reason"] for each in found["status"]["queue"]["dead_letters_by_reason"]}
+    assert "expired" in reasons
+    assert len(reasons) >= 4
+
+
+def test_people_get_tables(call: Call, queue: Queue, variables: dict[str, str]) -> None:
+    queue.add()
+    process = call("retry", **variables)
+    assert "Retry run" in process.stdout
+    assert "meta_capi" in process.stdout
+    assert call("status", **variables).returncode == 0

@@ -1,0 +1,63 @@
+"""Settings come from the environment and ``.env``; a bad one is named, never quoted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracking_pipeline.settings import SettingsError, project_folder, read_settings
+
+
+def test_blank_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("META_ACCESS_TOKEN", "")
+    monkeypatch.setenv("TRACKING_DATABASE_URL", "")
+    settings = read_settings()
+    assert settings.meta_access_token is None
+    assert settings.nothing_configured
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRACKING_DATABASE_URL", "mysql://u:s3cret@h/d"),
+        ("META_DATASET_ID", "s3cret"),
+        ("META_API_VERSION", "s3cret"),
+        ("META_GRAPH_URL", "ftp://s3cret"),
+        ("GEO_MATCH_KEYS", "s3cret"),
+        ("DEFAULT_COUNTRY", "s3cret"),
+        ("TRACKING_REHEARSAL", "s3cret"),
+    ],
+)
+def test_a_value_of_the_wrong_form_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert str(caught.value).startswith(name)
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_beside_the_workspace_is_read_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "workspace.yaml").touch()
+    (tmp_path / ".env-of-the-tests").write_text("META_DATASET_ID=1\nMETA_API_VERSION=v25.0\n")
+    inside = tmp_path / "deeper"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    monkeypatch.setenv("META_API_VERSION", "v26.0")
+    assert project_folder() == tmp_path
+    settings = read_settings()
+    assert settings.meta_dataset_id == "1"
+    assert settings.meta_api_version == "v26.0"
+    assert settings.home == tmp_path / ".tracking"
+
+
+def test_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("META_ACCESS_TOKEN", "s3cret")
+    monkeypatch.setenv("TRACKING_DATABASE_URL", "postgresql://u:s3cret@h/d")
+    assert "s3cret" not in repr(read_settings())
+    assert "s3cret" not in str(read_settings().model_dump())
