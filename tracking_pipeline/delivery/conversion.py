@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
@@ -128,16 +128,24 @@ def read_conversion(event: FailedEvent, site_url: str | None = None) -> Conversi
     )
 
 
-def first(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
+def first(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
     """The first value under one of the names that is not null and not blank: at the top level for
     all names first, then in the usual containers."""
-    names = tuple(names)
-    for place in (fields, *(fields.get(container) for container in _CONTAINERS)):
+    value = _first_within(fields, names)
+    for container in _CONTAINERS:
+        if value is not None:
+            break
+        place = fields.get(container)
         if isinstance(place, dict):
-            for name in names:
-                value = place.get(name)
-                if value is not None and not (isinstance(value, str) and not value.strip()):
-                    return value
+            value = _first_within(place, names)
+    return value
+
+
+def _first_within(place: Mapping[str, Any], names: Sequence[str]) -> Any:
+    for name in names:
+        value = place.get(name)
+        if value is not None and not (isinstance(value, str) and not value.strip()):
+            return value
     return None
 
 

@@ -87,6 +87,7 @@ _KEPT: dict[str, type] = {
     "attribution_data": dict,
     "customer_segmentation": dict,
 }
+_OPTIONS = {**_PRIVACY_OPTIONS, **_KEPT}
 _APP_DATA = ("advertiser_tracking_enabled", "extinfo")
 # Meta's standard parameters, where a flat payload or the ledger's metadata has them.
 _CUSTOM = (
@@ -150,18 +151,19 @@ class MetaCapi:
         )
         user_data = {**keys, **_platform_ids(conversion.fields)}
         stated = _stated_source(conversion.fields)
+        options = _options(conversion.fields)
         problem = (
             _too_old(conversion, stated, event.now)
             or _too_little_information(user_data)
-            or _unclear_privacy(conversion.fields)
-            or _incomplete(conversion, stated, user_data)
+            or _unclear_privacy(conversion.fields, options)
+            or _incomplete(conversion, stated, user_data, options)
         )
         if problem:
             return problem
         action_source = stated or (
             "website" if "client_user_agent" in user_data else "system_generated"
         )
-        body = orjson.dumps(_server_event(conversion, action_source, user_data))
+        body = orjson.dumps(_server_event(conversion, action_source, user_data, options))
         return Prepared(event, body, dropped)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
@@ -228,28 +230,29 @@ def _too_little_information(user_data: Mapping[str, Any]) -> Rejected | None:
     return None
 
 
-def _unclear_privacy(fields: Mapping[str, Any]) -> Rejected | None:
-    understood = _typed(fields, _PRIVACY_OPTIONS)
+def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that have their type: exactly, for a JSON boolean is no number."""
+    values = {name: first(fields, (name,)) for name in _OPTIONS}
+    return {name: value for name, value in values.items() if type(value) is _OPTIONS[name]}
+
+
+def _unclear_privacy(fields: Mapping[str, Any], options: Mapping[str, Any]) -> Rejected | None:
     for name in _PRIVACY_OPTIONS:
-        if name not in understood and first(fields, (name,)) is not None:
+        if name not in options and first(fields, (name,)) is not None:
             return reject(f"invalid {name}")
     return None
 
 
-def _typed(fields: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
-    """The fields of these names that have their type: exactly, for a JSON boolean is no number."""
-    values = {name: first(fields, (name,)) for name in kinds}
-    return {name: value for name, value in values.items() if type(value) is kinds[name]}
-
-
 def _incomplete(
-    conversion: Conversion, stated: str | None, user_data: Mapping[str, Any]
+    conversion: Conversion,
+    stated: str | None,
+    user_data: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> Rejected | None:
     """The first field that Meta requires of this kind of event and that the payload lacks.
 
     A source that we chose requires nothing: our choice must not cost the event.
     """
-    kept = _typed(conversion.fields, _KEPT)
     purchase = conversion.event_name == "Purchase"
     website = stated == "website"
     required = (
@@ -257,9 +260,9 @@ def _incomplete(
         (purchase, "custom_data.currency", conversion.currency),
         (website, "user_data.client_user_agent", user_data.get("client_user_agent")),
         (website, "event_source_url", conversion.page_url),
-        (stated == "business_messaging", "messaging_channel", kept.get("messaging_channel")),
+        (stated == "business_messaging", "messaging_channel", options.get("messaging_channel")),
         *(
-            (stated == "app", f"app_data.{name}", kept.get("app_data", {}).get(name))
+            (stated == "app", f"app_data.{name}", options.get("app_data", {}).get(name))
             for name in _APP_DATA
         ),
     )
@@ -270,7 +273,10 @@ def _incomplete(
 
 
 def _server_event(
-    conversion: Conversion, action_source: str, user_data: Mapping[str, Any]
+    conversion: Conversion,
+    action_source: str,
+    user_data: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> dict[str, Any]:
     event: dict[str, Any] = {
         "event_name": conversion.event_name,
@@ -286,7 +292,7 @@ def _server_event(
     custom = _custom_data(conversion)
     if custom:
         event["custom_data"] = custom
-    for key, value in _typed(conversion.fields, {**_PRIVACY_OPTIONS, **_KEPT}).items():
+    for key, value in options.items():
         event[key] = sanitize(value)
     return event
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import anyio
@@ -22,6 +23,14 @@ from tracking_pipeline.store.failed_events import Settlement, find_settled, sett
 MOST_PER_STATEMENT = 2_000
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Handed:
+    """Settlements on their way to the writer, and the sign that they are written."""
+
+    settlements: Sequence[Settlement]
+    written: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Settler:
@@ -41,14 +50,17 @@ class Settler:
         self._worker = worker
         self._run_id = run_id
         self._tally = tally
-        self._sender: MemoryObjectSendStream[Sequence[Settlement]]
-        self._receiver: MemoryObjectReceiveStream[Sequence[Settlement]]
-        self._sender, self._receiver = anyio.create_memory_object_stream(max_buffer_size=64)
+        self._sender: MemoryObjectSendStream[_Handed]
+        self._receiver: MemoryObjectReceiveStream[_Handed]
+        self._sender, self._receiver = anyio.create_memory_object_stream()
 
     async def put(self, settlements: Sequence[Settlement]) -> None:
-        """Hands over settlements. Waits while the writer is far behind: memory is bounded."""
+        """Hands over settlements and waits until they are written: so nobody sends the next request
+        while the outcomes of the last one could still be lost, however slow the database is."""
         if settlements:
-            await self._sender.send(settlements)
+            handed = _Handed(settlements)
+            await self._sender.send(handed)
+            await handed.written.wait()
 
     def close(self) -> None:
         """No more will come; :meth:`run` ends when all is written."""
@@ -58,15 +70,18 @@ class Settler:
         """Writes until closed. Raises psycopg.OperationalError when the database stays away."""
         async with self._receiver:
             async for first in self._receiver:
-                batch = list(first)
+                taken, batch = [first], list(first.settlements)
                 while len(batch) < MOST_PER_STATEMENT:
                     try:
-                        batch += self._receiver.receive_nowait()
+                        taken.append(self._receiver.receive_nowait())
                     except (anyio.WouldBlock, anyio.EndOfStream):
                         break
+                    batch += taken[-1].settlements
                 # A cancelled run still writes what it was told: the requests were made.
                 with anyio.CancelScope(shield=True):
                     await self._write(batch)
+                for handed in taken:
+                    handed.written.set()
 
     async def _write(self, batch: list[Settlement]) -> None:
         refused: set[UUID] = set()

@@ -165,12 +165,15 @@ _rank_of = attrgetter("rank")
 
 
 def _within(outer: Place, inner: Place) -> Place:
-    """Whatever lies within explicit user data, or in a person's place, is of its kind."""
+    """Whatever lies within explicit user data is explicit too.
+
+    An unknown container within a person's place may have a `name` of its own: their plan, say.
+    """
     if outer is TOP_LEVEL:
         return inner
     return Place(
         Rank.EXPLICIT if outer.rank is Rank.EXPLICIT else inner.rank,
-        of_person=outer.of_person or inner.of_person,
+        of_person=inner.of_person or (outer.of_person and inner is not ELSEWHERE),
         google_named=outer.google_named or inner.google_named,
     )
 

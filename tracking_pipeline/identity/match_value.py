@@ -59,7 +59,7 @@ def passed_hash(key: str, text: str, rule: KeyRule, platform: str) -> str | Refu
 def plain_text(key: str, text: str, rule: KeyRule, country: str) -> str | Refusal:
     """Give the text that is hashed, or sent as it is."""
     plain = rule.normalise(text, country)
-    if isinstance(plain, str) and rule.hashed and _is_other_digest(key, plain):
+    if isinstance(plain, str) and _is_other_digest(key, plain):
         # An MD5 written with colons, say: no name has 32 hexadecimal digits.
         return Refusal.NOT_SHA256
     return plain

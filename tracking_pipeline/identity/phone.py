@@ -16,6 +16,7 @@ _FLOAT_TAIL = re.compile(r"(\+?\d+)\.0")
 # Punctuation that says nothing about the number it stands in.
 _PUNCTUATION = str.maketrans("", "", " -.()\u00a0")
 _LONGEST_PLAIN = 40
+_PLUS_OR_LETTER = re.compile(r"[+\uff0b]|[^\W\d_]")
 _NOT_DIGIT = re.compile(r"\D")
 _NANP = 1
 _LONGEST_NANP_NATIONAL = 10
@@ -43,7 +44,7 @@ def _e164_digits(text: str, country: str) -> str | Refusal:
     if tail:
         text = tail.group(1)
     digits = _valid_digits(text, country or None)
-    if digits is None and "+" not in text and "\uff0b" not in text:
+    if digits is None and not _PLUS_OR_LETTER.search(text):
         bare = _NOT_DIGIT.sub("", text)
         bare = bare[2:] if bare.startswith("00") else bare
         if len(bare) >= _shortest_international(country):

@@ -49,8 +49,8 @@ def state_for_google(text: str, country: str) -> str | Refusal:
 def postal_code_for_meta(text: str, country: str) -> str | Refusal:
     """Give the postal code in lower case without spaces and dashes; in the US its five digits.
 
-    A code that is not American in a payload without a country is taken for a foreign one: the
-    country is then only the default.
+    A code that no American zip looks like is taken for a foreign one: the US is then only the
+    default country.
     """
     code = _postal_code(text, country)
     if not isinstance(code, str):

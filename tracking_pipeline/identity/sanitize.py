@@ -48,7 +48,7 @@ _PHONE = re.compile(
     r"(?:\+|%2[Bb])(?:\d(?:[\s().-]|%20){0,2}){7,14}\d"
     r"|(?<![\w.-])\(?\d{3}\)?[-. ]{1,2}\d{3}[-. ]\d{4}(?![\w-])"
 )
-_ASSIGNMENT = re.compile(r"([A-Za-z0-9_.\-\[\]%+]{1,64})=([^&#;\s\"']+)")
+_ASSIGNMENT = re.compile(r"(?<![A-Za-z0-9_.\-\[\]%+])([A-Za-z0-9_.\-\[\]%+]{1,64})=([^&#;\s\"']+)")
 
 # A JSON document of more levels is an attack, or a mistake; its depths are not kept.
 _MAX_DEPTH = 64
@@ -183,7 +183,9 @@ def _sanitized_text(text: str, depth: int) -> str:
                 _sanitized(decoded, of_person=False, depth=depth + 1), ensure_ascii=False
             )
     text = _ASSIGNMENT.sub(_without_personal_value, text)
-    return _PHONE.sub(REMOVED, _EMAIL.sub(REMOVED, text))
+    if "@" in text or "%40" in text:
+        text = _EMAIL.sub(REMOVED, text)
+    return _PHONE.sub(REMOVED, text)
 
 
 def _without_personal_value(match: re.Match[str]) -> str:

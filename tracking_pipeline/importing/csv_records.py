@@ -64,9 +64,10 @@ class _Source:
             lines.append((line.number, line.content))
             size += len(line.content)
             quotes += line.content.count(b'"')
+            # A guess, which one inch sign makes wrong; it only has to be right for most blocks.
             closed = quotes % 2 == 0
             if size >= LONGEST_LINE_BYTES or (len(lines) >= most_lines and closed):
-                return _Block(lines, complete=closed)
+                return _Block(lines, complete=False)
         return _Block(lines, complete=True) if lines else None
 
 
@@ -97,25 +98,33 @@ def _read_header(source: _Source) -> _Header | None:
             raise ImportFileError("the header is not UTF-8 text: save the file as UTF-8") from None
         if not text.strip():
             continue
-        return max(
-            (_Header(_split(text, delimiter), delimiter) for delimiter in _DELIMITERS),
-            # A quote in a name shows that the other delimiter cut through a quoted name.
-            key=lambda header: ('"' not in "".join(header.names), len(header.names)),
-        )
+        return _choose(text)
     return None
 
 
-def _split(header: str, delimiter: str) -> tuple[str, ...]:
-    try:
-        names = next(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter))
-    except csv.Error:
-        raise ImportFileError("the first line is no header: name the columns there") from None
-    names = [name.strip() for name in names]
-    if len(names) > _MOST_COLUMNS:
-        raise ImportFileError(f"the header has more than {_MOST_COLUMNS} columns")
-    if len(set(filter(None, names))) < len(list(filter(None, names))):
+def _choose(text: str) -> _Header:
+    """The header as the delimiter cuts it that makes the most of it."""
+    cut = [_Header(names, by) for by in _DELIMITERS if (names := _split(text, by))]
+    # A quote in a name: the delimiter cut through a quoted name, or the quote is never closed.
+    cut = [header for header in cut if '"' not in "".join(header.names)]
+    if not cut:
+        raise ImportFileError("the header has a quote that is not closed or inside a name: mend it")
+    header = max(cut, key=lambda one: len(one.names))
+    if len(header.names) > _MOST_COLUMNS:
+        raise ImportFileError(f"the header has more than {_MOST_COLUMNS} columns: leave some out")
+    named = [name for name in header.names if name]
+    if len(set(named)) < len(named):
         raise ImportFileError("two columns of the header have one name: rename or remove one")
-    return tuple(names)
+    return header
+
+
+def _split(header: str, delimiter: str) -> tuple[str, ...] | None:
+    lines = io.StringIO(header, newline="")
+    try:
+        names = next(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    return tuple(name.strip() for name in names)
 
 
 def _read_block(block: _Block, header: _Header, source: _Source) -> Iterator[Record | Problem]:
@@ -134,7 +143,7 @@ def _read_block(block: _Block, header: _Header, source: _Source) -> Iterator[Rec
         return
     culprit = starts[whole]
     if not block.complete and culprit > 0:
-        # The block was cut for its size, in the middle of a row that may yet end well.
+        # The block was cut in the middle of a row that may yet end well.
         source.put_back(block.lines[culprit:])
         return
     yield Problem(block.lines[culprit][0], "a quote is opened and not closed: close or remove it")

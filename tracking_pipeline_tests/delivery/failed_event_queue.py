@@ -145,7 +145,9 @@ class Queue:
         parameters = {**info.get_parameters(), "password": info.password}
         with psycopg.connect(**parameters) as blocker:
             blocker.execute("lock table tracking_delivery_attempts in share mode")
-            wait_until(lambda: self._workers("wait_event_type = 'Lock' and query like '%logged%'"))
+            wait_until(
+                lambda: self._workers("wait_event_type = 'Lock' and query like '%recordset%'")
+            )
             yield
             blocker.rollback()
 

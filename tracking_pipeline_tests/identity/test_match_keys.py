@@ -256,6 +256,7 @@ def test_a_full_name_serves_where_there_is_no_first_and_last_name() -> None:
         {"name": "Order Completed", "event_name": "Lead", "user_data": {}},
         {"custom_data": {"name": "Blue Shoes"}},
         {"customer": {"name": "Jane"}},
+        {"customer": {"plan": {"name": "Gold Plan"}}},
     ],
 )
 def test_a_name_that_may_be_a_things_name_is_no_persons(payload: dict[str, object]) -> None:

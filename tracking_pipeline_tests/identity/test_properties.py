@@ -54,10 +54,26 @@ EXAMPLES = settings(max_examples=300, deadline=None)
 class Hostile:
     """An object that raises at whatever is asked of it."""
 
+    def __getattribute__(self, name: str) -> object:
+        raise RuntimeError("canary")
+
     def __str__(self) -> str:
         raise RuntimeError("canary")
 
-    __repr__ = __len__ = __iter__ = __bool__ = __hash__ = __eq__ = __float__ = __int__ = __str__
+    def __bool__(self) -> bool:
+        raise RuntimeError("canary")
+
+    def __len__(self) -> int:
+        raise RuntimeError("canary")
+
+    def __int__(self) -> int:
+        raise RuntimeError("canary")
+
+    def __hash__(self) -> int:
+        raise RuntimeError("canary")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("canary")
 
 
 @EXAMPLES
