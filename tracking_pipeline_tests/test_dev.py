@@ -33,7 +33,8 @@ AUTOMATION = """query { schedulesOrError(repositorySelector: {repositoryName: "_
     repositoryLocationName: "tracking_pipeline"}) {
     ... on Sensors { results { name sensorState { status } } } } }"""
 DEFAULT_CONFIG = """query { runConfigSchemaOrError(selector: {
-  pipelineName: "retry_failed_events_job", repositoryName: "__repository__", repositoryLocationName: "tracking_pipeline"}) {
+  pipelineName: "retry_failed_events_job", repositoryName: "__repository__",
+  repositoryLocationName: "tracking_pipeline"}) {
   ... on RunConfigSchema { rootDefaultYaml } } }"""
 LAUNCH = """mutation($config: RunConfigData) { launchRun(executionParams: {
   selector: {pipelineName: "retry_failed_events_job", repositoryName: "__repository__",

@@ -59,7 +59,11 @@ class Settler:
         while the outcomes of the last one could still be lost, however slow the database is."""
         if settlements:
             handed = _Handed(settlements)
-            await self._sender.send(handed)
+            try:
+                await self._sender.send(handed)
+            except anyio.BrokenResourceError:
+                # The writer has failed; its own error, which tells more, is about to end this task.
+                await anyio.sleep_forever()
             await handed.written.wait()
 
     def close(self) -> None:

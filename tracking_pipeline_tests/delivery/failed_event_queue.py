@@ -142,7 +142,7 @@ class Queue:
         Settling must not have to wait for us before a run has begun to send.
         """
         info = self.connection.info
-        parameters = {**info.get_parameters(), "password": info.password}
+        parameters: dict[str, Any] = {**info.get_parameters(), "password": info.password}
         with psycopg.connect(**parameters) as blocker:
             blocker.execute("lock table tracking_delivery_attempts in share mode")
             wait_until(

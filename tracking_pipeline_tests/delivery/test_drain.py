@@ -15,6 +15,7 @@ from tracking_pipeline.delivery.destination import Destination, Reply
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline.sandbox.steps import RawStep
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue, payload, sent_as
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
 
@@ -202,7 +203,13 @@ def test_attempts_tell_every_request_in_a_mixed_queue(
 ) -> None:
     rows = queue.add(60)
     runs.limits = in_requests_of(20, in_flight=3)
-    for position, steps in ((3, ["bad"]), (17, ["bad"]), (25, [500, 200]), (44, ["reset", 400])):
+    scripts: dict[int, list[RawStep]] = {
+        3: ["bad"],
+        17: ["bad"],
+        25: [500, 200],
+        44: ["reset", 400],
+    }
+    for position, steps in scripts.items():
         sandbox.scripts.set(rows[position].sent_as, steps)
 
     runs.run()

@@ -39,6 +39,10 @@ def _away(server: TestServer, queue: Queue) -> Iterator[None]:
             admin.execute(f"alter database {name} allow_connections true")
 
 
+def _wait_for_requests(sandbox: Sandbox, count: int) -> None:
+    wait_until(lambda: len(sandbox.memory.requests) >= count)
+
+
 def _assert_each_was_delivered_once(queue: Queue, sandbox: Sandbox, rows: list[Added]) -> None:
     assert queue.statuses() == {"resolved": len(rows)}
     assert {sandbox.memory.accepted(row.sent_as) for row in rows} == {1}
@@ -60,7 +64,7 @@ def test_connections_that_break_in_a_drain_cost_nothing(
 
     with runs.under_way() as run:
         for requests in (2, 8, 14):
-            wait_until(lambda seen=requests: len(sandbox.memory.requests) >= seen)
+            _wait_for_requests(sandbox, requests)
             assert queue.break_connections()
 
     assert run.result().total("resolved") == len(rows)

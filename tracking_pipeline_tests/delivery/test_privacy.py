@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline.sandbox.steps import RawStep
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, payload
 from tracking_pipeline_tests.delivery.runs import SECRET, TOKEN, Runs, in_requests_of
@@ -61,7 +62,7 @@ def test_no_identifier_and_no_secret_comes_out_of_a_drain(
     queue.add(2, event_payload=PERSON, destination="supabase")
     queue.add(1, event_payload={"event_name": EMAIL, "email": "no address", "value": PHONE})
     runs.limits = in_requests_of(1)
-    steps = (
+    steps: tuple[RawStep, ...] = (
         {"status": 500, "code": 1, "message": QUOTING},
         {"status": 400, "code": 100, "message": QUOTING},
         "reset",

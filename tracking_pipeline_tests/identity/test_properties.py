@@ -48,14 +48,11 @@ JSON = st.recursive(
     ),
     max_leaves=15,
 )
-EXAMPLES = settings(max_examples=300, deadline=None)
+EXAMPLES = settings(max_examples=200, deadline=None)
 
 
 class Hostile:
     """An object that raises at whatever is asked of it."""
-
-    def __getattribute__(self, name: str) -> object:
-        raise RuntimeError("canary")
 
     def __str__(self) -> str:
         raise RuntimeError("canary")

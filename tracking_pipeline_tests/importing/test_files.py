@@ -45,7 +45,7 @@ def test_the_first_character_tells_a_file_without_a_known_extension(write: Write
 
 
 def test_an_extension_counts_before_the_first_character(write: Write) -> None:
-    assert fields(write("a.CSV", '{"a"},b\n1,2\n')) == [(2, {'{"a"}': "1", "b": "2"})]
+    assert fields(write("a.CSV", "{a},b\n1,2\n")) == [(2, {"{a}": "1", "b": "2"})]
 
 
 def test_each_bad_line_is_told_by_its_number(write: Write) -> None:
