@@ -25,16 +25,22 @@ def write(tmp_path: Path) -> Write:
     return write_file
 
 
-@pytest.fixture
-def site_url(server: TestServer) -> Iterator[str]:
-    """A site that has been running for months, adopted: its tables have columns of their own."""
-    name = f"site_{uuid4().hex}"
+@pytest.fixture(scope="session")
+def site_template(server: TestServer) -> str:
+    name = f"site_template_{uuid4().hex}"
     url = server.create_database(name)
     installation = Path(__file__).parents[1] / "store" / "existing_installation.sql"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(installation.read_bytes())
     migrate(url)
-    yield url
+    return name
+
+
+@pytest.fixture
+def site_url(server: TestServer, site_template: str) -> Iterator[str]:
+    """A site that has been running for months, adopted: its tables have columns of their own."""
+    name = f"site_{uuid4().hex}"
+    yield server.create_database(name, template=site_template)
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")
 
