@@ -60,8 +60,8 @@ def sanitize(payload: object) -> object:
     Under an identifier's name, in any spelling and at any depth, only SHA-256 hashes, booleans
     and nulls stay; a field with nothing left is left out, so that nothing can be taken for a
     value. In all other text, e-mail addresses, phone numbers written as such and personal query
-    parameters become `[removed]`, and so does any object of a type that JSON does not
-    have (dates, times, UUIDs and decimals aside).
+    parameters become `[removed]`, and so does any object of a type that JSON does not have
+    (dates, times, UUIDs and decimals aside).
     """
     return _sanitized(payload, of_person=False, depth=0)
 
@@ -179,9 +179,7 @@ def _sanitized_text(text: str, depth: int) -> str:
         except (ValueError, RecursionError):
             pass
         else:
-            return json.dumps(
-                _sanitized(decoded, of_person=False, depth=depth + 1), ensure_ascii=False
-            )
+            return json.dumps(_sanitized(decoded, of_person=False, depth=depth + 1))
     text = _ASSIGNMENT.sub(_without_personal_value, text)
     if "@" in text or "%40" in text:
         text = _EMAIL.sub(REMOVED, text)

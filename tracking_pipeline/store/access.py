@@ -16,7 +16,7 @@ from tracking_pipeline.store.migrations.adoption import VERSION_TABLE
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     VERSION_TABLE: ("select",),
-    "leads": ("select", "update"),
+    "leads": ("select", "insert", "update"),
     "tracking_failed_events": ("select", "insert", "update"),
     "wm_event_log": ("select", "insert"),
     "tracking_health_alerts": ("select", "insert", "update"),

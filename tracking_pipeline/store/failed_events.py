@@ -373,8 +373,8 @@ with waiting as (
             now() - min(f.created_at) filter (where isfinite(f.created_at))
         )::float8 as oldest_age_seconds,
         extract(epoch from
-            min(f.next_retry_at) filter (where f.next_retry_at > now() and isfinite(f.next_retry_at))
-            - now()
+            min(f.next_retry_at) filter (
+                where f.next_retry_at > now() and isfinite(f.next_retry_at)) - now()
         )::float8 as next_due_seconds
     from public.tracking_failed_events f
     where f.status in ('pending', 'retrying')

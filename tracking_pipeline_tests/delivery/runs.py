@@ -31,7 +31,8 @@ def in_requests_of(events: int, in_flight: int = 1) -> Limits:
 
 
 class Runs:
-    """Runs over ``meta_capi`` at the sandbox and ``supabase``, the ledger in the same database.
+    """Runs over ``meta_capi`` at the sandbox and ``supabase``, the ledger in the same database;
+    ``google_ec`` is not configured.
 
     ``limits`` replaces Meta's; ``wrap`` may put something around each destination; ``urls`` are
     those of all requests that were made.
@@ -63,7 +64,8 @@ class Runs:
         meta = MetaCapi(self.account, client)
         if self.limits:
             meta.limits = self.limits
-        return [self.wrap(meta), self.wrap(Ledger(pool))]
+        not_configured = NotConfigured("google_ec", "GOOGLE_ADS_ACCOUNT_ID")
+        return [self.wrap(meta), self.wrap(Ledger(pool)), not_configured]
 
     async def _note(self, request: httpx.Request) -> None:
         self.urls.append(str(request.url))

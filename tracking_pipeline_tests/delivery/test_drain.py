@@ -394,7 +394,9 @@ def test_a_destination_that_is_not_configured_keeps_its_events(queue: Queue, run
 
     totals = runs.run()
 
-    assert totals.total("processed") == 0
+    google = totals.by_destination["google_ec"]
+    assert (google.state, google.detail) == ("not_configured", "GOOGLE_ADS_ACCOUNT_ID")
+    assert (google.waiting, google.processed) == (1, 0)
     assert queue.row(added)["status"] == "pending"
     assert not queue.attempts(added)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 import pytest
@@ -18,9 +18,9 @@ from tracking_pipeline.store.destination_state import (
     take_probe,
 )
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.store.statements import AsyncConnection, run_statement
 
 T = TypeVar("T")
-AsyncConnection = psycopg.AsyncConnection[Any]
 
 
 @pytest.fixture
@@ -29,19 +29,13 @@ def queue(connection: psycopg.Connection) -> Queue:
 
 
 class Worker:
-    """Runs statements as a worker does."""
+    """The statements as a worker uses them."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
 
     def run(self, statement: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        async def connected() -> T:
-            async with await AsyncConnection.connect(
-                self._database_url, autocommit=True
-            ) as connection:
-                return await statement(connection)
-
-        return asyncio.run(connected())
+        return run_statement(self._database_url, statement)
 
     def open(self, destination: str = "meta_capi", reason: str = "190: bad token") -> bool:
         return self.run(lambda connection: open_breaker(connection, destination, reason))

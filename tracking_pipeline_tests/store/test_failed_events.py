@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
@@ -27,9 +26,9 @@ from tracking_pipeline.store.failed_events import (
     settle_attempts,
 )
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
+from tracking_pipeline_tests.store.statements import AsyncConnection, run_statement
 
 T = TypeVar("T")
-AsyncConnection = psycopg.AsyncConnection[Any]
 
 
 @pytest.fixture
@@ -43,19 +42,13 @@ def worker(database_url: str) -> Worker:
 
 
 class Worker:
-    """Runs one statement as a worker does, on a connection of its own."""
+    """The statements as a worker uses them."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
 
     def run(self, statement: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        async def connected() -> T:
-            async with await AsyncConnection.connect(
-                self._database_url, autocommit=True
-            ) as connection:
-                return await statement(connection)
-
-        return asyncio.run(connected())
+        return run_statement(self._database_url, statement)
 
     def claim(self, limit: int = 1_000, **selection: Any) -> dict[UUID, int]:
         """Claims what is due; the tokens by row."""
