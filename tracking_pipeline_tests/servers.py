@@ -6,6 +6,7 @@ behind, and processes that name the same folder (the workers of xdist) share one
 
 from __future__ import annotations
 
+import atexit
 import re
 import shutil
 import tempfile
@@ -41,12 +42,14 @@ def find_server_binaries() -> dict[int, Path]:
 
 
 def reachable_folder() -> Path:
-    """Make a temporary folder that an unprivileged server can reach; the caller removes it.
+    """Make a temporary folder that an unprivileged server can reach.
 
-    As root, pytest's `tmp_path` is closed to every other account.
+    As root, pytest's `tmp_path` is closed to every other account. The folder is removed at the end
+    of the process, after the servers in it that were started later have been left.
     """
     folder = Path(tempfile.mkdtemp(prefix="tracking-test-"))
     folder.chmod(0o711)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 

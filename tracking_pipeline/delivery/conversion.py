@@ -167,6 +167,18 @@ def impersonal_text(value: Any) -> str | None:
     return text(sanitize(text(value)))
 
 
+def impersonal_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A payload's loose fields without personal data.
+
+    A bare ``name`` is left out as well: out of its place nobody can tell a person's from a
+    product's.
+    """
+    clean = sanitize(dict(fields))
+    if not isinstance(clean, dict):
+        return {}
+    return {name: value for name, value in clean.items() if name.lower() != "name"}
+
+
 def number(value: Any) -> float | None:
     """A finite number, also from text such as "19.90", "1,234.50" or "1.234,50"; None for anything
     else."""

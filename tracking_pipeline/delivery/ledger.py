@@ -21,6 +21,7 @@ import psycopg
 from tracking_pipeline.delivery.conversion import (
     Conversion,
     first,
+    impersonal_fields,
     impersonal_text,
     number,
     read_conversion,
@@ -40,7 +41,7 @@ from tracking_pipeline.delivery.outcomes import (
     Verdict,
 )
 from tracking_pipeline.delivery.person import person_keys
-from tracking_pipeline.identity import hashed_user_data, sanitize
+from tracking_pipeline.identity import hashed_user_data
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.ledger import COLUMNS, insert_events
 
@@ -167,8 +168,7 @@ def _metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
         **(custom if isinstance(custom, dict) else {}),
         **(given if isinstance(given, dict) else {}),
     }
-    clean = sanitize(merged)
-    return clean if isinstance(clean, dict) else {}
+    return impersonal_fields(merged)
 
 
 def _uuid(value: Any) -> str | None:

@@ -20,7 +20,14 @@ from typing import Any
 import httpx
 import orjson
 
-from tracking_pipeline.delivery.conversion import Conversion, first, number, read_conversion, text
+from tracking_pipeline.delivery.conversion import (
+    Conversion,
+    first,
+    impersonal_fields,
+    number,
+    read_conversion,
+    text,
+)
 from tracking_pipeline.delivery.destination import Limits, Reply
 from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
 from tracking_pipeline.delivery.http import post
@@ -308,8 +315,7 @@ def _custom_data(conversion: Conversion) -> dict[str, Any]:
     given = conversion.fields.get("custom_data")
     if isinstance(given, dict):
         collected |= {key: value for key, value in given.items() if value is not None}
-    clean = sanitize(collected)
-    custom: dict[str, Any] = clean if isinstance(clean, dict) else {}
+    custom = impersonal_fields(collected)
     if "predicted_ltv" in custom and number(custom["predicted_ltv"]) is None:
         del custom["predicted_ltv"]
     for key, value in (

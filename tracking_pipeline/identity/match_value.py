@@ -76,4 +76,4 @@ def match_value(key: str, text: str, rule: KeyRule, platform: str, country: str)
 
 def _is_other_digest(key: str, text: str) -> bool:
     # An external id of 32 hexadecimal digits is a UUID without its dashes.
-    return key != "external_id" and is_other_digest(text)
+    return len(text) >= _SHORTEST_DIGEST and key != "external_id" and is_other_digest(text)

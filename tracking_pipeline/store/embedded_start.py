@@ -54,7 +54,6 @@ _READY_SECONDS = 300
 """Recovery after a crash replays about `max_wal_size` (1 GB) at most: minutes on a slow disk."""
 _POLL_SECONDS = 0.03
 _TRIES = 5
-_FIRST_MAJOR_WITH_IO_WORKERS = 18
 
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": HOST,
@@ -132,7 +131,7 @@ def _bring_up(
         record = replace(record, port=_free_port(record.port), machine=this_machine())
         write_record(folder, record)
         log_start = folder.log.stat().st_size
-        chief = _launch(folder, binaries, account, record, extra_settings)
+        chief = _launch(folder, binaries, account, record.port, extra_settings)
         if chief is not None and _wait_until_ready(folder, record, chief, deadline):
             return record
         said = log_since(folder.log, log_start)
@@ -184,14 +183,10 @@ def _launch(
     folder: EmbeddedFolder,
     binaries: Path,
     account: Account | None,
-    record: ServerRecord,
+    port: int,
     extra_settings: Mapping[str, str],
 ) -> psutil.Process | None:
-    settings = {**_SETTINGS, "port": str(record.port), **extra_settings}
-    if record.major >= _FIRST_MAJOR_WITH_IO_WORKERS:
-        # With I/O workers, 18.4 never ends when it is told to stop (fast) during crash recovery:
-        # the workers go first and the recovery waits for them.
-        settings["io_method"] = "sync"
+    settings = {**_SETTINGS, "port": str(port), **extra_settings}
     log = open_log(folder.log)
     try:
         return launch_detached(

@@ -139,15 +139,25 @@ class Queue:
     def settles_blocked(self) -> Iterator[None]:
         """Inside the block one settle is half done: its rows are updated, its log waits for us.
 
-        Settling must not have to wait for us before a run has begun to send.
+        To be entered when a run has begun to send: its first statements need the log as well.
         """
+        with self._locked("tracking_delivery_attempts", "share"):
+            wait_until(lambda: self._workers("wait_event_type = 'Lock' and query ~ 'recordset'"))
+            yield
+
+    @contextmanager
+    def claims_blocked(self) -> Iterator[None]:
+        """Inside the block a claim waits for the table of the queue."""
+        with self._locked("tracking_failed_events", "access exclusive"):
+            wait_until(lambda: self._workers("wait_event_type = 'Lock' and query ~ 'skip locked'"))
+            yield
+
+    @contextmanager
+    def _locked(self, table: str, mode: str) -> Iterator[None]:
         info = self.connection.info
         parameters: dict[str, Any] = {**info.get_parameters(), "password": info.password}
         with psycopg.connect(**parameters) as blocker:
-            blocker.execute("lock table tracking_delivery_attempts in share mode")
-            wait_until(
-                lambda: self._workers("wait_event_type = 'Lock' and query like '%recordset%'")
-            )
+            blocker.execute(f"lock table {table} in {mode} mode".encode())
             yield
             blocker.rollback()
 

@@ -253,6 +253,20 @@ def test_a_probe_that_finds_no_event_to_send_leaves_the_pause_as_it_is(
     assert queue.alerts()[0]["resolved_at"] is None
 
 
+def test_a_probe_waits_for_the_end_of_a_throttle_whoever_asks(
+    queue: Queue, runs: Runs, sandbox: Sandbox, paused: list[Added]
+) -> None:
+    queue.connection.execute(
+        "update tracking_destination_state"
+        " set not_before = now() + interval '5 minutes', probe_at = now()"
+    )
+
+    assert _meta(runs).state == "throttled"
+    assert _meta(runs, all_events=True).state == "throttled"
+
+    assert len(sandbox.memory.requests) == 1
+
+
 def test_a_pause_of_one_destination_does_not_hold_up_the_other(
     queue: Queue, runs: Runs, paused: list[Added]
 ) -> None:

@@ -125,6 +125,9 @@ NEEDLES = (b"canary", b"5550199", b"555-0199", b"1971-02-03")
         {"email_sha256": "canary.person@example.com", "fbp": "canary.person@example.com"},
         {"event_name": "Lead of canary.person@example.com"},
         {"event_type": "canary.person@example.com"},
+        {"name": "Canaryfirst Canarylast", "user_data": {"email": "canary.person@example.com"}},
+        {"metadata": {"Name": "Canaryfirst Canarylast"}},
+        {"custom_data": {"name": "first_name", "value": "Canaryfirst"}},
     ],
 )
 def test_no_raw_personal_data_is_written(payload: dict[str, Any]) -> None:

@@ -102,6 +102,22 @@ def test_a_settle_whose_connection_breaks_is_settled_once(
     _assert_each_was_delivered_once(queue, sandbox, rows)
 
 
+def test_a_claim_whose_connection_breaks_is_made_again(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    rows = queue.add(20)
+    runs.limits = in_requests_of(1)
+    sandbox.conditions["meta_capi"].latency_seconds = 0.1
+
+    with runs.under_way() as run:
+        wait_until(lambda: sandbox.memory.requests)
+        with queue.claims_blocked():
+            queue.break_connections()
+
+    assert run.result().total("resolved") == len(rows)
+    _assert_each_was_delivered_once(queue, sandbox, rows)
+
+
 def test_a_settle_whose_answer_was_lost_is_counted_and_not_repeated(
     queue: Queue, runs: Runs, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

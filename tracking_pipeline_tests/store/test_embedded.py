@@ -319,6 +319,18 @@ def test_a_server_on_its_way_down_is_waited_for_and_started_again(home: Path) ->
 # Databases and settings
 
 
+def test_a_server_in_crash_recovery_is_stopped_without_delay(home: Path) -> None:
+    log = home / "postgres" / "server.log"
+    with hold(home) as server, psycopg.connect(server.url("postgres")) as victim:
+        os.kill(victim.info.backend_pid, signal.SIGKILL)  # the server restarts itself
+        wait_until(lambda: "all server processes terminated; reinitializing" in log.read_text())
+        began = time.monotonic()
+        server.release()
+        assert time.monotonic() - began < 20
+    with hold(home) as server:
+        assert ask(server.url("postgres"), "SELECT 1") == "1"
+
+
 def test_a_database_that_several_processes_want_at_once_is_made_once(home: Path) -> None:
     users = [User(home) for _ in range(4)]
     for user in users:
