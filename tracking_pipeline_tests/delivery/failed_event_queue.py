@@ -147,8 +147,8 @@ class Queue:
 
     @contextmanager
     def claims_blocked(self) -> Iterator[None]:
-        """Inside the block a claim waits for the table of the queue."""
-        with self._locked("tracking_failed_events", "access exclusive"):
+        """Inside the block a claim waits: it alone reads the leads."""
+        with self._locked("leads", "access exclusive"):
             wait_until(lambda: self._workers("wait_event_type = 'Lock' and query ~ 'skip locked'"))
             yield
 

@@ -106,13 +106,9 @@ def test_a_claim_whose_connection_breaks_is_made_again(
     queue: Queue, runs: Runs, sandbox: Sandbox
 ) -> None:
     rows = queue.add(20)
-    runs.limits = in_requests_of(1)
-    sandbox.conditions["meta_capi"].latency_seconds = 0.1
 
-    with runs.under_way() as run:
-        wait_until(lambda: sandbox.memory.requests)
-        with queue.claims_blocked():
-            queue.break_connections()
+    with runs.under_way() as run, queue.claims_blocked():
+        queue.break_connections()
 
     assert run.result().total("resolved") == len(rows)
     _assert_each_was_delivered_once(queue, sandbox, rows)
