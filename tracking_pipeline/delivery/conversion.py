@@ -95,10 +95,14 @@ class Conversion:
     fields: Mapping[str, Any]
 
 
-def read_conversion(event: FailedEvent, site_url: str | None = None) -> Conversion | Rejected:
+def read_conversion(
+    event: FailedEvent, site_url: str | None = None, *, for_advertising: bool = True
+) -> Conversion | Rejected:
     """The conversion in a failed event, or why there is none.
 
-    ``site_url`` (no trailing slash) makes a page that is only a path into an address.
+    ``site_url`` (no trailing slash) makes a page that is only a path into an address. An event whose
+    person refused advertising is rejected where it is ``for_advertising``; the site's own ledger
+    keeps it.
     """
     fields = _as_mapping(event.payload)
     if fields is None:
@@ -106,7 +110,7 @@ def read_conversion(event: FailedEvent, site_url: str | None = None) -> Conversi
     name = impersonal_text(first(fields, _EVENT_NAME)) or impersonal_text(event.event_name)
     if not name:
         return reject("missing event_name")
-    if denies_consent(fields):
+    if for_advertising and denies_consent(fields):
         return reject("consent denied")
     moment = read_time(first(fields, _EVENT_TIME), default=event.created_at)
     if moment is None:

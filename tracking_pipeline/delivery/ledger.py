@@ -52,7 +52,7 @@ _TEXT_COLUMNS = tuple(name for name, kind in COLUMNS.items() if kind == "text")
 _INTEGER_COLUMNS = ("intent_tier", "lead_score")
 # Read elsewhere, or not the ledger's business.
 _NOT_METADATA = frozenset(
-    (*COLUMNS, "custom_data", "properties", "context", "id", "created_at", "consent", "data")
+    (*COLUMNS, "custom_data", "properties", "context", "id", "created_at", "data")
 )
 _MOST_INT = 2**31 - 1
 # PostgreSQL's jsonb cannot hold U+0000: the escape, but not an escaped backslash before "u0000".
@@ -71,7 +71,7 @@ class Ledger:
 
     def prepare(self, event: FailedEvent) -> Prepared | Rejected:
         """The event as one row of the ledger, a JSON object with its columns."""
-        conversion = read_conversion(event)
+        conversion = read_conversion(event, for_advertising=False)
         if isinstance(conversion, Rejected):
             return conversion
         keys, dropped = person_keys(event, conversion.fields, "meta", self._country, "all")

@@ -102,8 +102,8 @@ def _classify_error(
 def _classify_status(answer: Answer, fault: Fault, now: datetime) -> Verdict:
     """An answer without one of Meta's codes: a proxy's page, or nothing that can be read.
 
-    A bare 400 is a retry: whoever wrote it, it was not Meta's judgement of an event. A 413 is about
-    what was sent, whoever says it.
+    A 400 speaks of what was sent, and the search for the culprit costs less than a dead letter for
+    each of its mates. A page of HTML is a proxy's, and says nothing.
     """
     status = answer.status
     asked = retry_after_seconds(answer.headers, now)
@@ -112,9 +112,13 @@ def _classify_status(answer: Answer, fault: Fault, now: datetime) -> Verdict:
         outcome = Throttled(fault, _throttle_seconds(asked, answer.headers))
     elif status in (401, 403, 404) or (status is not None and 300 <= status < 400):
         outcome = Paused(fault)
-    elif status == 413:
+    elif status == 413 or (status in (400, 422) and not _is_page(answer)):
         return Refused(Rejected(f"refused by Meta: HTTP {status}", fault))
     return Uniform(outcome)
+
+
+def _is_page(answer: Answer) -> bool:
+    return "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
 
 
 def _fault(

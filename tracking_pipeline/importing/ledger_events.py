@@ -34,7 +34,7 @@ class LedgerRows:
         """The row that a record says. Raises :class:`FieldError`."""
         content = encode_json("the line", record.fields).decode()
         event = self._event(record, uuid5(CONTENT_NAMESPACE, content))
-        conversion = read_conversion(event)
+        conversion = read_conversion(event, for_advertising=False)
         if isinstance(conversion, Rejected):
             raise FieldError(f"{conversion.reason}: correct the line or leave it out")
         keys, _ = person_keys(event, conversion.fields, "meta", _COUNTRY, "all")
