@@ -26,7 +26,7 @@ from tracking_pipeline.delivery.retry import MakeDestinations
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import check_access
 from tracking_pipeline.store.database import AsyncPool, Database, connect, describe
-from tracking_pipeline.store.embedded import EmbeddedPostgres, hold
+from tracking_pipeline.store.embedded.server import EmbeddedPostgres, hold
 from tracking_pipeline.store.migrate import is_migrated, migrate
 from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
 

@@ -15,7 +15,7 @@ from tracking_pipeline.installation import Installation, open_installation
 from tracking_pipeline.settings import SettingsError, read_settings
 from tracking_pipeline.store.access import AccessError
 from tracking_pipeline.store.database import DatabaseError
-from tracking_pipeline.store.embedded import EmbeddedPostgresError
+from tracking_pipeline.store.embedded.server import EmbeddedPostgresError
 from tracking_pipeline.store.migrate import MigrationError
 
 # The errors that say in one line what is wrong and what to do.

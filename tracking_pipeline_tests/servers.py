@@ -15,9 +15,13 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tracking_pipeline.store.embedded import EmbeddedPostgres, EmbeddedPostgresError, hold_with
-from tracking_pipeline.store.embedded_account import blocking_folder, choose_account
-from tracking_pipeline.store.embedded_binaries import wheel_binaries
+from tracking_pipeline.store.embedded.account import blocking_folder, choose_account
+from tracking_pipeline.store.embedded.binaries import wheel_binaries
+from tracking_pipeline.store.embedded.server import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    hold_with,
+)
 
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _SYSTEM_FOLDERS = (

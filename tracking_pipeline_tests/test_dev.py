@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tracking_pipeline.store.database import connect
-from tracking_pipeline.store.embedded import hold
+from tracking_pipeline.store.embedded.server import hold
 from tracking_pipeline_tests.servers import reachable_folder
 
 COMMAND = str(Path(sys.executable).with_name("tracking-pipeline"))

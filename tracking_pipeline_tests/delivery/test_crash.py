@@ -125,9 +125,12 @@ def test_two_worker_processes_send_no_event_twice(
     queue: Queue, sandbox: Sandbox, workers: Workers
 ) -> None:
     rows = queue.add(400)
-    sandbox.conditions["meta_capi"].latency_seconds = 0.05
+    sandbox.conditions["meta_capi"].latency_seconds = 2.0
 
     with workers.started() as one, workers.started() as other:
+        # One worker alone has no more than this in flight, so both are at work by then.
+        wait_until(lambda: len(sandbox.memory.requests) > worker_program.IN_FLIGHT)
+        sandbox.conditions["meta_capi"].latency_seconds = 0.02
         assert (one.wait(60), other.wait(60)) == (0, 0)
 
     assert queue.statuses() == {"resolved": 400}

@@ -88,7 +88,7 @@ def test_a_shorter_throttle_never_shortens_a_longer_one(
     runs.limits = in_requests_of(1, in_flight=2)
     for row, seconds in zip(rows, ("600", "10"), strict=True):
         sandbox.scripts.set(
-            row.sent_as, [{"status": 429, "retry_after": seconds, "delay_seconds": 0.2}]
+            row.sent_as, [{"status": 429, "retry_after": seconds, "delay_seconds": 0.5}]
         )
 
     _meta(runs)

@@ -23,9 +23,9 @@ import psutil
 import psycopg
 import pytest
 
-from tracking_pipeline.store.embedded import EmbeddedPostgresError, hold, hold_with
-from tracking_pipeline.store.embedded_account import choose_account, run_as
-from tracking_pipeline.store.embedded_binaries import wheel_binaries
+from tracking_pipeline.store.embedded.account import choose_account, run_as
+from tracking_pipeline.store.embedded.binaries import wheel_binaries
+from tracking_pipeline.store.embedded.server import EmbeddedPostgresError, hold, hold_with
 from tracking_pipeline_tests.servers import find_server_binaries, reachable_folder
 
 DEADLINE_SECONDS = 30
@@ -34,7 +34,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the serve
 USER = """
 import sys
 from pathlib import Path
-from tracking_pipeline.store.embedded import hold
+from tracking_pipeline.store.embedded.server import hold
 
 server = hold(Path(sys.argv[1]))
 print(server.url("postgres"), flush=True)
@@ -539,7 +539,7 @@ AS_SOMEBODY_ELSE = """
 import os, sys
 from pathlib import Path
 import psycopg
-from tracking_pipeline.store.embedded import EmbeddedPostgresError, hold
+from tracking_pipeline.store.embedded.server import EmbeddedPostgresError, hold
 
 home, uid, gid = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 os.setgroups([]); os.setresgid(gid, gid, gid); os.setresuid(uid, uid, uid)

@@ -3,7 +3,7 @@
     home/postgres/
       data/          the data folder; its owner is the account that the server runs as
       server.json    port, password, major version, machine; mode 0600
-      server.log     what the server and its keeper print; never a statement (embedded_start.py)
+      server.log     what the server and its keeper print; never a statement (start.py)
       *.lock         see the protocol in embedded.py
       binaries-*/    a copy of the binaries, made only where the server's account cannot reach them
 

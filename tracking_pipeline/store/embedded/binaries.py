@@ -13,9 +13,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tracking_pipeline.store.embedded_account import Account, can_run
-from tracking_pipeline.store.embedded_error import EmbeddedPostgresError
-from tracking_pipeline.store.embedded_folder import EmbeddedFolder
+from tracking_pipeline.store.embedded.account import Account, can_run
+from tracking_pipeline.store.embedded.error import EmbeddedPostgresError
+from tracking_pipeline.store.embedded.folder import EmbeddedFolder
 
 MAJOR = 18
 """The PostgreSQL that a new data folder is made with."""

@@ -31,7 +31,7 @@ Why it holds together:
 - A keeper ends under start.lock and only when nobody uses the server. Who joins finds either one
   that stays or none. A keeper that was killed is replaced by the next one who joins.
 - A forked child shares its parent's locks, so it counts as a user until it ends or executes
-  another program. Leaving, in either, gives up that one's share only (embedded_lock.py).
+  another program. Leaving, in either, gives up that one's share only (lock.py).
 - The postmaster may be killed under its users. Nobody is told; their connections break, and the
   next `hold`, by any of them, starts it again, on the same port if that is still free.
 - `rm -rf` of the home under a running server: the server notices within a minute and ends, the
@@ -49,23 +49,23 @@ from types import TracebackType
 import psycopg
 from psycopg import sql
 
-from tracking_pipeline.store.embedded_binaries import wheel_binaries
-from tracking_pipeline.store.embedded_error import EmbeddedPostgresError
-from tracking_pipeline.store.embedded_folder import (
+from tracking_pipeline.store.embedded.binaries import wheel_binaries
+from tracking_pipeline.store.embedded.error import EmbeddedPostgresError
+from tracking_pipeline.store.embedded.folder import (
     EmbeddedFolder,
     ServerRecord,
     read_record,
     this_machine,
 )
-from tracking_pipeline.store.embedded_keeper import ensure_keeper
-from tracking_pipeline.store.embedded_lock import (
+from tracking_pipeline.store.embedded.keeper import ensure_keeper
+from tracking_pipeline.store.embedded.lock import (
     FileLock,
     try_exclusive,
     wait_exclusive,
     wait_shared,
 )
-from tracking_pipeline.store.embedded_process import stop_server
-from tracking_pipeline.store.embedded_start import answers, start
+from tracking_pipeline.store.embedded.process import stop_server
+from tracking_pipeline.store.embedded.start import answers, start
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "hold", "hold_with"]
 

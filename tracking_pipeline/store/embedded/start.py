@@ -17,30 +17,30 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from tracking_pipeline.store.embedded_account import (
+from tracking_pipeline.store.embedded.account import (
     Account,
     blocking_folder,
     choose_account,
     run_as,
 )
-from tracking_pipeline.store.embedded_binaries import major_of, reachable_binaries
-from tracking_pipeline.store.embedded_error import EmbeddedPostgresError
-from tracking_pipeline.store.embedded_folder import (
+from tracking_pipeline.store.embedded.binaries import major_of, reachable_binaries
+from tracking_pipeline.store.embedded.error import EmbeddedPostgresError
+from tracking_pipeline.store.embedded.folder import (
     HOST,
     EmbeddedFolder,
     ServerRecord,
     this_machine,
     write_record,
 )
-from tracking_pipeline.store.embedded_initdb import existing_data, make_data, remove_left_overs
-from tracking_pipeline.store.embedded_log import (
+from tracking_pipeline.store.embedded.initdb import existing_data, make_data, remove_left_overs
+from tracking_pipeline.store.embedded.log import (
     fatal_line,
     log_since,
     open_log,
     shorten_log,
     useful_line,
 )
-from tracking_pipeline.store.embedded_process import (
+from tracking_pipeline.store.embedded.process import (
     bare_environment,
     is_alive,
     launch_detached,

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from tracking_pipeline.store.embedded_account import RunAs
-from tracking_pipeline.store.embedded_error import EmbeddedPostgresError
+from tracking_pipeline.store.embedded.account import RunAs
+from tracking_pipeline.store.embedded.error import EmbeddedPostgresError
 
 _FAST_STOP_SECONDS = 60
 """A fast stop writes one checkpoint. Past this the server is told to drop everything: it is as

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tracking_pipeline.store.embedded_folder import open_own_file
+from tracking_pipeline.store.embedded.folder import open_own_file
 
 _KEPT_BYTES = 10_000_000
 _LINE_CHARACTERS = 300

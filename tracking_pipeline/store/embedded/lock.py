@@ -12,7 +12,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from tracking_pipeline.store.embedded_folder import open_own_file
+from tracking_pipeline.store.embedded.folder import open_own_file
 
 
 class FileLock:

@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tracking_pipeline.store.embedded_account import Account, run_as
-from tracking_pipeline.store.embedded_error import EmbeddedPostgresError
-from tracking_pipeline.store.embedded_folder import (
+from tracking_pipeline.store.embedded.account import Account, run_as
+from tracking_pipeline.store.embedded.error import EmbeddedPostgresError
+from tracking_pipeline.store.embedded.folder import (
     SUPERUSER,
     EmbeddedFolder,
     ServerRecord,
@@ -22,8 +22,8 @@ from tracking_pipeline.store.embedded_folder import (
     this_machine,
     write_record,
 )
-from tracking_pipeline.store.embedded_log import useful_line
-from tracking_pipeline.store.embedded_process import bare_environment
+from tracking_pipeline.store.embedded.log import useful_line
+from tracking_pipeline.store.embedded.process import bare_environment
 
 _WORKSHOP = "initdb-"
 _FIRST_MAJOR_WITH_BUILTIN_LOCALES = 17

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from tracking_pipeline.store.embedded_error import EmbeddedPostgresError
+from tracking_pipeline.store.embedded.error import EmbeddedPostgresError
 
 _CANDIDATES = ("postgres", "nobody")
 

@@ -13,10 +13,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tracking_pipeline.store.embedded_folder import EmbeddedFolder
-from tracking_pipeline.store.embedded_lock import try_exclusive, wait_exclusive
-from tracking_pipeline.store.embedded_log import open_log
-from tracking_pipeline.store.embedded_process import bare_environment, stop_server
+from tracking_pipeline.store.embedded.folder import EmbeddedFolder
+from tracking_pipeline.store.embedded.lock import try_exclusive, wait_exclusive
+from tracking_pipeline.store.embedded.log import open_log
+from tracking_pipeline.store.embedded.process import bare_environment, stop_server
 
 _logger = logging.getLogger(__name__)
 _READY = b"ready"
@@ -34,7 +34,7 @@ def ensure_keeper(folder: EmbeddedFolder) -> None:
     lock.close()
     log = open_log(folder.log)
     try:
-        # An orphan from the start, as in embedded_process.launch_detached; here the pipe is kept
+        # An orphan from the start, as in process.launch_detached; here the pipe is kept
         # by the keeper until it says that it stands by.
         with subprocess.Popen(  # noqa: S603  # fixed script, the command as arguments
             ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-m", __name__, str(folder.root)],
@@ -58,7 +58,7 @@ def ensure_keeper(folder: EmbeddedFolder) -> None:
 
 def _where_we_found_our_modules() -> str:
     """Give a PYTHONPATH for the keeper; not each installation is found by the interpreter alone."""
-    return os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
+    return os.pathsep.join([str(Path(__file__).parents[3]), *filter(None, sys.path)])
 
 
 def keep(folder: EmbeddedFolder) -> None:

@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL. ``server`` is the way in, and tells how processes share it."""
