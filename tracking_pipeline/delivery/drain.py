@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -25,6 +26,7 @@ from tracking_pipeline.delivery.gate import Gate
 from tracking_pipeline.delivery.leases import Leases
 from tracking_pipeline.delivery.outcomes import (
     Fault,
+    Paused,
     Rejected,
     Retry,
     Uniform,
@@ -199,7 +201,12 @@ class Drain:
             log.warning("%s: request failed: %s", self._destination.name, type(error).__name__)
             fault = Fault(f"the request failed: {type(error).__name__}", type(error).__name__)
             reply = Reply(Uniform(Retry(fault)), 0)
+        probing = self._gate.state == "probing"
         await self._gate.heed(reply.verdict)
+        outcome = reply.verdict.outcome if isinstance(reply.verdict, Uniform) else None
+        if probing and isinstance(outcome, Retry):
+            # A paused destination costs no event a retry, and the probe's least of all.
+            reply = replace(reply, verdict=Uniform(Paused(outcome.fault)))
         if reply.cool_down_seconds is not None:
             await self._gate.hold(reply.cool_down_seconds, "near the destination's rate limit")
         return reply

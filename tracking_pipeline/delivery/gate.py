@@ -7,21 +7,26 @@ The gate closes for the rest of the run on a throttle or a pause. What it decide
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 import psycopg
 from psycopg.rows import TupleRow
 
+from tracking_pipeline.delivery.breaker import LEAST_REQUESTS, WINDOW_SECONDS, opens
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.outcomes import Paused, Retry, Throttled, Uniform, Verdict
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import (
     close_breaker,
+    count_requests,
     hold_destination,
     open_breaker,
     read_destination_state,
     take_probe,
 )
+
+COUNT_EVERY_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +42,9 @@ class Gate:
         self._destination = destination
         self.state = "ok"
         self.detail = ""
+        self._requests = 0
+        self._failures = 0
+        self._counted_at = float("-inf")
 
     @property
     def is_open(self) -> bool:
@@ -81,6 +89,43 @@ class Gate:
             await self._pause(self.detail)
         elif self.state == "probing":
             await self._reopen()
+        else:
+            await self._count(failed=isinstance(outcome, Retry))
+
+    async def _count(self, *, failed: bool) -> None:
+        """Counts a request. The counts are shared twice a second while requests fail, or as soon as
+        they could decide by themselves."""
+        self._requests += 1
+        self._failures += failed
+        due = time.monotonic() - self._counted_at >= COUNT_EVERY_SECONDS
+        if due or self._requests >= LEAST_REQUESTS:
+            await self.share_counts()
+
+    async def share_counts(self) -> None:
+        """Adds this run's requests to the window that all workers share, and opens the breaker when
+        too many of its requests failed."""
+        requests, failures = self._requests, self._failures
+        if not failures:
+            return
+        self._requests = self._failures = 0
+        self._counted_at = time.monotonic()
+        counted: list[tuple[int, int]] = []
+
+        async def count(connection: psycopg.AsyncConnection[TupleRow]) -> None:
+            counted.append(
+                await count_requests(
+                    connection,
+                    self._destination,
+                    requests=requests,
+                    failures=failures,
+                    window_seconds=WINDOW_SECONDS,
+                )
+            )
+
+        await self._record(count)
+        if counted and opens(*counted[0]) and self.state == "ok":
+            requests, failures = counted[0]
+            await self._pause(f"{failures} of the last {requests} requests failed")
 
     async def hold(self, seconds: float, why: str) -> None:
         """Closes the gate for everybody until the wait is over."""

@@ -187,6 +187,7 @@ class _Run:
             tasks.start_soon(settler.run)
             try:
                 await drain.run()
+                await gate.share_counts()
             finally:
                 settler.close()
         tally.state, tally.detail = gate.state, gate.detail

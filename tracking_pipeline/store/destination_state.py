@@ -155,7 +155,8 @@ _CLOSE: LiteralString = """
 with closed as (
     update public.tracking_destination_state
     set state = 'closed', reason = null, opened_at = null, probe_at = null,
-        probe_interval_seconds = null, updated_at = now()
+        probe_interval_seconds = null, window_started_at = null, window_requests = 0,
+        window_failures = 0, updated_at = now()
     where destination = %(destination)s and state <> 'closed'
     returning destination
 )
@@ -172,3 +173,43 @@ where alert_type = 'destination_paused' and resolved_at is null
 async def close_breaker(connection: psycopg.AsyncConnection[Any], destination: str) -> None:
     """Events flow again. The alert ends with the last paused destination."""
     await connection.execute(_CLOSE, {"destination": destination})
+
+
+# The window starts anew with the first request after its end; closing the breaker forgets it.
+_COUNT: LiteralString = """
+insert into public.tracking_destination_state as s (
+    destination, window_started_at, window_requests, window_failures)
+values (%(destination)s, now(), %(requests)s, %(failures)s)
+on conflict (destination) do update
+set (window_started_at, window_requests, window_failures, updated_at) = (
+    select case when goes_on then s.window_started_at else now() end,
+        excluded.window_requests + case when goes_on then s.window_requests else 0 end,
+        excluded.window_failures + case when goes_on then s.window_failures else 0 end,
+        now()
+    from (select coalesce(
+        s.window_started_at > now() - make_interval(secs => %(window)s), false)) as w (goes_on))
+returning window_requests, window_failures
+"""
+
+
+async def count_requests(
+    connection: psycopg.AsyncConnection[Any],
+    destination: str,
+    *,
+    requests: int,
+    failures: int,
+    window_seconds: int,
+) -> tuple[int, int]:
+    """Adds to the window that all workers share. Returns its (requests, failures)."""
+    cursor = await connection.execute(
+        _COUNT,
+        {
+            "destination": destination,
+            "requests": requests,
+            "failures": failures,
+            "window": window_seconds,
+        },
+    )
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101  an upsert returns its row
+    return row[0], row[1]

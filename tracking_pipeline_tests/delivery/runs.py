@@ -47,10 +47,12 @@ class Runs:
 
     def run(self, **request: Any) -> RetryTotals:
         """One run to its end; ``request`` are the fields of :class:`RetryRequest`."""
-        return asyncio.run(
-            retry_failed_events(
-                self._database_url, self._make, RetryRequest(**request), run_id="run-of-a-test"
-            )
+        return asyncio.run(self.retry(**request))
+
+    async def retry(self, **request: Any) -> RetryTotals:
+        """The same inside an event loop of the test's own."""
+        return await retry_failed_events(
+            self._database_url, self._make, RetryRequest(**request), run_id="run-of-a-test"
         )
 
     @contextmanager

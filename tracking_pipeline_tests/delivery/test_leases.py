@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tracking_pipeline.delivery import leases
@@ -117,6 +119,27 @@ def test_a_batch_with_a_lost_lease_is_not_sent_and_its_mates_are_handed_back(
     assert sandbox.memory.accepted_ids == {first.sent_as, taken.sent_as}
     row = queue.row(more)
     assert (row["status"], row["lease_expires_at"], row["lease_losses"]) == ("pending", None, 0)
+
+
+def test_a_cancelled_run_hands_back_what_it_held(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    rows = queue.add(20)
+    runs.limits = in_requests_of(5)
+    sandbox.scripts.update({row.sent_as: ["timeout"] for row in rows})
+
+    async def cancel_in_the_middle_of_a_request() -> None:
+        run = asyncio.create_task(runs.retry())
+        await asyncio.to_thread(wait_until, lambda: sandbox.memory.requests)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    asyncio.run(cancel_in_the_middle_of_a_request())
+
+    for row in map(queue.row, rows):
+        assert (row["status"], row["lease_expires_at"]) == ("pending", None)
+        assert (row["retry_count"], row["lease_losses"]) == (0, 0)
 
 
 def test_an_event_that_kills_its_workers_is_buried_and_counted(

@@ -1,0 +1,18 @@
+"""When a destination's breaker opens. Pure.
+
+It opens at once on a fault that only a human can mend (token, account: the outcome ``Paused``), and
+by count when a destination keeps failing: the breaker counts requests, not events, because one
+request of a thousand events that times out is one failure of the other side.
+"""
+
+from __future__ import annotations
+
+WINDOW_SECONDS = 5 * 60
+# One failure of one request is no trend.
+LEAST_REQUESTS = 10
+FAILED_SHARE = 0.7
+
+
+def opens(requests: int, failures: int) -> bool:
+    """Whether so many failures among so many requests of one window open the breaker."""
+    return requests >= LEAST_REQUESTS and failures >= FAILED_SHARE * requests

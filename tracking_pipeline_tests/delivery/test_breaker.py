@@ -1,0 +1,104 @@
+"""The breaker counts requests: ten or more in five minutes, seventy per cent of them failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tracking_pipeline.delivery.breaker import opens
+from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.delivery.runs import Runs
+
+
+@pytest.mark.parametrize(
+    ("requests", "failures", "is_open"),
+    [
+        (9, 9, False),
+        (10, 7, True),
+        (10, 6, False),
+        (100, 70, True),
+        (100, 69, False),
+        (0, 0, False),
+    ],
+)
+def test_it_opens_on_enough_requests_and_a_large_enough_share(
+    requests: int, failures: int, is_open: bool
+) -> None:
+    assert opens(requests, failures) is is_open
+
+
+def state(queue: Queue) -> dict[str, Any]:
+    (row,) = queue.read("select * from tracking_destination_state")
+    return row
+
+
+def fail_ten_times(queue: Queue, sandbox: Sandbox, runs: Runs) -> None:
+    """Ten runs of one request each: the window is shared by runs, as it is by workers."""
+    sandbox.conditions["meta_capi"].outage(503)
+    for _ in range(10):
+        queue.add_one()
+        runs.run()
+
+
+def test_it_opens_over_several_runs_when_most_requests_fail(
+    queue: Queue, sandbox: Sandbox, runs: Runs
+) -> None:
+    fail_ten_times(queue, sandbox, runs)
+    row = state(queue)
+    assert row["state"] == "open"
+    assert row["reason"] == "10 of the last 10 requests failed"
+    waiting = queue.add_one()
+    seen = len(sandbox.memory.requests)
+    totals = runs.run()
+    assert len(sandbox.memory.requests) == seen
+    assert totals.by_destination["meta_capi"].state == "paused"
+    assert queue.row(waiting)["retry_count"] == 0
+
+
+def test_a_probe_that_fails_costs_its_event_nothing_and_doubles_the_wait(
+    queue: Queue, sandbox: Sandbox, runs: Runs
+) -> None:
+    fail_ten_times(queue, sandbox, runs)
+    queue.read("update tracking_failed_events set status = 'resolved' returning id")
+    waiting = queue.add(3)
+    queue.read("update tracking_destination_state set probe_at = now() returning 1")
+    seen = len(sandbox.memory.requests)
+    runs.run()
+    assert len(sandbox.memory.requests) == seen + 1
+    assert [queue.row(row)["retry_count"] for row in waiting] == [0, 0, 0]
+    assert state(queue)["state"] == "open"
+    assert state(queue)["probe_interval_seconds"] == 120
+
+
+def test_it_closes_by_itself_and_forgets_its_window(
+    queue: Queue, sandbox: Sandbox, runs: Runs
+) -> None:
+    fail_ten_times(queue, sandbox, runs)
+    queue.read("update tracking_failed_events set status = 'resolved' returning id")
+    waiting = queue.add(3)
+    queue.read("update tracking_destination_state set probe_at = now() returning 1")
+    sandbox.conditions["meta_capi"].outage(None)
+    runs.run()
+    assert [queue.row(row)["status"] for row in waiting] == ["resolved"] * 3
+    row = state(queue)
+    assert (row["state"], row["window_requests"], row["window_failures"]) == ("closed", 0, 0)
+
+
+def test_failures_of_an_older_window_do_not_count(
+    queue: Queue, sandbox: Sandbox, runs: Runs
+) -> None:
+    sandbox.conditions["meta_capi"].outage(503)
+    for _ in range(9):
+        queue.add_one()
+        runs.run()
+    assert state(queue)["window_failures"] == 9
+    queue.read(
+        "update tracking_destination_state"
+        " set window_started_at = now() - interval '5 minutes 1 second' returning 1"
+    )
+    queue.add_one()
+    runs.run()
+    assert state(queue)["state"] == "closed"
+    assert state(queue)["window_failures"] == 1
