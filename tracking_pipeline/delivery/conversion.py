@@ -100,9 +100,9 @@ def read_conversion(
 ) -> Conversion | Rejected:
     """The conversion in a failed event, or why there is none.
 
-    ``site_url`` (no trailing slash) makes a page that is only a path into an address. An event whose
-    person refused advertising is rejected where it is ``for_advertising``; the site's own ledger
-    keeps it.
+    ``site_url`` (no trailing slash) makes a page that is only a path into an address. An event
+    whose person refused advertising is rejected where it is ``for_advertising``; the site's own
+    ledger keeps it.
     """
     fields = _as_mapping(event.payload)
     if fields is None:

@@ -12,15 +12,6 @@ DESTINATIONS: tuple[DestinationName, ...] = ("meta_capi", "google_ec", "gtm_serv
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to send one failed event: ``token`` proves it, ``expires_at`` is on this process's
-    monotonic clock (seconds), set from before the claim was asked for and so never too late."""
-
-    token: int
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Lead:
     """What the site knows about the person behind an event, as far as delivery may use it."""
 
