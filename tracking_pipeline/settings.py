@@ -7,6 +7,7 @@ definition needs no environment. Secrets are ``SecretStr``: they print as ``****
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 WORKSPACE_FILE = "workspace.yaml"
 ENV_FILE = ".env"
+CLOSED_PROJECTS_HOME = Path("/var/lib/tracking_pipeline")
 
 
 class SettingsError(Exception):
@@ -30,6 +32,19 @@ def project_folder() -> Path:
         if (folder / WORKSPACE_FILE).is_file():
             return folder
     return here
+
+
+def _default_home(project: Path) -> Path:
+    """``.tracking`` in the project; for root in a folder closed to others, one under ``/var/lib``.
+
+    PostgreSQL does not run as root, and the account that it runs as instead must get there. A
+    checkout in root's own home is the usual case, and no reason not to work.
+    """
+    closed = (folder for folder in (project, *project.parents) if not folder.stat().st_mode & 0o001)
+    if os.geteuid() != 0 or next(closed, None) is None:
+        return project / ".tracking"
+    mark = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
+    return CLOSED_PROJECTS_HOME / f"{project.name}-{mark}"
 
 
 def _http_url(value: str) -> str:
@@ -82,8 +97,7 @@ class Settings(BaseSettings):
     @property
     def home(self) -> Path:
         """Where the embedded database and downloaded files live; an absolute path."""
-        folder = self.tracking_home or project_folder() / ".tracking"
-        return folder.expanduser().absolute()
+        return (self.tracking_home or _default_home(project_folder())).expanduser().absolute()
 
     @property
     def nothing_configured(self) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tracking_pipeline.settings import SettingsError, project_folder, read_settings
+from tracking_pipeline_tests.servers import reachable_folder
 
 
 def test_blank_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +55,6 @@ def test_the_file_beside_the_workspace_is_read_and_the_environment_wins(
     settings = read_settings()
     assert settings.meta_dataset_id == "1"
     assert settings.meta_api_version == "v26.0"
-    assert settings.home == tmp_path / ".tracking"
 
 
 def test_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +62,27 @@ def test_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKING_DATABASE_URL", "postgresql://u:s3cret@h/d")
     assert "s3cret" not in repr(read_settings())
     assert "s3cret" not in str(read_settings().model_dump())
+
+
+@pytest.fixture
+def open_folder() -> Path:
+    return reachable_folder()
+
+
+def test_home_is_beside_the_workspace(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
+    open_folder.chmod(0o711)
+    (open_folder / "workspace.yaml").touch()
+    monkeypatch.chdir(open_folder)
+    assert read_settings().home == open_folder / ".tracking"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+def test_a_project_closed_to_others_has_its_home_where_the_server_can_go(
+    monkeypatch: pytest.MonkeyPatch, open_folder: Path
+) -> None:
+    open_folder.chmod(0o700)
+    (open_folder / "workspace.yaml").touch()
+    monkeypatch.chdir(open_folder)
+    assert read_settings().home.parent == Path("/var/lib/tracking_pipeline")
+    monkeypatch.setenv("TRACKING_HOME", str(open_folder / "mine"))
+    assert read_settings().home == open_folder / "mine"
