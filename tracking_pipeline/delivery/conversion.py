@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
@@ -29,8 +29,8 @@ from tracking_pipeline.identity import sanitize
 # Meta's own tolerance is not published; peers refuse more than a minute.
 FUTURE_TOLERANCE = timedelta(minutes=1)
 
-_EVENT_NAME = ("event_name", "eventName", "event")
-_EVENT_ID = ("event_id", "eventId", "eventID", "unique_event_id")
+EVENT_NAME = ("event_name", "eventName", "event")
+EVENT_ID = ("event_id", "eventId", "eventID", "unique_event_id")
 _EVENT_TIME = (
     "event_time",
     "eventTime",
@@ -44,6 +44,7 @@ _URL = ("event_source_url", "eventSourceUrl", "page_location", "page_url", "url"
 _REFERRER = ("referrer_url", "page_referrer", "referrer")
 _CONTAINERS = ("metadata", "context", "properties", "page", "custom_data")
 _CONSENT = ("consent", "consent_state")
+_SINGLE_CONSENTS = ("ad_user_data", "marketing_consent")
 # The consents that advertising needs, as sites and Google's consent mode name them.
 _AD_CONSENTS = ("ad_user_data", "ad_storage", "marketing", "advertising", "ads", "adUserData")
 _DENIED = (
@@ -72,6 +73,7 @@ _ISO = re.compile(
 # 1,234.50, also grouped as in India, and 1.234,50 or 19,90. "1,234" alone is a thousand and more.
 _COMMA_GROUPS = re.compile(r"[+-]?\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d*)?")
 _COMMA_DECIMALS = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d{1,2}")
+_CURRENCY = re.compile("[A-Z]{3}")
 _LONGEST_TEXT = 2_000
 
 
@@ -104,10 +106,10 @@ def read_conversion(
     whose person refused advertising is rejected where it is ``for_advertising``; the site's own
     ledger keeps it.
     """
-    fields = _as_mapping(event.payload)
+    fields = as_mapping(event.payload)
     if fields is None:
         return reject("event_payload is not a JSON object")
-    name = impersonal_text(first(fields, _EVENT_NAME)) or impersonal_text(event.event_name)
+    name = impersonal_text(first(fields, EVENT_NAME)) or impersonal_text(event.event_name)
     if not name:
         return reject("missing event_name")
     if for_advertising and denies_consent(fields):
@@ -119,7 +121,7 @@ def read_conversion(
         return reject("event_time lies in the future")
     return Conversion(
         event_name=name,
-        event_id=text(first(fields, _EVENT_ID)) or str(event.event_id),
+        event_id=text(first(fields, EVENT_ID)) or str(event.event_id),
         event_time=moment,
         page_url=_page_url(fields, site_url),
         referrer_url=_absolute(impersonal_text(first(fields, _REFERRER))),
@@ -132,43 +134,80 @@ def read_conversion(
     )
 
 
+_NOWHERE = len(_CONTAINERS) + 1
+
+
+class Fields(dict[str, Any]):
+    """A payload's fields, and where each name is found first; not to be changed once made.
+
+    An event is asked for some forty names, nearly all of them absent. ``found`` answers each with
+    one look: by name, the place (0 is the top level, then the usual containers in their order) and
+    the value, for all that is not null and not blank.
+    """
+
+    __slots__ = ("found",)
+    found: dict[str, tuple[int, Any]]
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self.found = {}
+        places = [self, *(self[name] for name in _CONTAINERS if name in self)]
+        for place, values in enumerate(places):
+            if isinstance(values, dict):
+                self._find(place, values)
+
+    def _find(self, place: int, values: dict[str, Any]) -> None:
+        found = self.found
+        for name, value in values.items():
+            if value is None or name in found:
+                continue
+            if isinstance(value, str) and (not value or value.isspace()):
+                continue
+            found[name] = (place, value)
+
+
 def first(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
     """The first value under one of the names that is not null and not blank: at the top level for
     all names first, then in the usual containers."""
-    value = _first_within(fields, names)
-    for container in _CONTAINERS:
-        if value is not None:
-            break
-        place = fields.get(container)
-        if isinstance(place, dict):
-            value = _first_within(place, names)
+    found = _found(fields)
+    nearest, value = _NOWHERE, None
+    for name in names:
+        if name in found and found[name][0] < nearest:
+            nearest, value = found[name]
     return value
 
 
-def _first_within(place: Mapping[str, Any], names: Sequence[str]) -> Any:
-    for name in names:
-        value = place.get(name)
-        if value is not None and not (isinstance(value, str) and not value.strip()):
-            return value
-    return None
+def first_of_each(fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """What :func:`first` gives for each name alone, in the order of ``names``, without those that
+    the payload lacks."""
+    found = _found(fields)
+    return {name: found[name][1] for name in names if name in found}
+
+
+def _found(fields: Mapping[str, Any]) -> dict[str, tuple[int, Any]]:
+    return (fields if isinstance(fields, Fields) else Fields(fields)).found
 
 
 def text(value: Any) -> str | None:
     """A value as one line of text without control characters; None for what is no text."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, (int, float)):
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
         if isinstance(value, float) and not math.isfinite(value):
             return None
         value = str(value)
-    if not isinstance(value, str):
-        return None
-    return _CONTROL.sub("", value)[:_LONGEST_TEXT].strip() or None
+    # In ASCII, what is not printable is just the control characters; most texts have neither.
+    if not (value.isascii() and value.isprintable()):
+        value = _CONTROL.sub("", value)
+    return value[:_LONGEST_TEXT].strip() or None
 
 
 def impersonal_text(value: Any) -> str | None:
     """:func:`text` without what is personal in it: e-mails, phones, a query's ``email=...``."""
-    return text(sanitize(text(value)))
+    plain = text(value)
+    clean = sanitize(plain)
+    # The usual case: nothing was removed, and a second reading of the same text changes nothing.
+    return plain if clean is plain else text(clean)
 
 
 def impersonal_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,20 +283,20 @@ def denies_consent(fields: Mapping[str, Any]) -> bool:
     """Whether the payload says that this person refused advertising. Silence is no refusal: the
     event was sent once already, and what it may be used for is written in it.
     """
-    for name in _CONSENT:
-        consent = first(fields, (name,))
+    for name, consent in first_of_each(fields, (*_CONSENT, *_SINGLE_CONSENTS)).items():
         if _is_denied(consent):
             return True
-        if isinstance(consent, dict) and any(_is_denied(consent.get(key)) for key in _AD_CONSENTS):
-            return True
-    return any(_is_denied(first(fields, (key,))) for key in ("ad_user_data", "marketing_consent"))
+        if name in _CONSENT and isinstance(consent, dict):
+            if any(_is_denied(consent.get(key)) for key in _AD_CONSENTS):
+                return True
+    return False
 
 
 def _is_denied(value: Any) -> bool:
     return value in (False, 0) or (isinstance(value, str) and value.strip().lower() in _DENIED)
 
 
-def _as_mapping(payload: Any) -> Mapping[str, Any] | None:
+def as_mapping(payload: Any) -> Fields | None:
     """The payload as an object: also when it was stored as JSON text, or as Meta's ``data`` list
     with one event in it. Without the secrets of a request that was stored whole."""
     if isinstance(payload, str):
@@ -267,12 +306,14 @@ def _as_mapping(payload: Any) -> Mapping[str, Any] | None:
             return None
     if not isinstance(payload, dict):
         return None
-    fields = {name: value for name, value in payload.items() if name not in _SECRETS}
+    fields = dict(payload)
+    for name in _SECRETS:
+        fields.pop(name, None)
     inner = fields.get("data")
     if isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], dict):
         del fields["data"]
         fields |= inner[0]
-    return fields
+    return Fields(fields)
 
 
 def _page_url(fields: Mapping[str, Any], site_url: str | None) -> str | None:
@@ -293,4 +334,4 @@ def _absolute(url: str | None) -> str | None:
 
 def _currency(value: Any) -> str | None:
     code = (text(value) or "").upper()
-    return code if re.fullmatch("[A-Z]{3}", code) else None
+    return code if _CURRENCY.fullmatch(code) else None

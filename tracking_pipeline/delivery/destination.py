@@ -21,12 +21,14 @@ class Limits:
     """How much goes to a destination at once.
 
     ``request_events`` and ``request_bytes`` bound one request, ``in_flight`` the requests under
-    way.
+    way. ``requests_per_second`` paces them evenly, so that a backlog leaves at a steady rate; None:
+    as fast as the answers come.
     """
 
     request_events: int
     request_bytes: int
     in_flight: int
+    requests_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ flight, not by the queue. What was claimed and not started when the run ends is 
 from __future__ import annotations
 
 import logging
+import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import anyio
 import orjson
+from aiolimiter import AsyncLimiter
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from tracking_pipeline.delivery.bisection import deliver_batch
@@ -32,6 +34,8 @@ from tracking_pipeline.delivery.outcomes import (
     Uniform,
     reject,
 )
+from tracking_pipeline.delivery.packing import pack
+from tracking_pipeline.delivery.room import Room
 from tracking_pipeline.delivery.settlement import settlement
 from tracking_pipeline.delivery.settler import Settler
 from tracking_pipeline.delivery.totals import Tally
@@ -71,6 +75,9 @@ class Drain:
         self._tally = tally
         self._time_is_up = time_is_up
         self._dice = dice
+        self._room = Room(destination.limits)
+        rate = destination.limits.requests_per_second
+        self._pace = AsyncLimiter(1, 1 / rate) if rate else None
 
     async def run(self) -> None:
         """Drains until the queue gives nothing more, the gate closes or the time is up."""
@@ -80,8 +87,8 @@ class Drain:
             return
         sender: MemoryObjectSendStream[list[Prepared]]
         receiver: MemoryObjectReceiveStream[list[Prepared]]
-        # One request waits here while the claimer holds the next: two requests' worth.
-        sender, receiver = anyio.create_memory_object_stream(max_buffer_size=1)
+        # Bounded by the room for claims, not here: the claimer must never wait with leases in hand.
+        sender, receiver = anyio.create_memory_object_stream(max_buffer_size=math.inf)
         async with anyio.create_task_group() as tasks, receiver:
             tasks.start_soon(self._claim_into, sender)
             for _ in range(self._destination.limits.in_flight):
@@ -98,12 +105,15 @@ class Drain:
 
     async def _claim_into(self, sender: MemoryObjectSendStream[list[Prepared]]) -> None:
         async with sender:
-            while self._may_go_on() and await through_outages(self._gate.is_open_for_all):
-                batches = await self._claim(self._destination.limits.request_events)
+            while self._may_go_on():
+                batches = await self._claim(await self._room.events_to_claim())
                 if batches is None:
+                    # Nothing is left, or the destination was closed for all; then it is for us too.
+                    await through_outages(self._gate.is_open_for_all)
                     return
                 for batch in batches:
-                    await sender.send(batch)
+                    self._room.take()
+                    sender.send_nowait(batch)
 
     async def _send_from(self, receiver: MemoryObjectReceiveStream[list[Prepared]]) -> None:
         async with receiver:
@@ -112,6 +122,7 @@ class Drain:
                     await self._deliver(batch)
                 else:
                     await self._leases.release(prepared.event.id for prepared in batch)
+                self._room.give_back()
 
     def _may_go_on(self) -> bool:
         return self._gate.is_open and not self._time_is_up()
@@ -132,16 +143,22 @@ class Drain:
             else:
                 rejected.append(settlement(event, prepared, dice=0.0))
         await self._settler.put(rejected)
-        return list(self._packed(ready))
+        return list(pack(ready, self._destination.limits))
 
     async def _lease(self, limit: int) -> list[FailedEvent]:
         claimed_at = self._leases.clock()
-        async with self._pool.connection() as connection:
-            rows = await claim_due_events(
-                connection, self._destination.name, self._selection, limit
-            )
-        events = [_event(row) for row in rows]
-        self._leases.hold(events, claimed_at)
+        # A cancelled run must know what it holds, or it could not hand it back.
+        with anyio.CancelScope(shield=True):
+            async with self._pool.connection() as connection:
+                rows = await claim_due_events(
+                    connection,
+                    self._destination.name,
+                    self._selection,
+                    limit,
+                    probe=self._gate.state == "probing",
+                )
+            events = [_event(row) for row in rows]
+            self._leases.hold(events, claimed_at)
         return events
 
     def _prepare(self, event: FailedEvent) -> Prepared | Rejected:
@@ -154,23 +171,6 @@ class Drain:
         except Exception as error:  # whatever it is: the event stays, as a dead letter
             log.warning("an event cannot be prepared: %s", type(error).__name__)
             return reject(f"cannot be prepared: {type(error).__name__}")
-
-    def _packed(self, ready: list[Prepared]) -> Iterator[list[Prepared]]:
-        """The events in requests that keep the destination's bounds on number and size."""
-        limits = self._destination.limits
-        batch: list[Prepared] = []
-        size = 0
-        for prepared in ready:
-            length = len(prepared.body) + 1
-            if batch and (
-                len(batch) >= limits.request_events or size + length > limits.request_bytes
-            ):
-                yield batch
-                batch, size = [], 0
-            batch.append(prepared)
-            size += length
-        if batch:
-            yield batch
 
     async def _deliver(self, batch: list[Prepared]) -> None:
         tried = await deliver_batch(batch, self._send, self._may_send)
@@ -193,6 +193,8 @@ class Drain:
         return self._may_go_on() and self._leases.allow(batch)
 
     async def _send(self, batch: Sequence[Prepared]) -> Reply:
+        if self._pace is not None:
+            await self._pace.acquire()
         self._tally.numbers["requests"] += 1
         try:
             with anyio.fail_after(LONGEST_REQUEST_SECONDS):

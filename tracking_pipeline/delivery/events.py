@@ -51,8 +51,13 @@ class FailedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An event in its destination's form. ``body`` is what the request carries for it."""
+    """An event in its destination's form. ``body`` is what the request carries for it.
+
+    ``shared`` is what a request says once for all of its events (a visitor's id, say): only events
+    that have the same share a request.
+    """
 
     event: FailedEvent
     body: bytes
     dropped: tuple[tuple[str, str], ...] = ()
+    shared: bytes = b""

@@ -23,6 +23,7 @@ import orjson
 from tracking_pipeline.delivery.conversion import (
     Conversion,
     first,
+    first_of_each,
     impersonal_fields,
     number,
     read_conversion,
@@ -63,6 +64,7 @@ TOO_LITTLE_INFORMATION = (
     frozenset(("fn", "ge")),
     frozenset(("ln", "ge")),
 )
+_IN_A_COMBINATION = frozenset().union(*TOO_LITTLE_INFORMATION)
 
 # Identifiers that only Meta knows; they are sent as they are.
 _PLATFORM_IDS = (
@@ -77,6 +79,7 @@ _PLATFORM_IDS = (
 )
 # These are whole numbers. A site's own lead_id (a uuid, say) is not Meta's and would be refused.
 _NUMERIC_PLATFORM_IDS = ("fb_login_id", "lead_id")
+_ALL_PLATFORM_IDS = frozenset((*_PLATFORM_IDS, *_NUMERIC_PLATFORM_IDS))
 # How the person's data may be used. What cannot be understood here must not be dropped: the event
 # is rejected.
 _PRIVACY_OPTIONS: dict[str, type] = {
@@ -85,6 +88,7 @@ _PRIVACY_OPTIONS: dict[str, type] = {
     "data_processing_options_country": int,
     "data_processing_options_state": int,
 }
+_PRIVACY_NUMBERS = tuple(name for name, kind in _PRIVACY_OPTIONS.items() if kind is int)
 # Parts of Meta's own form that are kept, where they have the right type.
 _KEPT: dict[str, type] = {
     "app_data": dict,
@@ -198,7 +202,7 @@ def _credentials(account: MetaAccount) -> dict[str, str]:
 
 def _platform_ids(fields: Mapping[str, Any]) -> dict[str, str | int]:
     user_data = fields.get("user_data")
-    if not isinstance(user_data, dict):
+    if not isinstance(user_data, dict) or user_data.keys().isdisjoint(_ALL_PLATFORM_IDS):
         return {}
     found: dict[str, str | int] = {}
     for key in _PLATFORM_IDS:
@@ -229,6 +233,9 @@ def _too_old(conversion: Conversion, stated: str | None, now: datetime) -> Rejec
 
 
 def _too_little_information(user_data: Mapping[str, Any]) -> Rejected | None:
+    # One key that stands in no combination is enough, and nearly every event has one.
+    if not user_data.keys() <= _IN_A_COMBINATION:
+        return None
     present = set(user_data)
     if not present:
         return reject("missing user_data: no usable customer information")
@@ -239,13 +246,22 @@ def _too_little_information(user_data: Mapping[str, Any]) -> Rejected | None:
 
 def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The options that have their type: exactly, for a JSON boolean is no number."""
-    values = {name: first(fields, (name,)) for name in _OPTIONS}
+    values = first_of_each(fields, _OPTIONS)
+    for name in _PRIVACY_NUMBERS:
+        if name in values:
+            values[name] = _whole_number(values[name])
     return {name: value for name, value in values.items() if type(value) is _OPTIONS[name]}
 
 
+def _whole_number(value: Any) -> Any:
+    """A number that was written as text ("1000"), as a form or a CSV file does; others unchanged."""
+    written = isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value)
+    return int(value) if written else value
+
+
 def _unclear_privacy(fields: Mapping[str, Any], options: Mapping[str, Any]) -> Rejected | None:
-    for name in _PRIVACY_OPTIONS:
-        if name not in options and first(fields, (name,)) is not None:
+    for name in first_of_each(fields, _PRIVACY_OPTIONS):
+        if name not in options:
             return reject(f"invalid {name}")
     return None
 
@@ -260,21 +276,20 @@ def _incomplete(
 
     A source that we chose requires nothing: our choice must not cost the event.
     """
-    purchase = conversion.event_name == "Purchase"
-    website = stated == "website"
-    required = (
-        (purchase, "custom_data.value", conversion.value),
-        (purchase, "custom_data.currency", conversion.currency),
-        (website, "user_data.client_user_agent", user_data.get("client_user_agent")),
-        (website, "event_source_url", conversion.page_url),
-        (stated == "business_messaging", "messaging_channel", options.get("messaging_channel")),
-        *(
-            (stated == "app", f"app_data.{name}", options.get("app_data", {}).get(name))
-            for name in _APP_DATA
-        ),
-    )
-    for applies, name, value in required:
-        if applies and value is None:
+    required: dict[str, Any] = {}
+    if conversion.event_name == "Purchase":
+        required["custom_data.value"] = conversion.value
+        required["custom_data.currency"] = conversion.currency
+    if stated == "website":
+        required["user_data.client_user_agent"] = user_data.get("client_user_agent")
+        required["event_source_url"] = conversion.page_url
+    elif stated == "business_messaging":
+        required["messaging_channel"] = options.get("messaging_channel")
+    elif stated == "app":
+        app_data = options.get("app_data", {})
+        required |= {f"app_data.{name}": app_data.get(name) for name in _APP_DATA}
+    for name, value in required.items():
+        if value is None:
             return reject(f"missing {name}")
     return None
 
@@ -307,8 +322,7 @@ def _server_event(
 def _custom_data(conversion: Conversion) -> dict[str, Any]:
     """Meta's own ``custom_data``, completed with what stands elsewhere, without personal data."""
     collected: dict[str, Any] = {}
-    for key in _CUSTOM:
-        value = first(conversion.fields, (key,))
+    for key, value in first_of_each(conversion.fields, _CUSTOM).items():
         # A flat payload's "status" may be the site's own; Meta's is text or a boolean.
         if isinstance(value, (str, int, float, list)):
             collected[key] = value

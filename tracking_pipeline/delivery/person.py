@@ -43,7 +43,7 @@ def person_keys(
     lead = event.lead
     home = (lead.country if lead else None) or country
     found = read_match_keys(fields, platform, home)
-    keys, dropped = dict(found.keys), [*found.dropped.elements()]
+    keys, dropped = found.keys, [*found.dropped.elements()] if found.dropped else []
     sources: list[Mapping[str, Any]] = []
     if isinstance(event.user_data, dict) and event.user_data:
         sources.append(event.user_data)

@@ -107,14 +107,17 @@ class _Search:
             if value is None or not isinstance(name, str):
                 continue
             meaning = meaning_of(name)
-            if isinstance(meaning, Identifier):
+            if meaning is ELSEWHERE:
+                if isinstance(value, (dict, list, tuple)):
+                    places.append((ELSEWHERE, value))
+            elif isinstance(meaning, Identifier):
                 identifiers.append((meaning, value))
                 if meaning.key == "country":
                     country = value
-            elif not isinstance(meaning, Place):
-                specials.append((meaning, value))
-            elif meaning is not ELSEWHERE or isinstance(value, (dict, list, tuple)):
+            elif isinstance(meaning, Place):
                 places.append((meaning, value))
+            elif meaning is not Special.STRANGER:
+                specials.append((meaning, value))
         for identifier, value in identifiers:
             self._add(identifier, value, place, country)
         if specials:
@@ -137,7 +140,8 @@ class _Search:
 
     def _add(self, identifier: Identifier, value: object, place: Place, country: object) -> None:
         key, google_named = identifier.key, identifier.google_named or place.google_named
-        value = _inner_value(value)
+        if not isinstance(value, str):
+            value = _inner_value(value)
         if not isinstance(value, (list, tuple)):
             self._found.append(Candidate(key, value, place.rank, country, google_named))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
+from typing import TypeGuard
 
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import PLACEHOLDERS
@@ -11,6 +12,8 @@ from tracking_pipeline.identity.text import PLACEHOLDERS
 # Meta's parameter builder appends 8 characters (formerly 2) to what it hashed; they are
 # case-sensitive and belong to the value (facebook/capi-param-builder, PIIUtil).
 _SHA256 = re.compile(r"([0-9a-fA-F]{64})(\.[A-Za-z0-9_-]{8}|\.[A-Za-z0-9_-]{2})?")
+_LENGTHS = frozenset((64, 67, 73))
+_LOWER_SHA256 = re.compile(r"[0-9a-f]{64}")
 _OTHER_DIGEST = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}")
 
 
@@ -29,7 +32,7 @@ def already_hashed(text: str, *, suffix: bool = True) -> str | Refusal | None:
     `suffix` says whether the parameter builder's suffix stays. The hash of the empty string (or
     of a placeholder such as `null`) identifies nobody and is refused.
     """
-    if len(text) < 64:
+    if len(text) not in _LENGTHS:
         return None
     match = _SHA256.fullmatch(text)
     if match is None:
@@ -38,6 +41,17 @@ def already_hashed(text: str, *, suffix: bool = True) -> str | Refusal | None:
     if digest in _HASHES_OF_NOTHING:
         return Refusal.EMPTY_HASH
     return digest + (match.group(2) or "") if suffix else digest
+
+
+def is_final_hash(value: object) -> TypeGuard[str]:
+    """Tell a hash that every rule of a hashed key leaves as it is, as most senders write it:
+    `text_of` and `already_hashed` both give it back unchanged."""
+    return (
+        type(value) is str
+        and len(value) == 64
+        and _LOWER_SHA256.fullmatch(value) is not None
+        and value not in _HASHES_OF_NOTHING
+    )
 
 
 def is_other_digest(text: str) -> bool:

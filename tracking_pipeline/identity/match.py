@@ -23,7 +23,7 @@ from functools import lru_cache
 
 from tracking_pipeline.identity.field_names import Rank
 from tracking_pipeline.identity.finder import Candidate, find_candidates
-from tracking_pipeline.identity.hashing import already_hashed
+from tracking_pipeline.identity.hashing import already_hashed, is_final_hash
 from tracking_pipeline.identity.match_value import match_value, region_of
 from tracking_pipeline.identity.platforms import KeyRule, rules_of
 from tracking_pipeline.identity.refusal import Refusal
@@ -36,7 +36,6 @@ _GOOGLE_HASH_NAMES = {
     "fn": "sha256_first_name",
     "ln": "sha256_last_name",
 }
-_SHORTEST_HASH = 64
 # Google takes ten identifiers of an event; no person has more addresses that are worth matching.
 _MAX_VALUES = 10
 
@@ -97,8 +96,10 @@ def hashed_user_data(payload: object, country: str = "US") -> dict[str, str | li
 
 def _country_of(candidates: list[Candidate]) -> str:
     """Give the event's own country: the first valid one, the nearest to the person."""
-    codes = (region_of(found.value) for found in candidates if found.key == "country")
-    return next(filter(None, codes), "")
+    for candidate in candidates:
+        if candidate.key == "country" and (code := region_of(candidate.value)):
+            return code
+    return ""
 
 
 class _Reading:
@@ -122,14 +123,23 @@ class _Reading:
         taken_rank = self._ranks.get(key)
         if taken_rank is not None and (not rule.many or taken_rank < candidate.rank):
             return
-        text = text_of(candidate.value)
+        value = candidate.value
+        if rule.hashed and is_final_hash(value) and not self._is_foreign(candidate):
+            self._settle(candidate, value, rule)
+            return
+        text = text_of(value)
         if not isinstance(text, str):
             if text is not Refusal.EMPTY:
                 self.dropped[key, text.value] += 1
-        elif len(text) >= _SHORTEST_HASH and self._is_foreign(candidate, text):
+            return
+        digest = already_hashed(text, suffix=self._platform == "meta") if rule.hashed else None
+        if digest is None:
+            self._keep(candidate, text, rule)
+        elif self._is_foreign(candidate):
             self._foreign.append((candidate, text))
         else:
-            self._keep(candidate, text, rule)
+            # What `match_value` gives for a hash where hashes are wanted.
+            self._settle(candidate, digest, rule)
 
     def fall_back(self) -> None:
         """Use the other platform's hashes for the keys that have nothing else."""
@@ -156,6 +166,10 @@ class _Reading:
             value = _shared_value(key, text, self._platform, country)
         else:
             value = match_value(key, text, rule, self._platform, country)
+        self._settle(candidate, value, rule)
+
+    def _settle(self, candidate: Candidate, value: str | Refusal, rule: KeyRule) -> None:
+        key = candidate.key
         if not isinstance(value, str):
             self.dropped[key, value.value] += 1
             return
@@ -166,10 +180,10 @@ class _Reading:
         elif rule.many and value not in values and len(values) < _MAX_VALUES:
             values.append(value)
 
-    def _is_foreign(self, candidate: Candidate, text: str) -> bool:
-        if candidate.key not in _GOOGLE_HASH_NAMES or already_hashed(text) is None:
-            return False
-        return candidate.google_named != (self._platform == "google")
+    def _is_foreign(self, candidate: Candidate) -> bool:
+        """Tell a hash of the other platform's making, of a key that the two hash differently."""
+        own = candidate.google_named == (self._platform == "google")
+        return not own and candidate.key in _GOOGLE_HASH_NAMES
 
 
 @lru_cache(maxsize=16_384)

@@ -19,6 +19,16 @@ _NOBODYS = tuple(
 )
 
 
+# An IPv4 address in its one spelling, in the blocks of which all is public: not those that begin
+# with the number of a block with a special purpose
+# (https://www.iana.org/assignments/iana-ipv4-special-registry).
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_PUBLIC_V4 = re.compile(
+    rf"(?!(?:0|10|100|127|169|172|192|198|203|22[4-9]|2[345]\d)\.){_OCTET}(?:\.{_OCTET}){{3}}",
+    re.ASCII,
+)
+
+
 def ip_address_for_meta(text: str, country: str) -> str | Refusal:
     """Give the first public address of a text: one address, or an X-Forwarded-For list."""
     return _first_public(text, keep_suffix=True)
@@ -35,6 +45,8 @@ def user_agent(text: str, country: str) -> str | Refusal:
 
 
 def _first_public(text: str, *, keep_suffix: bool) -> str | Refusal:
+    if _PUBLIC_V4.fullmatch(text):
+        return text
     refusal = Refusal.INVALID_IP
     for part in text.split(","):
         address, suffix = _parse(part.strip())

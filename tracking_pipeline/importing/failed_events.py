@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
-from tracking_pipeline.delivery.conversion import _EVENT_ID, _EVENT_NAME, _as_mapping, first, text
+from tracking_pipeline.delivery.conversion import EVENT_ID, EVENT_NAME, as_mapping, first, text
 from tracking_pipeline.delivery.events import DESTINATIONS, DestinationName
 from tracking_pipeline.delivery.ledger import ledger_event_id
 from tracking_pipeline.importing.lines import Record
@@ -137,9 +137,9 @@ class FailedEventRows:
 
 def _add_ids(values: dict[str, Any], content: bytes) -> None:
     """Fills in ``id``, ``event_id`` and ``event_name``, the same each time the line is imported."""
-    payload = _as_mapping(values["event_payload"])
-    fields = payload or {}
-    given, of_payload = text(values.get("event_id")), text(first(fields, _EVENT_ID))
+    payload = as_mapping(values["event_payload"])
+    fields: Mapping[str, Any] = payload or {}
+    given, of_payload = text(values.get("event_id")), text(first(fields, EVENT_ID))
     if given or of_payload:
         values["event_id"] = str(ledger_event_id(given or of_payload or ""))
     else:
@@ -148,7 +148,7 @@ def _add_ids(values: dict[str, Any], content: bytes) -> None:
         # The column holds no other text, and the destination must get the id that the pixel used.
         values["event_payload"] = {**payload, "event_id": given}
     if not values.get("event_name"):
-        values["event_name"] = text(first(fields, _EVENT_NAME)) or ""
+        values["event_name"] = text(first(fields, EVENT_NAME)) or ""
     if "id" not in values:
         values["id"] = str(uuid5(CONTENT_NAMESPACE, f"{values['destination']} {content.decode()}"))
 

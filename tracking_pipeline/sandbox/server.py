@@ -19,7 +19,7 @@ from types import TracebackType
 
 from aiohttp import web
 
-from tracking_pipeline.sandbox import control, meta
+from tracking_pipeline.sandbox import control, google, gtm, meta
 from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
 from tracking_pipeline.sandbox.journal import Journal
 from tracking_pipeline.sandbox.memory import Memory
@@ -27,7 +27,11 @@ from tracking_pipeline.sandbox.scripts import Scripts
 from tracking_pipeline.sandbox.stage import Stage
 
 HOST = "127.0.0.1"
-STAND_INS = {meta.DESTINATION: meta.routes}
+STAND_INS = {
+    meta.DESTINATION: meta.routes,
+    google.DESTINATION: google.routes,
+    gtm.DESTINATION: gtm.routes,
+}
 
 # 1,000 events of a few kilobytes each, with room to spare.
 _MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -186,6 +190,19 @@ class Sandbox:
     def meta_url(self) -> str:
         """What `META_GRAPH_URL` is set to; `/{version}/{dataset_id}/events` follows it."""
         return self.url + meta.PREFIX
+
+    @property
+    def google_url(self) -> str:
+        """What `GOOGLE_DATA_MANAGER_URL` is set to; `/v1/events:ingest` follows it."""
+        return self.url + google.PREFIX
+
+    @property
+    def gtm_url(self) -> str:
+        """What `GTM_SERVER_URL` is set to; `/data` or `/mp/collect` follows it.
+
+        Containers that are configured otherwise stand beside this one: `gtm.CONTAINERS`.
+        """
+        return f"{self.url}{gtm.PREFIX}/main"
 
     @property
     def memory(self) -> Memory:

@@ -100,6 +100,10 @@ with due as materialized (
       and f.status in ('pending', 'retrying')
       {selected}
       and not (f.lease_expires_at is not null and f.lease_losses >= %(losses)s)
+      and (%(probe)s or not exists (
+          select from public.tracking_destination_state s
+          where s.destination = %(destination)s
+            and (s.state <> 'closed' or s.not_before > now())))
     order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
     limit %(limit)s
     for update skip locked
@@ -130,8 +134,12 @@ async def claim_due_events(
     destination: str,
     selection: Selection,
     limit: int,
+    *,
+    probe: bool = False,
 ) -> list[dict[str, Any]]:
     """Leases up to ``limit`` rows of one destination, oldest due first, and returns them.
+
+    None while the destination is paused or throttled for all, unless this is the ``probe``.
 
     Each row is a mapping of the columns in the statement; ``payload`` and ``user_data`` are JSON
     text.
@@ -143,6 +151,7 @@ async def claim_due_events(
         "limit": limit,
         "lease_seconds": LEASE_SECONDS,
         "losses": MOST_LEASE_LOSSES - 1,
+        "probe": probe,
     }
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement, arguments)

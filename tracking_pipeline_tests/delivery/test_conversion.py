@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.conversion import (
+    _CONTAINERS,
+    _CONTROL,
     Conversion,
+    as_mapping,
+    first,
+    first_of_each,
     number,
     read_conversion,
     read_time,
@@ -274,6 +279,16 @@ def test_a_person_who_refused_advertising_is_not_sent(fields: dict[str, Any]) ->
     assert refused({"event_name": "Lead", **fields}) == "consent denied"
 
 
+@pytest.mark.parametrize("consent", ["denied", False, {"ad_user_data": "denied"}])
+def test_what_is_not_for_advertising_needs_no_consent(consent: Any) -> None:
+    event = claimed({"event_name": "Lead", "consent": consent})
+
+    kept = read_conversion(event, for_advertising=False)
+
+    assert isinstance(kept, Conversion)
+    assert kept.fields["consent"] == consent
+
+
 @pytest.mark.parametrize(
     "consent",
     [None, True, "granted", {}, {"ad_user_data": "granted"}, {"analytics_storage": "denied"}, 1],
@@ -381,3 +396,40 @@ def test_any_payload_is_a_conversion_or_a_reason(payload: Any) -> None:
         assert result.event_time.tzinfo is not None
         assert result.event_name.encode()
         assert result.event_id.encode()
+
+
+def looked_up(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """What `first` promises, word for word: place by place, in each all names."""
+    for place in (fields, *map(fields.get, _CONTAINERS)):
+        for name in names if isinstance(place, dict) else ():
+            value = place.get(name)
+            if value is not None and not (isinstance(value, str) and not value.strip()):
+                return value
+    return None
+
+
+NAMES = ("value", "status", "email", "event_time", "event", "custom_data", "metadata", "absent")
+
+
+@settings(deadline=None, max_examples=300, database=None)
+@given(
+    PAYLOADS,
+    st.dictionaries(st.sampled_from(_CONTAINERS), PAYLOADS),
+    st.lists(st.sampled_from(NAMES), max_size=4).map(tuple),
+)
+def test_the_table_of_fields_gives_what_looking_them_up_gives(
+    payload: Any, containers: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    fields = as_mapping({**(payload if isinstance(payload, dict) else {}), **containers})
+
+    assert fields is not None
+    assert first(fields, names) is looked_up(fields, names)
+    assert first(dict(fields), names) is looked_up(fields, names)
+    alone = {name: value for name in NAMES if (value := looked_up(fields, (name,))) is not None}
+    assert list(first_of_each(fields, NAMES).items()) == list(alone.items())
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(st.characters(), max_size=30))
+def test_a_text_loses_its_control_characters_and_nothing_else(given: str) -> None:
+    assert text(given) == (_CONTROL.sub("", given).strip() or None)

@@ -61,6 +61,18 @@ def test_an_old_event_is_written_all_the_same() -> None:
     assert row({"event_time": "2020-01-01"})["event_time"].startswith("2020-01-01")
 
 
+@pytest.mark.parametrize("consent", ["denied", {"ad_user_data": "denied", "ad_storage": "granted"}])
+def test_an_event_without_consent_is_kept_and_says_so(consent: Any) -> None:
+    assert row({"event_name": "Lead", "consent": consent})["metadata"] == {"consent": consent}
+    assert row({"metadata": {"consent": consent}})["metadata"] == {"consent": consent}
+
+
+def test_half_a_character_in_json_inside_text_does_not_kill_the_row() -> None:
+    half = '{"a": "\\ud800", "\\udfff": "\\ud800 b"}'
+
+    assert row({"event_name": "Lead", "metadata": {"note": half}})["metadata"] == {"note": half}
+
+
 def test_an_id_that_is_a_uuid_stays_what_it_is() -> None:
     own = "11111111-2222-4333-8444-AAAAAAAAAAAA"
 

@@ -153,27 +153,53 @@ def test_an_unknown_code_is_a_retry(code: int) -> None:
     assert isinstance(outcome(400, error(code)), Retry)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        HTML,
-        b"",
-        b'{"events_rec',
-        b"\xff\xfe",
-        b"null",
-        b"[]",
-        b'"ok"',
-        b"{}",
-        b"[" * 5_000,
-        b'{"error": "no"}',
-        b'{"error": null}',
-        b'{"error": []}',
-        b'{"events_received": null}',
-    ],
+UNREADABLE = (
+    b"",
+    b'{"events_rec',
+    b"\xff\xfe",
+    b"null",
+    b"[]",
+    b'"ok"',
+    b"{}",
+    b"[" * 5_000,
+    b'{"error": "no"}',
+    b'{"error": null}',
+    b'{"error": []}',
+    b'{"events_received": null}',
 )
-@pytest.mark.parametrize("status", [200, 400, 408, 422, 425, 500, 502, 503])
+
+
+@pytest.mark.parametrize("body", [HTML, *UNREADABLE])
+@pytest.mark.parametrize("status", [200, 408, 425, 500, 502, 503])
 def test_an_unreadable_answer_is_a_retry(status: int, body: bytes) -> None:
     assert isinstance(outcome(status, body), Retry)
+
+
+@pytest.mark.parametrize("body", [*UNREADABLE, error(None)])
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_bare_refusal_of_what_was_sent_is_searched_for_the_culprit(
+    status: int, body: Any
+) -> None:
+    judged = verdict(status, body)
+
+    assert isinstance(judged, Refused)
+    assert judged.culprits == frozenset()
+    assert judged.rejected.reason == f"refused by Meta: HTTP {status}"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (HTML, {}),
+        (b" \n" + HTML, {}),
+        (b"Bad Request", {"content-type": "text/html; charset=utf-8"}),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_proxys_page_says_nothing_about_the_events(
+    status: int, body: bytes, headers: dict[str, str]
+) -> None:
+    assert isinstance(outcome(status, body, headers), Retry)
 
 
 def test_an_answer_that_nothing_was_received_is_no_delivery() -> None:

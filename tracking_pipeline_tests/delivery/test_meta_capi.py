@@ -185,7 +185,9 @@ def test_a_source_in_capitals_is_understood() -> None:
         ({"user_data": {"em": "no address"}}, "missing user_data: no usable customer information"),
         ({"opt_out": "yes"}, "invalid opt_out"),
         ({"data_processing_options": "LDU"}, "invalid data_processing_options"),
-        ({"data_processing_options_country": "1"}, "invalid data_processing_options_country"),
+        ({"data_processing_options_country": "US"}, "invalid data_processing_options_country"),
+        ({"data_processing_options_country": "-1"}, "invalid data_processing_options_country"),
+        ({"data_processing_options_country": "1.5"}, "invalid data_processing_options_country"),
         ({"data_processing_options_state": True}, "invalid data_processing_options_state"),
         ({"event_time": "soon"}, "invalid event_time"),
         ({"event_time": AN_HOUR_AGO + 7_200}, "event_time lies in the future"),
@@ -333,6 +335,29 @@ def test_a_privacy_option_counts_wherever_the_payload_has_it(place: str) -> None
 
 def test_that_an_event_is_not_limited_is_said_as_well() -> None:
     assert sent(lead_event(data_processing_options=[]))["data_processing_options"] == []
+
+
+@pytest.mark.parametrize(("written", "meant"), [("1", 1), (" 1000 ", 1000), ("0", 0)])
+def test_a_privacy_option_written_as_text_is_the_number_it_says(written: str, meant: int) -> None:
+    event = sent(
+        lead_event(
+            data_processing_options=["LDU"],
+            data_processing_options_country=written,
+            metadata={"data_processing_options_state": written},
+        )
+    )
+
+    assert event["data_processing_options_country"] == meant
+    assert event["data_processing_options_state"] == meant
+
+
+@pytest.mark.parametrize("place", ["custom_data", "metadata", "app_data", "original_event_data"])
+def test_half_a_character_in_json_inside_text_does_not_kill_the_event(place: str) -> None:
+    half = '{"a": "\\ud800", "\\udfff": ["\\ud800 b"]}'
+
+    event = sent(lead_event(email=half, note=half, **{place: {"note": half, "content_name": half}}))
+
+    assert event["event_name"] == "Lead"
 
 
 def test_a_value_in_text_is_sent_as_a_number() -> None:

@@ -3,8 +3,17 @@ from __future__ import annotations
 from hashlib import md5, sha1, sha256
 
 import pytest
+from hypothesis import given as given_any
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from tracking_pipeline.identity import match_keys, normalize, read_match_keys
+from tracking_pipeline.identity.hashing import (
+    _HASHES_OF_NOTHING,
+    already_hashed,
+    is_final_hash,
+)
+from tracking_pipeline.identity.text import text_of
 
 HASHED = ["em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "country", "external_id"]
 DIGEST = sha256(b"jane@example.com").hexdigest()
@@ -75,3 +84,21 @@ def test_a_platform_we_do_not_know_is_the_mistake_of_the_caller() -> None:
 
 def test_a_key_we_do_not_know_is_left_out() -> None:
     assert normalize("shoe_size", "44") is None
+
+
+@settings(deadline=None)
+@given_any(
+    st.from_regex(r"[0-9a-f]{63,65}", fullmatch=True)
+    | st.from_regex(r"[0-9a-fA-F]{64}(\.BQ)?\n?", fullmatch=True)
+    | st.sampled_from(sorted(_HASHES_OF_NOTHING))
+    | st.text()
+)
+def test_what_passes_at_a_glance_would_pass_unchanged_on_a_closer_look(text: str) -> None:
+    if is_final_hash(text):
+        assert text_of(text) == text
+        assert already_hashed(text) == already_hashed(text, suffix=False) == text
+
+
+def test_a_lower_case_hash_passes_at_a_glance_and_the_hash_of_nothing_does_not() -> None:
+    assert is_final_hash(DIGEST)
+    assert not any(map(is_final_hash, (*_HASHES_OF_NOTHING, DIGEST.upper(), DIGEST + ".BQ", None)))

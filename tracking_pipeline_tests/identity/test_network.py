@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
+from hypothesis import given as given_any
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from tracking_pipeline.identity import normalize
+from tracking_pipeline.identity.network import _PUBLIC_V4, _is_public
 
 
 @pytest.mark.parametrize("platform", ["meta", "google"])
@@ -60,3 +66,24 @@ def test_a_user_agent_is_sent_as_it_is(platform: str) -> None:
 @pytest.mark.parametrize("given", ["", " ", "undefined", "null", 5.5, True, None, [], "M" * 5000])
 def test_what_is_no_user_agent_is_left_out(given: object) -> None:
     assert normalize("client_user_agent", given) is None
+
+
+def test_what_passes_as_public_at_a_glance_is_public() -> None:
+    # Special blocks are at most this fine where they matter: each /16, at both of its ends.
+    ends = (IPv4Address(block << 16 | rest) for block in range(2**16) for rest in (0, 0xFFFF))
+    glanced = [address for address in ends if _PUBLIC_V4.fullmatch(str(address))]
+    assert len(glanced) > 100_000
+    assert all(map(_is_public, glanced))
+
+
+@settings(deadline=None, max_examples=300)
+@given_any(
+    st.ip_addresses(v=4).map(str)
+    | st.lists(st.integers(0, 300).map(str) | st.sampled_from(["00", "08", "1\n"]), max_size=5).map(
+        ".".join
+    )
+)
+def test_an_address_that_passes_at_a_glance_is_sent_in_its_one_spelling(text: str) -> None:
+    if _PUBLIC_V4.fullmatch(text):
+        assert text == str(IPv4Address(text))
+        assert _is_public(IPv4Address(text))

@@ -2,12 +2,22 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from datetime import datetime, timezone
 from hashlib import sha256
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tracking_pipeline.identity import match_keys, sanitize
+from tracking_pipeline.identity.sanitize import (
+    _EMAIL,
+    _SIGN,
+    REMOVED,
+    _sanitized_text,
+    _without_addresses,
+)
 
 DIGEST = sha256(b"jane@example.com").hexdigest()
 CANARY = "Canary-4711"
@@ -126,3 +136,39 @@ def test_a_key_that_is_an_address_is_removed_too() -> None:
 def test_sanitizing_twice_changes_nothing() -> None:
     payload = {"email": CANARY, "note": "jane@example.com +1 650 555 1212", "x": '{"a": "b@c.de"}'}
     assert sanitize(sanitize(payload)) == sanitize(payload)
+
+
+# What the patterns look for, whole and in pieces, and what stands around it.
+PIECES = st.sampled_from(
+    [
+        "@", "%40", "%4", "+", "%2B", "%2b", "%20", " ", "\n", "-", ".", "(", ")", "=", "&", "?", "/",
+        "1", "650", "1212", "\u0661\u0662\u0663\u0664", "phone", "email=", "a", "x@y.co", "{", "[",
+        '{"email": "a"}', "+1 650 555 1212", "b" * 63, "c" * 64, "d" * 65, "e" * 255, "f" * 300,
+    ]
+)  # fmt: skip
+TEXTS = st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=60)
+
+
+@settings(deadline=None, max_examples=500)
+@given(TEXTS)
+def test_a_text_without_a_sign_has_nothing_to_remove(text: str) -> None:
+    assert _SIGN.search(text) or _sanitized_text(text, 0) == text
+
+
+@settings(deadline=None, max_examples=500)
+@given(TEXTS)
+def test_looking_around_each_sign_finds_the_addresses_that_a_search_finds(text: str) -> None:
+    assert _without_addresses(text) == _EMAIL.sub(REMOVED, text)
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "1", "@", "@ ", "%40", "a %40 ", "+1", "650-", "a@b ", "a="]
+)
+@pytest.mark.parametrize("end", ["", "@x"])
+def test_a_megabyte_of_anything_takes_less_than_a_second(piece: str, end: str) -> None:
+    text = piece * (1_000_000 // len(piece)) + end
+    start = time.process_time()
+
+    sanitize(text)
+
+    assert time.process_time() - start < 1.0

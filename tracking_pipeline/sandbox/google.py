@@ -1,0 +1,388 @@
+"""The stand-in for Google's Data Manager API, under `PREFIX`.
+
+`POST /v1/events:ingest`            accepts up to 2,000 events, or refuses all of them
+`GET  /v1/requestStatus:retrieve`   what became of an accepted request, once it is processed
+`POST /token`                       access tokens for the credentials files of a rehearsal
+`POST /_behaviour`                  how the stand-in behaves from now on, see below
+
+Follows https://developers.google.com/data-manager/api/devguides/: one invalid event refuses the
+whole request and nothing of it is processed; a request that is accepted is processed later, where a
+`transactionId` that was processed before is a duplicate. Two rules are this project's own: a token
+in the URL is refused, because URLs end up in logs, and so is a key, which Google does not take.
+
+Every ingestion goes the same way, and the first thing that is wrong decides the answer:
+
+    token -> destination-wide faults -> rate -> the request -> each event -> scripts and random
+        faults -> accepted
+
+Scripts, memory and journal know an event by its `transactionId`. `/_behaviour` takes an object of
+
+    processing             true (at first): every status is PROCESSING; false: all are processed
+    refused_later          {transactionId: reason or null}: what an accepted event fails of
+    name_culprits          true (at first): violations say `events[3]...`; false: they do not
+    requests_per_minute    300 (at first), or null for no limit
+    tokens                 the tokens that are accepted, or null (at first) for any
+
+What is left out stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from aiohttp import web
+
+from tracking_pipeline.sandbox import google_answers, google_rules
+from tracking_pipeline.sandbox.faults import Conditions
+from tracking_pipeline.sandbox.google_rules import Violation, transaction_id
+from tracking_pipeline.sandbox.memory import ReceivedRequest
+from tracking_pipeline.sandbox.stage import Stage, hang, reset, retry_after_seconds
+from tracking_pipeline.sandbox.steps import Reach, Step, parse_step
+
+DESTINATION = "google_ec"
+PREFIX = "/google"
+
+REQUESTS_PER_MINUTE = 300
+_GOOD = Step()
+_HTML = b"<html><body><h1>Error 502 (Server Error)</h1></body></html>"
+# Google answers with one violation for each bad field; a sender needs only the first few.
+_MOST_VIOLATIONS = 100
+
+
+def routes(stage: Stage) -> list[web.RouteDef]:
+    """The routes of the stand-in, under `PREFIX`."""
+    google = _Google(stage)
+    return [
+        web.post(PREFIX + "/v1/events:ingest", google.ingest),
+        web.get(PREFIX + "/v1/requestStatus:retrieve", google.retrieve),
+        web.post(PREFIX + "/token", google.token),
+        web.post(PREFIX + "/_behaviour", google.behave),
+    ]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a request meets, the body it is told, and why it is no success."""
+
+    step: Step
+    body: bytes
+    reason: str | None = None
+
+
+@dataclass
+class _Accepted:
+    """A request that is being processed. `repeated` are the ids that Google had before it."""
+
+    destination: Any
+    ids: tuple[str, ...]
+    repeated: frozenset[str]
+
+
+@dataclass
+class Behaviour:
+    """How the stand-in behaves; the module describes each field."""
+
+    processing: bool = True
+    refused_later: dict[str, str | None] = field(default_factory=dict)
+    name_culprits: bool = True
+    requests_per_minute: int | None = REQUESTS_PER_MINUTE
+    tokens: list[str] | None = None
+
+
+@dataclass
+class _Google:
+    stage: Stage
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    accepted: dict[str, _Accepted] = field(default_factory=dict)
+    known_ids: set[str] = field(default_factory=set)
+    recent: deque[float] = field(default_factory=deque)
+    issued_tokens: int = 0
+
+    @property
+    def conditions(self) -> Conditions:
+        return self.stage.conditions[DESTINATION]
+
+    async def ingest(self, request: web.Request) -> web.Response:
+        """Answer one batch of events."""
+        memory = self.stage.memory
+        memory.check_waited(DESTINATION)
+        payload = _loads(await request.read())
+        payload = payload if isinstance(payload, dict) else {}
+        listed = payload.get("events")
+        events = listed if isinstance(listed, list) else []
+        ids = tuple(map(transaction_id, events))
+        request_id = uuid4().hex
+        answer = self._answer(request, payload, events, request_id)
+        memory.remember(
+            ReceivedRequest(
+                destination=DESTINATION,
+                at=time.monotonic(),
+                event_ids=ids,
+                answer=answer.step.label,
+                accepted=answer.step.accepts,
+                reason=answer.reason,
+            ),
+            events,
+            clock_seconds=self.stage.clock(),
+        )
+        if answer.step.accepts:
+            self._accept(request_id, payload["destinations"][0], ids)
+        await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
+        return await self._send(request, answer)
+
+    async def retrieve(self, request: web.Request) -> web.Response:
+        """Tell what became of an accepted request."""
+        request_id = request.query.get("requestId", "")
+        answer = self._refuse_token(request, request_id) or self._meet_conditions(request_id)
+        if answer is None:
+            accepted = self.accepted.get(request_id)
+            if accepted is None:
+                body = google_answers.error_body(404, "There is no such request.", request_id)
+                answer = _Answer(Step(status=404), body)
+            else:
+                answer = _Answer(_GOOD, self._status(accepted))
+        return await self._send(request, answer)
+
+    async def token(self, request: web.Request) -> web.Response:
+        """Give an access token for a signed assertion or a refresh token, as OAuth does."""
+        form = await request.post()
+        if not (form.get("assertion") or form.get("refresh_token")) or not form.get("grant_type"):
+            return web.json_response({"error": "invalid_request"}, status=400)
+        if form.get("refresh_token") == "revoked":
+            return web.json_response({"error": "invalid_grant"}, status=400)
+        self.issued_tokens += 1
+        token = f"issued-token-{self.issued_tokens}"
+        return web.json_response(
+            {"access_token": token, "expires_in": 3599, "token_type": "Bearer"}
+        )
+
+    async def behave(self, request: web.Request) -> web.Response:
+        """Take over what is to change."""
+        wanted = _loads(await request.read())
+        if not isinstance(wanted, dict) or wanted.keys() - vars(self.behaviour).keys():
+            names = ", ".join(vars(self.behaviour))
+            return web.json_response({"error": f"an object of {names} is wanted"}, status=400)
+        refused_later = {**self.behaviour.refused_later, **wanted.pop("refused_later", {})}
+        self.behaviour = Behaviour(
+            **{**vars(self.behaviour), **wanted, "refused_later": refused_later}
+        )
+        return web.json_response({"changed": sorted(wanted)})
+
+    def _answer(
+        self,
+        request: web.Request,
+        payload: Mapping[str, Any],
+        events: list[Any],
+        request_id: str,
+    ) -> _Answer:
+        """Decide the answer, in the order that the module describes."""
+        return (
+            self._refuse_token(request, request_id)
+            or self._meet_conditions(request_id)
+            or self._refuse_rate(request_id)
+            or self._refuse_request(payload, events, request_id)
+            or self._refuse_events(payload, events, request_id)
+            or self._meet_faults(events, request_id)
+        )
+
+    def _refuse_token(self, request: web.Request, request_id: str) -> _Answer | None:
+        tokens = self.behaviour.tokens
+        for name in ("access_token", "key", "token"):
+            if name in request.query:
+                self.stage.memory.violate("token_in_url", f"{name} in the query of the URL")
+                return _error(401, "The sandbox takes no token from a URL.", request_id)
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer" or not token or (tokens is not None and token not in tokens):
+            return _error(401, "Request had invalid authentication credentials.", request_id)
+        return None
+
+    def _meet_conditions(self, request_id: str) -> _Answer | None:
+        fault = self.conditions.take()
+        return None if fault is None else self._misbehave(fault, request_id)
+
+    def _refuse_rate(self, request_id: str) -> _Answer | None:
+        """Google counts the requests of a Cloud project in each minute."""
+        limit, now = self.behaviour.requests_per_minute, time.monotonic()
+        while self.recent and self.recent[0] <= now - 60:
+            self.recent.popleft()
+        if limit is None or len(self.recent) < limit:
+            self.recent.append(now)
+            return None
+        body = google_answers.error_body(
+            429,
+            "Quota exceeded for quota metric 'Ingest requests'.",
+            request_id,
+            reason="RATE_LIMIT_EXCEEDED",
+            quota_limit="IngestRequestsPerMinutePerProject",
+            retry_seconds=60,
+        )
+        return _Answer(Step(status=429, code=4), body, "over the rate")
+
+    def _refuse_request(
+        self, payload: Mapping[str, Any], events: list[Any], request_id: str
+    ) -> _Answer | None:
+        found = self._request_violations(payload, events)
+        if not found:
+            return None
+        return _invalid(found, request_id)
+
+    def _request_violations(self, payload: Mapping[str, Any], events: list[Any]) -> list[Violation]:
+        """What is wrong with the request as a whole, whatever its events are."""
+        known = {"destinations", "events", "consent", "validateOnly", "encoding", "encryptionInfo"}
+        if payload.keys() - known:
+            return [Violation("", "INVALID_FORMAT")]
+        found = list(_destination_violations(payload.get("destinations")))
+        if payload.get("encoding") != "HEX":
+            found.append(Violation("encoding", "REQUIRED_FIELD_MISSING"))
+        if not events:
+            found.append(Violation("events", "REQUIRED_FIELD_MISSING"))
+        if len(events) > google_rules.MAX_EVENTS:
+            self.stage.memory.violate("too_many_events", f"{len(events)} events in one request")
+            found.append(Violation("events", "TOO_MANY_EVENTS"))
+        return found
+
+    def _refuse_events(
+        self, payload: Mapping[str, Any], events: list[Any], request_id: str
+    ) -> _Answer | None:
+        if self.stage.lenient:
+            return None
+        now = self.stage.clock()
+        references = [each.get("reference", "") for each in payload["destinations"]]
+        found: list[Violation] = []
+        for position, event in enumerate(events):
+            if isinstance(event, dict):
+                for place in google_rules.raw_personal_data(event):
+                    self.stage.memory.violate("raw_personal_data", place, transaction_id(event))
+            for each in google_rules.violations(event, now, references):
+                found.append(self._placed(each, position))
+        return _invalid(found[:_MOST_VIOLATIONS], request_id) if found else None
+
+    def _placed(self, violation: Violation, position: int) -> Violation:
+        if not self.behaviour.name_culprits:
+            return Violation(f"events.{violation.field}".rstrip("."), violation.reason)
+        place = f"events[{position}].{violation.field}".rstrip(".")
+        return Violation(place, violation.reason)
+
+    def _meet_faults(self, events: list[Any], request_id: str) -> _Answer:
+        ids = [transaction_id(event) for event in events]
+        culprits = self._scripted_culprits(ids)
+        step = self.stage.fault(ids) or _GOOD
+        if step.reach is Reach.EVENT:
+            reason = step.message if step.message and step.message.isupper() else "INVALID_FORMAT"
+            found = [self._placed(Violation("", reason), position) for position in culprits]
+            return _Answer(
+                step, google_answers.step_body(step, request_id, found), "refused by its script"
+            )
+        if not step.is_good:
+            return self._misbehave(step, request_id)
+        return _Answer(step, google_answers.accepted_body(request_id))
+
+    def _scripted_culprits(self, ids: Sequence[str]) -> list[int]:
+        """Where the events stand that their scripts or the lot refuse."""
+        found = []
+        for position, event_id in enumerate(ids):
+            remaining = self.stage.scripts.remaining(event_id)
+            step = parse_step(remaining[0]) if remaining else None
+            if step is None and self.stage.random_faults is not None:
+                step = self.stage.random_faults.draw([event_id], self.stage.memory.requests_with)
+            if step is not None and step.reach is Reach.EVENT:
+                found.append(position)
+        return found
+
+    def _misbehave(self, step: Step, request_id: str) -> _Answer:
+        reason = f"misbehaved: {step.label if step.kind == 'answer' else step.kind}"
+        if step.kind == "html":
+            return _Answer(step, _HTML, reason)
+        if step.kind == "broken_json":
+            return _Answer(step, b'{"requestId": ', reason)
+        return _Answer(step, google_answers.step_body(step, request_id), reason)
+
+    def _accept(self, request_id: str, destination: Any, ids: tuple[str, ...]) -> None:
+        twice = {each for each, count in Counter(ids).items() if count > 1}
+        repeated = frozenset((self.known_ids & set(ids)) | twice) - {""}
+        self.known_ids.update(ids)
+        self.accepted[request_id] = _Accepted(destination, ids, repeated)
+
+    def _status(self, accepted: _Accepted) -> bytes:
+        errors: Counter[str] = Counter()
+        for event_id in accepted.ids:
+            reason = self.behaviour.refused_later.get(event_id)
+            if reason is None and event_id in accepted.repeated:
+                reason = "DUPLICATE_TRANSACTION_ID"
+            if reason is not None:
+                errors[reason] += 1
+        return google_answers.status_body(
+            accepted.destination,
+            len(accepted.ids),
+            errors,
+            processing=self.behaviour.processing,
+        )
+
+    async def _send(self, request: web.Request, answer: _Answer) -> web.Response:
+        step = answer.step
+        if step.kind == "timeout":
+            await hang()
+        if step.kind in ("reset", "late_reset"):
+            return reset(request)
+        headers = {}
+        if step.retry_after is not None:
+            headers["Retry-After"] = step.retry_after
+            seconds = retry_after_seconds(step.retry_after, self.stage.clock())
+            if seconds is not None:
+                self.stage.memory.told_to_wait(DESTINATION, seconds)
+        content_type = "text/html" if step.kind == "html" else "application/json"
+        return web.Response(
+            status=step.status, body=answer.body, content_type=content_type, headers=headers
+        )
+
+
+def _destination_violations(destinations: object) -> list[Violation]:
+    if not isinstance(destinations, list) or not destinations:
+        return [Violation("destinations", "REQUIRED_FIELD_MISSING")]
+    if len(destinations) > google_rules.MAX_DESTINATIONS:
+        return [Violation("destinations", "TOO_MANY_DESTINATIONS")]
+    found = []
+    for position, destination in enumerate(destinations):
+        place = f"destinations[{position}]"
+        if not isinstance(destination, dict):
+            return [Violation(place, "INVALID_FORMAT")]
+        for name in ("operatingAccount", "loginAccount"):
+            account = destination.get(name)
+            if (account is not None or name == "operatingAccount") and not _is_account(account):
+                found.append(Violation(f"{place}.{name}", "INVALID_DESTINATION"))
+        action = destination.get("productDestinationId")
+        if not isinstance(action, str) or not action.isdecimal():
+            found.append(Violation(f"{place}.productDestinationId", "INVALID_CONVERSION_ACTION_ID"))
+    return found
+
+
+def _is_account(account: object) -> bool:
+    if not isinstance(account, dict) or account.get("accountType") != "GOOGLE_ADS":
+        return False
+    account_id = account.get("accountId")
+    return isinstance(account_id, str) and account_id.isdecimal()
+
+
+def _invalid(found: Sequence[Violation], request_id: str) -> _Answer:
+    message = "There was a problem with the request."
+    body = google_answers.error_body(400, message, request_id, violations=found)
+    return _Answer(Step(status=400, code=100), body, found[0].reason)
+
+
+def _error(status: int, message: str, request_id: str) -> _Answer:
+    body = google_answers.error_body(status, message, request_id)
+    return _Answer(Step(status=status), body, message)
+
+
+def _loads(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
