@@ -10,6 +10,7 @@ a bound is missed.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import statistics
@@ -26,6 +27,8 @@ from benchmarks.retry_engines import (
     send_one_by_one,
 )
 from benchmarks.retry_figures import Figure, table, this_machine
+from benchmarks.retry_isolation import rate_alone, rate_beside_hanging, rate_beside_refusing
+from benchmarks.retry_memory import megabytes_of_drain
 from benchmarks.retry_pgqueuer import jobs_a_second, pgqueuer_version
 from benchmarks.retry_stand import Stand, drain, events_a_second, standing
 from tracking_pipeline.delivery.events import DestinationName
@@ -50,7 +53,7 @@ QUICK = Scale(batched=4_000, single=500, alone=300, sequential=20, memory=(2_000
 
 
 def rate_of_drain(stand: Stand, name: DestinationName, events: int) -> float:
-    """Events a second of one retry run with nothing else to do; raises unless all were delivered."""
+    """Events a second of one retry run over one destination; raises unless all were delivered."""
     with stand.database(**{name: events}) as url:
 
         def work() -> None:
@@ -116,10 +119,35 @@ def interleaved(*ways: Callable[[], float]) -> list[float]:
     return [statistics.median(rates) for rates in zip(*rounds, strict=True)]
 
 
+def memory(stand: Stand, scale: Scale) -> Iterator[Figure]:
+    """Whether a drain's memory grows with the queue."""
+    stand.set_conditions("meta_capi", latency_seconds=BATCH_LATENCY_SECONDS)
+    short, long = (megabytes_of_drain(stand, events) for events in scale.memory)
+    few, many = scale.memory
+    yield Figure("meta_capi", f"peak memory, {few:,} due", short, "MB", at_most=300)
+    yield Figure("meta_capi", f"peak memory, {many:,} due", long, "MB", at_most=300)
+    yield Figure("meta_capi", f"{many:,} due / {few:,} due", long / short, "x", at_most=1.2)
+
+
+def isolation(stand: Stand, scale: Scale) -> Iterator[Figure]:
+    """What a dead destination costs its neighbour."""
+    name: DestinationName = "meta_capi"
+    stand.set_conditions(name, latency_seconds=BATCH_LATENCY_SECONDS)
+    ways = (rate_alone, rate_beside_refusing, rate_beside_hanging)
+    alone, refusing, hanging = interleaved(
+        *(functools.partial(way, stand, name, scale.batched) for way in ways)
+    )
+    yield Figure(name, "alone", alone, "events/s")
+    yield Figure(name, "beside one that refuses / alone", refusing / alone, "x", at_least=0.8)
+    yield Figure(name, "beside one that hangs / alone", hanging / alone, "x", at_least=0.8)
+
+
 MEASURES: dict[str, Callable[[Stand, Scale], Iterator[Figure]]] = {
     "meta_capi": lambda stand, scale: batched(stand, scale, "meta_capi", 1_000),
     "google_ec": lambda stand, scale: batched(stand, scale, "google_ec", 2_000),
     "gtm_server": single,
+    "memory": memory,
+    "isolation": isolation,
 }
 
 

@@ -54,9 +54,7 @@ class Posts:
     def add(self, request: httpx.Request) -> None:
         self.url = str(request.url)
         names = ("content-type", "user-agent", "authorization")
-        self.headers = {
-            name: request.headers[name] for name in names if name in request.headers
-        }
+        self.headers = {name: request.headers[name] for name in names if name in request.headers}
         self.contents.append(request.content)
 
 

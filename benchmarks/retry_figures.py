@@ -84,7 +84,7 @@ def _written(value: float, unit: Unit) -> str:
 
 def _bound(figure: Figure) -> str:
     bounds = (("at least", figure.at_least), ("at most", figure.at_most))
-    return ", ".join(f"{word} {value:.2g}" for word, value in bounds if value is not None)
+    return ", ".join(f"{word} {value:.3g}" for word, value in bounds if value is not None)
 
 
 def _verdict(is_met: bool | None) -> str:

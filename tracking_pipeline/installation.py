@@ -11,21 +11,21 @@ else, whatever is configured; an unmarked one never by the sandbox.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import httpx
-
-from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.ledger import Ledger
-from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.retry import MakeDestinations
+from tracking_pipeline.destinations import (
+    configured_destinations,
+    missing_settings,
+    sandbox_destinations,
+)
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import check_access
-from tracking_pipeline.store.database import AsyncPool, Database, connect, describe
+from tracking_pipeline.store.database import Database, connect, describe
 from tracking_pipeline.store.embedded.server import EmbeddedPostgres, hold
 from tracking_pipeline.store.migrate import is_migrated, migrate
 from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
@@ -43,10 +43,8 @@ class Installation:
     database: Database
 
     def missing_settings(self) -> dict[str, str]:
-        """For each destination that is not configured, what is missing."""
-        meta = "" if self.database.rehearsal else _missing_meta(self.settings)
-        found = {"meta_capi": meta} if meta else {}
-        return found | {each.name: each.missing for each in _NOT_YET}
+        """For each destination that is not configured, what to set."""
+        return {} if self.database.rehearsal else missing_settings(self.settings)
 
     @contextmanager
     def destinations(self) -> Iterator[MakeDestinations]:
@@ -113,79 +111,13 @@ def _embedded_database(server: EmbeddedPostgres, *, rehearsal: bool) -> Database
         return Database(url, f"the embedded database {name}", is_rehearsal(connection))
 
 
-def configured_destinations(
-    settings: Settings, client: httpx.AsyncClient, pool: AsyncPool
-) -> Sequence[Destination | NotConfigured]:
-    """The destinations as the settings have them."""
-    return [
-        _meta(settings, client),
-        *_NOT_YET,
-        Ledger(pool, country=settings.default_country),
-    ]
-
-
-def _missing_meta(settings: Settings) -> str:
-    unset = [
-        name
-        for name, value in (
-            ("META_DATASET_ID", settings.meta_dataset_id),
-            ("META_ACCESS_TOKEN", settings.meta_access_token),
-        )
-        if not value
-    ]
-    return f"set {' and '.join(unset)}" if unset else ""
-
-
-def _meta(settings: Settings, client: httpx.AsyncClient) -> Destination | NotConfigured:
-    if not settings.meta_dataset_id or not settings.meta_access_token:
-        return NotConfigured("meta_capi", _missing_meta(settings))
-    secret = settings.meta_app_secret
-    account = MetaAccount(
-        dataset_id=settings.meta_dataset_id,
-        access_token=settings.meta_access_token.get_secret_value(),
-        app_secret=secret.get_secret_value() if secret else None,
-        url=settings.meta_graph_url,
-        api_version=settings.meta_api_version,
-        test_event_code=settings.meta_test_event_code,
-    )
-    return MetaCapi(
-        account,
-        client,
-        country=settings.default_country,
-        site_url=settings.site_url,
-        geo_match_keys=settings.geo_match_keys,
-    )
-
-
-_NOT_YET = (
-    NotConfigured("google_ec", "this version does not deliver to Google yet"),
-    NotConfigured("gtm_server", "this version does not deliver to server GTM yet"),
-)
-
-
 @contextmanager
 def _sandbox_destinations(settings: Settings) -> Iterator[MakeDestinations]:
     # Only a rehearsal needs the web server behind this import.
     from tracking_pipeline.sandbox.server import Sandbox  # noqa: PLC0415
 
     with Sandbox(journal=sandbox_journal(settings.home)) as sandbox:
-        account = MetaAccount("1000000000000001", "sandbox-token", url=sandbox.meta_url)
-
-        def make(
-            client: httpx.AsyncClient, pool: AsyncPool
-        ) -> Sequence[Destination | NotConfigured]:
-            return [
-                MetaCapi(
-                    account,
-                    client,
-                    country=settings.default_country,
-                    site_url=settings.site_url or "https://www.example.com",
-                ),
-                *_NOT_YET,
-                Ledger(pool, country=settings.default_country),
-            ]
-
-        yield make
+        yield lambda client, pool: sandbox_destinations(settings, sandbox, client, pool)
 
 
 def sandbox_journal(home: Path) -> Path:

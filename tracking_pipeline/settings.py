@@ -60,6 +60,9 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+GoogleId = Annotated[str, Field(pattern=r"^[0-9-]+$")]
+InFlight = Annotated[int, Field(ge=1, le=256)]
+PerSecond = Annotated[float, Field(gt=0, le=10_000)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 
 
@@ -86,9 +89,28 @@ class Settings(BaseSettings):
     meta_test_event_code: str | None = None
     meta_graph_url: HttpUrl = "https://graph.facebook.com"
 
-    google_ads_account_id: str | None = None
-    google_conversion_action_id: str | None = None
+    meta_requests_in_flight: InFlight | None = None
+    meta_requests_per_second: PerSecond | None = None
+
+    google_ads_account_id: GoogleId | None = None
+    google_ads_login_account_id: GoogleId | None = None
+    google_conversion_action_id: GoogleId | None = None
+    google_application_credentials: Path | None = None
+    google_access_token: SecretStr | None = None
+    google_data_manager_url: HttpUrl = "https://datamanager.googleapis.com"
+    google_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 54
+    google_requests_in_flight: InFlight | None = None
+    # Google allows 300 requests a minute for each Cloud project.
+    google_requests_per_second: PerSecond | None = 4.0
+
     gtm_server_url: HttpUrl | None = None
+    gtm_server_protocol: Literal["data_client", "measurement_protocol"] = "data_client"
+    gtm_accept_multiple_events: bool = False
+    gtm_measurement_id: str | None = None
+    gtm_api_secret: SecretStr | None = None
+    gtm_preview_token: SecretStr | None = None
+    gtm_requests_in_flight: InFlight | None = None
+    gtm_requests_per_second: PerSecond | None = None
 
     site_url: HttpUrl | None = None
     default_country: Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")] = "US"
@@ -108,6 +130,7 @@ class Settings(BaseSettings):
                 self.meta_access_token,
                 self.google_ads_account_id,
                 self.google_conversion_action_id,
+                self.google_access_token,
                 self.gtm_server_url,
             )
         )

@@ -286,9 +286,9 @@ def denies_consent(fields: Mapping[str, Any]) -> bool:
     for name, consent in first_of_each(fields, (*_CONSENT, *_SINGLE_CONSENTS)).items():
         if _is_denied(consent):
             return True
-        if name in _CONSENT and isinstance(consent, dict):
-            if any(_is_denied(consent.get(key)) for key in _AD_CONSENTS):
-                return True
+        parts = consent if name in _CONSENT and isinstance(consent, dict) else {}
+        if any(_is_denied(parts.get(key)) for key in _AD_CONSENTS if key in parts):
+            return True
     return False
 
 

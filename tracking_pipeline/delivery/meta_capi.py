@@ -254,7 +254,7 @@ def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole_number(value: Any) -> Any:
-    """A number that was written as text ("1000"), as a form or a CSV file does; others unchanged."""
+    """The number that a text such as "1000" says, as a form or a CSV file has it; else ``value``."""
     written = isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value)
     return int(value) if written else value
 

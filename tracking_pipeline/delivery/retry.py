@@ -23,6 +23,8 @@ from tracking_pipeline.delivery.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.drain import Drain
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.gate import Gate
+from tracking_pipeline.delivery.google_ec import GoogleEc
+from tracking_pipeline.delivery.google_outcomes import read_google_outcomes
 from tracking_pipeline.delivery.http import http_client
 from tracking_pipeline.delivery.leases import Leases
 from tracking_pipeline.delivery.settler import Settler
@@ -159,8 +161,18 @@ class _Run:
                 beside.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
                     await leases.release_all()
+        await self._read_outcomes()
         await self._count_left(selection)
         return self._totals()
+
+    async def _read_outcomes(self) -> None:
+        """Google says later what became of the events it accepted; now is later for some."""
+        for destination in self._destinations:
+            if isinstance(destination, GoogleEc):
+                found = await read_google_outcomes(self._pool, destination, run_id=self._run_id)
+                numbers = self._tallies[destination.name].numbers
+                numbers["refused_later"] += found.dead_lettered
+                numbers["requeued_later"] += found.requeued
 
     async def dry(self) -> RetryTotals:
         """Counts what a run would take, and takes nothing."""

@@ -28,8 +28,10 @@ class DestinationTotals:
     """One destination in one run, in events.
 
     ``processed`` = resolved + failed + dead_lettered. ``throttled`` and ``paused`` events were left
-    waiting for the destination's sake and spent nothing. ``waiting`` is what was left in the queue
-    that this run would have taken. ``state`` says how the destination stood at the end.
+    waiting for the destination's sake and spent nothing. ``refused_later`` and ``requeued_later``
+    count events that an earlier run delivered and that the destination refused afterwards.
+    ``waiting`` is what was left in the queue that this run would have taken. ``state`` says how the
+    destination stood at the end.
     """
 
     state: str = "ok"
@@ -44,6 +46,8 @@ class DestinationTotals:
     requests: int = 0
     stale_settles: int = 0
     waiting: int = 0
+    refused_later: int = 0
+    requeued_later: int = 0
 
     @property
     def processed(self) -> int:

@@ -107,17 +107,14 @@ class _Search:
             if value is None or not isinstance(name, str):
                 continue
             meaning = meaning_of(name)
-            if meaning is ELSEWHERE:
-                if isinstance(value, (dict, list, tuple)):
-                    places.append((ELSEWHERE, value))
-            elif isinstance(meaning, Identifier):
+            if isinstance(meaning, Identifier):
                 identifiers.append((meaning, value))
                 if meaning.key == "country":
                     country = value
-            elif isinstance(meaning, Place):
-                places.append((meaning, value))
-            elif meaning is not Special.STRANGER:
+            elif not isinstance(meaning, Place):
                 specials.append((meaning, value))
+            elif meaning is not ELSEWHERE or isinstance(value, (dict, list, tuple)):
+                places.append((meaning, value))
         for identifier, value in identifiers:
             self._add(identifier, value, place, country)
         if specials:

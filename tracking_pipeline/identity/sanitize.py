@@ -93,7 +93,7 @@ def _sanitized_mapping(
     mapping: dict[object, object], *, of_person: bool, depth: int
 ) -> dict[object, object]:
     names = [_name_of(name) for name in mapping]
-    named_person = of_person or any([name.contact for name in names])
+    named_person = of_person or True in [name.contact for name in names]
     pair_of_person = _is_personal_pair(mapping)
     cleaned: dict[object, object] = {}
     for name, (original, value) in zip(names, mapping.items(), strict=True):

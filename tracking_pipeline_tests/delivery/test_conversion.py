@@ -401,7 +401,9 @@ def test_any_payload_is_a_conversion_or_a_reason(payload: Any) -> None:
 def looked_up(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
     """What `first` promises, word for word: place by place, in each all names."""
     for place in (fields, *map(fields.get, _CONTAINERS)):
-        for name in names if isinstance(place, dict) else ():
+        if not isinstance(place, dict):
+            continue
+        for name in names:
             value = place.get(name)
             if value is not None and not (isinstance(value, str) and not value.strip()):
                 return value

@@ -410,22 +410,23 @@ def test_an_event_that_is_refused_at_once_when_it_comes_again_is_a_dead_letter(
     assert queue.statuses() == {"resolved": 3, "dead_letter": 1}
 
 
-def test_a_search_that_is_throttled_goes_on_with_those_that_are_left(
+def test_a_search_that_is_throttled_goes_on_with_the_one_that_is_left(
     queue: Queue, google: GoogleRuns, add: Any
 ) -> None:
-    rows = add(4)
+    rows = sorted(add(4), key=lambda row: row.id)
     google.run()
     google.behave(
         processing=False,
-        refused_later={rows[3].sent_as: "EVENT_TOO_OLD"},
-        requests_per_minute=3,
+        refused_later={rows[0].sent_as: "EVENT_TOO_OLD"},
+        requests_per_minute=4,
     )
     half_an_hour_goes_by(queue)
     stopped = google.read()
     (first, *_) = requests(queue)
 
     assert (stopped.checked, stopped.narrowed) == (1, 1)
-    assert (len(first["failed_event_ids"]), first["outcome"]) == (2, None)
+    # What Google said of four events is no answer about the last of them.
+    assert (first["failed_event_ids"], first["outcome"]) == ([rows[3].id], None)
     # Nothing is read while the destination is throttled.
     half_an_hour_goes_by(queue)
     assert google.read() == GoogleOutcomes()
@@ -436,6 +437,7 @@ def test_a_search_that_is_throttled_goes_on_with_those_that_are_left(
         half_an_hour_goes_by(queue)
         google.read()
     assert queue.statuses() == {"resolved": 3, "dead_letter": 1}
+    assert queue.row(rows[0])["status"] == "dead_letter"
 
 
 def test_an_event_that_went_its_own_way_meanwhile_is_left_alone(
@@ -516,16 +518,24 @@ def test_an_outcome_that_google_never_tells_is_given_up(
 
 
 def test_two_readings_at_once_do_not_ask_twice(
-    queue: Queue, google: GoogleRuns, add: Any, database_url: str
+    queue: Queue,
+    google: GoogleRuns,
+    add: Any,
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     add(2)
     google.run()
     half_an_hour_goes_by(queue)
+    # A reading that waits for the other's row fails here, and says so, instead of hanging.
+    name = queue.one("select current_database()")
+    queue.connection.execute(f"alter database {name} set lock_timeout = '5s'".encode())
     with psycopg.connect(database_url) as other:
         other.execute("select from tracking_google_requests for update")
 
         assert google.read() == GoogleOutcomes()
 
+    assert "cannot be settled" not in caplog.text
     assert google.read().checked == 1
 
 

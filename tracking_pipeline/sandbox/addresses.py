@@ -1,0 +1,18 @@
+"""Where the stand-ins of a running sandbox are found."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class SandboxAddresses(Protocol):
+    """The base URLs to put in the place of the platforms' own."""
+
+    @property
+    def meta_url(self) -> str: ...
+
+    @property
+    def google_url(self) -> str: ...
+
+    @property
+    def gtm_url(self) -> str: ...
