@@ -114,7 +114,7 @@ def show_status(status: Mapping[str, Any]) -> None:
     table = Table(title="Destinations", title_justify="left")
     table.add_column("destination", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for name in ("due", "waiting", "oldest", "next due", "dead letters"):
+    for name in ("due", "waiting", "oldest", "next try", "dead"):
         table.add_column(name, justify="right")
     for name, each in status["destinations"].items():
         table.add_row(
@@ -123,11 +123,16 @@ def show_status(status: Mapping[str, Any]) -> None:
             _count(each["due"]),
             _count(each["waiting"]),
             span(each["oldest_age_seconds"]),
-            span(each["next_due_seconds"]),
+            span(each["next_try_seconds"]),
             _count(each["dead_letters"], "red"),
         )
     out.print(table)
     _show_details(status["destinations"])
+    for name, each in status["destinations"].items():
+        if each["last_error"]:
+            error = each["last_error"]
+            when, outcome = error["at"][:16].replace("T", " "), error["outcome"]
+            out.print(Text(f"  {name}: last error {when} ({outcome}) {error['message']}"))
     reasons = status["queue"]["dead_letters_by_reason"]
     if reasons:
         dead = Table(title="Dead letters", title_justify="left")

@@ -9,6 +9,7 @@ from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.runs import PastRun
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
+from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.failed_events import Waiting, count_dead_letters, read_waiting
@@ -17,11 +18,14 @@ from tracking_pipeline.store.failed_events import Waiting, count_dead_letters, r
 @dataclass(frozen=True, slots=True)
 class DestinationStatus:
     """One destination: ``state`` is ``ok``, ``paused``, ``throttled`` or ``not_configured``, and
-    ``detail`` says what to do about it."""
+    ``detail`` says what to do about it. ``next_try_seconds`` is the wait until something is sent
+    again: 0 where events are due, None where nothing waits or nothing can be sent."""
 
     state: str
     detail: str
     waiting: Waiting
+    next_try_seconds: float | None
+    last_error: LastError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Status:
                     "state": each.state,
                     "detail": each.detail,
                     **{k: v for k, v in asdict(each.waiting).items() if k != "destination"},
+                    "next_try_seconds": each.next_try_seconds,
+                    "last_error": _error_json(each.last_error),
                 }
                 for name, each in self.destinations.items()
             },
@@ -74,6 +80,7 @@ def read_status(installation: Installation, runs: list[PastRun]) -> Status:
         waiting = {each.destination: each for each in read_waiting(connection)}
         states = read_destination_states(connection)
         missing = installation.missing_settings()
+        errors = read_last_errors(connection, DESTINATIONS)
         return Status(
             database=installation.database.label,
             rehearsal=installation.database.rehearsal,
@@ -82,6 +89,7 @@ def read_status(installation: Installation, runs: list[PastRun]) -> Status:
                     waiting.get(name, Waiting(name, 0, 0, 0, None, None, 0)),
                     states.get(name, DestinationState(name)),
                     missing.get(name),
+                    errors.get(name),
                 )
                 for name in DESTINATIONS
             },
@@ -92,15 +100,27 @@ def read_status(installation: Installation, runs: list[PastRun]) -> Status:
 
 
 def _destination_status(
-    waiting: Waiting, state: DestinationState, missing: str | None
+    waiting: Waiting, state: DestinationState, missing: str | None, error: LastError | None
 ) -> DestinationStatus:
     if missing is not None:
-        return DestinationStatus("not_configured", missing, waiting)
+        return DestinationStatus("not_configured", missing, waiting, None, error)
+    held, name, detail = 0.0, "ok", ""
     if state.state != "closed":
-        probe = f"; next probe in {state.probe_in_seconds:.0f} s"
-        return DestinationStatus("paused", (state.reason or "") + probe, waiting)
-    if state.throttled_seconds > 0:
-        return DestinationStatus(
-            "throttled", f"asked to wait {state.throttled_seconds:.0f} s more", waiting
-        )
-    return DestinationStatus("ok", "", waiting)
+        held, name = state.probe_in_seconds, "paused"
+        detail = f"{state.reason or ''}; next probe in {held:.0f} s"
+    elif state.throttled_seconds > 0:
+        held, name = state.throttled_seconds, "throttled"
+        detail = f"asked to wait {held:.0f} s more"
+    due_in = 0.0 if waiting.due else waiting.next_due_seconds
+    next_try = None if due_in is None else max(due_in, held)
+    return DestinationStatus(name, detail, waiting, next_try, error)
+
+
+def _error_json(error: LastError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {
+        "outcome": error.outcome,
+        "message": error.message,
+        "at": error.attempted_at.isoformat(),
+    }

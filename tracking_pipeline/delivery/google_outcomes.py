@@ -36,9 +36,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
-import aiohttp
-import anyio
-import httpx
 import psycopg
 
 from tracking_pipeline.delivery.bisection import Tried, deliver_batch
@@ -48,7 +45,7 @@ from tracking_pipeline.delivery.gate import Gate
 from tracking_pipeline.delivery.google_answers import DUPLICATE_REASONS
 from tracking_pipeline.delivery.google_credentials import CredentialsError
 from tracking_pipeline.delivery.google_ec import GoogleEc
-from tracking_pipeline.delivery.http import TIMEOUT_SECONDS, Answer
+from tracking_pipeline.delivery.http import Answer, get
 from tracking_pipeline.delivery.outcomes import Delivered, Rejected
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import read_destination_state
@@ -354,16 +351,7 @@ async def _retrieve(google: GoogleEc, request_id: str) -> Answer:
     url = f"{google.url}/v1/requestStatus:retrieve"
 
     async def retrieve(headers: Mapping[str, str]) -> Answer:
-        try:
-            with anyio.fail_after(TIMEOUT_SECONDS):
-                response = await google.client.get(
-                    url, params={"requestId": request_id}, headers=headers
-                )
-        except (TimeoutError, httpx.TimeoutException):
-            return Answer(fault="timeout")
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError):
-            return Answer(fault="connection")
-        return Answer(response.status_code, response.headers, response.content)
+        return await get(google.client, url, params={"requestId": request_id}, headers=headers)
 
     answer, _ = await google.authorised(retrieve)
     return answer

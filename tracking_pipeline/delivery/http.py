@@ -1,4 +1,4 @@
-"""One POST, and whatever came of it, as a value: an answer or a fault, never an exception.
+"""One request, and whatever came of it, as a value: an answer or a fault, never an exception.
 
 Redirects are never followed: a request carries secrets and personal data, and another host has no
 claim to them.
@@ -60,6 +60,25 @@ async def post(
     client: httpx.AsyncClient, url: str, *, content: bytes, headers: Mapping[str, str]
 ) -> Answer:
     """Posts ``content`` and reads the answer, all within :data:`TIMEOUT_SECONDS`."""
+    return await _exchange(client, "POST", url, content=content, headers=headers)
+
+
+async def get(
+    client: httpx.AsyncClient, url: str, *, params: Mapping[str, str], headers: Mapping[str, str]
+) -> Answer:
+    """Gets a resource, within the same bounds."""
+    return await _exchange(client, "GET", url, params=params, headers=headers)
+
+
+async def _exchange(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    content: bytes | None = None,
+    params: Mapping[str, str] | None = None,
+) -> Answer:
     started = time.monotonic()
 
     def elapsed() -> int:
@@ -67,7 +86,9 @@ async def post(
 
     try:
         with anyio.fail_after(TIMEOUT_SECONDS):
-            request = client.build_request("POST", url, content=content, headers=headers)
+            request = client.build_request(
+                method, url, content=content, params=params, headers=headers
+            )
             response = await client.send(request, stream=True)
             try:
                 body = bytearray()

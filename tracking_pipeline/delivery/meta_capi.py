@@ -254,7 +254,7 @@ def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole_number(value: Any) -> Any:
-    """The number that a text such as "1000" says, as a form or a CSV file has it; else ``value``."""
+    """The number that a text such as "1000" says, as forms and CSV files have it."""
     written = isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value)
     return int(value) if written else value
 

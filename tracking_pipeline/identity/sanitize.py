@@ -52,7 +52,8 @@ _NUMBER_SIGN = re.compile(r"[+%]|\d{4}")
 _LONGEST_LOCAL_PART = 64
 _AT = re.compile(r"@|%40")
 _LOCAL_PART_BEFORE = re.compile(r"[^\s@<>\"'(),;:=&?/\\]+\Z")
-_EMAIL = re.compile(r"[^\s@<>\"'(),;:=&?/\\]{1,64}(?:@|%40)[^\s@<>\"'(),;:=&?/\\]{1,255}")
+# Several signs in a row go together: what is left must not read as an address itself.
+_EMAIL = re.compile(r"[^\s@<>\"'(),;:=&?/\\]{1,64}(?:(?:@|%40)[^\s@<>\"'(),;:=&?/\\]{1,255})+")
 _PHONE = re.compile(
     r"(?:\+|%2[Bb])(?:\d(?:[\s().-]|%20){0,2}){7,14}\d"
     r"|(?<![\w.-])\(?\d{3}\)?[-. ]{1,2}\d{3}[-. ]\d{4}(?![\w-])"

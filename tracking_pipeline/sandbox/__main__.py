@@ -18,7 +18,7 @@ from pathlib import Path
 
 import orjson
 
-from tracking_pipeline.sandbox import meta
+from tracking_pipeline.sandbox import google, gtm, meta
 from tracking_pipeline.sandbox.faults import RandomFaults
 from tracking_pipeline.sandbox.server import HOST, new_stage, serve
 
@@ -61,7 +61,13 @@ def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event)
 
 def _announce(port: int) -> None:
     url = f"http://{HOST}:{port}"
-    line = {"url": url, "meta_url": url + meta.PREFIX, "pid": os.getpid()}
+    line = {
+        "url": url,
+        "meta_url": url + meta.PREFIX,
+        "google_url": url + google.PREFIX,
+        "gtm_url": url + gtm.PREFIX + "/main",
+        "pid": os.getpid(),
+    }
     sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.flush()
 

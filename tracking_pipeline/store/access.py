@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tracking_health_alerts": ("select", "insert", "update"),
     "tracking_delivery_attempts": ("select", "insert"),
     "tracking_destination_state": ("select", "insert", "update"),
+    "tracking_google_requests": ("select", "insert", "update"),
 }
 """What the pipeline does to each table: checked here, granted by `migrate`."""
 

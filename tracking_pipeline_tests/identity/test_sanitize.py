@@ -67,6 +67,7 @@ def test_a_name_beside_an_email_is_a_persons() -> None:
     ("text", "kept"),
     [
         ("mail jane@example.com now", "mail [removed] now"),
+        ("jane@home@example.com", "[removed]"),
         ("Invalid value 'jane.doe+x@example.co.uk'.", "Invalid value '[removed]'."),
         (
             "https://a.example/?q=1&email=jane%40example.com",

@@ -34,7 +34,12 @@ from tracking_pipeline_tests.store.site import (
 )
 
 SERVERS = find_server_binaries()
-OWN_TABLES = ("tracking_delivery_attempts", "tracking_destination_state", "tracking_schema_version")
+OWN_TABLES = (
+    "tracking_delivery_attempts",
+    "tracking_destination_state",
+    "tracking_google_requests",
+    "tracking_schema_version",
+)
 IMPATIENT = Patience(
     another_migration=0.3, table_lock=0.2, table_lock_tries=2, between_tries=0.05, index_lock=0.2
 )

@@ -56,6 +56,12 @@ INDEXES = (
         "tracking_delivery_attempts",
         "(failed_event_id, attempted_at)",
     ),
+    # The last error of a destination, for the status.
+    Index(
+        "tracking_delivery_attempts_failed",
+        "tracking_delivery_attempts",
+        "(destination, attempted_at) where outcome <> 'delivered'",
+    ),
     Index(
         "tracking_delivery_attempts_time",
         "tracking_delivery_attempts",

@@ -1,0 +1,42 @@
+"""Reads ``tracking_delivery_attempts``, the append-only log of every try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from typing_extensions import LiteralString
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The newest attempt of a destination that did not deliver."""
+
+    destination: str
+    outcome: str
+    message: str
+    attempted_at: datetime
+
+
+# One step down an index for each destination, however long the log is.
+_LAST_ERRORS: LiteralString = """
+select d.destination, a.outcome, coalesce(a.error_message, a.error_code, ''), a.attempted_at
+from unnest(%s::text[]) as d (destination)
+cross join lateral (
+    select outcome, error_message, error_code, attempted_at
+    from public.tracking_delivery_attempts
+    where destination = d.destination and outcome <> 'delivered'
+    order by attempted_at desc
+    limit 1) as a
+"""
+
+
+def read_last_errors(
+    connection: psycopg.Connection[Any], destinations: Sequence[str]
+) -> dict[str, LastError]:
+    """The last error of each destination that ever had one."""
+    rows = connection.execute(_LAST_ERRORS, (list(destinations),)).fetchall()
+    return {row[0]: LastError(*row) for row in rows}

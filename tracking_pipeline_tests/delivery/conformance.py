@@ -1,0 +1,370 @@
+"""What a destination brings to be tested like every other, and how each fault is provoked.
+
+    the worker  -->  Front (misbehaves as told)  -->  the sandbox (judges what it is sent)
+
+The front is a bare socket, so it can do to a request what no well-behaved server does, and it keeps
+every byte that came in. A new destination is one more :class:`Contestant`.
+
+The ledger is no HTTP service: it stands in the run's own database. What can go wrong there is
+provoked by what its owner might do to the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+import socket
+import struct
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from tracking_pipeline.delivery.destination import Destination
+from tracking_pipeline.delivery.events import DestinationName
+from tracking_pipeline.delivery.google_credentials import AccessToken
+from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
+from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.ledger import Ledger, ledger_event_id
+from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
+from tracking_pipeline.delivery.totals import DestinationTotals, RetryTotals
+from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline.sandbox.steps import RawStep
+from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
+
+HOST = "127.0.0.1"
+# Closing the socket then sends RST, which the other side sees as "connection reset by peer".
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+TOKEN = "canaryTOKENcanary0123456789"
+SECRET = "canarySECRETcanary9876543210"
+EMAIL = "canary.person@example.com"
+PHONE = "+1 (415) 555-0132"
+NAME = "Canarisha"
+# What must stand nowhere but in a request.
+CANARIES = (EMAIL, "canary.person", PHONE, "4155550132", NAME, TOKEN, SECRET)
+
+AGENT = "Mozilla/5.0 (X11; Linux x86_64) Visitor/1.0"
+ADDRESS = "8.8.8.8"
+# An event that every destination takes.
+GOOD: dict[str, Any] = {
+    "event_name": "Lead",
+    "email": EMAIL,
+    "phone": PHONE,
+    "first_name": NAME,
+    "client_id": "111.222",
+    "client_user_agent": AGENT,
+    "client_ip_address": ADDRESS,
+    "event_source_url": "https://shop.example/thanks",
+    "value": 19.9,
+    "currency": "USD",
+}
+
+
+# --- a socket that misbehaves ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as it came in."""
+
+    head: str
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return self.head.split(" ")[1]
+
+    @property
+    def header_names(self) -> set[str]:
+        return {line.partition(":")[0].lower() for line in self.head.splitlines()[1:]}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request at the front: what came in, the way back, and the sandbox behind it."""
+
+    request: bytes
+    writer: asyncio.StreamWriter
+    upstream_port: int
+
+    async def pass_on(self) -> bytes:
+        """Lets the sandbox take the request, and gives its answer."""
+        reader, writer = await asyncio.open_connection(HOST, self.upstream_port)
+        try:
+            writer.write(re.sub(rb"(?i)\r\nconnection:[^\r]*", b"", self.request, count=1))
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async def answer(self, raw: bytes) -> None:
+        """Sends these bytes."""
+        self.writer.write(raw)
+        await self.writer.drain()
+
+
+Fault = Callable[[Exchange], Awaitable[None]]
+
+
+async def no_fault(exchange: Exchange) -> None:
+    """The sandbox answers."""
+    await exchange.answer(await exchange.pass_on())
+
+
+def answers(status: int, body: bytes = b"", **headers: str) -> Fault:
+    """This answer instead of the sandbox's, which is not asked. ``_`` in a name stands for ``-``;
+    an empty body has no type."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def fault(exchange: Exchange) -> None:
+        await exchange.answer(_response(status, body, named))
+
+    return fault
+
+
+def takes_and_answers(body: bytes, content_type: str = "application/json") -> Fault:
+    """The sandbox has the events, and success is told in these words."""
+
+    async def fault(exchange: Exchange) -> None:
+        await exchange.pass_on()
+        await exchange.answer(_response(200, body, {"content-type": content_type}))
+
+    return fault
+
+
+async def speaks_no_http(exchange: Exchange) -> None:
+    """A server of another kind listens there."""
+    await exchange.answer(b"220 mail.example ESMTP ready\r\n")
+
+
+async def hangs(exchange: Exchange) -> None:
+    """No answer comes."""
+    await asyncio.Event().wait()
+
+
+async def takes_and_hangs(exchange: Exchange) -> None:
+    """The sandbox has the events; of its answer all but the last byte comes."""
+    taken = await exchange.pass_on()
+    head, _, body = taken.partition(b"\r\n\r\n")
+    longer = re.sub(rb"(?i)\r\ncontent-length:[^\r]*", b"", head) + b"\r\nContent-Length: 100"
+    await exchange.answer(longer + b"\r\n\r\n" + body[:1])
+    await asyncio.Event().wait()
+
+
+async def resets(exchange: Exchange) -> None:
+    """The connection is reset, and nobody has the events."""
+    connection = exchange.writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    exchange.writer.transport.abort()
+
+
+async def takes_and_resets(exchange: Exchange) -> None:
+    """The sandbox has the events; then the connection is reset."""
+    await exchange.pass_on()
+    await resets(exchange)
+
+
+async def breaks_off(exchange: Exchange) -> None:
+    """The sandbox has the events; its answer ends early."""
+    await exchange.pass_on()
+    await exchange.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
+
+
+async def never_ends(exchange: Exchange) -> None:
+    """The answer goes on for as long as somebody reads it."""
+    await exchange.answer(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while True:
+        await exchange.answer(b" " * 65_536)
+
+
+async def inflates(exchange: Exchange) -> None:
+    """A small answer that is 300 MB once it is unpacked."""
+    packed = gzip.compress(bytes(1_000_000)) * 300
+    await exchange.answer(_response(200, packed, {"content-encoding": "gzip"}))
+
+
+def _response(status: int, body: bytes, headers: dict[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Front:
+    """A server in front of the sandbox, in a thread of its own. A context manager."""
+
+    def __init__(self, upstream_port: int) -> None:
+        self.received: list[Received] = []
+        self.connections = 0
+        self._upstream_port = upstream_port
+        self._fault: Fault = no_fault
+        self._port: Future[int] = Future()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="front")
+
+    def __enter__(self) -> Front:
+        self._thread.start()
+        self._port.result(10)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self._port.result(0)}"
+
+    def meets(self, fault: Fault) -> None:
+        """From now on every request meets this."""
+        self._fault = fault
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._listen())
+        finally:
+            self._loop.close()
+
+    async def _listen(self) -> None:
+        server = await asyncio.start_server(self._connected, HOST, 0)
+        self._port.set_result(server.sockets[0].getsockname()[1])
+        await self._stop.wait()
+        server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            body = await reader.readexactly(int(length[1]) if length else 0)
+            self.received.append(Received(head.decode("latin-1"), body))
+            # One request a connection: the sandbox's answer ends with it.
+            request = head[:-2] + b"X-Front: 1\r\n\r\n" + body
+            await self._fault(Exchange(request, writer, self._upstream_port))
+        writer.close()
+
+
+# --- the destinations -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the other side knows of an event. ``None`` where it is not told."""
+
+    event_id: str
+    at_seconds: int
+    ip_address: str | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A destination behind HTTP. ``make`` gets the address of the front.
+
+    ``shut_out`` is how the platform says that we may not send at all; ``refusal`` how it says that
+    an event can never be accepted. ``reads_answers`` is False where any success is an acceptance,
+    whatever its words, ``reads_silence`` where an empty one is no acceptance. ``says_duplicate`` is
+    how the platform tells that it has an event already, None where it keeps that to itself.
+    """
+
+    id: str
+    name: DestinationName
+    make: Callable[[str, httpx.AsyncClient, AsyncPool], Destination]
+    seen: Callable[[Any], Seen]
+    shut_out: RawStep = 401
+    refusal: RawStep = "bad"
+    reads_answers: bool = True
+    reads_silence: bool = True
+    says_duplicate: RawStep | None = None
+    knows_visitors: bool = True
+
+
+def _meta(url: str, client: httpx.AsyncClient, pool: AsyncPool) -> Destination:
+    del pool
+    return MetaCapi(MetaAccount("1234567890", TOKEN, SECRET, url=f"{url}/meta"), client)
+
+
+def _google(url: str, client: httpx.AsyncClient, pool: AsyncPool) -> Destination:
+    account = GoogleAccount("123-456-7890", "987654321", url=f"{url}/google")
+    return GoogleEc(account, AccessToken(TOKEN), client, pool)
+
+
+def _gtm(**settings: Any) -> Callable[[str, httpx.AsyncClient, AsyncPool], Destination]:
+    def make(url: str, client: httpx.AsyncClient, pool: AsyncPool) -> Destination:
+        del pool
+        container = "multiple" if settings.get("accept_multiple_events") else "main"
+        return GtmServer(GtmContainer(f"{url}/gtm/{container}", **settings), client)
+
+    return make
+
+
+def _seen_by_meta(event: Any) -> Seen:
+    user = event["user_data"]
+    address, agent = user.get("client_ip_address"), user.get("client_user_agent")
+    return Seen(event["event_id"], event["event_time"], address, agent)
+
+
+def _seen_by_google(event: Any) -> Seen:
+    at = datetime.fromisoformat(event["eventTimestamp"].replace("Z", "+00:00"))
+    return Seen(event["transactionId"], int(at.timestamp()), None, None)
+
+
+def _seen_by_data_client(event: Any) -> Seen:
+    return Seen(event["event_id"], event["timestamp"], event["ip_override"], event["user_agent"])
+
+
+def _seen_by_measurement_protocol(event: Any) -> Seen:
+    event_id, micros = event["params"]["event_id"], event["timestamp_micros"]
+    return Seen(event_id, micros // 1_000_000, event["ip_override"], event["user_agent"])
+
+
+META = Contestant("meta_capi", "meta_capi", _meta, _seen_by_meta, {"status": 400, "code": 190})
+GOOGLE = Contestant(
+    "google_ec",
+    "google_ec",
+    _google,
+    _seen_by_google,
+    says_duplicate={"status": 400, "message": "DUPLICATE_TRANSACTION_ID"},
+    knows_visitors=False,
+)
+DATA_CLIENT = Contestant(
+    "gtm_data_client",
+    "gtm_server",
+    _gtm(preview_token=TOKEN),
+    _seen_by_data_client,
+    shut_out=400,
+    reads_silence=False,
+)
+DATA_CLIENT_LIST = replace(
+    DATA_CLIENT, id="gtm_data_client_list", make=_gtm(accept_multiple_events=True), shut_out=403
+)
+MEASUREMENT_PROTOCOL = Contestant(
+    "gtm_measurement_protocol",
+    "gtm_server",
+    _gtm(protocol="measurement_protocol", measurement_id="G-TEST", api_secret=SECRET),
+    _seen_by_measurement_protocol,
+    shut_out=404,
+    reads_answers=False,
+    reads_silence=False,
+)
+CONTESTANTS = (META, GOOGLE, DATA_CLIENT, DATA_CLIENT_LIST, MEASUREMENT_PROTOCOL)
