@@ -642,6 +642,7 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
     assert on_new("authenticated") == {
         ("tracking_delivery_attempts", "select"),
         ("tracking_destination_state", "select"),
+        ("tracking_google_requests", "select"),
     }
     assert {
         ("tracking_delivery_attempts", "insert"),
