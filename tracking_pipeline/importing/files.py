@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tracking_pipeline.importing.csv_records import read_csv_records
 from tracking_pipeline.importing.json_records import read_json_array, read_json_lines
 from tracking_pipeline.importing.lines import Record, read_lines
 from tracking_pipeline.importing.totals import ImportFileError, Problem
@@ -77,6 +76,9 @@ def _records(file: BinaryIO, path: Path, size: int) -> Iterator[Record | Problem
     suffix = path.suffix.lower()
     first = beginning.removeprefix(_BOM).lstrip()[:1]
     if suffix in _TABLES or (suffix not in (*_JSON_LINES, ".json") and first not in (b"{", b"[")):
+        # pandas takes longer to load than any other command takes to run.
+        from tracking_pipeline.importing.csv_records import read_csv_records  # noqa: PLC0415
+
         yield from read_csv_records(read_lines(file))
     elif suffix not in _JSON_LINES and first == b"[":
         if size > LARGEST_ARRAY_BYTES:
