@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import httpx
@@ -102,7 +102,9 @@ class Exchange:
         """Lets the sandbox take the request, and gives its answer."""
         reader, writer = await asyncio.open_connection(HOST, self.upstream_port)
         try:
-            writer.write(re.sub(rb"(?i)\r\nconnection:[^\r]*", b"", self.request, count=1))
+            # One request a connection: the sandbox's answer ends with it.
+            request = re.sub(rb"(?i)\r\nconnection:[^\r]*", b"", self.request, count=1)
+            writer.write(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             return await reader.read()
         finally:
             writer.close()
@@ -154,10 +156,7 @@ async def hangs(exchange: Exchange) -> None:
 
 async def takes_and_hangs(exchange: Exchange) -> None:
     """The sandbox has the events; of its answer all but the last byte comes."""
-    taken = await exchange.pass_on()
-    head, _, body = taken.partition(b"\r\n\r\n")
-    longer = re.sub(rb"(?i)\r\ncontent-length:[^\r]*", b"", head) + b"\r\nContent-Length: 100"
-    await exchange.answer(longer + b"\r\n\r\n" + body[:1])
+    await exchange.answer((await exchange.pass_on())[:-1])
     await asyncio.Event().wait()
 
 
@@ -258,9 +257,7 @@ class Front:
             length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
             body = await reader.readexactly(int(length[1]) if length else 0)
             self.received.append(Received(head.decode("latin-1"), body))
-            # One request a connection: the sandbox's answer ends with it.
-            request = head[:-2] + b"X-Front: 1\r\n\r\n" + body
-            await self._fault(Exchange(request, writer, self._upstream_port))
+            await self._fault(Exchange(head + body, writer, self._upstream_port))
         writer.close()
 
 
@@ -281,10 +278,10 @@ class Seen:
 class Contestant:
     """A destination behind HTTP. ``make`` gets the address of the front.
 
-    ``shut_out`` is how the platform says that we may not send at all; ``refusal`` how it says that
-    an event can never be accepted. ``reads_answers`` is False where any success is an acceptance,
-    whatever its words, ``reads_silence`` where an empty one is no acceptance. ``says_duplicate`` is
-    how the platform tells that it has an event already, None where it keeps that to itself.
+    ``shut_out`` is how the platform says that we may not send at all. ``success`` is which
+    words of success it has to be told in: ``any`` where whatever comes with 2xx is an acceptance.
+    ``says_duplicate`` is how the platform tells that it has an event already, None where it keeps
+    that to itself. ``knows_visitors`` is False where it is not told their address and agent.
     """
 
     id: str
@@ -292,9 +289,7 @@ class Contestant:
     make: Callable[[str, httpx.AsyncClient, AsyncPool], Destination]
     seen: Callable[[Any], Seen]
     shut_out: RawStep = 401
-    refusal: RawStep = "bad"
-    reads_answers: bool = True
-    reads_silence: bool = True
+    success: Literal["its own words", "JSON or silence", "any"] = "its own words"
     says_duplicate: RawStep | None = None
     knows_visitors: bool = True
 
@@ -352,8 +347,8 @@ DATA_CLIENT = Contestant(
     "gtm_server",
     _gtm(preview_token=TOKEN),
     _seen_by_data_client,
-    shut_out=400,
-    reads_silence=False,
+    shut_out=404,
+    success="JSON or silence",
 )
 DATA_CLIENT_LIST = replace(
     DATA_CLIENT, id="gtm_data_client_list", make=_gtm(accept_multiple_events=True), shut_out=403
@@ -363,8 +358,161 @@ MEASUREMENT_PROTOCOL = Contestant(
     "gtm_server",
     _gtm(protocol="measurement_protocol", measurement_id="G-TEST", api_secret=SECRET),
     _seen_by_measurement_protocol,
-    shut_out=404,
-    reads_answers=False,
-    reads_silence=False,
+    shut_out=400,
+    success="any",
 )
 CONTESTANTS = (META, GOOGLE, DATA_CLIENT, DATA_CLIENT_LIST, MEASUREMENT_PROTOCOL)
+
+
+# --- a destination on its database ----------------------------------------------------------------
+
+
+class Stand(Protocol):
+    """One destination with a queue of its own, ready for runs, and what may befall it."""
+
+    name: DestinationName
+    knows_visitors: bool
+    totals: RetryTotals | None
+
+    def run(self, **request: Any) -> DestinationTotals:
+        """One run to its end; ``request`` are the fields of :class:`RetryRequest`."""
+
+    def times_taken(self, event_id: str) -> int:
+        """How often the other side took the event."""
+
+    def seen(self, event_id: str) -> Seen:
+        """The event as the other side has it."""
+
+    def refuse(self, row: Added) -> None:
+        """This event can never be accepted."""
+
+    def fail(self) -> None:
+        """From now on the other side cannot do its work."""
+
+    def shut_out(self) -> None:
+        """From now on we may not send at all, until somebody mends it."""
+
+    def mend(self) -> None:
+        """All is well again."""
+
+
+@dataclass
+class HttpStand:
+    """A :class:`Contestant` with a sandbox and a front of its own."""
+
+    contestant: Contestant
+    database_url: str
+    sandbox: Sandbox
+    front: Front
+    totals: RetryTotals | None = None
+
+    @property
+    def name(self) -> DestinationName:
+        return self.contestant.name
+
+    @property
+    def knows_visitors(self) -> bool:
+        return self.contestant.knows_visitors
+
+    def run(self, **request: Any) -> DestinationTotals:
+        def make(client: httpx.AsyncClient, pool: AsyncPool) -> Sequence[Destination]:
+            made = self.contestant.make(self.front.url, client, pool)
+            # One request at a time, so that each test can count them.
+            made.limits = replace(made.limits, in_flight=1)
+            return [made]
+
+        self.totals = run_once(self.database_url, make, request)
+        return self.totals.by_destination[self.name]
+
+    def times_taken(self, event_id: str) -> int:
+        return self.sandbox.memory.accepted(event_id)
+
+    def seen(self, event_id: str) -> Seen:
+        (event,) = self.sandbox.memory.events(event_id)
+        return self.contestant.seen(event)
+
+    def refuse(self, row: Added) -> None:
+        self.sandbox.scripts.set(row.sent_as, ["bad"])
+
+    def fail(self) -> None:
+        self.sandbox.conditions[self.name].outage(503)
+
+    def shut_out(self) -> None:
+        self.sandbox.conditions[self.name].outage(self.contestant.shut_out)
+
+    def mend(self) -> None:
+        self.sandbox.conditions[self.name].outage(None)
+        self.front.meets(no_fault)
+
+
+@dataclass
+class LedgerStand:
+    """The ledger, and what its owner might do to the table."""
+
+    database_url: str
+    queue: Queue
+    name: DestinationName = "supabase"
+    knows_visitors: bool = True
+    totals: RetryTotals | None = None
+    _mending: list[str] = field(default_factory=list)
+
+    def run(self, **request: Any) -> DestinationTotals:
+        self.totals = run_once(self.database_url, lambda client, pool: [Ledger(pool)], request)
+        return self.totals.by_destination[self.name]
+
+    def times_taken(self, event_id: str) -> int:
+        return len(self._rows(event_id))
+
+    def seen(self, event_id: str) -> Seen:
+        (row,) = self._rows(event_id)
+        known = row["metadata"] or {}
+        user = row["user_data"]
+        return Seen(
+            known.get("event_id", str(row["event_id"])),
+            int(row["event_time"].timestamp()),
+            user.get("client_ip_address"),
+            user.get("client_user_agent"),
+        )
+
+    def refuse(self, row: Added) -> None:
+        self._do(
+            f"alter table wm_event_log add constraint site_rule check (event_id <> '{row.event_id}')",
+            mend="alter table wm_event_log drop constraint site_rule",
+        )
+
+    def fail(self) -> None:
+        self._do(
+            "create function no_room() returns trigger language plpgsql as"
+            " $$begin raise 'the disk is full' using errcode = '53100'; end$$;"
+            "create trigger no_room before insert on wm_event_log"
+            " for each row execute function no_room()",
+            mend="drop trigger no_room on wm_event_log; drop function no_room()",
+        )
+
+    def shut_out(self) -> None:
+        self._do(
+            "alter table wm_event_log rename to moved_away",
+            mend="alter table moved_away rename to wm_event_log",
+        )
+
+    def mend(self) -> None:
+        for statement in self._mending:
+            self.queue.connection.execute(statement.encode())
+        self._mending.clear()
+
+    def _do(self, statement: str, *, mend: str) -> None:
+        self.queue.connection.execute(statement.encode())
+        self._mending.append(mend)
+
+    def _rows(self, event_id: str) -> list[dict[str, Any]]:
+        known_as: UUID = ledger_event_id(event_id)
+        return self.queue.read("select * from wm_event_log where event_id = %s", known_as)
+
+
+def run_once(
+    database_url: str,
+    make: Callable[[httpx.AsyncClient, AsyncPool], Sequence[Destination]],
+    request: dict[str, Any],
+) -> RetryTotals:
+    """One run over the destinations that ``make`` gives."""
+    return asyncio.run(retry_failed_events(database_url, make, RetryRequest(**request)))
