@@ -26,7 +26,7 @@ from benchmarks.retry_engines import (
     record_posts,
     send_one_by_one,
 )
-from benchmarks.retry_figures import Figure, table, this_machine
+from benchmarks.retry_figures import Figure, row, table, this_machine
 from benchmarks.retry_isolation import rate_alone, rate_beside_hanging, rate_beside_refusing
 from benchmarks.retry_memory import megabytes_of_drain
 from benchmarks.retry_pgqueuer import jobs_a_second, pgqueuer_version
@@ -166,8 +166,9 @@ def main() -> None:
     with standing() as stand:
         machine = this_machine(stand.server_version(), pgqueuer_version())
         for name in [options.only] if options.only else MEASURES:
-            print(f"measuring {name}", file=sys.stderr, flush=True)
-            figures += MEASURES[name](stand, scale)
+            for figure in MEASURES[name](stand, scale):
+                print(row(figure), file=sys.stderr, flush=True)
+                figures.append(figure)
     if options.json:
         shown = {"machine": asdict(machine), "figures": [each.as_json() for each in figures]}
         print(json.dumps(shown, indent=2))

@@ -71,11 +71,21 @@ def table(machine: Machine, figures: Iterable[Figure]) -> str:
         "",
         "| destination | what | figure | bound | met |",
         "|---|---|---:|---|---|",
+        *map(row, figures),
     ]
-    for figure in figures:
-        cells = (figure.destination, figure.what, _written(figure.value, figure.unit))
-        lines.append(f"| {' | '.join(cells)} | {_bound(figure)} | {_verdict(figure.is_met)} |")
     return "\n".join(lines)
+
+
+def row(figure: Figure) -> str:
+    """One line of the table."""
+    cells = (
+        figure.destination,
+        figure.what,
+        _written(figure.value, figure.unit),
+        _bound(figure),
+        _verdict(figure.is_met),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _written(value: float, unit: Unit) -> str:

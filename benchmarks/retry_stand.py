@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,7 @@ from tracking_pipeline.store.migrate import migrate
 _TEMPLATE = "benchmark_template"
 # Longer than any drain here: a run that its time budget ended would not be a drain.
 _TIME_BUDGET_SECONDS = 900.0
+_REMOVE_SECONDS = 10.0
 
 # An event as a site stores it after its pixel has hashed what identifies the person.
 _SEED: LiteralString = """
@@ -144,15 +146,37 @@ def _fill(url: str, events: dict[str, int]) -> None:
 @contextmanager
 def standing() -> Iterator[Stand]:
     """Starts both servers, and stops them at the end whatever happens."""
-    with tempfile.TemporaryDirectory(prefix="retry_benchmark_") as folder, _sandbox() as url:
+    with temporary_postgres() as postgres, _sandbox() as url:
+        migrate(postgres.ensure_database(_TEMPLATE))
+        addresses = Addresses(f"{url}/meta", f"{url}/google", f"{url}/gtm/main")
+        no_limit = {"requests_per_minute": None}
+        httpx.post(f"{addresses.google}/_behaviour", json=no_limit).raise_for_status()
+        yield Stand(postgres, url, addresses, itertools.count())
+
+
+@contextmanager
+def temporary_postgres() -> Iterator[EmbeddedPostgres]:
+    """The embedded server in a folder that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="retry_benchmark_"))
+    try:
         # Root's server runs as another account, which has to get through; it closes its own folder.
-        Path(folder).chmod(0o711)
-        with hold(Path(folder)) as postgres:
-            migrate(postgres.ensure_database(_TEMPLATE))
-            addresses = Addresses(f"{url}/meta", f"{url}/google", f"{url}/gtm/main")
-            no_limit = {"requests_per_minute": None}
-            httpx.post(f"{addresses.google}/_behaviour", json=no_limit).raise_for_status()
-            yield Stand(postgres, url, addresses, itertools.count())
+        folder.chmod(0o711)
+        with hold(folder) as postgres:
+            yield postgres
+    finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """The server's keeper ends a moment after the server, and may still write beside us."""
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    while True:
+        try:
+            return shutil.rmtree(folder)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 @contextmanager
