@@ -174,20 +174,25 @@ class Drain:
 
     async def _deliver(self, batch: list[Prepared]) -> None:
         tried = await deliver_batch(batch, self._send, self._may_send)
-        settlements = [
-            settlement(
-                each.prepared.event,
-                each.outcome,
-                dice=self._dice(),
-                requests=each.requests,
-                request_id=each.request_id,
-                duration_ms=each.duration_ms,
+        settlements = []
+        untouched = []
+        for each in tried:
+            if each.outcome is None and not each.requests:
+                untouched.append(each.prepared.event.id)
+                continue
+            settlements.append(
+                settlement(
+                    each.prepared.event,
+                    # Seen by the other side in a refused request, so it belongs in the log.
+                    each.outcome or _INTERRUPTED,
+                    dice=self._dice(),
+                    requests=each.requests,
+                    request_id=each.request_id,
+                    duration_ms=each.duration_ms,
+                )
             )
-            for each in tried
-            if each.outcome is not None
-        ]
         await self._settler.put(settlements)
-        await self._leases.release(each.prepared.event.id for each in tried if each.outcome is None)
+        await self._leases.release(untouched)
 
     def _may_send(self, batch: Sequence[Prepared]) -> bool:
         return self._may_go_on() and self._leases.allow(batch)
@@ -212,6 +217,10 @@ class Drain:
         if reply.cool_down_seconds is not None:
             await self._gate.hold(reply.cool_down_seconds, "near the destination's rate limit")
         return reply
+
+
+# The gate closed, or the time was up, while a refused batch was searched: nothing is spent.
+_INTERRUPTED = Paused(Fault("the search for a refused event was interrupted"))
 
 
 def _event(row: dict[str, Any]) -> FailedEvent:

@@ -429,3 +429,22 @@ def _assert_attempts_tell_every_request(
     assert {attempt["event_id"]: attempt["requests"] for attempt in told} == {
         row.sent_as: sandbox.memory.requests_with(row.sent_as) for row in rows
     }
+
+
+def test_a_search_that_is_cut_short_leaves_its_requests_in_the_log_and_spends_nothing(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    rows = queue.add(8)
+    sandbox.scripts.set(rows[3].sent_as, ["bad"])
+    # The refusal itself says that the limit is near, so the search may send nothing more.
+    sandbox.conditions["meta_capi"].usage_percent = 100
+
+    runs.run()
+
+    assert len(sandbox.memory.requests) == 1
+    for row in rows:
+        (attempt,) = queue.attempts(row)
+        assert (attempt["outcome"], attempt["requests"]) == ("paused", 1)
+        state = queue.row(row)
+        assert (state["status"], state["retry_count"]) == ("pending", 0)
+        assert state["lease_expires_at"] is None
