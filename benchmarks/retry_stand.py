@@ -31,6 +31,7 @@ from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.google_credentials import AccessToken
 from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
 from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.totals import RetryTotals
@@ -75,7 +76,7 @@ class Addresses:
 
 
 def make_destination(
-    name: DestinationName, addresses: Addresses, client: httpx.AsyncClient, pool: AsyncPool
+    name: DestinationName, addresses: Addresses, client: DeliveryClient, pool: AsyncPool
 ) -> Destination:
     """The destination as it is in production, but for its address and its account."""
     if name == "meta_capi":
@@ -89,7 +90,7 @@ def make_destination(
 def drain(url: str, names: Sequence[DestinationName], addresses: Addresses) -> RetryTotals:
     """One retry run over these destinations, as the job does it."""
 
-    def make(client: httpx.AsyncClient, pool: AsyncPool) -> list[Destination]:
+    def make(client: DeliveryClient, pool: AsyncPool) -> list[Destination]:
         return [make_destination(name, addresses, client, pool) for name in names]
 
     request = RetryRequest(time_budget_seconds=_TIME_BUDGET_SECONDS)

@@ -34,6 +34,7 @@ from benchmarks.soak_plan import Planned, plan
 from benchmarks.soak_verdict import Ended, disagreements, received
 from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.events import DESTINATIONS
+from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.delivery.ledger import Ledger
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.sandbox.server import Sandbox
@@ -155,7 +156,7 @@ def _drain_to_the_end(url: str, connection: Connection, sandbox: Sandbox) -> int
     ).raise_for_status()
     addresses = Addresses(sandbox.meta_url, sandbox.google_url, sandbox.gtm_url)
 
-    def make(client: httpx.AsyncClient, pool: AsyncPool) -> list[Destination]:
+    def make(client: DeliveryClient, pool: AsyncPool) -> list[Destination]:
         names = [name for name in DESTINATIONS if name != "supabase"]
         return [
             *(make_destination(name, addresses, client, pool) for name in names),

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias, TypeVar
 
-import httpx
-
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.google_credentials import (
     AccessToken,
@@ -17,6 +15,7 @@ from tracking_pipeline.delivery.google_credentials import (
 )
 from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
 from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.delivery.ledger import Ledger
 from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
 from tracking_pipeline.sandbox.addresses import SandboxAddresses
@@ -30,7 +29,7 @@ SANDBOX_SITE = "https://www.example.com"
 
 
 def configured_destinations(
-    settings: Settings, client: httpx.AsyncClient, pool: AsyncPool
+    settings: Settings, client: DeliveryClient, pool: AsyncPool
 ) -> Sequence[Made]:
     """The destinations as the settings have them; one whose settings are missing says which."""
     missing = missing_settings(settings)
@@ -74,7 +73,7 @@ def missing_settings(settings: Settings) -> dict[str, str]:
 
 
 def sandbox_destinations(
-    settings: Settings, addresses: SandboxAddresses, client: httpx.AsyncClient, pool: AsyncPool
+    settings: Settings, addresses: SandboxAddresses, client: DeliveryClient, pool: AsyncPool
 ) -> Sequence[Made]:
     """The destinations of a rehearsal: all four, and nobody real behind them."""
     country = settings.default_country
@@ -99,7 +98,7 @@ def sandbox_destinations(
     ]
 
 
-def _meta(settings: Settings, client: httpx.AsyncClient) -> MetaCapi:
+def _meta(settings: Settings, client: DeliveryClient) -> MetaCapi:
     assert settings.meta_dataset_id and settings.meta_access_token  # noqa: S101, PT018
     secret = settings.meta_app_secret
     meta = MetaCapi(
@@ -119,7 +118,7 @@ def _meta(settings: Settings, client: httpx.AsyncClient) -> MetaCapi:
     return _limited(meta, settings.meta_requests_in_flight, settings.meta_requests_per_second)
 
 
-def _google(settings: Settings, client: httpx.AsyncClient, pool: AsyncPool) -> GoogleEc:
+def _google(settings: Settings, client: DeliveryClient, pool: AsyncPool) -> GoogleEc:
     assert settings.google_ads_account_id and settings.google_conversion_action_id  # noqa: S101, PT018
     google = GoogleEc(
         GoogleAccount(
@@ -146,7 +145,7 @@ def _google_credentials(settings: Settings) -> Credentials:
     return CredentialsFile(settings.google_application_credentials)
 
 
-def _gtm(settings: Settings, client: httpx.AsyncClient) -> GtmServer:
+def _gtm(settings: Settings, client: DeliveryClient) -> GtmServer:
     assert settings.gtm_server_url is not None  # noqa: S101
     secret, preview = settings.gtm_api_secret, settings.gtm_preview_token
     gtm = GtmServer(

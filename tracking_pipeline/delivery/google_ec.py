@@ -21,7 +21,6 @@ from datetime import datetime, timedelta, timezone
 from itertools import chain, zip_longest
 from typing import Any
 
-import httpx
 import orjson
 import psycopg
 
@@ -40,7 +39,7 @@ from tracking_pipeline.delivery.google_answers import (
     request_id,
 )
 from tracking_pipeline.delivery.google_credentials import Credentials, CredentialsError
-from tracking_pipeline.delivery.http import Answer, post
+from tracking_pipeline.delivery.http import Answer, DeliveryClient, post
 from tracking_pipeline.delivery.outcomes import (
     Fault,
     Paused,
@@ -112,7 +111,7 @@ class GoogleEc:
         self,
         account: GoogleAccount,
         credentials: Credentials,
-        client: httpx.AsyncClient,
+        client: DeliveryClient,
         pool: AsyncPool,
         *,
         country: str = "US",

@@ -23,10 +23,9 @@ from tracking_pipeline.delivery.destination import Limits, Reply
 from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
 from tracking_pipeline.delivery.gtm_answers import GtmProtocol, classify
 from tracking_pipeline.delivery.gtm_visitor import visitor_of
-from tracking_pipeline.delivery.http import post
+from tracking_pipeline.delivery.http import DeliveryClient, post
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.delivery.person import GeoMatchKeys
-from tracking_pipeline.delivery.url_logging import hide_queries
 
 # A container takes the request's agent for the visitor's where an event has none: this one is
 # nobody's browser.
@@ -64,7 +63,7 @@ class GtmServer:
     def __init__(
         self,
         container: GtmContainer,
-        client: httpx.AsyncClient,
+        client: DeliveryClient,
         *,
         country: str = "US",
         site_url: str | None = None,
@@ -82,7 +81,6 @@ class GtmServer:
         self._headers = {"content-type": "application/json", "user-agent": _USER_AGENT}
         if container.preview_token:
             self._headers["x-gtm-server-preview"] = container.preview_token
-        hide_queries()
 
     def prepare(self, event: FailedEvent) -> Prepared | Rejected:
         """The event in the protocol's form, with its own time, visitor and client id."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 import orjson
 
 from tracking_pipeline.delivery.conversion import (
@@ -31,7 +30,7 @@ from tracking_pipeline.delivery.conversion import (
 )
 from tracking_pipeline.delivery.destination import Limits, Reply
 from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
-from tracking_pipeline.delivery.http import post
+from tracking_pipeline.delivery.http import DeliveryClient, post
 from tracking_pipeline.delivery.meta_answers import classify, cool_down_seconds
 from tracking_pipeline.delivery.outcomes import Rejected, reject
 from tracking_pipeline.delivery.person import GeoMatchKeys, person_keys
@@ -136,7 +135,7 @@ class MetaCapi:
     def __init__(
         self,
         account: MetaAccount,
-        client: httpx.AsyncClient,
+        client: DeliveryClient,
         *,
         country: str = "US",
         site_url: str | None = None,

@@ -16,7 +16,6 @@ from typing import Protocol
 from uuid import UUID
 
 import anyio
-import httpx
 import psycopg
 
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
@@ -25,7 +24,7 @@ from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.gate import Gate
 from tracking_pipeline.delivery.google_ec import GoogleEc
 from tracking_pipeline.delivery.google_outcomes import read_google_outcomes
-from tracking_pipeline.delivery.http import http_client
+from tracking_pipeline.delivery.http import DeliveryClient, http_client
 from tracking_pipeline.delivery.leases import Leases
 from tracking_pipeline.delivery.settler import Settler
 from tracking_pipeline.delivery.totals import RetryTotals, Tally, totals_of
@@ -62,7 +61,7 @@ class MakeDestinations(Protocol):
     """Makes the destinations on a run's own HTTP client and pool."""
 
     def __call__(
-        self, client: httpx.AsyncClient, pool: AsyncPool
+        self, client: DeliveryClient, pool: AsyncPool
     ) -> Sequence[Destination | NotConfigured]: ...
 
 

@@ -18,12 +18,12 @@ import socket
 import struct
 import threading
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -36,7 +36,7 @@ from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
 from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.ledger import Ledger, ledger_event_id
 from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
+from tracking_pipeline.delivery.retry import MakeDestinations, RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.totals import RetryTotals
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
@@ -116,6 +116,7 @@ class Exchange:
         await self.writer.drain()
 
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 Fault = Callable[[Exchange], Awaitable[None]]
 
 
@@ -124,13 +125,11 @@ async def no_fault(exchange: Exchange) -> None:
     await exchange.answer(await exchange.pass_on())
 
 
-def answers(status: int, body: bytes = b"", **headers: str) -> Fault:
-    """This answer instead of the sandbox's, which is not asked. ``_`` in a name stands for ``-``;
-    an empty body has no type."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+def answers(status: int, body: bytes = b"", headers: Mapping[str, str] = NO_HEADERS) -> Fault:
+    """This answer instead of the sandbox's, which is not asked."""
 
     async def fault(exchange: Exchange) -> None:
-        await exchange.answer(_response(status, body, named))
+        await exchange.answer(_response(status, body, headers))
 
     return fault
 
@@ -148,6 +147,10 @@ def takes_and_answers(body: bytes, content_type: str = "application/json") -> Fa
 async def speaks_no_http(exchange: Exchange) -> None:
     """A server of another kind listens there."""
     await exchange.answer(b"220 mail.example ESMTP ready\r\n")
+
+
+async def hangs_up(exchange: Exchange) -> None:
+    """The connection is closed without a word."""
 
 
 async def hangs(exchange: Exchange) -> None:
@@ -198,7 +201,7 @@ def _packed() -> bytes:
     return b"".join([packer.compress(bytes(1_000_000)) for _ in range(100)]) + packer.flush()
 
 
-def _response(status: int, body: bytes, headers: dict[str, str]) -> bytes:
+def _response(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
     lines = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body)}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
@@ -409,12 +412,18 @@ class Stand(Protocol):
 
 @dataclass
 class HttpStand:
-    """A :class:`Contestant` with a sandbox and a front of its own."""
+    """A :class:`Contestant` with a sandbox and a front of its own.
+
+    Requests go one at a time, so that a test can count them; ``request_events`` and ``in_flight``
+    may be set to spread a small queue over several.
+    """
 
     contestant: Contestant
     database_url: str
     sandbox: Sandbox
     front: Front
+    request_events: int | None = None
+    in_flight: int = 1
 
     @property
     def name(self) -> DestinationName:
@@ -427,8 +436,10 @@ class HttpStand:
     def run(self, **request: Any) -> RetryTotals:
         def make(client: httpx.AsyncClient, pool: AsyncPool) -> Sequence[Destination]:
             made = self.contestant.make(self.front.url, client, pool)
-            # One request at a time, so that each test can count them.
-            made.limits = replace(made.limits, in_flight=1)
+            request_events = self.request_events or made.limits.request_events
+            made.limits = replace(
+                made.limits, in_flight=self.in_flight, request_events=request_events
+            )
             return [made]
 
         return run_once(self.database_url, make, request)
@@ -519,7 +530,7 @@ class LedgerStand:
 
 def run_once(
     database_url: str,
-    make: Callable[[httpx.AsyncClient, AsyncPool], Sequence[Destination]],
+    make: MakeDestinations,
     request: dict[str, Any],
 ) -> RetryTotals:
     """One run over the destinations that ``make`` gives."""

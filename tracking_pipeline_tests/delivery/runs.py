@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from tracking_pipeline.delivery.destination import Destination, Limits, NotConfigured
+from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.delivery.ledger import Ledger
 from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
@@ -61,7 +62,7 @@ class Runs:
         with ThreadPoolExecutor(1) as executor:
             yield executor.submit(self.run, **request)
 
-    def _make(self, client: httpx.AsyncClient, pool: AsyncPool) -> Sequence[Made]:
+    def _make(self, client: DeliveryClient, pool: AsyncPool) -> Sequence[Made]:
         client.event_hooks["request"].append(self._note)
         meta = MetaCapi(self.account, client)
         if self.limits:

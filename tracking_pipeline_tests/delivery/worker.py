@@ -15,10 +15,9 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 
-import httpx
-
 from tracking_pipeline.delivery.destination import Destination, Limits, Reply
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
+from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
@@ -60,7 +59,7 @@ def main() -> None:
     database_url, meta_url, freeze = sys.argv[1:]
     faulthandler.dump_traceback_later(LONGEST_LIFE_SECONDS, exit=True)
 
-    def make(client: httpx.AsyncClient, pool: AsyncPool) -> Sequence[Destination]:
+    def make(client: DeliveryClient, pool: AsyncPool) -> Sequence[Destination]:
         return [Freezing(MetaCapi(MetaAccount("1", "token", url=meta_url), client), freeze)]
 
     asyncio.run(retry_failed_events(database_url, make, RetryRequest()))
