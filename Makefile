@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 TESTS ?=
+PORT ?= 3000
 
 .PHONY: help demo dev test lint types unit lock clean
 
@@ -33,7 +34,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/tracking-pipeline demo
 
 dev: $(VENV)/.installed
-	@$(BIN)/tracking-pipeline dev
+	@$(BIN)/tracking-pipeline dev --port $(PORT)
 
 test: lint types unit
 

@@ -31,9 +31,10 @@ from tracking_pipeline.installation import (
 )
 from tracking_pipeline.jobs.retry import retry_failed_events_job
 from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
-from tracking_pipeline.runs import RunError, last_runs, open_instance, run_job
+from tracking_pipeline.runs import INSTANCE_FILE, RunError, last_runs, open_instance, run_job
 from tracking_pipeline.settings import (
     WORKSPACE_FILE,
+    Settings,
     SettingsError,
     project_folder,
     read_settings,
@@ -107,6 +108,8 @@ def retry(  # noqa: PLR0917  typer calls it by name
         quiet=as_json,
     )
     _show(as_json, totals, console.show_retry)
+    if event_id and not any(totals[name] for name in ("processed", "throttled", "paused")):
+        console.err.print(f"No waiting event has the id {event_id}, or another worker holds it.")
 
 
 @app.command()
@@ -137,7 +140,9 @@ def import_rows(
     """Import rows of your own. Bad rows are told by line; good ones are kept."""
     settings = read_settings()
     with (
-        open_installation(settings, rehearsal=rehearsal) as installation,
+        open_installation(
+            settings, rehearsal=rehearsal or settings.tracking_rehearsal or False
+        ) as installation,
         console.progress_bar(quiet=as_json) as progress,
     ):
         bar = progress.add_task("importing", total=file.stat().st_size)
@@ -185,6 +190,7 @@ def dev(
         if installation.database.rehearsal:
             console.err.print("Rehearsal: sample events, and a sandbox in the destinations' place.")
         console.err.print(f"The Dagster UI comes up at http://{host}:{port} (Ctrl-C ends it).")
+        environment.setdefault("DAGSTER_HOME", str(_dagster_home(settings, folder)))
         command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev"]
         command += ["-w", WORKSPACE_FILE, "-h", host, "-p", str(port)]
         raise typer.Exit(_run_until_interrupted(command, folder, environment))
@@ -213,6 +219,16 @@ def _load_sample(installation: Installation) -> None:
 
     with connect(installation.database.url) as connection:
         load_sample(connection, sandbox_journal(installation.settings.home))
+
+
+def _dagster_home(settings: Settings, folder: Path) -> Path:
+    """A folder for Dagster's files under TRACKING_HOME, with this project's ``dagster.yaml``:
+    without one it would make a temporary folder in the project, which may be read-only.
+    """
+    home = settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / INSTANCE_FILE).write_bytes((folder / INSTANCE_FILE).read_bytes())
+    return home
 
 
 def _is_empty(installation: Installation) -> bool:
@@ -277,7 +293,7 @@ def main() -> NoReturn:
         app()
         sys.exit(0)
     except KeyboardInterrupt:
-        _fail("interrupted", 130, as_json=as_json)
+        _fail("interrupted; nothing is lost, what was claimed is due again", 130, as_json=as_json)
     except SettingsError as error:
         _fail(str(error), 2, as_json=as_json)
     except (*EXPLAINED_ERRORS, ImportFileError, RunError, CommandError) as error:

@@ -7,7 +7,7 @@ the UI beside the others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.settings import Settings, SettingsError, dagster_home, project_folder
+from tracking_pipeline.store.embedded.error import EmbeddedPostgresError
 
 INSTANCE_FILE = "dagster.yaml"
 
@@ -40,10 +41,22 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of this project: that of ``DAGSTER_HOME`` where it is set, else the one
     that ``dagster.yaml`` beside ``workspace.yaml`` describes.
     """
+    with ExitStack() as stack:
+        try:
+            instance = stack.enter_context(_instance(settings))
+        except (SettingsError, EmbeddedPostgresError):
+            raise
+        except Exception as error:  # of many libraries, and some with the password in their words
+            raise RunError(
+                f"Dagster's storage cannot be opened ({type(error).__name__}): check "
+                "DAGSTER_POSTGRES_URL and its server, and DAGSTER_HOME"
+            ) from None
+        yield instance
+
+
+def _instance(settings: Settings) -> dg.DagsterInstance:
     if dagster_home() is not None:
-        with dg.DagsterInstance.get() as instance:
-            yield instance
-        return
+        return dg.DagsterInstance.get()
     folder = project_folder()
     if not (folder / INSTANCE_FILE).is_file():
         raise SettingsError(
@@ -52,8 +65,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     base = settings.home / "dagster"
     base.mkdir(parents=True, exist_ok=True)
     reference = InstanceRef.from_dir(str(base), config_dir=str(folder))
-    with dg.DagsterInstance.from_ref(reference) as instance:
-        yield instance
+    return dg.DagsterInstance.from_ref(reference)
 
 
 def run_job(
@@ -80,8 +92,15 @@ def run_job(
         tags={"tracking/trigger": "command line"},
     )
     if not result.success:
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
         raise RunError(_why(result))
     return result
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    errors = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
+    return any(error and error.cls_name == "DagsterExecutionInterruptedError" for error in errors)
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
 
     tracking_database_url: PostgresUrl | None = None
-    dagster_postgres_url: SecretStr | None = None
+    dagster_postgres_url: PostgresUrl | None = None
     tracking_home: Path | None = None
     tracking_rehearsal: bool | None = None
     tracking_worker_role: str | None = None
@@ -148,6 +148,8 @@ def read_settings() -> Settings:
         variable = str(first["loc"][0]).upper() if first["loc"] else "a setting"
         problem = str(first["msg"]).removeprefix("Value error, ")
         raise SettingsError(f"{variable} cannot be used: {problem}") from None
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"{ENV_FILE} cannot be read as UTF-8 text: mend or remove it") from None
 
 
 def dagster_home() -> Path | None:

@@ -50,15 +50,14 @@ class Tried:
 
 
 Send = Callable[[Sequence[Prepared]], Awaitable[Reply]]
-MaySend = Callable[[Sequence[Prepared]], bool]
+MaySend = Callable[[Sequence[Prepared]], Awaitable[bool]]
 
 
-async def deliver_batch(
-    batch: Sequence[Prepared], send: Send, may_send: MaySend = lambda batch: True
-) -> list[Tried]:
+async def deliver_batch(batch: Sequence[Prepared], send: Send, may_send: MaySend) -> list[Tried]:
     """Sends the batch, in as many requests as its refusals need. The order of ``batch`` is kept.
 
-    ``may_send`` is asked before each request; where it says no, the members keep no outcome.
+    ``may_send`` is asked before each request, and may take its time; where it says no, the members
+    keep no outcome.
     """
     search = _Search([Tried(prepared) for prepared in batch], send, may_send)
     await search.run()
@@ -123,7 +122,7 @@ class _Search:
     async def _send_once(self, members: list[Tried]) -> bool:
         """True when the request was refused and leaves some undecided."""
         batch = [member.prepared for member in members]
-        if self._stopped or not self._may_send(batch):
+        if self._stopped or not await self._may_send(batch):
             self._stopped = True
             for member in members:
                 member.outcome = self._stopped_by

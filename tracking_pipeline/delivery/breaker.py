@@ -11,6 +11,9 @@ WINDOW_SECONDS = 5 * 60
 # One failure of one request is no trend.
 LEAST_REQUESTS = 10
 FAILED_SHARE = 0.7
+# So many events refused alone for one and the same reason, and none accepted in the run: it is not
+# the events. An API version that ended and a proxy in between answer like that.
+MOST_REFUSED_ALONE = 20
 
 
 def opens(requests: int, failures: int) -> bool:

@@ -107,8 +107,10 @@ def read_conversion(
     ledger keeps it.
     """
     fields = as_mapping(event.payload)
-    if fields is None:
-        return reject("event_payload is not a JSON object")
+    if fields is None or _holds_several(fields):
+        # Of several, one person's identifiers would go out with another one's event.
+        what = "holds several events" if fields else "is not a JSON object"
+        return reject(f"event_payload {what}")
     name = impersonal_text(first(fields, EVENT_NAME)) or impersonal_text(event.event_name)
     if not name:
         return reject("missing event_name")
@@ -304,6 +306,8 @@ def as_mapping(payload: Any) -> Fields | None:
             payload = orjson.loads(payload)
         except orjson.JSONDecodeError:
             return None
+    if isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]
     if not isinstance(payload, dict):
         return None
     fields = dict(payload)
@@ -314,6 +318,13 @@ def as_mapping(payload: Any) -> Fields | None:
         del fields["data"]
         fields |= inner[0]
     return Fields(fields)
+
+
+def _holds_several(fields: Mapping[str, Any]) -> bool:
+    inner = fields.get("data")
+    return isinstance(inner, list) and (
+        sum(isinstance(each, dict) and bool(first(each, EVENT_NAME)) for each in inner) > 1
+    )
 
 
 def _page_url(fields: Mapping[str, Any], site_url: str | None) -> str | None:

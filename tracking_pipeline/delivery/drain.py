@@ -109,7 +109,7 @@ class Drain:
                 batches = await self._claim(await self._room.events_to_claim())
                 if batches is None:
                     # Nothing is left, or the destination was closed for all; then it is for us too.
-                    await through_outages(self._gate.is_open_for_all)
+                    await through_outages(self._gate.look_again)
                     return
                 for batch in batches:
                     self._room.take()
@@ -194,12 +194,13 @@ class Drain:
         await self._settler.put(settlements)
         await self._leases.release(untouched)
 
-    def _may_send(self, batch: Sequence[Prepared]) -> bool:
+    async def _may_send(self, batch: Sequence[Prepared]) -> bool:
+        # First the wait, then the questions: their answers may have changed meanwhile.
+        if self._pace is not None and self._may_go_on():
+            await self._pace.acquire()
         return self._may_go_on() and self._leases.allow(batch)
 
     async def _send(self, batch: Sequence[Prepared]) -> Reply:
-        if self._pace is not None:
-            await self._pace.acquire()
         self._tally.numbers["requests"] += 1
         try:
             with anyio.fail_after(LONGEST_REQUEST_SECONDS):
@@ -209,7 +210,7 @@ class Drain:
             fault = Fault(f"the request failed: {type(error).__name__}", type(error).__name__)
             reply = Reply(Uniform(Retry(fault)), 0)
         probing = self._gate.state == "probing"
-        await self._gate.heed(reply.verdict)
+        await self._gate.heed(reply.verdict, events=len(batch))
         outcome = reply.verdict.outcome if isinstance(reply.verdict, Uniform) else None
         if probing and isinstance(outcome, Retry):
             # A paused destination costs no event a retry, and the probe's least of all.

@@ -13,9 +13,22 @@ from collections.abc import Awaitable, Callable
 import psycopg
 from psycopg.rows import TupleRow
 
-from tracking_pipeline.delivery.breaker import LEAST_REQUESTS, WINDOW_SECONDS, opens
+from tracking_pipeline.delivery.breaker import (
+    LEAST_REQUESTS,
+    MOST_REFUSED_ALONE,
+    WINDOW_SECONDS,
+    opens,
+)
 from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.delivery.outcomes import Paused, Retry, Throttled, Uniform, Verdict
+from tracking_pipeline.delivery.outcomes import (
+    Delivered,
+    Paused,
+    Refused,
+    Retry,
+    Throttled,
+    Uniform,
+    Verdict,
+)
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import (
     close_breaker,
@@ -45,6 +58,9 @@ class Gate:
         self._requests = 0
         self._failures = 0
         self._counted_at = float("-inf")
+        self._accepted = False
+        self._refused_alone = 0
+        self._refusal = ""
 
     @property
     def is_open(self) -> bool:
@@ -64,9 +80,9 @@ class Gate:
                 self.state = "probing" if probing else "paused"
                 self.detail = shared.reason or ""
 
-    async def is_open_for_all(self) -> bool:
-        """Whether no other worker was told to wait or found the destination closed meanwhile. Reads
-        the shared state; raises psycopg.OperationalError."""
+    async def look_again(self) -> None:
+        """Closes this gate too, if another worker was told to wait or found the destination closed
+        meanwhile. Raises psycopg.OperationalError."""
         async with self._pool.connection() as connection:
             shared = await read_destination_state(connection, self._destination)
         if self.state == "ok" and shared.throttled_seconds > 0:
@@ -74,11 +90,12 @@ class Gate:
             self.detail = f"asked to wait {shared.throttled_seconds:.0f} s more"
         elif self.state == "ok" and shared.state != "closed":
             self.state, self.detail = "paused", shared.reason or ""
-        return self.is_open
 
-    async def heed(self, verdict: Verdict) -> None:
-        """Takes notice of what a request came to. Any answer about the events themselves, even a
-        refusal, proves that a paused destination lets events in again; a fault proves nothing."""
+    async def heed(self, verdict: Verdict, *, events: int) -> None:
+        """Takes notice of what a request of so many events came to. Any answer about the events
+        themselves, even a refusal, proves that a paused destination lets events in again; a fault
+        proves nothing.
+        """
         outcome = verdict.outcome if isinstance(verdict, Uniform) else None
         if isinstance(outcome, Throttled):
             await self.hold(outcome.wait_seconds, outcome.fault.message)
@@ -91,6 +108,19 @@ class Gate:
             await self._reopen()
         else:
             await self._count(failed=isinstance(outcome, Retry))
+        if self.state == "ok" and self._refuses_everything(verdict, events):
+            await self._pause(f"it refuses every event: {self._refusal}")
+
+    def _refuses_everything(self, verdict: Verdict, events: int) -> bool:
+        """Whether event after event was refused alone, for one reason, and none was accepted."""
+        if isinstance(verdict, Refused):
+            if events == 1:
+                reason = verdict.rejected.fault.message or verdict.rejected.reason
+                self._refused_alone = self._refused_alone + 1 if reason == self._refusal else 1
+                self._refusal = reason
+        elif not isinstance(verdict, Uniform) or isinstance(verdict.outcome, Delivered):
+            self._accepted = True
+        return not self._accepted and self._refused_alone >= MOST_REFUSED_ALONE
 
     async def _count(self, *, failed: bool) -> None:
         """Counts a request. The counts are shared twice a second while requests fail, or as soon as

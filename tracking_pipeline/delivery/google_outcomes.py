@@ -231,6 +231,9 @@ class _Reading:
             and time.monotonic() - self._started < TIME_BUDGET_SECONDS
         )
 
+    async def _may_send(self, batch: Sequence[Prepared]) -> bool:
+        return self._may_go_on()
+
     async def _check(self, request: GoogleRequest) -> bool:
         """Asks about one request and settles it. False where it makes no sense to go on now."""
         try:
@@ -291,9 +294,7 @@ class _Reading:
         size = -(-len(ready) // PARTS)
         tried: list[Tried] = []
         for start in range(0, len(ready), size or 1):
-            tried += await deliver_batch(
-                ready[start : start + size], self._send, lambda batch: self._may_go_on()
-            )
+            tried += await deliver_batch(ready[start : start + size], self._send, self._may_send)
         await self._reject(tried)
         left = [
             each.prepared.event.id
@@ -320,7 +321,7 @@ class _Reading:
     async def _send(self, batch: Sequence[Prepared]) -> Reply:
         self.parts += 1
         reply = await self.google.send(batch, batch[0].event.now)
-        await self._gate.heed(reply.verdict)
+        await self._gate.heed(reply.verdict, events=len(batch))
         return reply
 
     async def _reject(self, tried: Sequence[Tried]) -> None:

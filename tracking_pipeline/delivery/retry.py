@@ -245,10 +245,16 @@ class _Run:
             await anyio.sleep(PROGRESS_EVERY_SECONDS)
             self._progress(self._totals())
 
+    def _stopped_reason(self) -> str:
+        if self._time_is_up():
+            return "time_budget"
+        held = any(tally.state in ("throttled", "paused") for tally in self._tallies.values())
+        return "held" if held else "drained"
+
     def _totals(self) -> RetryTotals:
         return totals_of(
             list(self._tallies.values()),
             seconds=time.monotonic() - self._started,
-            stopped_reason="time_budget" if self._time_is_up() else "drained",
+            stopped_reason=self._stopped_reason(),
             dry_run=self._request.dry_run,
         )

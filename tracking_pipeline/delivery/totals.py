@@ -59,8 +59,9 @@ class DestinationTotals:
 
 @dataclass(frozen=True, slots=True)
 class RetryTotals:
-    """One retry run. ``stopped_reason`` is ``drained`` or ``time_budget``; ``dropped`` counts match
-    keys that could not be used, by (key, reason)."""
+    """One retry run. ``stopped_reason`` is ``drained``, ``time_budget``, or ``held`` where a
+    destination is paused or throttled; ``dropped`` counts match keys that could not be used, by
+    (key, reason)."""
 
     by_destination: dict[DestinationName, DestinationTotals] = field(default_factory=dict)
     errors: tuple[ErrorCount, ...] = ()
@@ -144,8 +145,12 @@ _NUMBER_OF_DUPLICATE = {"event": "duplicates", "conversion": "duplicate_conversi
 
 
 def _reason(settlement: Settlement) -> str:
-    parts = (settlement.dead_letter_reason, settlement.error_code, settlement.error_message)
-    return " · ".join(dict.fromkeys(part for part in parts if part))
+    """In words, each said once: a message or a reason often has the code in it."""
+    parts: list[str] = []
+    for part in (settlement.dead_letter_reason, settlement.error_message, settlement.error_code):
+        if part and not any(part in said for said in parts):
+            parts.append(part)
+    return " · ".join(parts)
 
 
 def totals_of(

@@ -31,6 +31,7 @@ from tracking_pipeline.delivery.totals import RetryTotals
 from tracking_pipeline.resources import EXPLAINED_ERRORS, DrainProgress, TrackingResource
 
 GROUP_TAG = "tracking/job"
+DESTINATION_TAG = "tracking/destination"
 
 
 class RetryConfig(dg.Config):
@@ -96,6 +97,7 @@ def plan_retry(
     context: dg.OpExecutionContext, config: RetryConfig, tracking: TrackingResource
 ) -> RetryPlan:
     request = config.request()
+    context.instance.add_run_tags(context.run_id, {DESTINATION_TAG: config.destination})
     with tracking.open() as installation, installation.destinations() as destinations:
         counted = asyncio.run(
             retry_failed_events(
@@ -204,7 +206,15 @@ def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
         **{
             f"{name}_{number}": getattr(each, number)
             for name, each in totals.by_destination.items()
-            for number in ("resolved", "failed", "dead_lettered", "waiting")
+            for number in (
+                "resolved",
+                "failed",
+                "dead_lettered",
+                "throttled",
+                "paused",
+                "requests",
+                "waiting",
+            )
         },
         "seconds": dg.MetadataValue.float(round(totals.seconds, 3)),
         "stopped_reason": totals.stopped_reason,

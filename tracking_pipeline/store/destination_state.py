@@ -142,8 +142,8 @@ async def open_breaker(
             "first": FIRST_PROBE_SECONDS,
             "longest": LONGEST_PROBE_SECONDS,
             "message": (
-                f"{destination} is paused: {reason}. Its events wait unspent; once the cause is "
-                "mended it goes on by itself."
+                f"{destination} is paused: {reason.rstrip('.')}. Its events wait unspent; "
+                "once the cause is mended it goes on by itself."
             ),
         },
     )

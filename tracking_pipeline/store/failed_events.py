@@ -70,7 +70,8 @@ class Settlement:
 _DUE: LiteralString = "and coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()"
 _NOT_TRIED_IN_THIS_RUN: LiteralString = """and not exists (
         select from public.tracking_delivery_attempts a
-        where a.failed_event_id = f.id and a.attempted_at >= %(started_at)s)"""
+        where a.failed_event_id = f.id and a.attempted_at >= %(started_at)s
+          and a.outcome not in ('throttled', 'paused'))"""
 _NAMED: LiteralString = "and (f.id = %(event_id)s or f.event_id = %(event_id)s)"
 _NOT_LEASED: LiteralString = "and (f.lease_expires_at is null or f.lease_expires_at <= now())"
 

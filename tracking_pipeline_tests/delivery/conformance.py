@@ -27,13 +27,12 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-import httpx
-
 from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.google_credentials import AccessToken
 from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
 from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.delivery.ledger import Ledger, ledger_event_id
 from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.retry import MakeDestinations, RetryRequest, retry_failed_events
@@ -296,7 +295,7 @@ class Contestant:
 
     id: str
     name: DestinationName
-    make: Callable[[str, httpx.AsyncClient, AsyncPool], Destination]
+    make: Callable[[str, DeliveryClient, AsyncPool], Destination]
     seen: Callable[[Any], Seen]
     shut_out: RawStep = 401
     success: Literal["its own words", "JSON or silence", "any"] = "its own words"
@@ -304,18 +303,18 @@ class Contestant:
     knows_visitors: bool = True
 
 
-def _meta(url: str, client: httpx.AsyncClient, pool: AsyncPool) -> Destination:
+def _meta(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
     del pool
     return MetaCapi(MetaAccount("1234567890", TOKEN, SECRET, url=f"{url}/meta"), client)
 
 
-def _google(url: str, client: httpx.AsyncClient, pool: AsyncPool) -> Destination:
+def _google(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
     account = GoogleAccount("123-456-7890", "987654321", url=f"{url}/google")
     return GoogleEc(account, AccessToken(TOKEN), client, pool)
 
 
-def _gtm(**settings: Any) -> Callable[[str, httpx.AsyncClient, AsyncPool], Destination]:
-    def make(url: str, client: httpx.AsyncClient, pool: AsyncPool) -> Destination:
+def _gtm(**settings: Any) -> Callable[[str, DeliveryClient, AsyncPool], Destination]:
+    def make(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
         del pool
         container = "multiple" if settings.get("accept_multiple_events") else "main"
         return GtmServer(GtmContainer(f"{url}/gtm/{container}", **settings), client)
@@ -434,7 +433,7 @@ class HttpStand:
         return self.contestant.knows_visitors
 
     def run(self, **request: Any) -> RetryTotals:
-        def make(client: httpx.AsyncClient, pool: AsyncPool) -> Sequence[Destination]:
+        def make(client: DeliveryClient, pool: AsyncPool) -> Sequence[Destination]:
             made = self.contestant.make(self.front.url, client, pool)
             request_events = self.request_events or made.limits.request_events
             made.limits = replace(

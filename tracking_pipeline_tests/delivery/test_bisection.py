@@ -74,7 +74,11 @@ def deliver(
     remote: Remote, size: int, may_send: Callable[[Sequence[Prepared]], bool] = lambda batch: True
 ) -> list[Tried]:
     batch = batch_of(size)
-    tried = anyio.run(deliver_batch, batch, remote.send, may_send)
+
+    async def ask(asked: Sequence[Prepared]) -> bool:
+        return may_send(asked)
+
+    tried = anyio.run(deliver_batch, batch, remote.send, ask)
     assert [each.prepared for each in tried] == batch
     return tried
 

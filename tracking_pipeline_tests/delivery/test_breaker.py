@@ -102,3 +102,27 @@ def test_failures_of_an_older_window_do_not_count(
     runs.run()
     assert state(queue)["state"] == "closed"
     assert state(queue)["window_failures"] == 1
+
+
+def test_a_destination_that_refuses_every_event_is_paused_before_the_queue_is_dead(
+    queue: Queue, sandbox: Sandbox, runs: Runs
+) -> None:
+    rows = queue.add(200)
+    for row in rows:
+        sandbox.scripts.set(row.sent_as, ["bad"])
+    totals = runs.run().by_destination["meta_capi"]
+    assert totals.state == "paused"
+    assert totals.dead_lettered == 20
+    assert totals.paused == 180
+    assert state(queue)["reason"].startswith("it refuses every event: ")
+    assert {row["alert_type"] for row in queue.alerts()} == {"destination_paused"}
+
+
+def test_poison_among_good_events_pauses_nothing(
+    queue: Queue, sandbox: Sandbox, runs: Runs
+) -> None:
+    queue.add(30)
+    for row in queue.add(40):
+        sandbox.scripts.set(row.sent_as, ["bad"])
+    totals = runs.run().by_destination["meta_capi"]
+    assert (totals.state, totals.resolved, totals.dead_lettered) == ("ok", 30, 40)

@@ -109,7 +109,7 @@ def test_every_shape_of_a_payload_says_the_same(payload: Any) -> None:
     assert conversion.order_id == "A-1"
 
 
-@pytest.mark.parametrize("payload", [None, 3, True, "", "no JSON", "[1]", [META_FORM], []])
+@pytest.mark.parametrize("payload", [None, 3, True, "", "no JSON", "[1]", [META_FORM, META_FORM], []])
 def test_what_is_no_object_is_rejected(payload: Any) -> None:
     assert refused(payload) == "event_payload is not a JSON object"
 
@@ -435,3 +435,20 @@ def test_the_table_of_fields_gives_what_looking_them_up_gives(
 @given(st.text(st.characters(), max_size=30))
 def test_a_text_loses_its_control_characters_and_nothing_else(given: str) -> None:
     assert text(given) == (_CONTROL.sub("", given).strip() or None)
+
+
+def test_a_payload_of_several_events_is_not_mixed_into_one() -> None:
+    payload = {
+        "data": [
+            {"event_name": "Lead", "user_data": {"em": "a@example.com"}},
+            {"event_name": "Purchase", "user_data": {"em": "b@example.com"}},
+        ]
+    }
+    result = read_conversion(claimed(payload))
+    assert isinstance(result, Rejected)
+    assert result.reason == "event_payload holds several events"
+
+
+def test_a_list_of_one_event_is_that_event() -> None:
+    result = read_conversion(claimed([{"event_name": "Lead", "email": "a@example.com"}]))
+    assert isinstance(result, Conversion)

@@ -59,7 +59,7 @@ def test_errors_are_counted_by_reason_and_the_most_frequent_comes_first() -> Non
     errors = totals(tally).errors
 
     assert [(error.outcome, error.reason, error.count) for error in errors] == [
-        ("retry", "timeout · no answer in time", 2),
+        ("retry", "no answer in time · timeout", 2),
         ("rejected", "missing event_name", 1),
     ]
 
