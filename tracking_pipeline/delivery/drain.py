@@ -113,7 +113,11 @@ class Drain:
                     return
                 for batch in batches:
                     self._room.take()
-                    sender.send_nowait(batch)
+                    try:
+                        sender.send_nowait(batch)
+                    except anyio.BrokenResourceError:
+                        # The run was cancelled during the claim; its end hands all leases back.
+                        return
 
     async def _send_from(self, receiver: MemoryObjectReceiveStream[list[Prepared]]) -> None:
         async with receiver:

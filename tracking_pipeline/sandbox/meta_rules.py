@@ -160,10 +160,10 @@ def _wrong_time(event: Mapping[str, Any], now: float) -> Refusal | None:
 def _wrong_source(event: Mapping[str, Any]) -> Refusal | None:
     source = event["action_source"]
     if source == "website":
+        # Meta's page asks for event_source_url as well; nothing says that the API refuses an event
+        # without one, and senders may not know it.
         if not event["user_data"].get("client_user_agent"):
             return Refusal("Missing user agent", "Website events need client_user_agent.")
-        if not event.get("event_source_url"):
-            return Refusal("Missing event source URL", "Website events need event_source_url.")
     elif source == "app":
         app_data = event.get("app_data")
         needed = {"advertiser_tracking_enabled", "extinfo"}
