@@ -109,7 +109,9 @@ def test_every_shape_of_a_payload_says_the_same(payload: Any) -> None:
     assert conversion.order_id == "A-1"
 
 
-@pytest.mark.parametrize("payload", [None, 3, True, "", "no JSON", "[1]", [META_FORM, META_FORM], []])
+@pytest.mark.parametrize(
+    "payload", [None, 3, True, "", "no JSON", "[1]", [META_FORM, META_FORM], []]
+)
 def test_what_is_no_object_is_rejected(payload: Any) -> None:
     assert refused(payload) == "event_payload is not a JSON object"
 
