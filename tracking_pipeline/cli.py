@@ -190,7 +190,8 @@ def dev(
         if installation.database.rehearsal:
             console.err.print("Rehearsal: sample events, and a sandbox in the destinations' place.")
         console.err.print(f"The Dagster UI comes up at http://{host}:{port} (Ctrl-C ends it).")
-        environment.setdefault("DAGSTER_HOME", str(_dagster_home(settings, folder)))
+        if not os.access(folder, os.W_OK):
+            environment.setdefault("DAGSTER_HOME", str(_dagster_home(settings, folder)))
         command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev"]
         command += ["-w", WORKSPACE_FILE, "-h", host, "-p", str(port)]
         raise typer.Exit(_run_until_interrupted(command, folder, environment))
@@ -222,8 +223,8 @@ def _load_sample(installation: Installation) -> None:
 
 
 def _dagster_home(settings: Settings, folder: Path) -> Path:
-    """A folder for Dagster's files under TRACKING_HOME, with this project's ``dagster.yaml``:
-    without one it would make a temporary folder in the project, which may be read-only.
+    """A folder for Dagster's files under TRACKING_HOME, with this project's ``dagster.yaml``: else
+    Dagster makes a temporary one in the project, which is read-only here.
     """
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
