@@ -170,9 +170,10 @@ class Drain:
         it can be replayed once the bug is mended."""
         try:
             return self._destination.prepare(event)
-        except (RecursionError, orjson.JSONEncodeError):
-            return reject("event_payload is nested too deeply")
         except Exception as error:  # whatever it is: the event stays, as a dead letter
+            # orjson's error is a plain TypeError; only its words tell the depth from a bug of ours.
+            if isinstance(error, RecursionError) or "Recursion limit" in str(error):
+                return reject("event_payload is nested too deeply")
             log.warning("an event cannot be prepared: %s", type(error).__name__)
             return reject(f"cannot be prepared: {type(error).__name__}")
 

@@ -315,8 +315,16 @@ def test_a_dead_destination_does_not_hold_up_the_other(
 class _Failing:
     """A destination with a bug: it raises where the protocol says that it never does."""
 
-    def __init__(self, real: Destination, *, prepare: UUID | None = None, sends: int = 0) -> None:
+    def __init__(
+        self,
+        real: Destination,
+        *,
+        prepare: UUID | None = None,
+        sends: int = 0,
+        error: Exception | None = None,
+    ) -> None:
         self._real = real
+        self._error = error or ZeroDivisionError()
         self.name = real.name
         self.limits = real.limits
         self._prepare = prepare
@@ -324,7 +332,7 @@ class _Failing:
 
     def prepare(self, event: FailedEvent) -> Prepared | Rejected:
         if event.id == self._prepare:
-            raise ZeroDivisionError
+            raise self._error
         return self._real.prepare(event)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
@@ -334,14 +342,26 @@ class _Failing:
         return await self._real.send(batch, now)
 
 
-def test_a_bug_in_reading_one_event_parks_it_and_spares_its_mates(queue: Queue, runs: Runs) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ZeroDivisionError(), "cannot be prepared: ZeroDivisionError"),
+        # orjson raises a plain TypeError for a depth that it cannot write; a bug's is no depth.
+        (TypeError("a bug"), "cannot be prepared: TypeError"),
+        (TypeError("Recursion limit reached"), "event_payload is nested too deeply"),
+        (RecursionError(), "event_payload is nested too deeply"),
+    ],
+)
+def test_a_bug_in_reading_one_event_parks_it_and_spares_its_mates(
+    queue: Queue, runs: Runs, error: Exception, reason: str
+) -> None:
     rows = queue.add(10)
-    runs.wrap = lambda real: _Failing(real, prepare=rows[4].id)
+    runs.wrap = lambda real: _Failing(real, prepare=rows[4].id, error=error)
 
     runs.run()
 
     assert queue.statuses() == {"resolved": 9, "dead_letter": 1}
-    assert queue.row(rows[4])["dead_letter_reason"] == "cannot be prepared: ZeroDivisionError"
+    assert queue.row(rows[4])["dead_letter_reason"] == reason
 
 
 def test_a_bug_in_sending_is_a_retry_and_loses_nothing(queue: Queue, runs: Runs) -> None:
