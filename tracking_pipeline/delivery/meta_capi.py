@@ -34,7 +34,7 @@ from tracking_pipeline.delivery.http import DeliveryClient, post
 from tracking_pipeline.delivery.meta_answers import classify, cool_down_seconds
 from tracking_pipeline.delivery.outcomes import Rejected, reject
 from tracking_pipeline.delivery.person import GeoMatchKeys, person_keys
-from tracking_pipeline.identity import sanitize
+from tracking_pipeline.identity import ExternalIdMode, sanitize
 
 # An event this old is refused, and with it its whole request.
 MAX_AGE = timedelta(days=7)
@@ -140,14 +140,17 @@ class MetaCapi:
         country: str = "US",
         site_url: str | None = None,
         geo_match_keys: GeoMatchKeys = "all",
+        external_id: ExternalIdMode = "hashed",
     ) -> None:
         """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``site_url``
-        turns the path of a page into its address."""
+        turns the path of a page into its address; ``external_id`` says how the site's pixel sends
+        that key, since Meta matches the same text only."""
         self._account = account
         self._client = client
         self._country = country
         self._site_url = site_url
         self._geo_match_keys: GeoMatchKeys = geo_match_keys
+        self._external_id: ExternalIdMode = external_id
         self._url = f"{account.url}/{account.api_version}/{account.dataset_id}/events"
         self._tail = b"]" + orjson.dumps(_credentials(account)).replace(b"{", b",", 1)
 
@@ -157,7 +160,12 @@ class MetaCapi:
         if isinstance(conversion, Rejected):
             return conversion
         keys, dropped = person_keys(
-            event, conversion.fields, "meta", self._country, self._geo_match_keys
+            event,
+            conversion.fields,
+            "meta",
+            self._country,
+            self._geo_match_keys,
+            external_id=self._external_id,
         )
         user_data = {**keys, **_platform_ids(conversion.fields)}
         stated = _stated_source(conversion.fields)
@@ -190,13 +198,21 @@ def _credentials(account: MetaAccount) -> dict[str, str]:
     """The request's other fields: the token and, with an app secret, the proof that we know it
     (https://developers.facebook.com/docs/graph-api/guides/secure-requests)."""
     fields = {"access_token": account.access_token}
-    if account.app_secret:
-        fields["appsecret_proof"] = hmac.new(
-            account.app_secret.encode(), account.access_token.encode(), hashlib.sha256
-        ).hexdigest()
+    proof = appsecret_proof(account)
+    if proof:
+        fields["appsecret_proof"] = proof
     if account.test_event_code:
         fields["test_event_code"] = account.test_event_code
     return fields
+
+
+def appsecret_proof(account: MetaAccount) -> str | None:
+    """What shows Meta that the sender of the token knows the app's secret; None without one."""
+    if not account.app_secret:
+        return None
+    return hmac.new(
+        account.app_secret.encode(), account.access_token.encode(), hashlib.sha256
+    ).hexdigest()
 
 
 def _platform_ids(fields: Mapping[str, Any]) -> dict[str, str | int]:

@@ -5,15 +5,19 @@
 
 from tracking_pipeline.identity.match import (
     MatchKeys,
+    google_hashes,
     hashed_user_data,
     match_keys,
     read_match_keys,
 )
 from tracking_pipeline.identity.match_value import normalize
+from tracking_pipeline.identity.platforms import ExternalIdMode
 from tracking_pipeline.identity.sanitize import sanitize
 
 __all__ = [
+    "ExternalIdMode",
     "MatchKeys",
+    "google_hashes",
     "hashed_user_data",
     "match_keys",
     "normalize",

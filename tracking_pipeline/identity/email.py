@@ -19,32 +19,34 @@ _LOCAL = r"[^\s@.,;:<>()\[\]\\\"]+"
 _LABEL = r"(?!-)[^\s@.,;:<>()\[\]\\\"!#$%&'*+/=?^_`{|}~]{1,63}(?<!-)"
 _ADDRESS = re.compile(rf"({_LOCAL}(?:\.{_LOCAL})*)@((?:{_LABEL}\.)+{_LABEL})")
 _NAMED = re.compile(r"[^<>]*<([^<>]+)>")
+# What nearly every address looks like; whatever matches is one by the pattern above, too.
+_PLAIN = re.compile(r"[a-z0-9_%+-]+(?:\.[a-z0-9_%+-]+)*@(?:(?!-)[a-z0-9-]+(?<!-)\.)+[a-z]{2,}")
+_LONGEST_PLAIN = 63
 # The limits of RFC 5321, 4.5.3.1.
 _MAX_LOCAL, _MAX_ADDRESS = 64, 254
 
 
 def email_for_meta(text: str, country: str) -> str | Refusal:
     """Give the trimmed, lower-case address. `country` plays no part."""
-    local_and_domain = _parts(lower(text))
-    if not isinstance(local_and_domain, tuple):
-        return local_and_domain
-    return "@".join(local_and_domain)
+    return _address(lower(text))
 
 
 def email_for_google(text: str, country: str) -> str | Refusal:
     """Give the address without white space and, for Gmail, without dots and plus tag."""
-    local_and_domain = _parts(without_spaces(lower(text)))
-    if not isinstance(local_and_domain, tuple):
-        return local_and_domain
-    local, domain = local_and_domain
-    if domain in _GMAIL_DOMAINS:
-        local = local.partition("+")[0].replace(".", "")
-        if not local:
-            return Refusal.INVALID_EMAIL
-    return f"{local}@{domain}"
+    address = _address(without_spaces(lower(text)))
+    if not isinstance(address, str):
+        return address
+    local, _, domain = address.partition("@")
+    if domain not in _GMAIL_DOMAINS:
+        return address
+    local = local.partition("+")[0].replace(".", "")
+    return f"{local}@{domain}" if local else Refusal.INVALID_EMAIL
 
 
-def _parts(text: str) -> tuple[str, str] | Refusal:
+def _address(text: str) -> str | Refusal:
+    """Give the bare address of a lower-case text, which may wrap it as `Jane <a@b.co>` does."""
+    if len(text) <= _LONGEST_PLAIN and _PLAIN.fullmatch(text):
+        return text
     text = text.removeprefix("mailto:")
     named = _NAMED.fullmatch(text) if "<" in text else None
     match = _ADDRESS.fullmatch(named.group(1).strip() if named else text)
@@ -55,4 +57,4 @@ def _parts(text: str) -> tuple[str, str] | Refusal:
     # A domain that ends in a number is an IP address, or a phone number in the wrong field.
     if too_long or domain.rpartition(".")[2].isdigit():
         return Refusal.INVALID_EMAIL
-    return local, domain
+    return f"{local}@{domain}"

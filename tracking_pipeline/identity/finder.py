@@ -9,7 +9,7 @@ items of an order, a campaign) are not entered.
 from __future__ import annotations
 
 import json
-from operator import attrgetter
+from itertools import chain
 from typing import NamedTuple
 
 from tracking_pipeline.identity.browser import click_id_of, fbc_from_click
@@ -38,6 +38,7 @@ _MAX_MAPPINGS = 2000
 _MAX_LIST = 50
 _MAX_JSON_CHARACTERS = 200_000
 _MAX_FULL_NAME_CHARACTERS = 200
+_RANKS = tuple(Rank)
 
 
 class Candidate(NamedTuple):
@@ -68,7 +69,8 @@ class _Search:
     """One walk through one payload."""
 
     def __init__(self) -> None:
-        self._found: list[Candidate] = []
+        # By rank, so that the nearest come first without being sorted.
+        self._found: list[list[Candidate]] = [[] for _ in _RANKS]
         self._mappings_left = _MAX_MAPPINGS
         self._click_id: str | None = None
         self._event_time: object = None
@@ -76,9 +78,8 @@ class _Search:
     def ranked(self) -> list[Candidate]:
         if self._click_id is not None:
             fbc = fbc_from_click(self._click_id, self._event_time)
-            self._found.append(Candidate("fbc", fbc, Rank.DERIVED, None, False))
-        self._found.sort(key=_rank_of)
-        return self._found
+            self._found[Rank.DERIVED].append(Candidate("fbc", fbc, Rank.DERIVED, None, False))
+        return list(chain.from_iterable(self._found))
 
     def enter(self, value: object, place: Place, country: object, depth: int) -> None:
         """Look into a container, a list of containers, or the JSON text of one."""
@@ -100,29 +101,23 @@ class _Search:
         if self._mappings_left <= 0:
             return
         self._mappings_left -= 1
-        identifiers: list[tuple[Identifier, object]] = []
-        specials: list[tuple[Special, object]] = []
-        places: list[tuple[Place, object]] = []
-        for name, value in mapping.items():
-            if value is None or not isinstance(name, str):
-                continue
-            meaning = meaning_of(name)
-            if isinstance(meaning, Identifier):
-                identifiers.append((meaning, value))
-                if meaning.key == "country":
-                    country = value
-            elif not isinstance(meaning, Place):
-                specials.append((meaning, value))
-            elif meaning is not ELSEWHERE or isinstance(value, (dict, list, tuple)):
-                places.append((meaning, value))
-        for identifier, value in identifiers:
-            self._add(identifier, value, place, country)
-        if specials:
-            of_person = place.of_person or _is_about_person(identifiers, specials)
-            for special, value in specials:
-                self._take_special(special, value, of_person=of_person)
-        for inner, value in places:
-            self.enter(value, _within(place, inner), country, depth + 1)
+        shape = _shape_of(tuple(mapping))
+        for name in shape.countries:
+            if mapping[name] is not None:
+                country = mapping[name]
+        for name, identifier in shape.identifiers:
+            value = mapping[name]
+            if value is not None:
+                self._add(identifier, value, place, country)
+        if shape.specials:
+            of_person = place.of_person or _is_about_person(mapping, shape)
+            for name, special in shape.specials:
+                if mapping[name] is not None:
+                    self._take_special(special, mapping[name], of_person=of_person)
+        for name, inner in shape.places:
+            value = mapping[name]
+            if inner is not ELSEWHERE or isinstance(value, (dict, list, tuple)):
+                self.enter(value, _within(place, inner), country, depth + 1)
 
     def _pair(self, item: dict[object, object], place: Place, country: object) -> None:
         name = next((item[name] for name in PAIR_NAMES if name in item), None)
@@ -137,14 +132,14 @@ class _Search:
 
     def _add(self, identifier: Identifier, value: object, place: Place, country: object) -> None:
         key, google_named = identifier.key, identifier.google_named or place.google_named
+        found = self._found[place.rank]
         if not isinstance(value, str):
             value = _inner_value(value)
         if not isinstance(value, (list, tuple)):
-            self._found.append(Candidate(key, value, place.rank, country, google_named))
+            found.append(Candidate(key, value, place.rank, country, google_named))
             return
         for one in value[:_MAX_LIST]:
-            one_value = _inner_value(one)
-            self._found.append(Candidate(key, one_value, place.rank, country, google_named))
+            found.append(Candidate(key, _inner_value(one), place.rank, country, google_named))
 
     def _take_special(self, special: Special, value: object, *, of_person: bool) -> None:
         if special is Special.EVENT_TIME:
@@ -159,10 +154,59 @@ class _Search:
             parts = split_full_name(value[:_MAX_FULL_NAME_CHARACTERS])
             if parts is not None:
                 for key, part in zip(("fn", "ln"), parts, strict=True):
-                    self._found.append(Candidate(key, part, Rank.DERIVED, None, False))
+                    candidate = Candidate(key, part, Rank.DERIVED, None, False)
+                    self._found[Rank.DERIVED].append(candidate)
 
 
-_rank_of = attrgetter("rank")
+class _Shape(NamedTuple):
+    """What the names of a mapping say of it, by kind.
+
+    `countries` are among the identifiers. `specials` are those that may identify somebody,
+    `event_names` those that only say what the mapping is about.
+    """
+
+    identifiers: tuple[tuple[str, Identifier], ...]
+    countries: tuple[str, ...]
+    specials: tuple[tuple[str, Special], ...]
+    event_names: tuple[str, ...]
+    places: tuple[tuple[str, Place], ...]
+
+
+# Payloads have few shapes, again and again. Names that nobody gives a field are not kept.
+_shapes: dict[tuple[object, ...], _Shape] = {}
+_MAX_SHAPES, _MAX_NAMES, _MAX_NAME_CHARACTERS = 1024, 64, 64
+
+
+def _shape_of(names: tuple[object, ...]) -> _Shape:
+    shape = _shapes.get(names)
+    if shape is None:
+        texts = [name for name in names if isinstance(name, str)]
+        shape = _judged(texts)
+        usual = len(texts) == len(names) <= _MAX_NAMES
+        if usual and all(len(text) <= _MAX_NAME_CHARACTERS for text in texts):
+            if len(_shapes) >= _MAX_SHAPES:
+                _shapes.clear()
+            _shapes[names] = shape
+    return shape
+
+
+def _judged(names: list[str]) -> _Shape:
+    identifiers: list[tuple[str, Identifier]] = []
+    specials: list[tuple[str, Special]] = []
+    places: list[tuple[str, Place]] = []
+    event_names: list[str] = []
+    for name in names:
+        meaning = meaning_of(name)
+        if isinstance(meaning, Identifier):
+            identifiers.append((name, meaning))
+        elif isinstance(meaning, Place):
+            places.append((name, meaning))
+        elif meaning is Special.EVENT_NAME:
+            event_names.append(name)
+        elif meaning is not Special.STRANGER:
+            specials.append((name, meaning))
+    countries = tuple(name for name, identifier in identifiers if identifier.key == "country")
+    return _Shape(tuple(identifiers), countries, tuple(specials), tuple(event_names), tuple(places))
 
 
 def _within(outer: Place, inner: Place) -> Place:
@@ -179,15 +223,19 @@ def _within(outer: Place, inner: Place) -> Place:
     )
 
 
-def _is_about_person(
-    identifiers: list[tuple[Identifier, object]], specials: list[tuple[Special, object]]
-) -> bool:
+def _is_about_person(mapping: dict[object, object], shape: _Shape) -> bool:
     """A lead form's `name` beside its `email` is a person's; beside `event_name`, who knows."""
-    kinds = [special for special, _ in specials]
+    named = any(
+        special is Special.PERSON_NAME and mapping[name] is not None
+        for name, special in shape.specials
+    )
     return (
-        Special.PERSON_NAME in kinds
-        and Special.EVENT_NAME not in kinds
-        and any(identifier.key in CONTACT_KEYS for identifier, _ in identifiers)
+        named
+        and all(mapping[name] is None for name in shape.event_names)
+        and any(
+            identifier.key in CONTACT_KEYS and mapping[name] is not None
+            for name, identifier in shape.identifiers
+        )
     )
 
 

@@ -12,7 +12,8 @@ from tracking_pipeline.identity.text import PLACEHOLDERS
 # Meta's parameter builder appends 8 characters (formerly 2) to what it hashed; they are
 # case-sensitive and belong to the value (facebook/capi-param-builder, PIIUtil).
 _SHA256 = re.compile(r"([0-9a-fA-F]{64})(\.[A-Za-z0-9_-]{8}|\.[A-Za-z0-9_-]{2})?")
-_LENGTHS = frozenset((64, 67, 73))
+SHORTEST_HASH = 64
+_LENGTHS = frozenset((SHORTEST_HASH, 67, 73))
 _LOWER_SHA256 = re.compile(r"[0-9a-f]{64}")
 _OTHER_DIGEST = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}")
 

@@ -23,9 +23,9 @@ from functools import lru_cache
 
 from tracking_pipeline.identity.field_names import Rank
 from tracking_pipeline.identity.finder import Candidate, find_candidates
-from tracking_pipeline.identity.hashing import already_hashed, is_final_hash
+from tracking_pipeline.identity.hashing import SHORTEST_HASH, already_hashed, is_final_hash
 from tracking_pipeline.identity.match_value import match_value, region_of
-from tracking_pipeline.identity.platforms import KeyRule, rules_of
+from tracking_pipeline.identity.platforms import ExternalIdMode, KeyRule, rules_of
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import text_of
 
@@ -54,7 +54,11 @@ class MatchKeys:
 
 
 def match_keys(
-    payload: object, platform: str = "meta", country: str = "US"
+    payload: object,
+    platform: str = "meta",
+    country: str = "US",
+    *,
+    external_id: ExternalIdMode = "hashed",
 ) -> dict[str, str | list[str]]:
     """Give the valid match keys of a payload, hashed where `platform` wants hashes.
 
@@ -63,21 +67,23 @@ def match_keys(
     client_ip_address client_user_agent` as they are. Google: `em ph` (lists too), `fn ln` hashed
     its own way; `country` (upper-case) and `zp`, and `ct st` for Analytics, plain.
 
-    `country` counts where the payload names none. Never raises on a payload, whatever its type;
-    ValueError for a platform that is neither `meta` nor `google`.
+    `country` counts where the payload names none. `external_id` is `raw` where the site's pixel
+    sends that key unhashed. Never raises on a payload, whatever its type; ValueError for a platform
+    that is neither `meta` nor `google`.
     """
-    return read_match_keys(payload, platform, country).keys
+    return _read(payload, platform, country, external_id).keys
 
 
-def read_match_keys(payload: object, platform: str = "meta", country: str = "US") -> MatchKeys:
+def read_match_keys(
+    payload: object,
+    platform: str = "meta",
+    country: str = "US",
+    *,
+    external_id: ExternalIdMode = "hashed",
+) -> MatchKeys:
     """Give the match keys of a payload and a count of what was dropped; see `match_keys`."""
-    rules = rules_of(platform)
-    candidates = find_candidates(payload)
-    reading = _Reading(rules, platform, _country_of(candidates) or region_of(country))
-    for candidate in candidates:
-        reading.take(candidate)
-    reading.fall_back()
-    return MatchKeys(reading.keys(), reading.dropped)
+    reading = _read(payload, platform, country, external_id)
+    return MatchKeys(reading.keys, Counter(reading.dropped))
 
 
 def hashed_user_data(payload: object, country: str = "US") -> dict[str, str | list[str]]:
@@ -87,11 +93,24 @@ def hashed_user_data(payload: object, country: str = "US") -> dict[str, str | li
     `sha256_phone_number`, `sha256_first_name` and `sha256_last_name`; `match_keys` reads either
     platform's back. No raw personal data, so Google's plain postal code is not among it.
     """
-    stored = match_keys(payload, "meta", country)
-    for key, value in match_keys(payload, "google", country).items():
-        if key in _GOOGLE_HASH_NAMES:
-            stored[_GOOGLE_HASH_NAMES[key]] = value
-    return stored
+    return {**match_keys(payload, "meta", country), **google_hashes(payload, country)}
+
+
+def google_hashes(payload: object, country: str = "US") -> dict[str, str | list[str]]:
+    """Give Google's part of `hashed_user_data`: its hashes, under its names."""
+    keys = match_keys(payload, "google", country)
+    return {name: keys[key] for key, name in _GOOGLE_HASH_NAMES.items() if key in keys}
+
+
+def _read(payload: object, platform: str, country: str, external_id: ExternalIdMode) -> _Reading:
+    rules = rules_of(platform, external_id)
+    candidates = find_candidates(payload)
+    reading = _Reading(rules, platform, _country_of(candidates) or region_of(country))
+    for candidate in candidates:
+        reading.take(candidate)
+    if reading.foreign:
+        reading.fall_back()
+    return reading
 
 
 def _country_of(candidates: list[Candidate]) -> str:
@@ -103,82 +122,88 @@ def _country_of(candidates: list[Candidate]) -> str:
 
 
 class _Reading:
-    """What was taken and what was dropped so far; candidates come in the order of their rank."""
+    """What was taken and what was dropped so far; candidates come in the order of their rank.
+
+    `foreign`: hashes of the other platform's making, which wait for the end.
+    """
+
+    __slots__ = ("_country", "_platform", "_ranks", "_rules", "dropped", "foreign", "keys")
 
     def __init__(self, rules: Mapping[str, KeyRule], platform: str, country: str) -> None:
-        self.dropped: Counter[tuple[str, str]] = Counter()
+        self.keys: dict[str, str | list[str]] = {}
+        self.dropped: list[tuple[str, str]] = []
+        self.foreign: list[tuple[Candidate, str]] = []
         self._rules = rules
         self._platform = platform
         self._country = country
-        self._values: dict[str, list[str]] = {}
         # All values of a key have one rank: the first, which is the nearest to the person.
         self._ranks: dict[str, Rank] = {}
-        self._foreign: list[tuple[Candidate, str]] = []
 
     def take(self, candidate: Candidate) -> None:
-        key = candidate.key
+        key, raw, rank, _, _ = candidate
         rule = self._rules.get(key)
         if rule is None:
             return
-        taken_rank = self._ranks.get(key)
-        if taken_rank is not None and (not rule.many or taken_rank < candidate.rank):
+        if key in self.keys and (not rule.many or self._ranks[key] < rank):
             return
-        value = candidate.value
-        if rule.hashed and is_final_hash(value) and not self._is_foreign(candidate):
-            self._settle(candidate, value, rule)
-            return
-        text = text_of(value)
-        if not isinstance(text, str):
-            if text is not Refusal.EMPTY:
-                self.dropped[key, text.value] += 1
-            return
-        digest = already_hashed(text, suffix=self._platform == "meta") if rule.hashed else None
+        if rule.hashed and is_final_hash(raw):
+            text: str = raw
+            digest: str | Refusal | None = raw
+        else:
+            read = text_of(raw)
+            if isinstance(read, Refusal):
+                if read is not Refusal.EMPTY:
+                    self.dropped.append((key, read.value))
+                return
+            text, digest = read, None
+            if rule.hashed and len(text) >= SHORTEST_HASH:
+                digest = already_hashed(text, suffix=self._platform == "meta")
         if digest is None:
-            self._keep(candidate, text, rule)
+            self._settle(key, self._value_of(candidate, text, rule), rank)
         elif self._is_foreign(candidate):
-            self._foreign.append((candidate, text))
+            self.foreign.append((candidate, text))
         else:
             # What `match_value` gives for a hash where hashes are wanted.
-            self._settle(candidate, digest, rule)
+            self._settle(key, digest, rank)
 
     def fall_back(self) -> None:
         """Use the other platform's hashes for the keys that have nothing else."""
-        own = set(self._values)
-        for candidate, text in self._foreign:
+        own = set(self.keys)
+        for candidate, text in self.foreign:
             key = candidate.key
             if key in own:
                 continue
             if self._platform == "google" and key == "ph":
-                self.dropped[key, Refusal.FOREIGN_HASH.value] += 1
+                self.dropped.append((key, Refusal.FOREIGN_HASH.value))
             else:
-                self._keep(candidate, text, self._rules[key])
+                value = self._value_of(candidate, text, self._rules[key])
+                self._settle(key, value, candidate.rank)
 
-    def keys(self) -> dict[str, str | list[str]]:
-        return {
-            key: values[0] if len(values) == 1 else values for key, values in self._values.items()
-        }
-
-    def _keep(self, candidate: Candidate, text: str, rule: KeyRule) -> None:
+    def _value_of(self, candidate: Candidate, text: str, rule: KeyRule) -> str | Refusal:
         key, country = candidate.key, self._country
         if candidate.country is not None:
             country = region_of(candidate.country) or country
         if rule.shared:
-            value = _shared_value(key, text, self._platform, country)
-        else:
-            value = match_value(key, text, rule, self._platform, country)
-        self._settle(candidate, value, rule)
+            return _shared_value(key, text, self._platform, country)
+        if rule.repeated:
+            return _repeated_value(key, text, self._platform, country)
+        return match_value(key, text, rule, self._platform, country)
 
-    def _settle(self, candidate: Candidate, value: str | Refusal, rule: KeyRule) -> None:
-        key = candidate.key
-        if not isinstance(value, str):
-            self.dropped[key, value.value] += 1
+    def _settle(self, key: str, value: str | Refusal, rank: Rank) -> None:
+        if isinstance(value, Refusal):
+            self.dropped.append((key, value.value))
             return
-        values = self._values.get(key)
-        if values is None:
-            self._values[key] = [value]
-            self._ranks[key] = candidate.rank
-        elif rule.many and value not in values and len(values) < _MAX_VALUES:
-            values.append(value)
+        known = self.keys.get(key)
+        if known is None:
+            self.keys[key] = value
+            self._ranks[key] = rank
+        elif not self._rules[key].many:
+            return
+        elif isinstance(known, str):
+            if value != known:
+                self.keys[key] = [known, value]
+        elif value not in known and len(known) < _MAX_VALUES:
+            known.append(value)
 
     def _is_foreign(self, candidate: Candidate) -> bool:
         """Tell a hash of the other platform's making, of a key that the two hash differently."""
@@ -186,7 +211,13 @@ class _Reading:
         return not own and candidate.key in _GOOGLE_HASH_NAMES
 
 
-@lru_cache(maxsize=16_384)
-def _shared_value(key: str, text: str, platform: str, country: str) -> str | Refusal:
-    """Remember names and places, which many people share; never what is one person's own."""
+def _value(key: str, text: str, platform: str, country: str) -> str | Refusal:
     return match_value(key, text, rules_of(platform)[key], platform, country)
+
+
+# Names and places, which many people share.
+_shared_value = lru_cache(maxsize=16_384)(_value)
+# What is one person's own comes again at once or not at all: from the row and the lead of the same
+# event, for the next destination. So few are kept, and a busy process forgets them in seconds; it
+# holds the same values in the events it works on.
+_repeated_value = lru_cache(maxsize=2048)(_value)

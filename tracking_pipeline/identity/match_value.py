@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tracking_pipeline.identity.countries import country_code
 from tracking_pipeline.identity.hashing import already_hashed, is_other_digest, sha256_hex
 from tracking_pipeline.identity.platforms import KeyRule, rules_of
@@ -10,6 +12,8 @@ from tracking_pipeline.identity.text import text_of
 
 # Hexadecimal digits of MD5.
 _SHORTEST_DIGEST = 32
+# No name of a country is longer; what else stands in its field is not worth remembering.
+_LONGEST_REMEMBERED = 64
 
 
 def normalize(key: str, value: object, platform: str = "meta", country: str = "US") -> str | None:
@@ -39,6 +43,14 @@ def region_of(country: object) -> str:
     """Give the alpha-2 code of a default country given by code or name; empty when unknown."""
     if country is None:
         return ""
+    if type(country) is str and len(country) <= _LONGEST_REMEMBERED:
+        return _region_named(country)
+    text = text_of(country)
+    return (country_code(text) or "") if isinstance(text, str) else ""
+
+
+@lru_cache(maxsize=1024)
+def _region_named(country: str) -> str:
     text = text_of(country)
     return (country_code(text) or "") if isinstance(text, str) else ""
 
@@ -59,7 +71,7 @@ def passed_hash(key: str, text: str, rule: KeyRule, platform: str) -> str | Refu
 def plain_text(key: str, text: str, rule: KeyRule, country: str) -> str | Refusal:
     """Give the text that is hashed, or sent as it is."""
     plain = rule.normalise(text, country)
-    if isinstance(plain, str) and _is_other_digest(key, plain):
+    if isinstance(plain, str) and len(plain) >= _SHORTEST_DIGEST and _is_other_digest(key, plain):
         # An MD5 written with colons, say: no name has 32 hexadecimal digits.
         return Refusal.NOT_SHA256
     return plain
@@ -67,11 +79,12 @@ def plain_text(key: str, text: str, rule: KeyRule, country: str) -> str | Refusa
 
 def match_value(key: str, text: str, rule: KeyRule, platform: str, country: str) -> str | Refusal:
     """Give what is sent for one text: its hash, a hash that came in, or the plain text."""
-    digest = passed_hash(key, text, rule, platform)
-    if digest is not None:
-        return digest
+    if len(text) >= _SHORTEST_DIGEST:
+        digest = passed_hash(key, text, rule, platform)
+        if digest is not None:
+            return digest
     plain = plain_text(key, text, rule, country)
-    return sha256_hex(plain) if isinstance(plain, str) and rule.hashed else plain
+    return sha256_hex(plain) if rule.hashed and not rule.clear and isinstance(plain, str) else plain
 
 
 def _is_other_digest(key: str, text: str) -> bool:

@@ -25,41 +25,43 @@ _LONGEST_CALLING_CODE = 3
 class _Plan(NamedTuple):
     """How one region numbers its lines.
 
-    `general` and `kinds` match whole national numbers, `lengths` are theirs. `leading` matches
+    `valid` matches whole national numbers, `lengths` are theirs. `leading` matches
     the beginning of those that are the region's, where several share a calling code. `prefix` is
     what people dial before a national number; where it `rewrites`, it does more than go away.
-    `exit` dials abroad.
+    `exit` dials abroad. `before` is either of the two, for most numbers have neither.
     """
 
     code: str
     lengths: frozenset[int]
-    general: re.Pattern[str]
-    kinds: re.Pattern[str]
+    valid: re.Pattern[str]
     leading: re.Pattern[str] | None
     prefix: re.Pattern[str] | None
     rewrites: bool
     exit: re.Pattern[str] | None
+    before: re.Pattern[str] | None
 
 
 def international_digits(digits: str) -> str | None:
     """Give calling code and national number of a valid number dialled with both, else None."""
     for length in range(1, _LONGEST_CALLING_CODE + 1):
-        regions = _regions_of(digits[:length])
-        if regions:
+        plans = _plans_of(digits[:length])
+        if plans:
             # The first region of a calling code is the one whose habits the library assumes.
-            national = _without_prefix(digits[length:], _plan_of(regions[0]))
-            return _if_valid(digits[:length], national)
+            return _if_valid(digits[:length], _without_prefix(digits[length:], plans[0]))
     return None
 
 
 def national_digits(digits: str, region: str) -> str | None:
     """Give calling code and national number of a valid number as dialled in `region`, or None."""
-    if not _is_region(region):
-        return None
     plan = _plan_of(region)
-    if plan.exit is not None and plan.exit.match(digits):
+    if plan is None:
         return None
-    national = _without_prefix(digits, plan)
+    if plan.before is None or not plan.before.match(digits):
+        national: str | None = digits
+    elif plan.exit is not None and plan.exit.match(digits):
+        return None
+    else:
+        national = _without_prefix(digits, plan)
     if digits.startswith(plan.code) and national != digits[len(plan.code) :]:
         # Its own calling code in front or the first digits of a local number: not for us to say.
         return None
@@ -80,44 +82,42 @@ def _without_prefix(digits: str, plan: _Plan) -> str | None:
 def _if_valid(code: str, national: str | None) -> str | None:
     if national is None:
         return None
-    for region in _regions_of(code):
-        plan = _plan_of(region)
+    for plan in _plans_of(code):
         if plan.leading is None:
-            if plan.general.fullmatch(national) and plan.kinds.fullmatch(national):
+            if plan.valid.fullmatch(national):
                 return code + national
         elif plan.leading.match(national):
-            valid = plan.general.fullmatch(national) and plan.kinds.fullmatch(national)
-            return code + national if valid else None
+            return code + national if plan.valid.fullmatch(national) else None
     return None
 
 
 @lru_cache(maxsize=2048)
-def _regions_of(code: str) -> tuple[str, ...]:
-    """Give the regions of a calling code; none for codes that belong to no region."""
+def _plans_of(code: str) -> tuple[_Plan, ...]:
+    """Give the plans of a calling code's regions; none for codes that belong to no region."""
     regions = phonenumbers.region_codes_for_country_code(int(code)) if code.isdigit() else ()
-    return () if phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY in regions else tuple(regions)
+    return tuple(plan for plan in map(_plan_of, regions) if plan is not None)
 
 
 @lru_cache(maxsize=512)
-def _is_region(region: str) -> bool:
-    return region in phonenumbers.SUPPORTED_REGIONS
-
-
-@lru_cache(maxsize=512)
-def _plan_of(region: str) -> _Plan:
-    # Never None for a supported region, which is all that is asked for.
+def _plan_of(region: str) -> _Plan | None:
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        return None
     metadata: Any = phonenumbers.PhoneMetadata.metadata_for_region(region)
     kinds = (getattr(metadata, kind) for kind in _KINDS)
     patterns = [kind.national_number_pattern for kind in kinds if kind is not None]
+    general = metadata.general_desc.national_number_pattern
+    prefixes = (metadata.international_prefix, metadata.national_prefix_for_parsing)
+    before = "|".join(f"(?:{prefix})" for prefix in prefixes if prefix)
+    one_kind = "|".join(f"(?:{pattern})" for pattern in patterns if pattern)
     return _Plan(
         code=str(metadata.country_code),
         lengths=frozenset(metadata.general_desc.possible_length),
-        general=re.compile(metadata.general_desc.national_number_pattern),
-        kinds=re.compile("|".join(f"(?:{pattern})" for pattern in patterns if pattern)),
+        valid=re.compile(rf"(?=(?:{general})\Z)(?:{one_kind})"),
         leading=_compiled(metadata.leading_digits),
         prefix=_compiled(metadata.national_prefix_for_parsing),
         rewrites=bool(metadata.national_prefix_transform_rule),
         exit=_compiled(metadata.international_prefix),
+        before=_compiled(before),
     )
 
 

@@ -14,7 +14,7 @@ _SCIENTIFIC = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+")
 # What a data frame makes of a column with gaps.
 _FLOAT_TAIL = re.compile(r"(\+?\d+)\.0")
 # Punctuation that says nothing about the number it stands in.
-_PUNCTUATION = str.maketrans("", "", " -.()\u00a0")
+_PUNCTUATION = " -.()\u00a0"
 _LONGEST_PLAIN = 40
 _PLUS_OR_LETTER = re.compile(r"[+\uff0b]|[^\W\d_]")
 _NOT_DIGIT = re.compile(r"\D")
@@ -40,8 +40,7 @@ def _e164_digits(text: str, country: str) -> str | Refusal:
     Senders drop the `+` of international numbers (Meta's own format has none), so digits that
     are no number of the country are tried with one. A number with `+` is taken at its word.
     """
-    tail = _FLOAT_TAIL.fullmatch(text)
-    if tail:
+    if text.endswith(".0") and (tail := _FLOAT_TAIL.fullmatch(text)):
         text = tail.group(1)
     digits = _valid_digits(text, country or None)
     if digits is None and not _PLUS_OR_LETTER.search(text):
@@ -60,7 +59,7 @@ def _shortest_international(country: str) -> int:
 
 
 def _valid_digits(text: str, region: str | None) -> str | None:
-    plain = text.translate(_PUNCTUATION) if len(text) <= _LONGEST_PLAIN else ""
+    plain = _without_punctuation(text) if len(text) <= _LONGEST_PLAIN else ""
     if plain.isascii():
         digits = None
         if plain.isdigit():
@@ -70,6 +69,13 @@ def _valid_digits(text: str, region: str | None) -> str | None:
         if digits is not None:
             return digits
     return _parsed_digits(text, region)
+
+
+def _without_punctuation(text: str) -> str:
+    if not text.isdigit():
+        for sign in _PUNCTUATION:
+            text = text.replace(sign, "")
+    return text
 
 
 def _parsed_digits(text: str, region: str | None) -> str | None:

@@ -15,7 +15,9 @@ from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.subdivisions import subdivision_code
 from tracking_pipeline.identity.text import has_letter, letters_and_digits
 
-_US_ZIP = re.compile(r"(\d{5})(?:[ -]?\d{4})?")
+_US_ZIP = re.compile("[0-9]{5}(?:[ -]?[0-9]{4})?")
+# What a form asks for when it will not take nothing.
+_NO_ZIP = "00000"
 _NOT_IN_CODE = re.compile(r"[^A-Z0-9 -]")
 _DIGIT = re.compile(r"[0-9]")
 # What a data frame makes of a column with gaps.
@@ -55,8 +57,7 @@ def postal_code_for_meta(text: str, country: str) -> str | Refusal:
     code = _postal_code(text, country)
     if not isinstance(code, str):
         return code
-    zip_code = _US_ZIP.fullmatch(code) if country == "US" else None
-    return zip_code.group(1) if zip_code else letters_and_digits(code)
+    return code[:5] if _is_zip_code(code, country) else letters_and_digits(code)
 
 
 def postal_code_for_google(text: str, country: str) -> str | Refusal:
@@ -75,7 +76,13 @@ def country_for_google(text: str, country: str) -> str | Refusal:
     return country_code(text) or Refusal.NOT_A_COUNTRY
 
 
+def _is_zip_code(text: str, country: str) -> bool:
+    return country == "US" and _US_ZIP.fullmatch(text) is not None
+
+
 def _postal_code(text: str, country: str) -> str | Refusal:
+    if _is_zip_code(text, country):
+        return Refusal.INVALID_POSTAL_CODE if text.startswith(_NO_ZIP) else text
     if not text.isascii():
         # NFKC turns full-width digits into the digits that the code is made of.
         text = unicodedata.normalize("NFKC", text)
@@ -91,7 +98,6 @@ def _postal_code(text: str, country: str) -> str | Refusal:
         if len(bare) < _SHORTEST_DIGITS:
             return Refusal.INVALID_POSTAL_CODE
         code = bare.zfill(_DIGITS[country])
-    # 00000 is what a form asks for when it will not take nothing.
     return code if bare.strip("0") else Refusal.INVALID_POSTAL_CODE
 
 

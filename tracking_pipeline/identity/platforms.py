@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from tracking_pipeline.identity.birth_date import birth_date_for_meta
 from tracking_pipeline.identity.browser import fbc_for_meta, fbp_for_meta
 from tracking_pipeline.identity.email import email_for_google, email_for_meta
-from tracking_pipeline.identity.external_id import external_id_for_meta
+from tracking_pipeline.identity.external_id import external_id_for_meta, raw_external_id_for_meta
 from tracking_pipeline.identity.gender import gender_for_meta
 from tracking_pipeline.identity.name import name_for_google, name_for_meta
 from tracking_pipeline.identity.network import (
@@ -35,6 +36,8 @@ from tracking_pipeline.identity.place import (
 )
 from tracking_pipeline.identity.refusal import Refusal
 
+ExternalIdMode: TypeAlias = Literal["hashed", "raw"]
+
 
 @dataclass(frozen=True)
 class KeyRule:
@@ -42,26 +45,30 @@ class KeyRule:
 
     `normalise(text, country)` gives the text that is hashed or sent, or why there is none;
     `country` is an upper-case ISO alpha-2 code, or empty when none is known. `hashed`: the text
-    is sent as its SHA-256. `many`: the platform takes a list of values. `shared`: many people have
-    the same value, so that it is worth remembering and tells nothing about one of them.
+    is sent as its SHA-256, and a SHA-256 passes; where it is `clear` too, only the latter holds.
+    `many`: the platform takes a list of values. `shared`: many people have the same value, so that
+    it is worth remembering and tells nothing about one of them. `repeated`: one person's own, and
+    worth remembering for a while, since payload, row and lead of one event all have it.
     """
 
     normalise: Callable[[str, str], str | Refusal]
     hashed: bool = False
+    clear: bool = False
     many: bool = False
     shared: bool = False
+    repeated: bool = False
 
 
 _META: dict[str, KeyRule] = {
-    "em": KeyRule(email_for_meta, hashed=True, many=True),
-    "ph": KeyRule(phone_for_meta, hashed=True, many=True),
+    "em": KeyRule(email_for_meta, hashed=True, many=True, repeated=True),
+    "ph": KeyRule(phone_for_meta, hashed=True, many=True, repeated=True),
     "fn": KeyRule(name_for_meta, hashed=True, many=True, shared=True),
     "ln": KeyRule(name_for_meta, hashed=True, many=True, shared=True),
     "ge": KeyRule(gender_for_meta, hashed=True, many=True, shared=True),
     "db": KeyRule(birth_date_for_meta, hashed=True, many=True),
     "ct": KeyRule(city_for_meta, hashed=True, many=True, shared=True),
     "st": KeyRule(state_for_meta, hashed=True, many=True, shared=True),
-    "zp": KeyRule(postal_code_for_meta, hashed=True, many=True, shared=True),
+    "zp": KeyRule(postal_code_for_meta, hashed=True, many=True, repeated=True),
     "country": KeyRule(country_for_meta, hashed=True, many=True, shared=True),
     "external_id": KeyRule(external_id_for_meta, hashed=True, many=True),
     "fbp": KeyRule(fbp_for_meta),
@@ -69,27 +76,38 @@ _META: dict[str, KeyRule] = {
     "client_ip_address": KeyRule(ip_address_for_meta),
     "client_user_agent": KeyRule(user_agent),
 }
+_META_RAW_ID: dict[str, KeyRule] = {
+    **_META,
+    "external_id": KeyRule(raw_external_id_for_meta, hashed=True, clear=True, many=True),
+}
 # One address an event: a list of cities beside a list of zips would pair strangers.
 _GOOGLE: dict[str, KeyRule] = {
-    "em": KeyRule(email_for_google, hashed=True, many=True),
-    "ph": KeyRule(phone_for_google, hashed=True, many=True),
+    "em": KeyRule(email_for_google, hashed=True, many=True, repeated=True),
+    "ph": KeyRule(phone_for_google, hashed=True, many=True, repeated=True),
     "fn": KeyRule(name_for_google, hashed=True, shared=True),
     "ln": KeyRule(name_for_google, hashed=True, shared=True),
     "ct": KeyRule(city_for_google, shared=True),
     "st": KeyRule(state_for_google, shared=True),
-    "zp": KeyRule(postal_code_for_google, shared=True),
+    "zp": KeyRule(postal_code_for_google, repeated=True),
     "country": KeyRule(country_for_google, shared=True),
     "client_ip_address": KeyRule(ip_address_for_google),
     "client_user_agent": KeyRule(user_agent),
 }
-_RULES: dict[str, Mapping[str, KeyRule]] = {"meta": _META, "google": _GOOGLE}
+# The platforms by name; what takes no external id takes none in any mode.
+_RULES: dict[str, dict[ExternalIdMode, Mapping[str, KeyRule]]] = {
+    "meta": {"hashed": _META, "raw": _META_RAW_ID},
+    "google": {"hashed": _GOOGLE, "raw": _GOOGLE},
+}
 
 MATCH_KEYS: tuple[str, ...] = tuple(_META)
 
 
-def rules_of(platform: str) -> Mapping[str, KeyRule]:
-    """Give the rules of `meta` or `google` by match key; ValueError for another platform."""
-    rules = _RULES.get(platform)
-    if rules is None:
+def rules_of(platform: str, external_id: ExternalIdMode = "hashed") -> Mapping[str, KeyRule]:
+    """Give the rules of `meta` or `google` by match key; ValueError for another platform.
+
+    `external_id`: how Meta gets that key; the site's pixel must send it the same way.
+    """
+    modes = _RULES.get(platform)
+    if modes is None:
         raise ValueError(f"unknown platform: one of {', '.join(_RULES)} is wanted")
-    return rules
+    return modes[external_id]

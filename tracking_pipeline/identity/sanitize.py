@@ -25,8 +25,7 @@ from tracking_pipeline.identity.field_names import (
 )
 from tracking_pipeline.identity.finder import CONTACT_KEYS, PAIR_NAMES, PAIR_VALUES
 from tracking_pipeline.identity.hashing import already_hashed
-
-REMOVED = "[removed]"
+from tracking_pipeline.identity.phone_in_text import REMOVED, without_phones
 
 _PERSONAL_KEYS = frozenset(["em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "external_id"])
 # Personal too, although no match key is made of them.
@@ -44,24 +43,32 @@ _ADDRESS_NAMES = frozenset(
     }
 )  # fmt: skip
 
+_PAIR_VALUES = frozenset(PAIR_VALUES)
+# How the names of fields end that people write whole sentences in.
+_FREE_TEXT_NAMES = (
+    "note", "notes", "message", "messages", "comment", "comments", "description", "inquiry",
+    "enquiry", "question", "questions", "details", "remark", "remarks", "feedback", "memo",
+    "instructions", "freetext", "nachricht", "kommentar", "bemerkung", "mensaje", "comentario",
+    "comentarios", "mensagem",
+)  # fmt: skip
+
 # One of these is in every text that has anything to remove: the sign of an e-mail address, of an
-# assignment, of a number that is international or ends in four digits, of JSON.
-_SIGN = re.compile(r"[@%=+{\[]|\d{4}")
-_NUMBER_SIGN = re.compile(r"[+%]|\d{4}")
+# assignment, of a number (four digits in a row, a + or groups of two and more), of JSON.
+# Each pattern begins with one set of characters, which is what a search is quick at.
+_NUMBER = r"\d{3}|\d?\)?[ ./-]{1,2}\d{2,3}[ ./-]{1,2}\d\d"
+_SIGN = re.compile(rf"[@%=+{{\[\d](?:(?<!\d)|{_NUMBER})")
+_NUMBER_SIGN = re.compile(rf"[+%\d](?:(?<!\d)|{_NUMBER})")
 # The repetitions have bounds, so that no text takes more than linear time.
 _LONGEST_LOCAL_PART = 64
 _AT = re.compile(r"@|%40")
 _LOCAL_PART_BEFORE = re.compile(r"[^\s@<>\"'(),;:=&?/\\]+\Z")
 # Several signs in a row go together: what is left must not read as an address itself.
 _EMAIL = re.compile(r"[^\s@<>\"'(),;:=&?/\\]{1,64}(?:(?:@|%40)[^\s@<>\"'(),;:=&?/\\]{1,255})+")
-_PHONE = re.compile(
-    r"(?:\+|%2[Bb])(?:\d(?:[\s().-]|%20){0,2}){7,14}\d"
-    r"|(?<![\w.-])\(?\d{3}\)?[-. ]{1,2}\d{3}[-. ]\d{4}(?![\w-])"
-)
 _ASSIGNMENT = re.compile(r"(?<![A-Za-z0-9_.\-\[\]%+])([A-Za-z0-9_.\-\[\]%+]{1,64})=([^&#;\s\"']+)")
 
 # A JSON document of more levels is an attack, or a mistake; its depths are not kept.
 _MAX_DEPTH = 64
+_LARGER_THAN_PHONES = 10**15
 
 
 def sanitize(payload: object) -> object:
@@ -76,17 +83,20 @@ def sanitize(payload: object) -> object:
     return _sanitized(payload, of_person=False, depth=0)
 
 
-def _sanitized(value: object, *, of_person: bool, depth: int) -> object:
+def _sanitized(value: object, *, of_person: bool, depth: int, free_text: bool = False) -> object:
     if isinstance(value, str):
-        return _sanitized_text(value, depth) if _SIGN.search(value) else value
+        return _sanitized_text(value, depth, free_text) if _SIGN.search(value) else value
     if value is None or isinstance(value, (bool, int, float, Decimal, date, time, UUID)):
-        return value
+        return REMOVED if free_text and _is_phone(value) else value
     if depth >= _MAX_DEPTH:
         return REMOVED
     if isinstance(value, dict):
         return _sanitized_mapping(value, of_person=of_person, depth=depth)
     if isinstance(value, (list, tuple)):
-        return [_sanitized(one, of_person=of_person, depth=depth + 1) for one in value]
+        return [
+            _sanitized(one, of_person=of_person, depth=depth + 1, free_text=free_text)
+            for one in value
+        ]
     return REMOVED
 
 
@@ -95,7 +105,9 @@ def _sanitized_mapping(
 ) -> dict[object, object]:
     names = [_name_of(name) for name in mapping]
     named_person = of_person or True in [name.contact for name in names]
-    pair_of_person = _is_personal_pair(mapping)
+    pair = _names_of_pair(mapping)
+    pair_of_person = bool(pair) and any(_is_personal(name, of_person=True) for name in pair)
+    pair_of_text = bool(pair) and any(_name_of(name).free_text for name in pair)
     cleaned: dict[object, object] = {}
     for name, (original, value) in zip(names, mapping.items(), strict=True):
         if pair_of_person:
@@ -105,8 +117,12 @@ def _sanitized_mapping(
         if personal:
             kept = _hashes_only(value, depth + 1, keep_country=name.address)
         else:
-            inner = of_person or name.place_of_person
-            kept = _sanitized(value, of_person=inner, depth=depth + 1)
+            kept = _sanitized(
+                value,
+                of_person=of_person or name.place_of_person,
+                depth=depth + 1,
+                free_text=name.free_text or (pair_of_text and original not in PAIR_NAMES),
+            )
         if kept is not _NOTHING:
             cleaned[name.sanitized] = kept
     return cleaned
@@ -116,8 +132,8 @@ class _Name(NamedTuple):
     """What a field's name says of its value.
 
     `contact` makes the mapping it stands in one about a person. `personal`: the value is; where
-    the mapping is about a person, also that of one that is `of_person`. `sanitized` is the name
-    without personal data in it.
+    the mapping is about a person, also that of one that is `of_person`. `free_text`: it is what
+    somebody wrote. `sanitized` is the name without personal data in it.
     """
 
     contact: bool
@@ -125,13 +141,14 @@ class _Name(NamedTuple):
     of_person: bool
     address: bool
     place_of_person: bool
+    free_text: bool
     sanitized: object
 
 
 def _name_of(name: object) -> _Name:
     if isinstance(name, str):
         return _known_name(name) if len(name) <= _LONGEST_KNOWN_NAME else _judged(name)
-    return _Name(False, False, False, False, False, name)
+    return _Name(False, False, False, False, False, False, name)
 
 
 def _judged(name: str) -> _Name:
@@ -142,6 +159,7 @@ def _judged(name: str) -> _Name:
         of_person=_is_personal(name, of_person=True),
         address=_is_address(name),
         place_of_person=isinstance(meaning, Place) and meaning.of_person,
+        free_text=plain_name(name).endswith(_FREE_TEXT_NAMES),
         sanitized=_sanitized_key(name),
     )
 
@@ -152,12 +170,11 @@ _LONGEST_KNOWN_NAME = 64
 _known_name = lru_cache(maxsize=4096)(_judged)
 
 
-def _is_personal_pair(mapping: dict[object, object]) -> bool:
-    """Tell a form field that is a pair of name and value: `{"name": "email", "value": "..."}`."""
-    if not any(name in mapping for name in PAIR_VALUES):
-        return False
-    names = (mapping[name] for name in PAIR_NAMES if name in mapping)
-    return any(_is_personal(name, of_person=True) for name in names)
+def _names_of_pair(mapping: dict[object, object]) -> list[object]:
+    """Give the names in a form field that is a pair: `{"name": "email", "value": "..."}`."""
+    if _PAIR_VALUES.isdisjoint(mapping):
+        return []
+    return [mapping[name] for name in PAIR_NAMES if name in mapping]
 
 
 def _is_personal(name: object, *, of_person: bool) -> bool:
@@ -207,11 +224,17 @@ def _is_country(name: object, value: object) -> bool:
     return named and isinstance(value, str) and country_code(value) is not None
 
 
+def _is_phone(value: object) -> bool:
+    if type(value) is not int or not 0 <= value < _LARGER_THAN_PHONES:
+        return False
+    return without_phones(str(value), free=True) == REMOVED
+
+
 def _sanitized_key(name: object) -> object:
     return _sanitized_text(name, _MAX_DEPTH) if isinstance(name, str) else name
 
 
-def _sanitized_text(text: str, depth: int) -> str:
+def _sanitized_text(text: str, depth: int, free_text: bool = False) -> str:
     """Give a text without what is personal in it; one without a `_SIGN` need not come here."""
     if text.lstrip()[:1] in ("{", "[") and depth < _MAX_DEPTH:
         # JSON inside JSON: its names count as well.
@@ -225,7 +248,7 @@ def _sanitized_text(text: str, depth: int) -> str:
         text = _ASSIGNMENT.sub(_without_personal_value, text)
     if "@" in text or "%40" in text:
         text = _without_addresses(text)
-    return _PHONE.sub(REMOVED, text) if _NUMBER_SIGN.search(text) else text
+    return without_phones(text, free=free_text) if _NUMBER_SIGN.search(text) else text
 
 
 def _without_addresses(text: str) -> str:
@@ -233,7 +256,8 @@ def _without_addresses(text: str) -> str:
     took a second for a megabyte without spaces.
 
     The match for a sign begins where the characters before it that a local part may have begin,
-    at most 64 of them; an earlier sign, if any, had no match, so none begins before that.
+    at most 64 of them. None begins before an earlier @, which no local part has; a %40 may be part
+    of one.
     """
     kept: list[str] = []
     end = earliest = 0
@@ -241,7 +265,8 @@ def _without_addresses(text: str) -> str:
         if sign.start() < end:
             continue
         window = max(end, earliest, sign.start() - _LONGEST_LOCAL_PART)
-        earliest = sign.start()
+        if sign.group() == "@":
+            earliest = sign.start()
         local_part = _LOCAL_PART_BEFORE.search(text, window, sign.start())
         match = _EMAIL.match(text, local_part.start()) if local_part else None
         if match:
@@ -252,6 +277,7 @@ def _without_addresses(text: str) -> str:
 
 def _without_personal_value(match: re.Match[str]) -> str:
     name, value = match.groups()
-    if not _name_of(name).personal:
-        return match.group(0)
+    meaning = _name_of(name)
+    if not meaning.personal:
+        return f"{name}={without_phones(value, free=True)}" if meaning.free_text else match.group(0)
     return match.group(0) if isinstance(already_hashed(value), str) else f"{name}={REMOVED}"

@@ -81,6 +81,8 @@ def _clean(text: str) -> str | Refusal:
 
 def without_spaces(text: str) -> str:
     """Remove white space of every kind, non-breaking and ideographic spaces included."""
+    if text.isascii() and text.isprintable() and " " not in text:
+        return text
     return _SPACE.sub("", text)
 
 
@@ -93,6 +95,7 @@ def lower(text: str) -> str:
 # Apostrophes that Unicode files under letters: Ukrainian and Hawaiian names are typed with either.
 _LETTER_APOSTROPHES = frozenset("\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\ua78c")
 _LAST_REMEMBERED = 0xFFFF
+_ASCII_LETTER = re.compile("[A-Za-z]")
 
 
 class _Kept(dict[int, "int | None"]):
@@ -123,13 +126,18 @@ def letters_and_digits(text: str, *, keep_spaces: bool = False) -> str:
 
     Combining marks stay: without them Hindi, Thai or Arabic names fall apart.
     """
-    kept = text.lower().translate(_WORDS if keep_spaces else _LETTERS_AND_DIGITS)
+    lowered = text.lower()
+    if lowered.isascii() and lowered.isalnum():
+        return lowered
+    kept = lowered.translate(_WORDS if keep_spaces else _LETTERS_AND_DIGITS)
     return kept if kept.isascii() else unicodedata.normalize("NFC", kept)
 
 
 def has_letter(text: str) -> bool:
     """Tell whether there is a letter of any script in the text."""
-    return text.isalpha() or any(char.isalpha() for char in text)
+    if text.isascii():
+        return _ASCII_LETTER.search(text) is not None
+    return any(map(str.isalpha, text))
 
 
 # For looking names up: letters and digits only; marks, spaces and punctuation fold away.

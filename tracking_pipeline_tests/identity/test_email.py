@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tracking_pipeline.identity import normalize
+from tracking_pipeline.identity.email import _ADDRESS, _LONGEST_PLAIN, _PLAIN
 
 BOTH = [
     ("jane@example.com", "jane@example.com"),
@@ -77,3 +80,22 @@ def test_only_google_drops_dots_and_tags_and_only_in_gmail(
 ) -> None:
     assert normalize("em", typed, "meta") == meta
     assert normalize("em", typed, "google") == google
+
+
+# Addresses, and what is nearly one.
+ADDRESSES = (
+    st.emails().map(str.lower)
+    | st.text("ab1._%+-@", max_size=20)
+    | (
+        st.lists(st.sampled_from(["a", "b1", ".", "-", "_", "+", "@", "com"]), max_size=12).map(
+            "".join
+        )
+    )
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(ADDRESSES)
+def test_the_short_way_takes_no_address_that_the_long_way_refuses(text: str) -> None:
+    if len(text) <= _LONGEST_PLAIN and _PLAIN.fullmatch(text):
+        assert _ADDRESS.fullmatch(text)

@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 
 from tracking_pipeline.identity import hashed_user_data, match_keys, read_match_keys
+from tracking_pipeline.identity.finder import _MAX_SHAPES, _shapes
 from tracking_pipeline.identity.platforms import MATCH_KEYS
 
 
@@ -342,3 +343,23 @@ def test_a_payload_without_end_is_left_after_a_while() -> None:
     assert match_keys(loop) == {"em": EMAIL_HASH}
     assert match_keys(deep) == {}
     assert match_keys("[" * 100_000) == {}
+
+
+def test_a_name_is_a_persons_beside_an_event_name_that_says_nothing() -> None:
+    payload = {"name": "Jane Doe", "email": EMAIL, "event_name": None}
+    names = {"fn": hashed("jane"), "ln": hashed("doe")}
+    assert match_keys(payload) == {"em": EMAIL_HASH, **names}
+    # The same field names, and so the same shape, with other values.
+    assert match_keys({**payload, "event_name": "Lead"}) == {"em": EMAIL_HASH}
+    assert match_keys({**payload, "event_name": "Lead", "name": None}) == {"em": EMAIL_HASH}
+
+
+def test_shapes_that_never_come_again_fill_no_memory() -> None:
+    for number in range(_MAX_SHAPES + 10):
+        assert match_keys({f"field_{number}": 1, "email": EMAIL}) == {"em": EMAIL_HASH}
+    remembered = len(_shapes)
+    assert remembered <= _MAX_SHAPES
+    match_keys({"long" * 100: 1, "email": EMAIL})
+    match_keys({5: 1, "email": EMAIL})
+    match_keys({f"f{number}": 1 for number in range(1000)})
+    assert len(_shapes) == remembered

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.identity import normalize
-from tracking_pipeline.identity.network import _PUBLIC_V4, _is_public
+from tracking_pipeline.identity.ip_address import _PUBLIC_AT_A_GLANCE, _is_public
 
 
 @pytest.mark.parametrize("platform", ["meta", "google"])
@@ -25,6 +25,7 @@ from tracking_pipeline.identity.network import _PUBLIC_V4, _is_public
         ("[2001:4860:4860::8888]:443", "2001:4860:4860::8888"),
         ("2001:4860:4860::8888%eth0", "2001:4860:4860::8888"),
         ("::ffff:8.8.8.8", "8.8.8.8"),
+        ("64:ff9b::808:808", "8.8.8.8"),
         ("8.8.8.8, 10.0.0.1", "8.8.8.8"),
         ("10.0.0.1, 192.168.1.1, 8.8.8.8, 1.1.1.1", "8.8.8.8"),
         ("unknown, 8.8.8.8", "8.8.8.8"),
@@ -45,7 +46,7 @@ def test_the_first_public_address_is_sent(given: str, address: str, platform: st
      "192.0.2.1", "198.51.100.1", "203.0.113.1", "198.18.0.1", "224.0.0.1", "239.1.1.1",
      "240.0.0.1",
      "255.255.255.255", "192.88.99.1", "::", "::1", "fe80::1", "fc00::1", "fd12::1", "ff02::1",
-     "2001:db8::1", "3fff::1", "5f00::1", "fec0::1", "64:ff9b::808:808", "::ffff:10.0.0.1",
+     "2001:db8::1", "3fff::1", "5f00::1", "fec0::1", "64:ff9b::a00:1", "::ffff:10.0.0.1",
      "10.0.0.1, 192.168.1.1", 134744072, True, None, [], {}, "8.8.8.8" * 500],
 )  # fmt: skip
 def test_an_address_of_nobody_is_left_out(given: object, platform: str) -> None:
@@ -71,7 +72,7 @@ def test_what_is_no_user_agent_is_left_out(given: object) -> None:
 def test_what_passes_as_public_at_a_glance_is_public() -> None:
     # Special blocks are at most this fine where they matter: each /16, at both of its ends.
     ends = (IPv4Address(block << 16 | rest) for block in range(2**16) for rest in (0, 0xFFFF))
-    glanced = [address for address in ends if _PUBLIC_V4.fullmatch(str(address))]
+    glanced = [address for address in ends if _PUBLIC_AT_A_GLANCE.fullmatch(str(address))]
     assert len(glanced) > 100_000
     assert all(map(_is_public, glanced))
 
@@ -84,6 +85,6 @@ def test_what_passes_as_public_at_a_glance_is_public() -> None:
     )
 )
 def test_an_address_that_passes_at_a_glance_is_sent_in_its_one_spelling(text: str) -> None:
-    if _PUBLIC_V4.fullmatch(text):
+    if _PUBLIC_AT_A_GLANCE.fullmatch(text):
         assert text == str(IPv4Address(text))
         assert _is_public(IPv4Address(text))

@@ -143,3 +143,28 @@ def test_plain_digits_are_judged_as_the_library_judges_them(seed: int) -> None:
                 answered += 1
                 assert ours == _parsed_digits(text, dialled_in), (text, dialled_in)
     assert answered > 1000
+
+
+@pytest.mark.parametrize("form", ["E164", "INTERNATIONAL", "NATIONAL", "RFC3966"])
+def test_the_library_and_we_agree_on_every_regions_numbers_as_it_writes_them(form: str) -> None:
+    # `phonenumberslite` is the library: the full package is the same module and cannot stand beside
+    # it. It knows every region's plan, an example of each kind of line, and how people write them.
+    style = getattr(phonenumbers.PhoneNumberFormat, form)
+    different = []
+    # Ascension and Tristan da Cunha have plans, but no code of their own in ISO 3166-1.
+    for region in phonenumbers.SUPPORTED_REGIONS - {"AC", "TA"}:
+        for kind in range(11):
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example is not None:
+                text = phonenumbers.format_number(example, style)
+                ours = normalize("ph", text, "google", region)
+                if ours != _as_the_library_reads(text, region):
+                    different.append((region, text, ours))
+    assert different == []
+
+
+def _as_the_library_reads(text: str, region: str) -> str | None:
+    number = phonenumbers.parse(text, region)
+    if not phonenumbers.is_valid_number(number):
+        return None
+    return f"+{number.country_code}{phonenumbers.national_significant_number(number)}"

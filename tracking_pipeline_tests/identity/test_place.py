@@ -142,8 +142,8 @@ def test_a_postal_code_is_read_as_its_country_writes_it(
 @pytest.mark.parametrize("platform", ["meta", "google"])
 @pytest.mark.parametrize(
     "typed",
-    ["", " ", "-", "n/a", "ABCDE", "00000", "0", 0, 12, "7", "12345678901", "jane@example.com",
-     None, True, [], {}, 94035.5, -94035, "東京"],
+    ["", " ", "-", "n/a", "ABCDE", "00000", "00000-1234", "0", 0, 12, "7", "12345678901",
+     "jane@example.com", None, True, [], {}, 94035.5, -94035, "東京"],
 )  # fmt: skip
 def test_what_is_no_postal_code_is_left_out(typed: object, platform: str) -> None:
     assert normalize("zp", typed, platform) is None

@@ -86,6 +86,77 @@ def test_text_is_freed_of_addresses_and_numbers(text: str, kept: str) -> None:
     assert sanitize(text) == kept
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("call 3055550177", "call [removed]"),
+        ("Call me at (305) 555 0177", "Call me at [removed]"),
+        ("please call back on 06 12 34 56 78 tomorrow", "please call back on [removed] tomorrow"),
+        ("whatsapp: 3055550177", "whatsapp: [removed]"),
+        ("Tel. (030) 123 45 67", "Tel. [removed]"),
+        ("tel.030/1234567", "tel.[removed]"),
+        ("text 305.555.0177", "text [removed]"),
+        ("3055550177 (cell)", "[removed] (cell)"),
+        ("My cell is 3055550177.", "My cell is [removed]."),
+        ("call 3055550177, or +49 151 12345678", "call [removed], or [removed]"),
+        ("call%203055550177", "call%20[removed]"),
+        ("phone: 555-0177", "phone: [removed]"),
+    ],
+)
+def test_a_number_that_is_spoken_of_as_one_is_removed_from_any_text(text: str, kept: str) -> None:
+    assert sanitize({"anything": text}) == {"anything": kept}
+    assert sanitize(text) == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "order 3055550177", "recall 3055550177", "call id 3055550177", "textile 3055550177",
+        "called 2026-11-24 10:00", "call 24.11.2026", "call 1,234,567.00", "call 30555501.77",
+        "mobile 1080", "phone model 1234567890", "mobile/12345678", "call #3055550177",
+        "https://shop.example/call-8005551234", "ca11 3055550177", "3055550177",
+        "Mozilla/5.0 (Linux; Android 13; Mobile) Chrome/120.0.0.0 Mobile Safari/537.36",
+    ],
+)  # fmt: skip
+def test_ids_amounts_and_dates_beside_such_a_word_stay(text: str) -> None:
+    assert sanitize({"anything": text}) == {"anything": text}
+
+
+FREE_TEXT_FIELDS = ["note", "message", "customer_note", "leadMessage", "Comments", "description"]
+
+
+@pytest.mark.parametrize("name", FREE_TEXT_FIELDS)
+def test_bare_digits_in_a_field_for_free_text_are_a_number(name: str) -> None:
+    for text, kept in [
+        ("3055550177", "[removed]"),
+        ("13055550177 thanks", "[removed] thanks"),
+        ("01711234567", "[removed]"),
+        ("my number: 3055550177", "my number: [removed]"),
+        ("invoice 3055550177, then 4155550132", "invoice 3055550177, then [removed]"),
+    ]:
+        assert sanitize({name: text, "sku": text}) == {name: kept, "sku": text}
+        assert sanitize({name: [text]}) == {name: [kept]}
+        assert sanitize([{"name": name, "value": text}]) == [{"name": name, "value": kept}]
+    assert sanitize({name: 3055550177, "sku": 3055550177}) == {
+        name: "[removed]", "sku": 3055550177,
+    }  # fmt: skip
+    url = f"https://shop.example/?{name}=hi+3055550177&sku=3055550177"
+    assert "hi[removed]&sku=3055550177" in str(sanitize(url))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "order 3055550177", "Order no. 3055550177", "invoice number is 3055550177", "#3055550177",
+        "$3055550177", "3055550177.50", "id=3055550177", "A-3055550177", "1700000000",
+        "1234567890", "4006381333931", "2026-11-24 10:00:00", "12345678", 1700000000, 12.5, True,
+        -3055550177, 10**40,
+    ],
+)  # fmt: skip
+def test_ids_amounts_and_times_in_a_field_for_free_text_stay(value: object) -> None:
+    assert sanitize({"note": value}) == {"note": value}
+
+
 HARMLESS = {
     "event_id": "6f9619ff-8b86-d011-b42d-00cf4fc964ff",
     "event_name": "Lead",
@@ -144,6 +215,7 @@ PIECES = st.sampled_from(
         "@", "%40", "%4", "+", "%2B", "%2b", "%20", " ", "\n", "-", ".", "(", ")", "=", "&", "?",
         "/", "1", "650", "1212", "\u0661\u0662\u0663\u0664", "phone", "email=", "a", "x@y.co",
         "{", "[",
+        "call", "tel.", "cell", "order", "12", "34", "56", "3055550177", "me at",
         '{"email": "a"}', "+1 650 555 1212", "b" * 63, "c" * 64, "d" * 65, "e" * 255, "f" * 300,
     ]
 )  # fmt: skip
@@ -153,7 +225,7 @@ TEXTS = st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=60)
 @settings(deadline=None, max_examples=500)
 @given(TEXTS)
 def test_a_text_without_a_sign_has_nothing_to_remove(text: str) -> None:
-    assert _SIGN.search(text) or _sanitized_text(text, 0) == text
+    assert _SIGN.search(text) or _sanitized_text(text, 0, free_text=True) == text
 
 
 @settings(deadline=None, max_examples=500)
@@ -163,7 +235,8 @@ def test_looking_around_each_sign_finds_the_addresses_that_a_search_finds(text: 
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "1", "@", "@ ", "%40", "a %40 ", "+1", "650-", "a@b ", "a="]
+    "piece",
+    ["a", "1", "@", "@ ", "%40", "a %40 ", "+1", "650-", "a@b ", "a=", "call ", "tel me 12 ", "(1"],
 )
 @pytest.mark.parametrize("end", ["", "@x"])
 def test_a_megabyte_of_anything_is_read_to_its_end(piece: str, end: str) -> None:
