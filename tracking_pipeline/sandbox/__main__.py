@@ -18,7 +18,7 @@ from pathlib import Path
 
 import orjson
 
-from tracking_pipeline.sandbox import google, gtm, meta
+from tracking_pipeline.sandbox import google, gtm, ip_api, ipinfo, meta
 from tracking_pipeline.sandbox.faults import RandomFaults
 from tracking_pipeline.sandbox.server import HOST, new_stage, serve
 
@@ -66,6 +66,8 @@ def _announce(port: int) -> None:
         "meta_url": url + meta.PREFIX,
         "google_url": url + google.PREFIX,
         "gtm_url": url + gtm.PREFIX + "/main",
+        "ip_api_url": url + ip_api.PREFIX,
+        "ipinfo_url": url + ipinfo.PREFIX,
         "pid": os.getpid(),
     }
     sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

@@ -16,3 +16,10 @@ class SandboxAddresses(Protocol):
 
     @property
     def gtm_url(self) -> str: ...
+
+
+class GeoAddresses(Protocol):
+    """The base URLs to put in the place of the geo services' own."""
+
+    @property
+    def ip_api_url(self) -> str: ...

@@ -174,6 +174,12 @@ class Memory:
             return list(self._events.get(event_id, ()))
 
     @property
+    def accepted_events(self) -> list[Any]:
+        """All events that this process accepted, as far as events are kept."""
+        with self._lock:
+            return [event for events in self._events.values() for event in events]
+
+    @property
     def accepted_ids(self) -> set[str]:
         """The ids of all events that were accepted at least once."""
         with self._lock:

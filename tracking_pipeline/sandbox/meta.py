@@ -1,4 +1,5 @@
-"""The stand-in for Meta's Conversions API: `POST /{version}/{dataset_id}/events`.
+"""The stand-in for Meta's Conversions API: `POST /{version}/{dataset_id}/events`, and what Meta
+says of the quality of those events: `GET /{version}/dataset_quality`.
 
 Follows https://developers.facebook.com/docs/marketing-api/conversions-api/using-the-api:
 one invalid event refuses the whole request and nothing of it is processed, a request holds at most
@@ -28,7 +29,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from tracking_pipeline.sandbox import meta_answers, meta_rules
+from tracking_pipeline.sandbox import meta_answers, meta_quality, meta_rules
 from tracking_pipeline.sandbox.faults import Conditions
 from tracking_pipeline.sandbox.memory import ReceivedRequest
 from tracking_pipeline.sandbox.stage import Stage, hang, reset, retry_after_seconds
@@ -45,7 +46,11 @@ _HTML = b"<html><body><h1>Sorry, something went wrong.</h1></body></html>"
 def routes(stage: Stage) -> list[web.RouteDef]:
     """The routes of the stand-in, under `PREFIX`."""
     meta = _Meta(stage)
-    return [web.post(PREFIX + r"/{version:v\d+\.\d+}/{dataset_id}/events", meta.post_events)]
+    version = PREFIX + r"/{version:v\d+\.\d+}"
+    return [
+        web.post(version + "/{dataset_id}/events", meta.post_events),
+        web.get(version + "/dataset_quality", meta.get_dataset_quality),
+    ]
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,30 @@ class _Meta:
         )
         await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
         return await self._send(request, answer)
+
+    async def get_dataset_quality(self, request: web.Request) -> web.Response:
+        """Answer a question about the events that were accepted."""
+        trace_id = f"sandbox{self.traces():08d}"
+        answer = (
+            self._refuse_token(request, {}, trace_id)
+            or self._meet_conditions(trace_id)
+            or self._refuse_proof(request, {}, trace_id)
+            or self._quality(request, trace_id)
+        )
+        await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
+        return await self._send(request, answer)
+
+    def _quality(self, request: web.Request, trace_id: str) -> _Answer:
+        problem = "" if "dataset_id" in request.query else "The parameter dataset_id is required"
+        events = self.stage.memory.accepted_events
+        try:
+            found = meta_quality.quality(events, request.query.get("fields", "web"))
+        except meta_quality.UnknownFieldError as error:
+            problem = problem or str(error)
+        if problem:
+            body = meta_answers.parameter_error_body(problem, trace_id)
+            return _Answer(Step(status=400, code=100), body, problem)
+        return _Answer(_GOOD, orjson.dumps(found))
 
     def _answer(self, request: web.Request, payload: Mapping[str, Any]) -> _Answer:
         """Decide the answer, in the order that the module describes."""
@@ -186,7 +215,7 @@ class _Meta:
 
     def _headers(self, request: web.Request, step: Step) -> dict[str, str]:
         headers = meta_answers.usage_headers(
-            request.match_info["dataset_id"],
+            request.match_info.get("dataset_id", request.query.get("dataset_id", "")),
             self.conditions.usage_percent,
             self.conditions.regain_minutes,
         )

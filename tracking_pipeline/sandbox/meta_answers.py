@@ -93,6 +93,19 @@ def proof_error_body(trace_id: str) -> bytes:
     )
 
 
+def parameter_error_body(message: str, trace_id: str) -> bytes:
+    """The body of a question with a parameter or a field that there is not."""
+    return _error_body(
+        {
+            "message": f"(#100) {message}",
+            "type": "OAuthException",
+            "code": 100,
+            "is_transient": False,
+            "fbtrace_id": trace_id,
+        }
+    )
+
+
 def usage_headers(dataset_id: str, usage_percent: int, regain_minutes: int) -> dict[str, str]:
     """The usage headers of every answer, in percent of the limit and in minutes."""
     usage = {

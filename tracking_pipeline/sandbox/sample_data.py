@@ -31,6 +31,7 @@ from tracking_pipeline.sandbox.sample_people import (
     PEOPLE,
     PUBLIC_ADDRESSES,
     USER_AGENTS,
+    Place,
 )
 from tracking_pipeline.sandbox.steps import RawStep
 
@@ -38,6 +39,8 @@ Row = dict[str, Any]
 
 # 60 % of the leads come without a place: that is what enrich_leads is for.
 SHARE_WITHOUT_PLACE = 0.6
+# Of those, some told the site's assistant where they are.
+SHARE_PLACE_IN_SESSION = 0.1
 SHARE_NOT_DUE = 0.2
 SHARE_RETRIED = 0.3
 POISON_EVERY = 8
@@ -143,6 +146,7 @@ def _lead(lot: random.Random, number: int, until: datetime) -> Row:
     # Some visitors were never seen by a browser: they telephoned.
     address = lot.choice(PUBLIC_ADDRESSES) if lot.random() < 0.95 else None
     from_meta = lot.random() < 0.6
+    told = place is None and lot.random() < SHARE_PLACE_IN_SESSION
     return {
         "id": _uuid(lot),
         "email": f"{person.mailbox}{number}@{lot.choice(EMAIL_DOMAINS)}",
@@ -160,9 +164,14 @@ def _lead(lot: random.Random, number: int, until: datetime) -> Row:
         "fbc": f"fb.1.{_milliseconds(created_at)}.IwAR{_token(lot, 40)}" if from_meta else None,
         "gclid": None if from_meta else f"Cj0KCQ{_token(lot, 48)}",
         "client_user_agent": lot.choice(USER_AGENTS),
+        "session_data": _session(lot.choice(market.places)) if told else None,
         "created_at": created_at,
         "updated_at": created_at,
     }
+
+
+def _session(place: Place) -> Row:
+    return {"aiContext": {"city": place.city, "state": place.state, "zip_code": place.zip}}
 
 
 def _good_event(lot: random.Random, lead: Row, now: datetime) -> Row:

@@ -19,8 +19,9 @@ from types import TracebackType
 
 from aiohttp import web
 
-from tracking_pipeline.sandbox import control, google, gtm, meta
+from tracking_pipeline.sandbox import control, google, gtm, ip_api, ipinfo, meta
 from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
+from tracking_pipeline.sandbox.ip_api_limits import IpApiTraffic
 from tracking_pipeline.sandbox.journal import Journal
 from tracking_pipeline.sandbox.memory import Memory
 from tracking_pipeline.sandbox.scripts import Scripts
@@ -31,6 +32,8 @@ STAND_INS = {
     meta.DESTINATION: meta.routes,
     google.DESTINATION: google.routes,
     gtm.DESTINATION: gtm.routes,
+    ip_api.DESTINATION: ip_api.routes,
+    ipinfo.DESTINATION: ipinfo.routes,
 }
 
 # 1,000 events of a few kilobytes each, with room to spare.
@@ -203,6 +206,26 @@ class Sandbox:
         Containers that are configured otherwise stand beside this one: `gtm.CONTAINERS`.
         """
         return f"{self.url}{gtm.PREFIX}/main"
+
+    @property
+    def ip_api_url(self) -> str:
+        """What `IP_API_URL` is set to; `/batch` or `/json/{query}` follows it."""
+        return self.url + ip_api.PREFIX
+
+    @property
+    def ip_api_paid_url(self) -> str:
+        """What `IP_API_URL` is set to where `IP_API_KEY` is set too."""
+        return self.url + ip_api.PAID_PREFIX
+
+    @property
+    def ipinfo_url(self) -> str:
+        """What `IPINFO_URL` is set to; `/batch` follows it."""
+        return self.url + ipinfo.PREFIX
+
+    @property
+    def ip_api(self) -> IpApiTraffic:
+        """The limits of ip-api's stand-in, and what it was asked."""
+        return self._stage.ip_api
 
     @property
     def memory(self) -> Memory:

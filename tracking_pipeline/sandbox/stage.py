@@ -7,12 +7,13 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
 from aiohttp import web
 
 from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
+from tracking_pipeline.sandbox.ip_api_limits import IpApiTraffic
 from tracking_pipeline.sandbox.memory import Memory
 from tracking_pipeline.sandbox.scripts import Scripts
 from tracking_pipeline.sandbox.steps import Step
@@ -36,6 +37,7 @@ class Stage:
     app_secret: str | None = None
     clock: Callable[[], float] = time.time
     lenient: bool = False
+    ip_api: IpApiTraffic = field(default_factory=IpApiTraffic)
 
     def fault(self, event_ids: Sequence[str]) -> Step | None:
         """What the events of one request meet: their scripts first, then the lot."""

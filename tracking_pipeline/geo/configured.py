@@ -1,0 +1,143 @@
+"""The sources of places that serve a run: as the settings have them, or the sandbox's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tracking_pipeline.delivery.http import DeliveryClient
+from tracking_pipeline.geo import ip_api, ipinfo, mmdb
+from tracking_pipeline.geo.download import database_file
+from tracking_pipeline.geo.ip_api import FREE_URL, PAID_URL, IpApi
+from tracking_pipeline.geo.ipinfo import IpInfo
+from tracking_pipeline.geo.mmdb import MmdbProvider
+from tracking_pipeline.geo.online import SecondsLeft
+from tracking_pipeline.geo.provider import Provider
+from tracking_pipeline.sandbox.addresses import GeoAddresses
+from tracking_pipeline.settings import Settings
+from tracking_pipeline.store.database import AsyncPool
+
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class GeoProviders:
+    """``serving`` is in the order in which they are asked; ``missing`` says for each provider that
+    is skipped what to set."""
+
+    serving: tuple[Provider, ...]
+    missing: Mapping[str, str]
+
+
+def configured_providers(
+    settings: Settings,
+    client: DeliveryClient,
+    pool: AsyncPool,
+    *,
+    today: date,
+    seconds_left: SecondsLeft,
+) -> GeoProviders:
+    """The providers of ``GEO_PROVIDERS``, without those whose settings are missing.
+
+    ``pool`` is for what workers tell each other about the online ones; ``today`` goes into their
+    ``source``; ``seconds_left`` tells how much of its time the run has left.
+    """
+    makers: dict[str, Callable[[], Provider]] = {
+        mmdb.NAME: lambda: MmdbProvider(_mmdb_path(settings)),
+        ip_api.NAME: lambda: IpApi(
+            client,
+            pool,
+            url=_ip_api_url(settings),
+            key=settings.ip_api_key.get_secret_value() if settings.ip_api_key else None,
+            today=today,
+            seconds_left=seconds_left,
+        ),
+        ipinfo.NAME: lambda: IpInfo(
+            client,
+            pool,
+            url=settings.ipinfo_url,
+            token=settings.ipinfo_token.get_secret_value() if settings.ipinfo_token else "",
+            today=today,
+            seconds_left=seconds_left,
+        ),
+    }
+    missing = missing_geo_settings(settings)
+    names = dict.fromkeys(settings.geo_providers)
+    return GeoProviders(tuple(makers[name]() for name in names if name not in missing), missing)
+
+
+def sandbox_providers(
+    addresses: GeoAddresses,
+    client: DeliveryClient,
+    pool: AsyncPool,
+    *,
+    today: date,
+    seconds_left: SecondsLeft,
+) -> GeoProviders:
+    """The provider of a rehearsal: the sandbox's ip-api, and nobody real, whatever is set."""
+    provider = IpApi(client, pool, url=addresses.ip_api_url, today=today, seconds_left=seconds_left)
+    return GeoProviders((provider,), {})
+
+
+def local_provider(settings: Settings) -> MmdbProvider | None:
+    """The local file where it is the first of the providers that serve, so that what it says of an
+    address is what a run would say; else None."""
+    missing = missing_geo_settings(settings)
+    first = next((name for name in settings.geo_providers if name not in missing), None)
+    return MmdbProvider(_mmdb_path(settings)) if first == mmdb.NAME else None
+
+
+def missing_geo_settings(settings: Settings) -> dict[str, str]:
+    """For each provider of ``GEO_PROVIDERS`` that cannot serve, what to do about it."""
+    needs = {
+        mmdb.NAME: _missing_for_mmdb,
+        ip_api.NAME: _missing_for_ip_api,
+        ipinfo.NAME: _missing_for_ipinfo,
+    }
+    found = {name: needs[name](settings) for name in settings.geo_providers}
+    return {name: missing for name, missing in found.items() if missing}
+
+
+def _missing_for_mmdb(settings: Settings) -> str | None:
+    # A path that was set on purpose serves or is reported: the file may come back.
+    if settings.geo_mmdb_path or database_file(settings.home).is_file():
+        return None
+    return "run tracking-pipeline geo update, or set GEO_MMDB_PATH"
+
+
+def _missing_for_ip_api(settings: Settings) -> str | None:
+    if settings.ip_api_key is None:
+        if settings.ip_api_url is None:
+            return f"set IP_API_KEY, or IP_API_URL={FREE_URL} for the free service"
+        return None
+    if _keeps_secrets(_ip_api_url(settings)):
+        return None
+    return "IP_API_URL must start with https:// where IP_API_KEY is set"
+
+
+def _missing_for_ipinfo(settings: Settings) -> str | None:
+    if settings.ipinfo_token is None:
+        return "set IPINFO_TOKEN"
+    return None if _keeps_secrets(settings.ipinfo_url) else "IPINFO_URL must start with https://"
+
+
+def _mmdb_path(settings: Settings) -> Path:
+    return settings.geo_mmdb_path or database_file(settings.home)
+
+
+def _ip_api_url(settings: Settings) -> str:
+    """The free service takes no key, so a key that is set beside its URL is for the paid one."""
+    if settings.ip_api_key and settings.ip_api_url in (None, FREE_URL):
+        return PAID_URL
+    return settings.ip_api_url or FREE_URL
+
+
+def _keeps_secrets(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or parts.hostname in _THIS_MACHINE

@@ -1,0 +1,301 @@
+"""One enrichment run: gives leads without a place one. The service that the job, the command and
+the endpoint call.
+
+Leads are walked newest first, a thousand at a time. Each batch is locked for some milliseconds,
+while all that is known without the network is looked up and written; leads whose address has to be
+asked about online are leased and unlocked first. So the site can write its leads all the time, any
+number of workers may run at once, and a worker that dies loses nothing: its leads come back when
+the lease ends.
+
+Failure policy: a look-up that fails never fails the run. The lead notes why, and when it is asked
+again. A run fails only when the database stays away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from tracking_pipeline.delivery.http import DeliveryClient, http_client
+from tracking_pipeline.geo.address_look_up import LEASE_SECONDS, AddressLookUp, AtHand
+from tracking_pipeline.geo.configured import GeoProviders
+from tracking_pipeline.geo.enrich_batch import SortedBatch, sort_batch
+from tracking_pipeline.geo.enrich_totals import EnrichTotals, StoppedReason, Tally
+from tracking_pipeline.geo.lead_finding import (
+    Question,
+    found_by_address,
+    question,
+)
+from tracking_pipeline.geo.online import BUSY_SECONDS, SecondsLeft
+from tracking_pipeline.geo.provider import Provider
+from tracking_pipeline.geo.saving import Saved, save
+from tracking_pipeline.store.database import (
+    AsyncPool,
+    DatabaseError,
+    connection_pool,
+    through_outages,
+)
+from tracking_pipeline.store.lead_places import Found, note_corrections
+from tracking_pipeline.store.leads import (
+    BEGINNING,
+    UNDATED,
+    Lead,
+    LeadsWanted,
+    claim_leads,
+    lease_leads,
+    read_leads,
+)
+
+TIME_BUDGET_SECONDS = 240
+BATCH_LEADS = 1_000
+PROGRESS_EVERY_SECONDS = 5.0
+# By then the worker that is asking has recorded what it heard.
+IN_LINE_SECONDS = 30.0
+_POOL_SIZE = 4
+_MOST_CONNECTIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichRequest:
+    """What to enrich: up to ``limit`` leads (0: all that are due); ``recheck_failed`` takes those
+    too that were looked up in vain before. ``providers`` names those that may be asked, in the
+    order of the setting all the same; empty: all. ``default_country`` is that of leads which name
+    none."""
+
+    limit: int = 0
+    dry_run: bool = False
+    recheck_failed: bool = False
+    providers: tuple[str, ...] = ()
+    time_budget_seconds: float = TIME_BUDGET_SECONDS
+    default_country: str = "US"
+
+
+class MakeProviders(Protocol):
+    """Makes the providers on a run's own HTTP client, pool and clock."""
+
+    def __call__(
+        self, client: DeliveryClient, pool: AsyncPool, *, seconds_left: SecondsLeft
+    ) -> GeoProviders: ...
+
+
+Progress = Callable[[EnrichTotals], None]
+
+
+async def enrich_leads(
+    url: str,
+    make_providers: MakeProviders,
+    request: EnrichRequest,
+    *,
+    progress: Progress = lambda totals: None,
+) -> EnrichTotals:
+    """One enrichment run on the database at ``url``. ``progress`` is called every few seconds.
+
+    Raises :class:`DatabaseError` when the database cannot be reached or stays away.
+    """
+    try:
+        async with (
+            connection_pool(url, size=_POOL_SIZE) as pool,
+            http_client(max_connections=_MOST_CONNECTIONS) as client,
+        ):
+            return await _Run(pool, client, make_providers, request, progress).go()
+    except psycopg.Error as error:
+        # The error may quote a row, so only its code is kept.
+        raise DatabaseError(
+            f"the database failed during the run (SQLSTATE {error.sqlstate or 'none'}): what was"
+            " found is kept, the other leads are taken again"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A batch, after everything at hand was saved."""
+
+    leads: Sequence[Lead]
+    questions: Sequence[Question]
+    hand: AtHand
+    sorted: SortedBatch
+    saved: Saved
+
+
+class _Run:
+    def __init__(
+        self,
+        pool: AsyncPool,
+        client: DeliveryClient,
+        make_providers: MakeProviders,
+        request: EnrichRequest,
+        progress: Progress,
+    ) -> None:
+        self._pool = pool
+        self._request = request
+        self._progress = progress
+        self._started = self._reported = self._leased = time.monotonic()
+        self._providers = make_providers(client, pool, seconds_left=self._seconds_to_ask)
+        self._look_up = AddressLookUp(
+            pool,
+            [each for each in self._providers.serving if self._may_serve(each)],
+            again=request.recheck_failed,
+            online=not request.dry_run,
+        )
+        self._wanted = LeadsWanted(
+            failed=request.recheck_failed, never_seen=not self._look_up.has_any
+        )
+        self._tally = Tally()
+        self._position = BEGINNING
+
+    def _may_serve(self, provider: Provider) -> bool:
+        return not self._request.providers or provider.name in self._request.providers
+
+    async def go(self) -> EnrichTotals:
+        """Walks over the leads until there are no more, or something stops it."""
+        if not self._request.dry_run:
+            await self._note_corrections()
+        reason = self._why_stop()
+        while reason is None:
+            limit = self._batch_limit()
+            settled = await through_outages(partial(self._settle_at_hand, limit))
+            self._count(settled)
+            if settled.sorted.asked:
+                await self._settle_online(settled)
+            reason = self._why_stop() if self._walk_on(settled.leads, limit) else "done"
+            self._report()
+        return self._totals(
+            "sources_busy" if reason == "done" and self._look_up.is_spent else reason
+        )
+
+    async def _note_corrections(self) -> None:
+        async def note() -> int:
+            async with self._pool.connection() as connection:
+                return await note_corrections(connection, BATCH_LEADS)
+
+        while not self._time_is_up() and (count := await through_outages(note)):
+            self._tally.numbers["corrected"] += count
+
+    async def _settle_at_hand(self, limit: int) -> _Settled:
+        """Everything about the next batch that needs no network, in one short transaction."""
+        async with self._pool.connection() as connection:
+            if self._request.dry_run:
+                leads = await read_leads(connection, self._wanted, self._position, limit)
+                return await self._look_at(connection, leads)
+            async with connection.transaction():
+                leads = await claim_leads(connection, self._wanted, self._position, limit)
+                settled = await self._look_at(connection, leads)
+                for questions, seconds in (
+                    (settled.sorted.asked, LEASE_SECONDS),
+                    (settled.sorted.in_line, IN_LINE_SECONDS),
+                ):
+                    if questions:
+                        await lease_leads(connection, _ids(questions), seconds)
+                return settled
+
+    async def _look_at(
+        self, connection: psycopg.AsyncConnection[TupleRow], leads: Sequence[Lead]
+    ) -> _Settled:
+        self._leased = time.monotonic()
+        questions = [question(lead, self._request.default_country) for lead in leads]
+        addresses = {each.address for each in questions if isinstance(each.address, str)}
+        hand = await self._look_up.at_hand(connection, sorted(addresses))
+        batch = sort_batch(questions, hand)
+        if self._request.dry_run:
+            saved = Saved({each.id: next(iter(each.sources), None) for each in batch.found})
+        else:
+            saved = await save(connection, batch.found)
+        return _Settled(leads, questions, hand, batch, saved)
+
+    async def _settle_online(self, settled: _Settled) -> None:
+        """Asks about the addresses that were taken; leads that could not be asked about are due
+        again at once."""
+        findings = await self._look_up.ask_online(settled.hand.taken)
+        found: list[Found] = []
+        unasked: list[Question] = []
+        for each in settled.sorted.asked:
+            assert isinstance(each.address, str)  # noqa: S101
+            finding = findings[each.address]
+            if finding.status is None:
+                unasked.append(each)
+            else:
+                local = settled.hand.local.finding(each.address, 0)
+                found.append(found_by_address(each, finding.or_else(local)))
+
+        async def save_all() -> Saved:
+            async with self._pool.connection() as connection:
+                if unasked:
+                    await lease_leads(connection, _ids(unasked), 0)
+                return await save(connection, found)
+
+        saved = await through_outages(save_all)
+        self._tally.count(found, saved.sources, saved.refused)
+        self._tally.numbers["waiting"] += len(unasked)
+        self._tally.numbers["asked_online"] += sum(
+            finding.status is not None for finding in findings.values()
+        )
+
+    def _count(self, settled: _Settled) -> None:
+        batch, numbers = settled.sorted, self._tally.numbers
+        numbers["examined"] += len(settled.leads)
+        numbers["waiting"] += len(batch.left) + len(batch.in_line)
+        for each in settled.questions:
+            numbers["complete"] += each.lead.is_complete
+            numbers["without_address"] += not each.is_complete and each.address is None
+        self._tally.count(batch.found, settled.saved.sources, settled.saved.refused)
+
+    def _walk_on(self, leads: Sequence[Lead], limit: int) -> bool:
+        """Moves behind these leads; False at the end of the walk."""
+        if len(leads) == limit:
+            self._position = leads[-1].position
+            return True
+        if self._position.created_at is None:
+            return False
+        self._position = UNDATED
+        return True
+
+    def _batch_limit(self) -> int:
+        if not self._request.limit:
+            return BATCH_LEADS
+        return min(BATCH_LEADS, self._request.limit - self._tally.numbers["examined"])
+
+    def _why_stop(self) -> StoppedReason | None:
+        if self._time_is_up():
+            return "time_budget"
+        if 0 < self._request.limit <= self._tally.numbers["examined"]:
+            return "limit"
+        if self._look_up.is_spent and not self._look_up.has_local:
+            return "sources_busy"
+        return None
+
+    def _seconds_left(self) -> float:
+        return self._request.time_budget_seconds - (time.monotonic() - self._started)
+
+    def _time_is_up(self) -> bool:
+        return self._seconds_left() <= 0
+
+    def _seconds_to_ask(self) -> float:
+        """How long the online sources may go on about the present batch: its leases must outlast
+        the last request."""
+        lease_left = LEASE_SECONDS - (time.monotonic() - self._leased)
+        return min(self._seconds_left(), lease_left - BUSY_SECONDS)
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._reported >= PROGRESS_EVERY_SECONDS:
+            self._reported = now
+            self._progress(self._totals("done"))
+
+    def _totals(self, reason: StoppedReason) -> EnrichTotals:
+        return self._tally.totals(
+            seconds=time.monotonic() - self._started,
+            stopped_reason=reason,
+            missing=self._providers.missing,
+            dry_run=self._request.dry_run,
+        )
+
+
+def _ids(questions: Sequence[Question]) -> list[UUID]:
+    return [each.lead.id for each in questions]

@@ -1,0 +1,101 @@
+"""What becomes of one lead: pure decisions over its columns, its session and its address.
+
+What a person said comes first: the lead's own columns, then its session. The place of the address
+fills what is still blank. A lead whose city, state and zip are known from a person is not looked
+up at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracking_pipeline.geo.address import Refused, public_address
+from tracking_pipeline.geo.inquiry import NO_PLACE, AddressFinding
+from tracking_pipeline.geo.place import Place
+from tracking_pipeline.geo.session import session_place
+from tracking_pipeline.geo.waits import next_ask
+from tracking_pipeline.store.lead_places import Found
+from tracking_pipeline.store.leads import Lead
+
+SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A lead, what its session says of its place, and what is left to look up.
+
+    ``is_complete``: nothing is. Else ``address`` is public, or the reason why there is none to look
+    up, or None where nothing was stored.
+    """
+
+    lead: Lead
+    stated: Place
+    is_complete: bool
+    address: str | Refused | None = None
+
+
+def question(lead: Lead, default_country: str) -> Question:
+    """What has to be looked up for a lead. ``default_country`` (ISO alpha-2) is that of leads that
+    name none: it tells how to read their state."""
+    country = lead.country or default_country
+    stated = (session_place(lead.session, country) if lead.session else None) or NO_PLACE
+    if all((lead.city or stated.city, lead.state or stated.state, lead.zip or stated.zip)):
+        return Question(lead, stated, is_complete=True)
+    return Question(lead, stated, is_complete=False, address=public_address(lead.address))
+
+
+def found_without_look_up(asked: Question) -> Found:
+    """How a lead stands that is complete, or has no public address.
+
+    Without any address it is looked at again for its first day: the event that carries the address
+    may be on its way.
+    """
+    if asked.is_complete:
+        return _found(asked, AddressFinding(None), status="ok")
+    if isinstance(asked.address, Refused):
+        return _found(asked, AddressFinding(None), status=asked.address.value)
+    attempts = asked.lead.attempts + 1
+    wait = next_ask(attempts) if asked.lead.is_new else None
+    later = AddressFinding(
+        None, attempts=attempts, wait_seconds=wait.total_seconds() if wait else None
+    )
+    return _found(asked, later, status="no_data")
+
+
+def found_by_address(asked: Question, finding: AddressFinding) -> Found:
+    """How a lead stands after its address was looked up."""
+    return _found(asked, finding, status=finding.status)
+
+
+def _found(asked: Question, finding: AddressFinding, *, status: str | None) -> Found:
+    lead, stated, place = asked.lead, asked.stated, finding.place
+    city, city_source = _field(lead.city, stated.city, place.city, finding.source)
+    state, state_source = _field(lead.state, stated.state, place.state, finding.source)
+    zip_code, zip_source = _field(lead.zip, stated.zip, place.zip, finding.source)
+    country, country_source = _field(lead.country, stated.country, place.country, finding.source)
+    return Found(
+        lead.id,
+        status,
+        attempts=finding.attempts,
+        wait_seconds=finding.wait_seconds,
+        city=city,
+        city_source=city_source,
+        state=state,
+        state_source=state_source,
+        state_code=(stated if state_source == SESSION else place).state_code if state else None,
+        zip=zip_code,
+        zip_source=zip_source,
+        country=country,
+        country_source=country_source,
+    )
+
+
+def _field(
+    present: str | None, stated: str | None, looked_up: str | None, source: str | None
+) -> tuple[str | None, str | None]:
+    """What to write into a column, and its source: nothing where there is something."""
+    if present:
+        return None, None
+    if stated:
+        return stated, SESSION
+    return (looked_up, source) if looked_up else (None, None)

@@ -1,0 +1,269 @@
+"""A local database of places: a file in MaxMind's format, MMDB.
+
+Known by their records and not by their names: DB-IP City Lite (the official file, and the flat one
+of `@ip-location-db`), GeoLite2 and GeoIP2 City, ipinfo's downloads. A file without any place in it
+is refused. Nothing is derived from coordinates: those of an unknown city are a country's middle.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import anyio
+import maxminddb
+from maxminddb import InvalidDatabaseError
+
+from tracking_pipeline.geo.place import Place, place_of
+from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located
+
+NAME = "mmdb"
+# Every known file says in its first records what it is about; the first networks of some are empty.
+_RECORDS_TO_JUDGE_BY = 1000
+_NOT_IN_A_SOURCE = re.compile(r"[^a-z0-9]+")
+
+
+class GeoDatabaseError(Exception):
+    """The file cannot serve. The message is one line: which file, what is wrong, what to do."""
+
+
+class GeoDatabase:
+    """An open file of places. :meth:`open` makes one.
+
+    The reader maps a private copy of the file, since a file that is cut short in place (by a plain
+    `cp` over it, for a moment) kills every process that has it mapped, by SIGBUS. Loading the file
+    into memory, which `maxminddb` offers as well, makes its look-ups ten times slower. The copy
+    takes the file's size (some 130 MB) in the folder for temporary files until it is closed.
+    """
+
+    def __init__(self, reader: maxminddb.Reader) -> None:
+        metadata = reader.metadata()
+        self._reader = reader
+        self._is_ipv4_only = metadata.ip_version == 4
+        self.build_date: date = datetime.fromtimestamp(metadata.build_epoch, timezone.utc).date()
+        kind = _NOT_IN_A_SOURCE.sub("-", metadata.database_type.lower()).strip("-")
+        self.source = f"{NAME} {kind} {self.build_date:%Y-%m}"
+        """What goes into ``geo_source``: ``mmdb dbip-city-lite 2026-11``."""
+
+    @classmethod
+    def open(cls, path: Path) -> GeoDatabase:
+        """Opens the file as it is now. Raises :class:`GeoDatabaseError`."""
+        try:
+            reader = _open_copy(path)
+        except FileNotFoundError:
+            raise GeoDatabaseError(
+                f"there is no file {path}: run `tracking-pipeline geo update`, or correct "
+                "GEO_MMDB_PATH"
+            ) from None
+        except OSError as error:
+            raise GeoDatabaseError(
+                f"{path} cannot be read (through a copy in {tempfile.gettempdir()}): "
+                f"{error.strerror}"
+            ) from None
+        except (InvalidDatabaseError, UnicodeDecodeError, ValueError):
+            raise GeoDatabaseError(
+                f"{path} is no whole MMDB file (cut short, or of another format): replace it, for "
+                "example by `tracking-pipeline geo update`"
+            ) from None
+        try:
+            return cls._judged(reader, path)
+        except BaseException:
+            reader.close()
+            raise
+
+    @classmethod
+    def _judged(cls, reader: maxminddb.Reader, path: Path) -> GeoDatabase:
+        try:
+            records = [record for _, record in islice(reader, _RECORDS_TO_JUDGE_BY)]
+            database = cls(reader)
+        except (InvalidDatabaseError, UnicodeDecodeError, ValueError, OverflowError, OSError):
+            raise GeoDatabaseError(
+                f"{path} is damaged: replace it, for example by `tracking-pipeline geo update`"
+            ) from None
+        if not any(isinstance(_answer(record), Located) for record in records):
+            raise GeoDatabaseError(
+                f"{path} holds no places (it is a {reader.metadata().database_type} file): "
+                "GEO_MMDB_PATH wants a city database"
+            )
+        return database
+
+    def look_up(self, address: str) -> Answer:
+        """Gives the answer for one public address. Raises :class:`GeoDatabaseError` where the
+        record for it is damaged."""
+        if self._is_ipv4_only and ":" in address:
+            return NOWHERE
+        try:
+            return _answer(self._reader.get(address))
+        except (InvalidDatabaseError, UnicodeDecodeError) as error:
+            raise GeoDatabaseError(
+                f"the geo database {self.source} is damaged: replace the file, for example by "
+                "`tracking-pipeline geo update`"
+            ) from error
+
+    def close(self) -> None:
+        """Gives the private copy back; nothing can be looked up afterwards."""
+        self._reader.close()
+
+
+def _open_copy(path: Path) -> maxminddb.Reader:
+    """Open a copy that has no name any more, so that nobody can reach it and none is left over."""
+    descriptor, copy = tempfile.mkstemp(prefix="tracking-geo-", suffix=".mmdb")
+    try:
+        with os.fdopen(descriptor, "wb") as target, path.open("rb") as original:
+            before = _Version.of(os.fstat(original.fileno()))
+            shutil.copyfileobj(original, target, 1 << 20)
+            if _Version.of(os.fstat(original.fileno())) != before:
+                raise GeoDatabaseError(
+                    f"{path} is being written to: it serves once it is whole; put new files in "
+                    "place by a rename"
+                )
+        return maxminddb.open_database(copy)
+    finally:
+        os.unlink(copy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What is different once a file was replaced, or written over."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> _Version:
+        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _answer(record: object) -> Answer:
+    if not isinstance(record, dict):
+        return NOWHERE
+    place = _nested_place(record) if _is_nested(record) else _flat_place(record)
+    if place is None:
+        return NOWHERE
+    # ipinfo says it as a boolean, in some files as text; the free databases do not say it.
+    return Located(place, hosting=record.get("is_hosting") in (True, "true"))
+
+
+def _is_nested(record: dict[str, object]) -> bool:
+    return "subdivisions" in record or isinstance(record.get("city") or record.get("country"), dict)
+
+
+def _nested_place(record: dict[str, object]) -> Place | None:
+    """MaxMind's shape, which DB-IP's official files share: https://dev.maxmind.com/geoip/docs."""
+    subdivisions = record.get("subdivisions")
+    largest = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else None
+    return _place(
+        _english(record.get("city")),
+        _english(largest),
+        _text(largest, "iso_code"),
+        _text(record.get("postal"), "code"),
+        _text(record.get("country"), "iso_code"),
+    )
+
+
+def _flat_place(record: dict[str, object]) -> Place | None:
+    """Strings under plain names: `@ip-location-db` has state1 and postcode; ipinfo has region and
+    postal_code (once postal), its country may be a name beside the country_code."""
+    return _place(
+        _text(record, "city"),
+        _text(record, "region") or _text(record, "state1"),
+        _text(record, "region_code"),
+        _text(record, "postal_code") or _text(record, "postal") or _text(record, "postcode"),
+        _text(record, "country_code") or _text(record, "country"),
+    )
+
+
+def _english(named: object) -> str | None:
+    return _text(named.get("names"), "en") if isinstance(named, dict) else None
+
+
+def _text(values: object, name: str) -> str | None:
+    text = values.get(name) if isinstance(values, dict) else None
+    return text if isinstance(text, str) else None
+
+
+# Many addresses have the same place: reading it anew takes twice as long as finding its record.
+@lru_cache(maxsize=50_000)
+def _place(
+    city: str | None,
+    state: str | None,
+    state_code: str | None,
+    zip_code: str | None,
+    country: str | None,
+) -> Place | None:
+    return place_of(
+        city=city, state=state, state_code=state_code, zip_code=zip_code, country=country
+    )
+
+
+class MmdbProvider:
+    """The provider ``mmdb``: looks addresses up in a local file, and follows that file.
+
+    Before each batch it looks whether the file has changed, and opens it anew if so. A file that
+    cannot serve answers "ask later" with the reason, which lets the next provider serve.
+    """
+
+    name = NAME
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: GeoDatabase | GeoDatabaseError | None = None
+        self._version: _Version | None = None
+        self._opening = anyio.Lock()
+
+    @property
+    def source(self) -> str:
+        """Database and build, once it is open: ``mmdb dbip-city-lite 2026-11``."""
+        return self._opened.source if isinstance(self._opened, GeoDatabase) else NAME
+
+    async def locate(self, addresses: Sequence[str]) -> dict[str, Answer]:
+        """Gives an answer for each address. A thousand take about ten milliseconds, during which
+        the event loop waits."""
+        database = await self._current()
+        if isinstance(database, GeoDatabaseError):
+            return dict.fromkeys(addresses, AskLater(str(database)))
+        try:
+            return {address: database.look_up(address) for address in addresses}
+        except GeoDatabaseError as error:
+            return dict.fromkeys(addresses, AskLater(str(error)))
+
+    def close(self) -> None:
+        """Closes the file; the next batch would open it again."""
+        if isinstance(self._opened, GeoDatabase):
+            self._opened.close()
+        self._opened = None
+
+    async def _current(self) -> GeoDatabase | GeoDatabaseError:
+        """Give the database of the file as it is now, or why it cannot serve."""
+        async with self._opening:
+            version = _version_of(self._path)
+            if self._opened is None or version != self._version:
+                self.close()
+                # Copying a hundred megabytes is nothing to keep an event loop waiting for.
+                self._opened = await anyio.to_thread.run_sync(_open_or_refuse, self._path)
+                self._version = version
+            return self._opened
+
+
+def _version_of(path: Path) -> _Version | None:
+    try:
+        return _Version.of(path.stat())
+    except OSError:
+        return None
+
+
+def _open_or_refuse(path: Path) -> GeoDatabase | GeoDatabaseError:
+    try:
+        return GeoDatabase.open(path)
+    except GeoDatabaseError as error:
+        return error

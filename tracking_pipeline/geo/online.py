@@ -1,0 +1,212 @@
+"""What all online sources of places share: when one may be asked, and what a request came to.
+
+Who asks is one of several workers behind one address, so the database says whether it may
+(:mod:`tracking_pipeline.store.geo_providers`). A window that is used up is waited for while the run
+has the time; a source that is held is not: the next source is there, or the next run.
+
+Failure policy: a request that comes to nothing is ``AskLater`` for each of its addresses, and the
+source is left alone for a while. What was not asked because of that is not in the answers, and has
+spent nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import anyio
+import psycopg
+from psycopg.rows import TupleRow
+
+from tracking_pipeline.delivery import http
+from tracking_pipeline.geo.provider import Answer, AskLater
+from tracking_pipeline.geo.waits import FIRST_HOLD_SECONDS, LONGEST_HOLD_SECONDS
+from tracking_pipeline.store.database import AsyncPool, through_outages
+from tracking_pipeline.store.geo_providers import (
+    Wait,
+    Window,
+    hold_provider,
+    read_wait,
+    record_answer,
+    record_failure,
+    reserve_request,
+)
+
+# A worker that dies with a request on its way leaves the source busy for that long.
+BUSY_SECONDS = http.TIMEOUT_SECONDS + 5
+LOOK_AGAIN_SECONDS = 0.1
+
+SecondsLeft = Callable[[], float]
+"""How much of its time the run has left, in seconds."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """So many requests are left, for so many seconds; None for what the source did not say."""
+
+    requests_left: int | None = None
+    resets_in_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """An answer that could be read, with what it says of each address."""
+
+    answers: Mapping[str, Answer]
+    allowance: Allowance = Allowance()
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The source asks to be left alone for that long."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request came to nothing. ``reason`` is a short text without address and secret."""
+
+    reason: str
+
+
+Verdict = Understood | Throttled | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request of a source: where it goes, what is in it, and how its answer is read."""
+
+    url: str
+    content: bytes
+    headers: Mapping[str, str]
+    read: Callable[[http.Answer], Verdict]
+
+
+def unusable(answer: http.Answer) -> Failed | None:
+    """Why there is nothing to read in an answer; None for a plain 200."""
+    if answer.status is None or answer.fault is not None:
+        return Failed(f"no answer ({answer.fault})")
+    return None if answer.status == 200 else Failed(f"HTTP {answer.status}")
+
+
+class OnlineSource:
+    """One online source as one run sees it. ``window`` is None where it does not count requests."""
+
+    def __init__(
+        self,
+        provider: str,
+        client: http.DeliveryClient,
+        pool: AsyncPool,
+        *,
+        window: Window | None,
+        seconds_left: SecondsLeft,
+    ) -> None:
+        self._provider = provider
+        self._client = client
+        self._pool = pool
+        self._window = window
+        self._seconds_left = seconds_left
+
+    async def locate(
+        self,
+        addresses: Sequence[str],
+        batch_size: int,
+        question: Callable[[Sequence[str]], Question],
+    ) -> dict[str, Answer]:
+        """Asks about each distinct address once, ``batch_size`` a request, until the source may not
+        be asked any more.
+
+        Raises psycopg.OperationalError when the database stays away.
+        """
+        found: dict[str, Answer] = {}
+        distinct = iter(dict.fromkeys(addresses))
+        while batch := list(islice(distinct, batch_size)):
+            if not await self._may_ask():
+                break
+            found.update(await self._ask(batch, question(batch)))
+        return found
+
+    async def _ask(self, batch: Sequence[str], question: Question) -> Mapping[str, Answer]:
+        answer = await http.post(
+            self._client, question.url, content=question.content, headers=question.headers
+        )
+        verdict = question.read(answer)
+        if isinstance(verdict, Understood):
+            await self._record_answer(verdict.allowance)
+            return verdict.answers
+        log.warning("%s: %s", self._provider, verdict.reason)
+        if isinstance(verdict, Throttled):
+            await self._record_throttle(verdict)
+            return dict.fromkeys(batch, AskLater(verdict.reason, verdict.seconds))
+        await self._record_failure(verdict.reason)
+        return dict.fromkeys(batch, AskLater(verdict.reason))
+
+    async def _may_ask(self) -> bool:
+        while self._seconds_left() > 0:
+            wait = await through_outages(self._take_turn)
+            if wait is None:
+                return True
+            pause = min(wait.seconds, LOOK_AGAIN_SECONDS) if wait.state == "busy" else wait.seconds
+            if wait.state == "held" or pause > self._seconds_left():
+                why = wait.reason or wait.state
+                log.info("%s is not asked for %.0f s: %s", self._provider, wait.seconds, why)
+                return False
+            await anyio.sleep(pause)
+        return False
+
+    async def _take_turn(self) -> Wait | None:
+        async with self._pool.connection() as connection:
+            if self._window is None:
+                return await read_wait(connection, self._provider)
+            return await reserve_request(
+                connection, self._provider, self._window, busy_seconds=BUSY_SECONDS
+            )
+
+    async def _record_answer(self, allowance: Allowance) -> None:
+        await self._record(
+            lambda connection: record_answer(
+                connection,
+                self._provider,
+                requests_left=allowance.requests_left,
+                resets_in_seconds=allowance.resets_in_seconds,
+            )
+        )
+
+    async def _record_throttle(self, throttled: Throttled) -> None:
+        await self._record(
+            lambda connection: hold_provider(
+                connection, self._provider, seconds=throttled.seconds, reason=throttled.reason
+            )
+        )
+
+    async def _record_failure(self, reason: str) -> None:
+        await self._record(
+            lambda connection: record_failure(
+                connection,
+                self._provider,
+                reason,
+                first_seconds=FIRST_HOLD_SECONDS,
+                longest_seconds=LONGEST_HOLD_SECONDS,
+            )
+        )
+
+    async def _record(
+        self, write: Callable[[psycopg.AsyncConnection[TupleRow]], Awaitable[object]]
+    ) -> None:
+        """Fails open: the places are worth more than this record. The reservation runs out by
+        itself, and whoever asks next is told the same by the source."""
+        try:
+            async with self._pool.connection() as connection:
+                await write(connection)
+        except psycopg.OperationalError as error:
+            log.warning(
+                "the state of %s cannot be recorded (SQLSTATE %s)",
+                self._provider,
+                error.sqlstate or "none",
+            )

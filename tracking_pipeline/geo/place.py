@@ -1,0 +1,123 @@
+"""A place as this project writes it, whatever a source calls its parts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tracking_pipeline.geo.states import certain_state
+from tracking_pipeline.identity.countries import country_code
+from tracking_pipeline.identity.text import has_letter, text_of
+
+# No place has a longer name: Bangkok's, in full, has 168 letters.
+_LONGEST_NAME = 200
+_LONGEST_CODE = 16
+# DB-IP: "San Jose (Stripe Elementary and Great Oaks)", in one record of five.
+_NEIGHBOURHOOD = re.compile(r"\s*\([^)]*\)?")
+_STATE_CODE = re.compile(r"[A-Z0-9]{1,3}")
+_ZIP = re.compile(r"[A-Z0-9 -]*[0-9][A-Z0-9 -]*", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody is. A part that is not known is None, never blank.
+
+    ``state`` is the full name ("Florida"), ``state_code`` its code ("FL") where that is certain,
+    ``zip`` may be the first part of a postal code ("H1K"), ``country`` is ISO 3166-1 alpha-2.
+    """
+
+    city: str | None = None
+    state: str | None = None
+    state_code: str | None = None
+    zip: str | None = None
+    country: str | None = None
+
+
+def place_of(
+    *,
+    city: object = None,
+    state: object = None,
+    state_code: object = None,
+    zip_code: object = None,
+    country: object = None,
+) -> Place | None:
+    """Gives the place that a source's answer describes; None where nothing of it is usable.
+
+    ``state`` may be a name or a code. ``state_code`` is for sources that give ISO 3166-2; a code
+    that may be of another scheme stays out. A neighbourhood in brackets is cut off the city. Parts
+    of the wrong type are left out. Never raises.
+    """
+    return stated_place(
+        city=_NEIGHBOURHOOD.sub("", city) if isinstance(city, str) and "(" in city else city,
+        state=state,
+        state_code=state_code,
+        zip_code=zip_code,
+        country=country,
+    )
+
+
+def stated_place(
+    *,
+    city: object = None,
+    state: object = None,
+    state_code: object = None,
+    zip_code: object = None,
+    country: object = None,
+    default_country: str | None = None,
+) -> Place | None:
+    """Gives the place that a person stated: as :func:`place_of`, with the city as it was written
+    ("Frankfurt (Oder)"). ``default_country`` tells how to read the state where no country is
+    stated; it is not itself a part of the place."""
+    stated_country = _country(_written(country, _LONGEST_NAME))
+    state_name, code = _state(
+        _written(state, _LONGEST_NAME),
+        _written(state_code, _LONGEST_CODE),
+        stated_country or (default_country.upper() if default_country else None),
+    )
+    place = Place(
+        city=_named(_written(city, _LONGEST_NAME)),
+        state=state_name,
+        state_code=code,
+        zip=_zip(_written(zip_code, _LONGEST_CODE)),
+        country=stated_country,
+    )
+    return None if place == _NOTHING else place
+
+
+_NOTHING = Place()
+
+
+def _written(value: object, longest: int) -> str | None:
+    """Give the words of a value, or None for a blank, a placeholder or what is no text."""
+    text = text_of(value)
+    if not isinstance(text, str) or len(text) > longest:
+        return None
+    return " ".join(text.split())
+
+
+def _named(text: str | None) -> str | None:
+    return text if text and has_letter(text) else None
+
+
+@lru_cache(maxsize=8192)
+def _state(
+    written: str | None, code: str | None, country: str | None
+) -> tuple[str | None, str | None]:
+    for text in (written, code):
+        certain = certain_state(text, country) if text else None
+        if certain:
+            return certain
+    name = _named(written)
+    iso = code.upper() if name and code else ""
+    return name, iso if _STATE_CODE.fullmatch(iso) else None
+
+
+@lru_cache(maxsize=1024)
+def _country(written: str | None) -> str | None:
+    return country_code(written) if written else None
+
+
+def _zip(written: str | None) -> str | None:
+    """Keep a postal code as it is written, in part too; there is none without a digit."""
+    return written if written and _ZIP.fullmatch(written) else None

@@ -1,0 +1,75 @@
+"""Cuts the addresses of enriched leads that are old enough: one pass of ``ip_retention_job``.
+
+``truncate`` keeps the network (``81.2.69.0/24``, ``2001:4860:4860::/48``), ``remove`` nothing. What
+is recorded about addresses themselves is forgotten in both cases: a network is no key to find a
+place by. The ledger is append-only, so its addresses stay; a site that must not keep them leaves
+them out of ``user_data``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import psycopg
+
+from tracking_pipeline.geo.address import masked, public_address
+from tracking_pipeline.store.address_retention import claim_old_addresses, cut_addresses
+from tracking_pipeline.store.database import DatabaseError, connect
+from tracking_pipeline.store.ip_locations import forget_addresses
+
+Mode: TypeAlias = Literal["truncate", "remove"]
+BATCH = 1_000
+TIME_BUDGET_SECONDS = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionTotals:
+    """What one pass did. ``done`` is False where its time was over before the work."""
+
+    leads_cut: int
+    addresses_forgotten: int
+    seconds: float
+    done: bool
+
+
+def apply_ip_retention(
+    url: str, days: int, mode: Mode, *, time_budget_seconds: float = TIME_BUDGET_SECONDS
+) -> RetentionTotals:
+    """Cuts what is older than ``days``. Safe at any time, and beside itself.
+
+    Raises :class:`DatabaseError`.
+    """
+    started = time.monotonic()
+    cut = forgotten = 0
+    done = False
+    try:
+        with connect(url) as connection:
+            while time.monotonic() - started < time_budget_seconds:
+                leads = _cut_some(connection, days, mode)
+                addresses = forget_addresses(connection, days, BATCH)
+                cut, forgotten = cut + leads, forgotten + addresses
+                if not leads and not addresses:
+                    done = True
+                    break
+    except psycopg.Error as error:
+        raise DatabaseError(
+            f"the database failed (SQLSTATE {error.sqlstate or 'none'}): what was cut stays cut,"
+            " the next pass goes on"
+        ) from None
+    return RetentionTotals(cut, forgotten, time.monotonic() - started, done)
+
+
+def _cut_some(connection: psycopg.Connection[Any], days: int, mode: Mode) -> int:
+    with connection.transaction():
+        old = claim_old_addresses(connection, days, BATCH)
+        if old:
+            cut_addresses(connection, {lead: kept(stored, mode) for lead, stored in old.items()})
+    return len(old)
+
+
+def kept(stored: str, mode: Mode) -> str | None:
+    """What stays of an address as it was stored; None for nothing. Pure."""
+    address = public_address(stored)
+    return masked(address) if mode == "truncate" and isinstance(address, str) else None

@@ -1,0 +1,331 @@
+"""What an enrichment run makes of leads, on a local file: whose word counts, and what is noted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracking_pipeline_tests.geo.databases import (
+    BERLIN,
+    MIDDLE_OF_THE_US,
+    SAN_JOSE,
+    write_database,
+)
+from tracking_pipeline_tests.geo.enriching import Enriching, a_file
+from tracking_pipeline_tests.geo.lead_table import LeadTable
+
+IN_SAN_JOSE, IN_BERLIN, IN_THE_US, ELSEWHERE = "81.2.69.7", "81.2.70.7", "81.2.71.7", "81.2.72.7"
+SAN_JOSES_PLACE = ("San Jose", "California", None, "US")
+BERLINS_PLACE = ("Berlin", "State of Berlin", "10115", "DE")
+SOURCE = "mmdb dbip-city-lite 2026-11"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write_database(
+        tmp_path / "places.mmdb",
+        {
+            "81.2.69.0/24": SAN_JOSE,
+            "81.2.70.0/24": BERLIN,
+            "81.2.71.0/24": MIDDLE_OF_THE_US,
+        },
+    )
+
+
+@pytest.fixture
+def enriching(database_url: str, file: Path) -> Enriching:
+    return Enriching(database_url, a_file(file))
+
+
+def test_a_lead_without_a_place_gets_the_one_of_its_address(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    lead = leads.add(client_ip=IN_BERLIN)
+    totals = enriching.run()
+    row = leads.row(lead)
+    assert leads.place(lead) == BERLINS_PLACE
+    assert (row["geo_source"], row["geo_status"], row["state_code"]) == (SOURCE, "ok", "BE")
+    assert row["geo_at"] is not None
+    assert row["geo_next_at"] is None
+    assert leads.sources(lead) == dict.fromkeys(("city", "state", "zip", "country"), SOURCE)
+    assert (totals.examined, totals.enriched, totals.skipped) == (1, 1, 0)
+    assert totals.by_source == {"mmdb": 1}
+    assert totals.by_status == {"ok": 1}
+    assert totals.stopped_reason == "done"
+
+
+def test_what_a_person_said_is_kept_and_the_rest_is_filled(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    lead = leads.add(client_ip=IN_BERLIN, city="Potsdam", zip="  ")
+    enriching.run()
+    assert leads.place(lead) == ("Potsdam", "State of Berlin", "10115", "DE")
+    assert leads.row(lead)["geo_source"] == SOURCE
+    assert leads.sources(lead) == {
+        "city": "user",
+        "state": SOURCE,
+        "zip": SOURCE,
+        "country": SOURCE,
+    }
+
+
+@pytest.mark.parametrize("blank", [None, "", "   ", "\t\n"])
+def test_white_space_is_no_value(leads: LeadTable, enriching: Enriching, blank: str | None) -> None:
+    lead = leads.add(client_ip=IN_BERLIN, city=blank, state=blank, zip=blank, country=blank)
+    enriching.run()
+    assert leads.place(lead) == BERLINS_PLACE
+
+
+def test_a_lead_that_said_all_is_noted_as_the_persons_own(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    lead = leads.add(client_ip=IN_BERLIN, city="Miami", state="Florida", zip="33130")
+    totals = enriching.run()
+    row = leads.row(lead)
+    assert (row["geo_source"], row["geo_status"]) == ("user", "ok")
+    # Nothing of another place is put beside it.
+    assert leads.place(lead) == ("Miami", "Florida", "33130", None)
+    assert row["state_code"] is None
+    assert (totals.enriched, totals.skipped, totals.complete) == (0, 1, 1)
+    assert totals.by_source == {}
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["top level", "aiContext"])
+def test_a_place_in_the_session_comes_before_the_address(
+    leads: LeadTable, enriching: Enriching, wrapped: bool
+) -> None:
+    place = {"city": "Miami", "state": "FL", "zip_code": "33130"}
+    session = {"aiContext": place} if wrapped else place
+    lead = leads.add(client_ip=IN_BERLIN, session_data=session)
+    totals = enriching.run()
+    row = leads.row(lead)
+    assert leads.place(lead) == ("Miami", "Florida", "33130", None)
+    assert (row["geo_source"], row["state_code"]) == ("session", "FL")
+    assert totals.by_source == {"session": 1}
+
+
+def test_the_address_fills_what_the_session_leaves_open(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    lead = leads.add(client_ip=IN_BERLIN, session_data={"city": "Potsdam"})
+    enriching.run()
+    assert leads.place(lead) == ("Potsdam", "State of Berlin", "10115", "DE")
+    assert leads.row(lead)["geo_source"] == "session"
+    assert leads.sources(lead)["state"] == SOURCE
+
+
+def test_the_address_is_taken_from_the_newest_event_that_has_one(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    lead, failed, own = leads.add(), leads.add(client_ip=" "), leads.add(client_ip=IN_SAN_JOSE)
+    leads.add_ledger_event(lead, {"client_ip_address": IN_SAN_JOSE}, "2026-11-20")
+    leads.add_ledger_event(lead, {"client_ip_address": IN_BERLIN}, "2026-11-21")
+    # A later event of the site's server knows no visitor.
+    leads.add_ledger_event(lead, {"em": "x"}, "2026-11-22")
+    leads.add_ledger_event(lead, ["no object"], "2026-11-23")
+    leads.add_failed_event(lead, {"client_ip_address": IN_SAN_JOSE})
+    leads.add_failed_event(failed, {"client_ip_address": IN_BERLIN})
+    leads.add_ledger_event(own, {"client_ip_address": IN_BERLIN})
+    enriching.run()
+    assert leads.place(lead) == BERLINS_PLACE
+    assert leads.place(failed) == BERLINS_PLACE
+    assert leads.place(own) == SAN_JOSES_PLACE
+
+
+@pytest.mark.parametrize(
+    ("stored", "status"),
+    [
+        ("10.1.2.3", "private"),
+        ("::1", "private"),
+        ("100.64.0.1", "private"),
+        ("unknown, 192.168.0.1", "private"),
+        ("unknown", "invalid"),
+        ("8.8.8", "invalid"),
+        (ELSEWHERE, "no_data"),
+    ],
+)
+def test_an_address_without_a_place_is_noted_and_done_with(
+    leads: LeadTable, enriching: Enriching, stored: str, status: str
+) -> None:
+    lead = leads.add(client_ip=stored, created_at="2026-11-01")
+    totals = enriching.run()
+    row = leads.row(lead)
+    assert (row["geo_status"], row["geo_source"], row["geo_next_at"]) == (status, None, None)
+    assert leads.place(lead) == (None,) * 4
+    assert totals.by_status == {status: 1}
+    assert enriching.run().examined == 0
+
+
+def test_addresses_are_read_as_sites_store_them(leads: LeadTable, enriching: Enriching) -> None:
+    stored = [f"{IN_BERLIN}:443", f"10.0.0.1, {IN_BERLIN}", f"::ffff:{IN_BERLIN}", f'"{IN_BERLIN}"']
+    added = [leads.add(client_ip=address) for address in stored]
+    enriching.run()
+    assert [leads.place(lead) for lead in added] == [BERLINS_PLACE] * len(stored)
+
+
+def test_a_country_alone_is_a_place_too(leads: LeadTable, enriching: Enriching) -> None:
+    lead = leads.add(client_ip=IN_THE_US)
+    assert enriching.run().enriched == 1
+    assert leads.place(lead) == (None, None, None, "US")
+    assert leads.row(lead)["geo_status"] == "ok"
+
+
+def test_a_new_lead_without_an_address_is_looked_at_again_and_an_old_one_is_not(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    new, old = leads.add(), leads.add(created_at="2026-01-01")
+    totals = enriching.run()
+    assert totals.without_address == 2
+    assert leads.row(old)["geo_next_at"] is None
+    assert leads.row(new)["geo_status"] == "no_data"
+    assert leads.row(new)["geo_wait"] == pytest.approx(300, abs=30)
+    leads.add_ledger_event(new, {"client_ip_address": IN_BERLIN})
+    leads.make_due()
+    enriching.run()
+    assert leads.place(new) == BERLINS_PLACE
+
+
+def test_a_later_word_of_the_person_replaces_ours_and_is_noted_as_theirs(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    lead = leads.add(client_ip=IN_SAN_JOSE)
+    enriching.run()
+    leads.connection.execute(
+        "update leads set city = 'Austin', state = 'Texas', zip = '78701' where id = %s", (lead,)
+    )
+    totals = enriching.run()
+    row = leads.row(lead)
+    assert totals.corrected == 1
+    assert leads.place(lead) == ("Austin", "Texas", "78701", "US")
+    assert leads.sources(lead) == {
+        "city": "user",
+        "state": "user",
+        "zip": "user",
+        "country": SOURCE,
+    }
+    # A code of California beside Texas would be worse than none.
+    assert row["state_code"] is None
+    assert row["geo_source"] == SOURCE
+    assert enriching.run().corrected == 0
+
+
+def test_what_a_person_emptied_stays_empty(leads: LeadTable, enriching: Enriching) -> None:
+    lead = leads.add(client_ip=IN_BERLIN)
+    enriching.run()
+    leads.connection.execute("update leads set city = null, zip = ' ' where id = %s", (lead,))
+    assert enriching.run().corrected == 1
+    enriching.run(recheck_failed=True)
+    assert leads.place(lead) == (None, "State of Berlin", " ", "DE")
+    assert leads.sources(lead) == {"state": SOURCE, "country": SOURCE}
+
+
+def test_a_dry_run_counts_and_changes_nothing(leads: LeadTable, enriching: Enriching) -> None:
+    lead = leads.add(client_ip=IN_BERLIN)
+    leads.add(city="Miami", state="Florida", zip="33130")
+    before = leads.row(lead)
+    totals = enriching.run(dry_run=True)
+    assert leads.row(lead) == before
+    assert (totals.examined, totals.enriched, totals.dry_run) == (2, 1, True)
+    assert totals.by_source == {"mmdb": 1}
+
+
+def test_a_limit_takes_the_newest_leads(leads: LeadTable, enriching: Enriching) -> None:
+    old = leads.add(client_ip=IN_BERLIN, created_at="2026-11-01")
+    new = leads.add(client_ip=IN_BERLIN, created_at="2026-11-02")
+    totals = enriching.run(limit=1)
+    assert (totals.examined, totals.stopped_reason) == (1, "limit")
+    assert leads.place(new) == BERLINS_PLACE
+    assert leads.row(old)["geo_status"] is None
+
+
+def test_leads_without_a_time_are_enriched_too(leads: LeadTable, enriching: Enriching) -> None:
+    leads.connection.execute("alter table leads alter column created_at drop not null")
+    added = leads.add_many(3, client_ip=IN_BERLIN, created_at=None)
+    leads.add(client_ip=IN_BERLIN, created_at="infinity")
+    assert enriching.run().enriched == 4
+    assert [leads.place(lead) for lead in added] == [BERLINS_PLACE] * 3
+
+
+def test_a_recheck_takes_those_that_were_looked_up_in_vain(
+    leads: LeadTable, enriching: Enriching, file: Path
+) -> None:
+    lead = leads.add(client_ip=ELSEWHERE, created_at="2026-11-01")
+    enriching.run()
+    write_database(file, {"81.2.72.0/24": BERLIN})
+    assert enriching.run().examined == 0
+    assert enriching.run(recheck_failed=True).enriched == 1
+    assert leads.place(lead) == BERLINS_PLACE
+
+
+def test_a_spent_time_budget_leaves_the_rest_for_the_next_run(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    leads.add(client_ip=IN_BERLIN)
+    totals = enriching.run(time_budget_seconds=0)
+    assert (totals.examined, totals.stopped_reason) == (0, "time_budget")
+    assert enriching.run().enriched == 1
+
+
+def test_without_any_provider_what_people_said_is_noted_once_and_the_rest_waits(
+    leads: LeadTable, database_url: str, enriching: Enriching
+) -> None:
+    complete = leads.add(city="Miami", state="Florida", zip="33130")
+    stated = leads.add(session_data={"city": "Miami", "state": "FL", "zip": "33130"})
+    open_one = leads.add(client_ip=IN_BERLIN)
+    alone = Enriching(database_url)
+    totals = alone.run()
+    assert (totals.examined, totals.enriched, totals.waiting) == (3, 1, 1)
+    assert leads.row(complete)["geo_source"] == "user"
+    assert leads.row(stated)["geo_source"] == "session"
+    assert leads.row(open_one)["geo_status"] is None
+    # Nobody looks at it again and again ...
+    assert alone.run().examined == 0
+    # ... until there is somebody to ask.
+    assert enriching.run().enriched == 1
+
+
+def test_a_row_that_the_sites_table_refuses_does_not_hold_up_its_batch(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    leads.connection.execute("alter table leads alter column zip type varchar(4)")
+    refused = leads.add(client_ip=IN_BERLIN)
+    added = leads.add_many(5, client_ip=IN_SAN_JOSE)
+    totals = enriching.run()
+    assert (totals.enriched, totals.refused) == (5, 1)
+    assert [leads.place(lead) for lead in added] == [SAN_JOSES_PLACE] * 5
+    assert leads.place(refused) == (None,) * 4
+    assert leads.row(refused)["geo_status"] == "error"
+    assert enriching.run().examined == 0
+
+
+def test_a_row_that_takes_no_change_at_all_does_not_stop_the_run(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    frozen = leads.add(client_ip=IN_BERLIN)
+    other = leads.add(client_ip=IN_BERLIN)
+    leads.connection.execute(
+        f"""
+        create function keep() returns trigger language plpgsql as
+        $$ begin
+            if new.id = '{frozen}' then raise exception 'this lead is closed'; end if;
+            return new;
+        end $$;
+        create trigger keep before update on leads for each row execute function keep()
+        """.encode()
+    )
+    totals = enriching.run()
+    assert (totals.enriched, totals.refused, totals.stopped_reason) == (1, 1, "done")
+    assert leads.place(other) == BERLINS_PLACE
+    assert leads.row(frozen)["geo_status"] is None
+
+
+def test_more_leads_than_a_batch_holds_are_all_enriched(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    leads.connection.execute(
+        "insert into leads (email, client_ip) select n || '@example.com', '81.2.70.' || n % 250"
+        " from generate_series(1, 2500) as n"
+    )
+    assert enriching.run().enriched == 2500
+    assert leads.statuses() == {"ok": 2500}
