@@ -1,0 +1,74 @@
+"""The match keys that the EMQ score counts, as bits of one number.
+
+Which keys one event carries is an ``int`` of at most 20 bits, so that a whole hour of events is a
+few dozen numbers with counts. The bits are stored (``tracking_match_key_hourly``): never reorder
+them, only append.
+
+The lowest bits stand for the keys of :data:`KEYS`. Above them, one bit for each of
+:data:`ADDRESS_KEYS` says that this key of this event was derived from an IP address and stated by
+nobody; it is only ever set together with the key itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+# The customer information parameters of Meta's Conversions API that count, named as Meta names
+# them (https://developers.facebook.com/docs/marketing-api/conversions-api/parameters).
+KEYS: tuple[str, ...] = (
+    "em",
+    "ph",
+    "fn",
+    "ln",
+    "ge",
+    "db",
+    "ct",
+    "st",
+    "zp",
+    "country",
+    "external_id",
+    "fbp",
+    "fbc",
+    "client_ip_address",
+    "client_user_agent",
+    "fb_login_id",
+)
+# The keys that an IP address can be turned into.
+ADDRESS_KEYS: tuple[str, ...] = ("ct", "st", "zp", "country")
+
+BIT_OF: dict[str, int] = {key: 1 << place for place, key in enumerate(KEYS)}
+FROM_IP_BIT_OF: dict[str, int] = {
+    key: 1 << (len(KEYS) + place) for place, key in enumerate(ADDRESS_KEYS)
+}
+_ALL_KEYS = (1 << len(KEYS)) - 1
+
+
+def mask_of(keys: Iterable[str], *, from_ip: Iterable[str] = ()) -> int:
+    """The mask of an event with these keys, of which ``from_ip`` were derived from an IP address.
+
+    KeyError for a name that is not in :data:`KEYS` (:data:`ADDRESS_KEYS` for ``from_ip``).
+    """
+    mask = 0
+    for key in keys:
+        mask |= BIT_OF[key]
+    for key in from_ip:
+        mask |= BIT_OF[key] | FROM_IP_BIT_OF[key]
+    return mask
+
+
+def keys_of(mask: int) -> tuple[str, ...]:
+    """The keys in a mask, in the order of :data:`KEYS`, wherever they came from."""
+    return tuple(key for key, bit in BIT_OF.items() if mask & bit)
+
+
+def keys_from_ip(mask: int) -> tuple[str, ...]:
+    """The keys in a mask that were derived from an IP address."""
+    return tuple(key for key, bit in FROM_IP_BIT_OF.items() if mask & bit)
+
+
+def without_keys_from_ip(mask: int) -> int:
+    """The mask as it would be had nobody looked up an IP address."""
+    for key, flag in FROM_IP_BIT_OF.items():
+        if mask & flag:
+            mask &= ~BIT_OF[key]
+    return mask & _ALL_KEYS

@@ -1,0 +1,41 @@
+"""Moments, spans and numbers as a reader of a report wants them. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+
+def moment(when: datetime) -> str:
+    """As in "2026-11-24 10:05 UTC"."""
+    return f"{when.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def duration(length: timedelta) -> str:
+    """As in "34 s", "12 min", "2 h 15 min", "3 d 4 h"; never negative, whatever a clock did."""
+    seconds = max(int(length.total_seconds()), 0)
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def percent(share: float | None) -> str:
+    """As in "42.0 %"; "no data" where there was nothing to take a share of."""
+    return "no data" if share is None else f"{share:.1f} %"
+
+
+def score(value: float | None) -> str:
+    """As in "6.8"; "no data" where there were no events."""
+    return "no data" if value is None else f"{value:.1f}"
+
+
+def signed(value: float, decimals: int) -> str:
+    """As in "+0.3"; a true minus sign below zero."""
+    text = f"{abs(value):,.{decimals}f}"
+    if float(text.replace(",", "")) == 0:
+        return f"±{text}"
+    return f"+{text}" if value > 0 else f"\N{MINUS SIGN}{text}"

@@ -1,0 +1,157 @@
+"""What an operator does about alerts, and what the next checks make of it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tracking_pipeline.health.alert_actions import AlertActions, act_on_alerts
+from tracking_pipeline.health.check import check_tracking_health
+from tracking_pipeline.store.destination_state import open_breaker
+from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
+from tracking_pipeline_tests.store.statements import run_statement
+
+POLICY = policy(alert_channels="json://alerts.example.com")
+
+
+@pytest.fixture
+def site(connection: psycopg.Connection, database_url: str) -> Site:
+    """A site with one critical alert, of which its receivers know."""
+    site = Site(connection)
+    site.add_events(200, at=site.ago(hours=2), keys=EVERYTHING)
+    site.add_failed(11, created_at=site.ago(days=2))
+    check_tracking_health(database_url, POLICY)
+    assert site.messages() == [("failed_events_critical", "started")]
+    return site
+
+
+def act(site: Site, action: Any, **arguments: Any) -> AlertActions:
+    return act_on_alerts(site.connection, action, POLICY, by="ann", **arguments)
+
+
+def let_hours_pass(site: Site, hours: int) -> None:
+    """What was told and done is so much longer ago."""
+    for name in ("told_at", "acknowledged_at", "silenced_until", "checked_at"):
+        site.connection.execute(
+            "update tracking_alert_state set state = jsonb_set(state, array[%(name)s::text],"
+            " to_jsonb((state ->> %(name)s)::timestamptz - make_interval(hours => %(hours)s)))"
+            " where state ->> %(name)s is not null",
+            {"name": name, "hours": hours},
+        )
+
+
+def test_a_critical_alert_is_told_again_after_four_hours(site: Site, database_url: str) -> None:
+    let_hours_pass(site, 3)
+    check_tracking_health(database_url, POLICY)
+    let_hours_pass(site, 1)
+    check_tracking_health(database_url, POLICY)
+
+    assert [kind for _, kind in site.messages()] == ["started", "reminder"]
+
+
+def test_an_acknowledged_alert_is_not_told_again(site: Site, database_url: str) -> None:
+    done = act(site, "acknowledge", types=["failed_events_critical"], note="token is renewed")
+    let_hours_pass(site, 5)
+    check_tracking_health(database_url, POLICY)
+
+    assert done == AlertActions(changed=("failed_events_critical",))
+    (alert,) = site.alerts()
+    assert (alert["acknowledged_by"], alert["note"]) == ("ann", "token is renewed")
+    assert alert["acknowledged_at"] is not None
+    assert [kind for _, kind in site.messages()] == ["started"]
+
+
+def test_while_silenced_nothing_is_told_and_the_alert_goes_on(
+    site: Site, database_url: str
+) -> None:
+    act(site, "silence", types=["failed_events_critical"], silence_hours=8)
+    site.add_failed(5, created_at=site.ago(days=2))
+    let_hours_pass(site, 5)
+    check_tracking_health(database_url, POLICY)
+
+    (alert,) = site.alerts()
+    assert alert["metric_value"] == 16
+    assert alert["silenced_until"] is not None
+    assert [kind for _, kind in site.messages()] == ["started"]
+    let_hours_pass(site, 4)
+    check_tracking_health(database_url, POLICY)
+    assert [kind for _, kind in site.messages()] == ["started", "reminder"]
+
+
+def test_a_silence_can_be_ended(site: Site, database_url: str) -> None:
+    act(site, "silence", types=["failed_events_critical"], silence_hours=8)
+    act(site, "silence", types=["failed_events_critical"], silence_hours=0)
+    let_hours_pass(site, 5)
+    check_tracking_health(database_url, POLICY)
+
+    assert site.alerts()[0]["silenced_until"] is None
+    assert [kind for _, kind in site.messages()] == ["started", "reminder"]
+
+
+def test_a_type_can_be_silenced_before_it_has_an_alert(site: Site, database_url: str) -> None:
+    done = act(site, "silence", types=["dead_letters"], silence_hours=1)
+    site.add_failed(1, status="dead_letter", created_at=site.ago(days=2))
+    check_tracking_health(database_url, POLICY)
+
+    assert done.changed == ("dead_letters",)
+    assert site.open_types() == {"failed_events_critical", "dead_letters"}
+    assert [name for name, _ in site.messages()] == ["failed_events_critical"]
+
+
+def test_resolving_by_hand_ends_the_episode_and_says_who(site: Site, database_url: str) -> None:
+    site.empty_queue()
+    act(site, "resolve", types=["failed_events_critical"], note="mended")
+    check_tracking_health(database_url, POLICY)
+
+    (alert,) = site.alerts()
+    assert alert["resolved_at"] is not None
+    assert (alert["resolved_by"], alert["note"]) == ("ann", "mended")
+    assert [kind for _, kind in site.messages()] == ["started", "ended"]
+    (over,) = site.read("select title from tracking_alert_notifications where kind = 'ended'")
+    assert over["title"].startswith("Resolved by hand")
+
+
+def test_what_is_resolved_by_hand_and_still_bad_begins_anew(site: Site, database_url: str) -> None:
+    act(site, "resolve", types=["failed_events_critical"])
+    check_tracking_health(database_url, POLICY)
+
+    assert [alert["resolved_at"] is None for alert in site.alerts()] == [False, True]
+    assert [kind for _, kind in site.messages()] == ["started", "ended", "started"]
+
+
+def test_an_alert_can_be_named_by_its_id(site: Site) -> None:
+    (alert,) = site.alerts()
+    stranger = uuid4()
+    done = act(site, "acknowledge", ids=[alert["id"], stranger], types=["emq_critical"])
+
+    assert done.changed == ("failed_events_critical",)
+    assert set(done.not_open) == {str(stranger), "emq_critical"}
+
+
+def test_without_a_name_all_open_alerts_are_meant(site: Site, database_url: str) -> None:
+    run_statement(database_url, lambda it: open_breaker(it, "meta_capi", "190: token"))
+    done = act(site, "resolve")
+
+    assert set(done.changed) == {"failed_events_critical", "destination_paused"}
+    assert site.open_types() == set()
+    # Nobody had been told of the pause.
+    assert site.messages() == [
+        ("failed_events_critical", "started"),
+        ("failed_events_critical", "ended"),
+    ]
+
+
+def test_what_is_acknowledged_and_gets_worse_is_told(site: Site, database_url: str) -> None:
+    site.empty_queue()
+    for _ in range(2):
+        check_tracking_health(database_url, POLICY)
+    site.add_failed(6, created_at=site.ago(days=2))
+    check_tracking_health(database_url, POLICY)
+    act(site, "acknowledge")
+    site.add_failed(6, created_at=site.ago(days=2))
+    check_tracking_health(database_url, POLICY)
+
+    assert [kind for _, kind in site.messages()][-2:] == ["started", "worsened"]

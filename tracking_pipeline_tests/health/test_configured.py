@@ -1,0 +1,133 @@
+"""Every threshold and rule of health is a setting, in words that an environment can hold."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from tracking_pipeline.health.alert_rules import AlertRules
+from tracking_pipeline.health.configured import (
+    USUAL_CONVERSION_NAMES,
+    alert_rules_from,
+    conversion_rule_from,
+    emq_from,
+    notification_rules_from,
+    thresholds_from,
+)
+from tracking_pipeline.health.emq import SATURATING_WEIGHTS, WEIGHTED_WEIGHTS
+from tracking_pipeline.health.thresholds import Metric, judge
+from tracking_pipeline.settings import SettingsError, read_settings
+
+
+def test_every_metric_has_thresholds_and_the_defaults_are_those_of_the_design() -> None:
+    found = thresholds_from(read_settings())
+    assert set(found) == set(get_args(Metric))
+    assert (found["emq_score"].warning, found["emq_score"].critical) == (7.0, 4.0)
+    assert (found["queue_depth"].warning, found["queue_depth"].critical) == (5, 10)
+    assert (found["error_rate"].warning, found["error_rate"].critical) == (2.0, 5.0)
+    assert found["emq_score"].minimum_events == found["error_rate"].minimum_events == 20
+    assert found["emq_score"].direction == "below"
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "level"),
+    [
+        ("paused_destinations", 0, "ok"),
+        ("paused_destinations", 1, "critical"),
+        ("geo_providers_down", 2, "warning"),
+        ("missed_checks", 2, "ok"),
+        ("missed_checks", 3, "critical"),
+        ("dead_letters", 1, "warning"),
+        ("dead_letters", 11, "critical"),
+    ],
+)
+def test_what_is_counted_has_fixed_or_set_limits(metric: Metric, value: int, level: str) -> None:
+    assert judge(thresholds_from(read_settings())[metric], value).level == level
+
+
+def test_thresholds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMQ_CRITICAL", "5.5")
+    monkeypatch.setenv("FAILED_EVENTS_WARNING", "100")
+    monkeypatch.setenv("HEALTH_MINIMUM_EVENTS", "3")
+    monkeypatch.setenv("ALERT_CLEAR_MARGIN_PERCENT", "10")
+    monkeypatch.setenv("ALERT_AFTER_CHECKS", "4")
+    monkeypatch.setenv("ALERT_REMINDER_HOURS", "1.5")
+    settings = read_settings()
+    found = thresholds_from(settings)
+    assert found["emq_score"].critical == 5.5
+    assert found["queue_depth"].warning == 100
+    assert found["error_rate"].minimum_events == 3
+    assert found["error_rate"].clear("critical") == pytest.approx(4.5)
+    assert alert_rules_from(settings) == AlertRules(after_checks=4, clear_after_checks=2)
+    assert notification_rules_from(settings).reminder_hours == 1.5
+
+
+def test_the_model_and_its_weights_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert emq_from(read_settings()) == ("saturating", SATURATING_WEIGHTS)
+    monkeypatch.setenv("EMQ_MODEL", "weighted")
+    assert emq_from(read_settings()) == ("weighted", WEIGHTED_WEIGHTS)
+
+
+@pytest.mark.parametrize("text", ["em=0.5, ph = 0.2", '{"em": 0.5, "ph": 0.2}'])
+def test_weights_are_pairs_or_json(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("EMQ_WEIGHTS", text)
+    _, weights = emq_from(read_settings())
+    assert weights == {**SATURATING_WEIGHTS, "em": 0.5, "ph": 0.2}
+
+
+@pytest.mark.parametrize("text", ["em", "em=high", "em=nan", "em=-1", '{"em"', "[1]", "em=1e999"])
+def test_weights_of_the_wrong_form_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("EMQ_WEIGHTS", text)
+    with pytest.raises(SettingsError, match=r"^EMQ_WEIGHTS cannot be used: "):
+        read_settings()
+
+
+@pytest.mark.parametrize("text", ["email=0.5", "em=1.5"])
+def test_weights_that_the_model_cannot_use_stop_the_check_alone(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("EMQ_WEIGHTS", text)
+    settings = read_settings()
+    with pytest.raises(SettingsError, match=r"^EMQ_WEIGHTS cannot be used: "):
+        emq_from(settings)
+
+
+def test_conversions_are_the_usual_ones_or_those_that_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = conversion_rule_from(read_settings())
+    assert (usual.names, usual.by_type) == (USUAL_CONVERSION_NAMES, True)
+    monkeypatch.setenv("CONVERSION_EVENT_NAMES", "Lead, trial_started ,")
+    named = conversion_rule_from(read_settings())
+    assert (named.names, named.by_type) == (("Lead", "trial_started"), False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EMQ_MODEL", "s3cret"),
+        ("EMQ_WARNING", "11"),
+        ("ERROR_RATE_CRITICAL", "101"),
+        ("FAILED_EVENTS_CRITICAL", "-1"),
+        ("EMQ_WINDOW_DAYS", "0"),
+        ("ALERT_AFTER_CHECKS", "0"),
+        ("ALERT_REMINDER_HOURS", "0"),
+        ("SNAPSHOT_RETENTION_DAYS", "0"),
+        ("RUN_RETENTION_DAYS", "s3cret"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name} cannot be used: ") as caught:
+        read_settings()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_channels_are_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERT_CHANNELS", "slack://s3cret, mailto://u:s3cret@example.com")
+    assert "s3cret" not in repr(read_settings())

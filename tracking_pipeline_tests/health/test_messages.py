@@ -1,0 +1,179 @@
+"""What an operator reads when an alert comes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import get_args
+from uuid import uuid4
+
+import pytest
+
+from tracking_pipeline.health.alert_rules import AlertType
+from tracking_pipeline.health.causes import (
+    dead_letter_causes,
+    destination_causes,
+    emq_causes,
+    fallen_key,
+    paused_causes,
+    plain_reason,
+)
+from tracking_pipeline.health.emq import SATURATING_WEIGHTS, score
+from tracking_pipeline.health.keys import mask_of
+from tracking_pipeline.health.messages import AlertFacts, alert_message, digest, notification
+from tracking_pipeline.health.notification_rules import DeadLetterBatch, OwedMessage
+
+SINCE = datetime(2026, 11, 24, 10, 15, tzinfo=timezone.utc)
+EMQ = AlertFacts(
+    "emq_critical", "critical", 3.62, 4.0, SINCE, causes=("e-mail (em) fell from 82 % to 41 %",)
+)
+
+
+def test_a_message_says_value_threshold_since_when_cause_and_next_step() -> None:
+    assert alert_message(EMQ) == (
+        "The estimated EMQ score is 3.6 of 10, below 4.0 (critical), since 2026-11-24 10:15 UTC. "
+        "Likely cause: e-mail (em) fell from 82 % to 41 %. "
+        "Open the asset emq_score: it shows how many events carry each match key. "
+        "Mend the form or the server that no longer sends the key named here."
+    )
+
+
+@pytest.mark.parametrize("alert_type", get_args(AlertType))
+@pytest.mark.parametrize("value", [None, 0.0, 3.0, 12345.678])
+@pytest.mark.parametrize("threshold", [None, 0.0, 4.0])
+def test_every_type_has_words_in_one_line(
+    alert_type: AlertType, value: float | None, threshold: float | None
+) -> None:
+    text = alert_message(AlertFacts(alert_type, "warning", value, threshold, SINCE))
+    assert "\n" not in text
+    assert "{" not in text
+    assert text.endswith(".")
+    assert text[0].isupper()
+
+
+def test_a_threshold_of_zero_is_not_worth_a_word() -> None:
+    text = alert_message(AlertFacts("dead_letters", "warning", 3, 0, SINCE))
+    assert text.startswith(
+        "Events that became dead letters and are not tried again by themselves: 3 (warning)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("started", "Critical: the estimated EMQ score is 3.6 of 10, below 4.0"),
+        ("worsened", "Worse, now critical: the estimated EMQ score is 3.6 of 10, below 4.0"),
+        ("reminder", "Still critical: the estimated EMQ score is 3.6 of 10, below 4.0"),
+        ("ended", "Over: the estimated EMQ score is 3.6 of 10"),
+    ],
+)
+def test_the_title_says_what_kind_of_news_it_is(kind: str, title: str) -> None:
+    alert_id = uuid4()
+    owed = OwedMessage(kind, "critical", "the key")  # type: ignore[arg-type]
+    told = notification(owed, EMQ, now=SINCE, alert_id=alert_id)
+    assert told.title == title
+    assert (told.alert_id, told.alert_type, told.kind) == (alert_id, "emq_critical", kind)
+    assert (told.severity, told.dedupe_key) == ("critical", "the key")
+
+
+@pytest.mark.parametrize(
+    ("lasted", "words"),
+    [
+        (timedelta(minutes=-5), "Over after 0 min,"),
+        (timedelta(minutes=45), "Over after 45 min,"),
+        (timedelta(hours=2, minutes=15), "Over after 2 h 15 min,"),
+        (timedelta(days=3, hours=4), "Over after 3 d 4 h,"),
+    ],
+)
+def test_the_end_says_how_long_it_was(lasted: timedelta, words: str) -> None:
+    owed = OwedMessage("ended", "critical", "k")
+    told = notification(owed, EMQ, now=SINCE + lasted, alert_id=None)
+    assert told.body.startswith(words)
+
+
+def test_an_end_by_hand_does_not_claim_that_all_is_well() -> None:
+    facts = AlertFacts("error_rate_critical", "warning", 3.21, 2.0, SINCE, ended_by_hand=True)
+    told = notification(OwedMessage("ended", "warning", "k"), facts, now=SINCE, alert_id=None)
+    assert told.title == "Resolved by hand: the error rate is 3.2 %, above 2.0 %"
+    assert told.body.startswith("Resolved by hand after 0 min")
+
+
+def test_dead_letters_are_told_by_destination_and_reason() -> None:
+    owed = OwedMessage("digest", "warning", "k")
+    one = digest(owed, [DeadLetterBatch("meta_capi", "token expired", 37)])
+    assert one.title == "37 events to meta_capi: token expired"
+    several = digest(
+        owed,
+        [
+            DeadLetterBatch("gtm_server", "expired", 1),
+            DeadLetterBatch("meta_capi", "token expired", 37),
+        ],
+    )
+    assert several.title == "New dead letters: 38 events"
+    assert several.body.splitlines()[1:3] == [
+        "37 events to meta_capi: token expired",
+        "1 event to gtm_server: expired",
+    ]
+
+
+def test_a_hundred_reasons_are_summed_up() -> None:
+    told = dead_letter_causes([DeadLetterBatch("meta_capi", f"reason {n}", 2) for n in range(100)])
+    assert len(told) == 11
+    assert told[-1] == "180 events for other reasons"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "rejected ada@example.com",
+        "phone +1 650 555 1212 is bad",
+        "?email=ada%40example.com&x=1",
+        '{"email": "ada@example.com"}',
+    ],
+)
+def test_a_reason_that_quotes_a_person_does_not_go_on(reason: str) -> None:
+    for text in (
+        *dead_letter_causes([DeadLetterBatch("meta_capi", reason, 1)]),
+        *paused_causes({"meta_capi": reason}),
+    ):
+        assert "ada" not in text
+        assert "555" not in text
+
+
+def test_a_reason_is_one_short_line() -> None:
+    assert plain_reason("a\n  b.") == "a b"
+    assert plain_reason(None) == plain_reason("  ") == "no reason on record"
+    assert len(plain_reason("x" * 10_000)) == 160
+
+
+def test_the_cause_is_the_key_that_cost_most_and_not_the_one_that_fell_most() -> None:
+    before = {"em": 80.0, "zp": 90.0, "fbp": 100.0}
+    after = {"em": 40.0, "zp": 0.0, "fbp": 99.0}
+    assert fallen_key(after, before, SATURATING_WEIGHTS) == "em"
+    assert fallen_key({**after, "em": 80.0}, before, SATURATING_WEIGHTS) == "zp"
+    assert fallen_key(before, before, SATURATING_WEIGHTS) is None
+    assert fallen_key({}, {}, SATURATING_WEIGHTS) is None
+
+
+def test_a_key_that_the_model_does_not_count_is_no_cause() -> None:
+    assert fallen_key({"em": 0.0}, {"em": 90.0}, {"em": 0.0, "ph": 1.0}) is None
+
+
+def test_causes_of_a_low_score_name_what_fell_and_what_would_help() -> None:
+    with_email, without = mask_of(["em", "fbp"]), mask_of(["fbp"])
+    before = score({"Lead": {with_email: 80, without: 20}}, "saturating")
+    now = score({"Lead": {with_email: 40, without: 60}}, "saturating")
+    fell, help_ = emq_causes(now, before, SATURATING_WEIGHTS)
+    assert fell == "e-mail (em) fell from 80 % to 40 % of the events"
+    assert help_ == (
+        "IP address and user agent (client_ip_address, client_user_agent) with every event would "
+        "add 2.1"
+    )
+    assert emq_causes(now, None, SATURATING_WEIGHTS) == (help_,)
+    assert emq_causes(score({}, "saturating"), before, SATURATING_WEIGHTS) == ()
+
+
+def test_the_destination_with_most_events_is_named() -> None:
+    assert destination_causes({"meta_capi": 12, "gtm_server": 2}) == (
+        "12 of 14 events are for meta_capi",
+    )
+    assert destination_causes({}) == destination_causes({"meta_capi": 0}) == ()

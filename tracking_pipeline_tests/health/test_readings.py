@@ -1,0 +1,263 @@
+"""The readings against tables whose numbers are known."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracking_pipeline.health.emq import SATURATING_WEIGHTS, score_event
+from tracking_pipeline.health.event_readings import (
+    EmqReading,
+    ErrorRateReading,
+    read_emq,
+    read_error_rate,
+)
+from tracking_pipeline.health.keys import mask_of
+from tracking_pipeline.health.notification_rules import DeadLetterBatch
+from tracking_pipeline.health.queue_readings import (
+    growth_per_hour,
+    read_dead_letters,
+    read_queue,
+    read_recovery,
+)
+from tracking_pipeline.health.readings import (
+    one_moment,
+    read_geo_down,
+    read_health,
+    read_paused,
+)
+from tracking_pipeline.health.rollup import full_hour, roll_up
+from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
+
+POLICY = policy()
+
+
+@pytest.fixture
+def site(connection: psycopg.Connection) -> Site:
+    return Site(connection)
+
+
+def emq(site: Site) -> EmqReading:
+    roll_up(site.connection, POLICY.counting)
+    with one_moment(site.connection) as now:
+        return read_emq(site.connection, POLICY, now)
+
+
+def error_rate(site: Site, *, rolled_up: bool = True) -> ErrorRateReading:
+    if rolled_up:
+        roll_up(site.connection, POLICY.counting)
+    with one_moment(site.connection) as now:
+        return read_error_rate(site.connection, POLICY, now)
+
+
+def test_the_score_is_that_of_the_window_and_the_trend_that_of_the_one_before(site: Site) -> None:
+    site.add_events(2, at=site.ago(days=1), keys=EVERYTHING)
+    site.add_events(2, at=site.ago(days=6))
+    site.add_events(4, at=site.ago(days=8))
+    site.add_events(9, at=site.ago(days=15), keys=EVERYTHING)
+
+    reading = emq(site)
+
+    best = score_event(mask_of(EVERYTHING), "saturating", SATURATING_WEIGHTS)
+    assert reading.score.events == 4
+    assert reading.score.overall == pytest.approx((best + 4.5) / 2)
+    assert reading.before.events == 4
+    assert reading.trend == pytest.approx((best - 4.5) / 2)
+
+
+def test_a_site_without_events_has_no_score_and_no_trend(site: Site) -> None:
+    reading = emq(site)
+
+    assert reading.score.state == "no_data"
+    assert reading.score.overall is None
+    assert reading.trend is None
+
+
+def test_two_windows_that_meet_share_no_event(site: Site) -> None:
+    border = full_hour(site.ago(days=7))
+    site.add_events(1, at=border)
+    site.add_events(2, at=border - timedelta(microseconds=1))
+    reading = emq(site)
+
+    assert (reading.score.events, reading.before.events) == (1, 2)
+
+
+def test_while_the_history_is_being_counted_there_is_no_score(site: Site) -> None:
+    for hours in range(1, 4):
+        site.add_events(30, at=site.ago(hours=hours))
+    rolled = roll_up(site.connection, POLICY.counting, time_budget_seconds=0)
+    reading = read_health(site.connection, POLICY, caught_up=rolled.caught_up).emq
+
+    assert reading.score.state == "no_data"
+    assert reading.counted_until == rolled.rolled_until
+
+
+def test_an_event_that_failed_and_reached_the_ledger_is_one_event(site: Site) -> None:
+    delivered = site.add_events(8, at=site.ago(hours=2))
+    for event_id in delivered[:2]:
+        site.add_failed(event_id=event_id, created_at=site.ago(hours=2))
+    site.add_failed(1)
+
+    reading = error_rate(site)
+
+    assert (reading.failed, reading.events) == (3, 9)
+    assert reading.percent == pytest.approx(100 * 3 / 9)
+
+
+def test_an_event_that_failed_at_two_destinations_is_one_event_and_counts_at_each(
+    site: Site,
+) -> None:
+    site.add_events(9, at=site.ago(hours=2))
+    (event_id,) = site.add_failed(1)
+    site.add_failed(1, event_id=event_id, destination="google_ec")
+    site.add_failed(1, event_id=event_id, destination="google_ec")
+
+    reading = error_rate(site)
+
+    assert (reading.failed, reading.events) == (1, 10)
+    assert reading.percent_by_destination == {"google_ec": 10.0, "meta_capi": 10.0}
+
+
+def test_the_error_rate_is_that_of_its_window(site: Site) -> None:
+    site.add_events(3, at=site.ago(hours=26))
+    site.add_failed(1, created_at=site.ago(hours=26))
+    site.add_events(3, at=site.ago(hours=23))
+    site.add_failed(1, created_at=site.ago(hours=23))
+
+    assert (error_rate(site).failed, error_rate(site).events) == (1, 4)
+
+
+def test_a_failed_event_whose_ledger_row_is_older_is_an_event_of_this_window(site: Site) -> None:
+    (event_id,) = site.add_events(1, at=site.ago(hours=30))
+    site.add_failed(1, event_id=event_id)
+
+    assert error_rate(site).percent == 100.0
+
+
+def test_what_is_no_conversion_is_no_event_of_the_error_rate(site: Site) -> None:
+    (page_view,) = site.add_events(1, event_name="page_view")
+    site.add_events(3)
+    site.add_failed(1, event_id=page_view)
+
+    assert (error_rate(site).failed, error_rate(site).events) == (1, 4)
+
+
+def test_without_any_event_there_is_no_error_rate(site: Site) -> None:
+    assert error_rate(site).percent is None
+
+
+@pytest.mark.parametrize("rolled_up", [True, False])
+def test_the_error_rate_waits_for_no_roll_up(site: Site, rolled_up: bool) -> None:
+    site.add_events(4, at=site.ago(hours=3))
+    site.add_events(5)
+    site.add_failed(1)
+
+    assert error_rate(site, rolled_up=rolled_up).percent == 10.0
+
+
+def test_the_queue_is_counted_by_destination_and_by_reason(site: Site) -> None:
+    site.add_failed(3)
+    site.add_failed(2, destination="google_ec", status="retrying", next_retry_at="2100-01-01")
+    site.add_failed(1, created_at=site.ago(hours=5), lease_expires_at="2100-01-01")
+    site.add_failed(4, status="dead_letter", dead_letter_reason="expired")
+    site.add_failed(1, status="dead_letter", error_code="190")
+    site.add_failed(5, status="resolved")
+
+    queue = read_queue(site.connection)
+
+    assert (queue.waiting, queue.due, queue.leased, queue.dead_letters) == (6, 3, 1, 5)
+    assert queue.oldest_age_seconds == pytest.approx(5 * 3600, abs=60)
+    assert {name: each.waiting for name, each in queue.by_destination.items()} == {
+        "google_ec": 2,
+        "meta_capi": 4,
+    }
+    assert queue.dead_letters_by_reason == [
+        DeadLetterBatch("meta_capi", "expired", 4),
+        DeadLetterBatch("meta_capi", "190", 1),
+    ]
+
+
+def test_an_empty_queue_has_no_age_and_no_growth(site: Site) -> None:
+    queue = read_queue(site.connection)
+    assert (queue.waiting, queue.oldest_age_seconds, queue.growth_per_hour) == (0, None, None)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.floats(600, 4500))
+def test_growth_over_its_time_leads_from_one_count_to_the_other(
+    then: int, now: int, age: float
+) -> None:
+    growth = growth_per_hour(now, (then, age))
+    assert growth is not None
+    assert then + growth * age / 3600 == pytest.approx(now, abs=1e-3)
+
+
+def test_recovery_is_told_by_age_and_by_who_did_it(site: Site) -> None:
+    ours = {"status": "resolved", "resolved_by": "tracking_pipeline"}
+    site.add_failed(3, **ours)
+    site.add_failed(1)
+    site.add_failed(2, **ours, created_at=site.ago(hours=3))
+    site.add_failed(1, status="resolved", resolved_by="admin", created_at=site.ago(hours=3))
+    site.add_failed(1, status="dead_letter", created_at=site.ago(hours=7))
+    site.add_failed(1, status="resolved", created_at=site.ago(days=6))
+    site.add_failed(5, created_at=site.ago(days=8))
+
+    recovery = read_recovery(site.connection)
+
+    counted = {
+        age: (each.failed, each.resolved, each.dead_letters, each.by_hand)
+        for age, each in recovery.by_age.items()
+    }
+    assert counted == {
+        "under 1 h": (4, 3, 0, 0),
+        "1 to 6 h": (3, 3, 0, 1),
+        "6 to 24 h": (1, 0, 1, 0),
+        "1 to 7 d": (1, 1, 0, 1),
+    }
+    assert recovery.percent == pytest.approx(100 * 7 / 9)
+    assert recovery.total.by_hand == 2
+
+
+def test_without_failures_there_is_no_recovery_rate(site: Site) -> None:
+    assert read_recovery(site.connection).percent is None
+
+
+def test_dead_letters_are_news_for_a_day(site: Site) -> None:
+    dead = {"status": "dead_letter", "dead_letter_reason": "expired"}
+    site.add_failed(2, **dead, created_at=site.ago(days=9))
+    site.add_failed(1, **dead, destination="gtm_server")
+    site.add_failed(7, **dead, updated_at=site.ago(hours=25))
+
+    reading = read_dead_letters(site.connection, site.now())
+
+    assert reading.events == 3
+    assert reading.batches == [
+        DeadLetterBatch("meta_capi", "expired", 2),
+        DeadLetterBatch("gtm_server", "expired", 1),
+    ]
+
+
+def test_a_destination_is_paused_until_its_breaker_is_closed(site: Site) -> None:
+    for destination, state in (("meta_capi", "open"), ("google_ec", "half_open")):
+        site.connection.execute(
+            "insert into tracking_destination_state (destination, state, reason)"
+            " values (%s, %s, 'bad token')",
+            (destination, state),
+        )
+    site.connection.execute(
+        "insert into tracking_destination_state (destination, state) values ('supabase', 'closed')"
+    )
+    assert read_paused(site.connection) == {"meta_capi": "bad token", "google_ec": "bad token"}
+
+
+def test_a_source_of_places_is_down_after_several_failures_in_a_row(site: Site) -> None:
+    for provider, failures in (("ip_api", 2), ("ipinfo", 3)):
+        site.connection.execute(
+            "insert into tracking_geo_providers (provider, failures, reason)"
+            " values (%s, %s, 'timeout')",
+            (provider, failures),
+        )
+    assert read_geo_down(site.connection) == {"ipinfo": "timeout"}

@@ -1,0 +1,42 @@
+"""How tracking stands as a whole."""
+
+from __future__ import annotations
+
+from tracking_pipeline.health.system_status import SystemStatus, system_status
+from tracking_pipeline.health.thresholds import Verdict
+from tracking_pipeline.store.alerts import OpenAlert
+from tracking_pipeline_tests.health.series import START, VERDICTS
+
+
+def alert(alert_type: str, severity: str) -> OpenAlert:
+    return OpenAlert(alert_type, severity, "words", START)
+
+
+def test_no_alert_and_no_bad_metric_is_healthy() -> None:
+    found = system_status([], {"emq_score": VERDICTS["."], "error_rate": VERDICTS["?"]})
+    assert found == SystemStatus("healthy", "no alert is open")
+
+
+def test_before_the_first_check_nobody_knows() -> None:
+    assert system_status([], None) == SystemStatus("degraded", "no health check has run yet")
+
+
+def test_the_worst_alert_decides_and_is_named() -> None:
+    warning, critical = alert("emq_critical", "warning"), alert("destination_paused", "critical")
+    assert system_status([warning], {}) == SystemStatus("degraded", "emq_critical")
+    assert system_status([warning, critical], {}) == SystemStatus("critical", "destination_paused")
+
+
+def test_a_bad_metric_counts_before_its_alert_fires() -> None:
+    found = system_status([], {"queue_depth": Verdict("critical", "critical", 11, 10)})
+    assert found == SystemStatus("critical", "queue_depth")
+
+
+def test_a_metric_and_its_alert_are_named_once() -> None:
+    found = system_status([alert("emq_critical", "critical")], {"emq_score": VERDICTS["C"]})
+    assert found == SystemStatus("critical", "emq_critical")
+
+
+def test_an_alert_holds_until_it_ends_though_its_metric_is_well() -> None:
+    found = system_status([alert("emq_critical", "warning")], {"emq_score": VERDICTS["."]})
+    assert found == SystemStatus("degraded", "emq_critical")
