@@ -23,6 +23,15 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tracking_delivery_attempts": ("select", "insert"),
     "tracking_destination_state": ("select", "insert", "update"),
     "tracking_google_requests": ("select", "insert", "update"),
+    "tracking_match_key_hourly": ("select", "insert", "update", "delete"),
+    "tracking_rollup_progress": ("select", "insert", "update"),
+    "tracking_health_snapshots": ("select", "insert", "delete"),
+    "tracking_alert_state": ("select", "insert", "update"),
+    "tracking_alert_notifications": ("select", "insert", "update"),
+    "tracking_geo_providers": ("select", "insert", "update"),
+    "tracking_ip_locations": ("select", "insert", "update", "delete"),
+    "tracking_admin_actions": ("select", "insert"),
+    "tracking_accepted_events": ("select", "insert", "update", "delete"),
 }
 """What the pipeline does to each table: checked here, granted by `migrate`."""
 
@@ -93,7 +102,8 @@ def first_obstacle(connection: psycopg.Connection[Any]) -> Obstacle | None:
                    select from pg_policy as policy
                     where policy.polrelid = found.oid and policy.polpermissive
                       and policy.polcmd in ('*', case needed.command when 'select' then 'r'
-                                                      when 'insert' then 'a' else 'w' end)
+                                                      when 'insert' then 'a'
+                                                      when 'delete' then 'd' else 'w' end)
                       and (quote_ident(current_user)::regrole = any (policy.polroles)
                            or coalesce(pg_get_expr(policy.polqual, found.oid), 'true') = 'true'
                           and coalesce(pg_get_expr(policy.polwithcheck, found.oid), 'true') = 'true'

@@ -1,13 +1,25 @@
-"""Reads ``tracking_health_alerts``."""
+"""Every statement on ``tracking_health_alerts`` and ``tracking_alert_state``.
+
+An open alert has no ``resolved_at``; of each type there is at most one, which a unique index sees
+to. What the alert's state machine remembers from one check to the next is the state, one row a
+type. Whoever changes either holds the lock until the end of the transaction. Others may write
+alerts all the same: delivery pauses a destination, a dashboard resolves by hand.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
+from psycopg.types.json import Jsonb
 from typing_extensions import LiteralString
+
+# The advisory lock of whoever steps alerts.
+_LOCK_KEY = int.from_bytes(b"trackalt", "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +44,145 @@ limit 100
 def read_open_alerts(connection: psycopg.Connection[Any]) -> list[OpenAlert]:
     """The open alerts, critical ones first."""
     return [OpenAlert(*row) for row in connection.execute(_OPEN).fetchall()]
+
+
+def lock_alerts(connection: psycopg.Connection[Any]) -> datetime:
+    """Keeps everybody else from stepping alerts until the transaction ends. Returns the moment at
+    which the lock was had."""
+    connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+    row = connection.execute("select clock_timestamp()").fetchone()
+    assert row is not None  # noqa: S101  a select without a table gives one row
+    moment: datetime = row[0]
+    return moment
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An open alert as the state machine needs it."""
+
+    id: UUID
+    severity: str
+    created_at: datetime | None
+    metric_value: float | None
+    threshold: float | None
+
+
+_ROWS: LiteralString = """
+select alert_type, id, severity, created_at, metric_value::float8, threshold::float8
+from public.tracking_health_alerts
+where resolved_at is null
+for update
+"""
+
+
+def read_alert_rows(connection: psycopg.Connection[Any]) -> dict[str, AlertRow]:
+    """The open alerts by type, locked against everybody until the transaction ends."""
+    return {row[0]: AlertRow(*row[1:]) for row in connection.execute(_ROWS).fetchall()}
+
+
+# Delivery may have opened the alert a moment ago: then that one is taken over.
+_RAISE: LiteralString = """
+insert into public.tracking_health_alerts (
+    alert_type, severity, message, metric_value, threshold, updated_at)
+values (%(alert_type)s, %(severity)s, %(message)s, %(value)s, %(threshold)s, now())
+on conflict (alert_type) where resolved_at is null do update
+set severity = excluded.severity, message = excluded.message,
+    metric_value = excluded.metric_value, threshold = excluded.threshold, updated_at = now()
+returning id
+"""
+
+
+def raise_alert(
+    connection: psycopg.Connection[Any],
+    alert_type: str,
+    *,
+    severity: str,
+    message: str,
+    value: float | None,
+    threshold: float | None,
+) -> UUID:
+    """Opens the alert of this type, or brings the open one up to date. Returns its id."""
+    row = connection.execute(
+        _RAISE,
+        {
+            "alert_type": alert_type,
+            "severity": severity,
+            "message": message,
+            "value": value,
+            "threshold": threshold,
+        },
+    ).fetchone()
+    assert row is not None  # noqa: S101  an upsert returns its row
+    alert_id: UUID = row[0]
+    return alert_id
+
+
+_RESOLVE: LiteralString = """
+update public.tracking_health_alerts
+set resolved_at = now(), resolved_by = %(by)s, note = coalesce(%(note)s, note), updated_at = now()
+where alert_type = %(alert_type)s and resolved_at is null
+"""
+
+
+def resolve_alert(
+    connection: psycopg.Connection[Any],
+    alert_type: str,
+    *,
+    by: str | None = None,
+    note: str | None = None,
+) -> None:
+    """Ends the open alert of this type; ``by`` None: it is over by itself."""
+    connection.execute(_RESOLVE, {"alert_type": alert_type, "by": by, "note": note})
+
+
+_ACKNOWLEDGE: LiteralString = """
+update public.tracking_health_alerts
+set acknowledged_at = now(), acknowledged_by = %(by)s, note = coalesce(%(note)s, note),
+    updated_at = now()
+where alert_type = %(alert_type)s and resolved_at is null
+"""
+
+
+def acknowledge_alert(
+    connection: psycopg.Connection[Any], alert_type: str, *, by: str, note: str | None
+) -> None:
+    """Notes on the open alert of this type that somebody is on it."""
+    connection.execute(_ACKNOWLEDGE, {"alert_type": alert_type, "by": by, "note": note})
+
+
+_SILENCE: LiteralString = """
+update public.tracking_health_alerts
+set silenced_until = %(until)s, note = coalesce(%(note)s, note), updated_at = now()
+where alert_type = %(alert_type)s and resolved_at is null
+"""
+
+
+def silence_alert(
+    connection: psycopg.Connection[Any],
+    alert_type: str,
+    *,
+    until: datetime | None,
+    note: str | None,
+) -> None:
+    """Notes on the open alert of this type until when nothing is told of it."""
+    connection.execute(_SILENCE, {"alert_type": alert_type, "until": until, "note": note})
+
+
+def read_alert_states(connection: psycopg.Connection[Any]) -> dict[str, Mapping[str, Any]]:
+    """What the state machines remember, as JSON values, by type of alert."""
+    rows = connection.execute("select alert_type, state from public.tracking_alert_state")
+    return dict(rows.fetchall())
+
+
+_SAVE_STATE: LiteralString = """
+insert into public.tracking_alert_state (alert_type, state)
+values (%s, %s)
+on conflict (alert_type) do update set state = excluded.state, updated_at = now()
+"""
+
+
+def save_alert_state(
+    connection: psycopg.Connection[Any], alert_type: str, state: Mapping[str, Any]
+) -> None:
+    """Writes what the state machine of one type of alert remembers."""
+    connection.execute(_SAVE_STATE, (alert_type, Jsonb(dict(state))))

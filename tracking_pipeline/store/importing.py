@@ -16,11 +16,7 @@ from psycopg import sql
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.database import DatabaseError
-
-# Classes of SQLSTATE that say something about a row: values, constraints, check options, limits of
-# size, and what a site's own triggers raise.
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_OF_THE_ROW = ("22", "23", "44", "54", "P0")
+from tracking_pipeline.store.refusals import is_of_the_row
 
 
 class RowsRefusedError(Exception):
@@ -93,19 +89,26 @@ def insert_rows(
     is there. Returns how many were inserted. Raises :class:`RowsRefusedError` for what the table
     does not take, :class:`DatabaseError` for everything else.
     """
+    statement = insert_statement(table, columns)
+    try:
+        return connection.execute(statement, (f"[{b','.join(rows).decode()}]",)).rowcount
+    except psycopg.Error as error:
+        if is_of_the_row(error):
+            raise RowsRefusedError(error) from None
+        raise _failure(error, table) from None
+
+
+def insert_statement(table: str, columns: Iterable[TableColumn]) -> sql.Composed:
+    """The statement that inserts the rows of its one parameter, a JSON list of objects with the
+    names of ``columns``. Null and absent mean the column's default; a row that a unique index knows
+    already is left as it is there."""
     columns = tuple(columns)
-    statement = sql.SQL(_INSERT).format(
+    return sql.SQL(_INSERT).format(
         table=sql.Identifier("public", table),
         names=sql.SQL(", ").join(_identifier(column.name) for column in columns),
         values=sql.SQL(", ").join(map(_value_or_default, columns)),
         definitions=sql.SQL(", ").join(map(_definition, columns)),
     )
-    try:
-        return connection.execute(statement, (f"[{b','.join(rows).decode()}]",)).rowcount
-    except psycopg.Error as error:
-        if _is_of_the_row(error):
-            raise RowsRefusedError(error) from None
-        raise _failure(error, table) from None
 
 
 def _value_or_default(column: TableColumn) -> sql.Composable:
@@ -144,7 +147,7 @@ def find_refused_column(
         try:
             connection.execute(statement, (f"[{row.decode()}]",))
         except psycopg.Error as error:
-            if _is_of_the_row(error):
+            if is_of_the_row(error):
                 return column
             raise _failure(error, "") from None
     return None
@@ -192,10 +195,6 @@ def find_constrained_columns(
     except psycopg.Error as error:
         raise _failure(error, table) from None
     return [row[0] for row in rows]
-
-
-def _is_of_the_row(error: psycopg.Error) -> bool:
-    return (error.sqlstate or "")[:2] in _OF_THE_ROW
 
 
 def _failure(error: psycopg.Error, table: str) -> DatabaseError:

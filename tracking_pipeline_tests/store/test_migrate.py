@@ -35,9 +35,18 @@ from tracking_pipeline_tests.store.site import (
 
 SERVERS = find_server_binaries()
 OWN_TABLES = (
+    "tracking_accepted_events",
+    "tracking_admin_actions",
     "tracking_delivery_attempts",
     "tracking_destination_state",
+    "tracking_geo_providers",
     "tracking_google_requests",
+    "tracking_ip_locations",
+    "tracking_match_key_hourly",
+    "tracking_rollup_progress",
+    "tracking_health_snapshots",
+    "tracking_alert_state",
+    "tracking_alert_notifications",
     "tracking_schema_version",
 )
 IMPATIENT = Patience(
@@ -224,9 +233,9 @@ def test_adoption_gives_old_rows_the_new_columns(in_use: Site) -> None:
     migrate(in_use.url)
 
     assert in_use.run(
-        "select distinct lease_token, lease_expires_at, lease_losses, dead_letter_reason"
-        " from tracking_failed_events"
-    ) == [(0, None, 0, None)]
+        "select distinct lease_token, lease_expires_at, lease_losses, dead_letter_reason,"
+        " replays, replayed_at from tracking_failed_events"
+    ) == [(0, None, 0, None, 0, None)]
     assert in_use.run("select distinct client_ip, country from leads") == [(None, None)]
     assert in_use.run("select distinct email_sha256, phone_sha256 from wm_event_log") == [
         (None, None)
@@ -640,9 +649,17 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
         "select has_sequence_privilege('anon', 'tracking_delivery_attempts_id_seq', 'usage')"
     ) == [(False,)]
     assert on_new("authenticated") == {
+        ("tracking_accepted_events", "select"),
         ("tracking_delivery_attempts", "select"),
         ("tracking_destination_state", "select"),
+        ("tracking_geo_providers", "select"),
         ("tracking_google_requests", "select"),
+        ("tracking_ip_locations", "select"),
+        ("tracking_match_key_hourly", "select"),
+        ("tracking_rollup_progress", "select"),
+        ("tracking_health_snapshots", "select"),
+        ("tracking_alert_state", "select"),
+        ("tracking_alert_notifications", "select"),
     }
     assert {
         ("tracking_delivery_attempts", "insert"),

@@ -26,6 +26,14 @@ class Index:
     leading_column: str = ""
 
 
+CORRECTED_LEADS = """(
+    geo_fields #>> '{city,value}' <> coalesce(city::text, '')
+    or geo_fields #>> '{state,value}' <> coalesce(state::text, '')
+    or geo_fields #>> '{zip,value}' <> coalesce(zip::text, '')
+    or geo_fields #>> '{country,value}' <> coalesce(country::text, ''))"""
+"""Of a row of ``leads``: a column no longer holds the value that enrichment wrote into it. A query
+must use the same expression to be served by its index."""
+
 INDEXES = (
     # Claiming: due events of one destination, oldest due first. The expression makes "due at once"
     # (null) sort first; a claim must use the same expression to be served by it.
@@ -51,6 +59,19 @@ INDEXES = (
         "(event_id)",
         leading_column="event_id",
     ),
+    # What was resolved today.
+    Index(
+        "tracking_failed_events_resolved",
+        "tracking_failed_events",
+        "(resolved_at) where status = 'resolved'",
+    ),
+    # What failed within a window of time.
+    Index(
+        "tracking_failed_events_time",
+        "tracking_failed_events",
+        "(created_at)",
+        leading_column="created_at",
+    ),
     Index(
         "tracking_delivery_attempts_of_event",
         "tracking_delivery_attempts",
@@ -62,6 +83,12 @@ INDEXES = (
         "tracking_delivery_attempts",
         "(destination, attempted_at) where outcome <> 'delivered'",
     ),
+    # The pauses of the last days, whose dead letters may be replayed: few among many attempts.
+    Index(
+        "tracking_delivery_attempts_paused",
+        "tracking_delivery_attempts",
+        "(attempted_at) where outcome = 'paused'",
+    ),
     Index(
         "tracking_delivery_attempts_time",
         "tracking_delivery_attempts",
@@ -70,6 +97,41 @@ INDEXES = (
     Index("tracking_ledger_time", "wm_event_log", "(created_at)", leading_column="created_at"),
     # An adopted ledger may lack its unique index; finding "already there" must not scan it.
     Index("tracking_ledger_event", "wm_event_log", "(event_id)", leading_column="event_id"),
+    # A lead's own events, for the address that it came from.
+    Index(
+        "tracking_ledger_lead",
+        "wm_event_log",
+        "(lead_id, created_at) where lead_id is not null",
+        leading_column="lead_id",
+    ),
+    # The events of leads within a window of time: few among a ledger's page views.
+    Index(
+        "tracking_ledger_of_leads",
+        "wm_event_log",
+        "(created_at) where lead_id is not null",
+    ),
+    Index(
+        "tracking_failed_events_lead",
+        "tracking_failed_events",
+        "(lead_id, created_at) where lead_id is not null",
+        leading_column="lead_id",
+    ),
+    Index("tracking_leads_time", "leads", "(created_at)", leading_column="created_at"),
+    # Leads that nobody has looked up yet, or whose next look-up has its time; read backwards, so
+    # the newest come first and those without a time last.
+    Index(
+        "tracking_leads_to_locate",
+        "leads",
+        "(created_at nulls first, id) where geo_status is null or geo_next_at is not null",
+    ),
+    # Leads whose place was changed since we wrote it: next to none, and each enters by itself.
+    Index("tracking_leads_corrected", "leads", f"(id) where {CORRECTED_LEADS}"),
+    # Leads with a whole address, for the day on which it is cut.
+    Index(
+        "tracking_leads_whole_address",
+        "leads",
+        "(created_at, id) where client_ip is not null and client_ip::text !~ '/(24|48)$'",
+    ),
 )
 
 

@@ -23,8 +23,8 @@ class NoSuchRoleError(Exception):
 def grant_worker(connection: psycopg.Connection[Any], role: str) -> list[str]:
     """Give the role what `COMMANDS` says, in the caller's transaction; give what was done.
 
-    Nothing is for DELETE, and an append-only table gets nothing for UPDATE. An identity column
-    needs no right on its sequence. Raises `NoSuchRoleError` or `TableBusyError`.
+    DELETE is for what we made and prune alone, and an append-only table gets nothing for UPDATE. An
+    identity column needs no right on its sequence. Raises `NoSuchRoleError` or `TableBusyError`.
     """
     if one(connection, "select true from pg_roles where rolname = %s", role) is None:
         raise NoSuchRoleError(
@@ -86,6 +86,7 @@ def _admit(connection: psycopg.Connection[Any], role: str, command: str, table: 
         "select": "using (true)",
         "insert": "with check (true)",
         "update": "using (true) with check (true)",
+        "delete": "using (true)",
     }
     try:
         connection.execute(

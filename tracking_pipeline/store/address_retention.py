@@ -1,0 +1,43 @@
+"""The addresses of leads that are old enough to be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from typing_extensions import LiteralString
+
+# A cut address is a network. The index tracking_leads_whole_address has this very condition,
+# and holds no lead that is done with.
+_CLAIM: LiteralString = """
+select l.id, l.client_ip::text
+from public.leads l
+where l.client_ip is not null and l.client_ip::text !~ '/(24|48)$'
+  and l.geo_status is not null and l.geo_next_at is null
+  and coalesce(l.created_at, l.geo_at) < now() - make_interval(days => %s)
+limit %s
+for no key update skip locked
+"""
+
+
+def claim_old_addresses(
+    connection: psycopg.Connection[Any], days: int, limit: int
+) -> dict[UUID, str]:
+    """The stored addresses of up to ``limit`` enriched leads that are older than that many days, by
+    lead, locked to the end of the caller's transaction."""
+    return dict(connection.execute(_CLAIM, (days, limit)).fetchall())
+
+
+_CUT: LiteralString = """
+update public.leads l
+set client_ip = cut.client_ip
+from unnest(%s::uuid[], %s::text[]) as cut (id, client_ip)
+where l.id = cut.id
+"""
+
+
+def cut_addresses(connection: psycopg.Connection[Any], kept: Mapping[UUID, str | None]) -> None:
+    """Leaves of each lead's address what is given, None for nothing."""
+    connection.execute(_CUT, (list(kept), list(kept.values())))

@@ -1,0 +1,248 @@
+"""The outbox: every statement on ``tracking_alert_notifications``.
+
+One row is one message to one channel. It is written in the transaction that changes the alert, so
+no change is committed without its message, and sent later by whoever claims it.
+
+    open    ``sent_at`` is null, ``next_attempt_at`` says when it is sent, or sooner with another
+    sent    ``sent_at`` is set, ``next_attempt_at`` is null
+    closed  both are null: it will not be sent, and ``last_error`` says why
+
+A claim leases all open rows of a channel, so that what waits for it goes out as one message. Only
+the newest ``lease_token`` settles a row, and only the database's ``now()`` counts. A channel is
+named by its fingerprint: its URL is a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+from typing_extensions import LiteralString
+
+# Longer than any send may take: a row whose lease has ended is sent again.
+LEASE_SECONDS = 120
+# News of so long ago would mislead more than it tells.
+OPEN_FOR_DAYS = 3
+# More than an outage of days collects; what is left goes out in the next message.
+MOST_PER_CLAIM = 100
+
+Kind = Literal["started", "worsened", "ended", "reminder", "digest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A message that is owed, to every channel.
+
+    ``dedupe_key`` names the state that it tells (episode, kind, level): one that is there already
+    is not written again. Title and body hold no personal data.
+    """
+
+    alert_id: UUID | None
+    alert_type: str
+    kind: Kind
+    severity: Literal["warning", "critical"]
+    title: str
+    body: str
+    dedupe_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row that this process may send until its lease ends. ``attempts`` counts this one."""
+
+    id: int
+    lease_token: int
+    alert_id: UUID | None
+    alert_type: str
+    kind: Kind
+    severity: str
+    title: str
+    body: str
+    attempts: int
+
+
+_ENQUEUE: LiteralString = """
+insert into public.tracking_alert_notifications (
+    alert_id, alert_type, kind, severity, channel, title, body, dedupe_key, next_attempt_at)
+select %(alert_id)s, %(alert_type)s, %(kind)s, %(severity)s, channel, %(title)s, %(body)s,
+    %(dedupe_key)s, now()
+from unnest(%(channels)s::text[]) as c (channel)
+on conflict (dedupe_key, channel) do nothing
+"""
+
+
+def enqueue(
+    connection: psycopg.Connection[Any],
+    notifications: Sequence[Notification],
+    channels: Sequence[str],
+) -> int:
+    """Owes the notifications to the channels (fingerprints), in the caller's transaction. Returns
+    how many rows that made: none for what was owed before."""
+    made = 0
+    for each in notifications:
+        arguments = {name: getattr(each, name) for name in Notification.__slots__}
+        made += connection.execute(_ENQUEUE, {**arguments, "channels": list(channels)}).rowcount
+    return made
+
+
+# One message of a channel is under way at a time: else the end of an episode could overtake its
+# start. A claim that is due takes along what still waits for its next attempt.
+_CLAIM: LiteralString = """
+with open as materialized (
+    select n.id
+    from public.tracking_alert_notifications n
+    where n.channel = %(channel)s and n.sent_at is null and n.next_attempt_at is not null
+      and (n.lease_expires_at is null or n.lease_expires_at <= now())
+      and exists (
+          select from public.tracking_alert_notifications d
+          where d.channel = %(channel)s and d.sent_at is null and d.next_attempt_at <= now())
+      and not exists (
+          select from public.tracking_alert_notifications u
+          where u.channel = %(channel)s and u.sent_at is null and u.lease_expires_at > now())
+    order by n.id
+    limit %(limit)s
+    for update of n skip locked
+), claimed as (
+    update public.tracking_alert_notifications n
+    set lease_token = n.lease_token + 1,
+        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
+        attempts = n.attempts + 1
+    from open
+    where n.id = open.id
+    returning n.id, n.lease_token, n.alert_id, n.alert_type, n.kind, n.severity, n.title, n.body,
+        n.attempts
+)
+select * from claimed order by id
+"""
+
+
+def claim_open(connection: psycopg.Connection[Any], channel: str) -> list[Claimed]:
+    """Leases what waits for the channel, oldest first; nothing where none of it is due yet or
+    another process is sending to the channel."""
+    arguments = {"channel": channel, "limit": MOST_PER_CLAIM, "lease_seconds": LEASE_SECONDS}
+    with connection.cursor(row_factory=class_row(Claimed)) as cursor:
+        return cursor.execute(_CLAIM, arguments).fetchall()
+
+
+_HELD: LiteralString = """
+from unnest(%(ids)s::bigint[], %(tokens)s::bigint[]) as held (id, lease_token)
+where n.id = held.id and n.lease_token = held.lease_token and n.next_attempt_at is not null
+"""
+
+_SENT: LiteralString = """
+update public.tracking_alert_notifications n
+set sent_at = now(), next_attempt_at = null, lease_expires_at = null, last_error = null
+"""
+
+
+def mark_sent(connection: psycopg.Connection[Any], rows: Iterable[Claimed]) -> int:
+    """The rows have reached their channel. Returns how many were still this process's."""
+    return connection.execute(_SENT + _HELD, _held(rows)).rowcount
+
+
+_FAILED: LiteralString = """
+update public.tracking_alert_notifications n
+set next_attempt_at = now() + make_interval(secs => %(wait_seconds)s),
+    lease_expires_at = null,
+    last_error = %(error)s
+"""
+
+
+def mark_failed(
+    connection: psycopg.Connection[Any], rows: Iterable[Claimed], *, error: str, wait_seconds: float
+) -> int:
+    """The channel did not take the rows; they are tried again after the wait. Returns how many were
+    still this process's."""
+    arguments = {**_held(rows), "error": error, "wait_seconds": wait_seconds}
+    return connection.execute(_FAILED + _HELD, arguments).rowcount
+
+
+def _held(rows: Iterable[Claimed]) -> dict[str, Any]:
+    held = {row.id: row.lease_token for row in rows}
+    return {"ids": list(held), "tokens": list(held.values())}
+
+
+# The usual cure of a failing channel is a new URL, which makes another channel of it. So what is
+# open goes over to the channels of the same kind; to one that was there before, it was owed itself.
+_CLOSE_ABSENT: LiteralString = """
+with closed as (
+    update public.tracking_alert_notifications n
+    set next_attempt_at = null,
+        lease_expires_at = null,
+        last_error = concat_ws('; ', 'the channel is no longer in ALERT_CHANNELS', n.last_error)
+    where n.sent_at is null and n.next_attempt_at is not null
+      and n.channel <> all (%(channels)s)
+      and (n.lease_expires_at is null or n.lease_expires_at <= now())
+    returning n.*
+), moved as (
+    insert into public.tracking_alert_notifications (
+        alert_id, alert_type, kind, severity, channel, title, body, dedupe_key, created_at,
+        next_attempt_at)
+    select distinct on (n.dedupe_key, c.channel)
+        n.alert_id, n.alert_type, n.kind, n.severity, c.channel, n.title, n.body, n.dedupe_key,
+        n.created_at, now()
+    from closed n
+    join unnest(%(channels)s::text[]) as c (channel)
+      on split_part(c.channel, '-', 1) = split_part(n.channel, '-', 1)
+    order by n.dedupe_key, c.channel, n.id
+    on conflict (dedupe_key, channel) do nothing
+)
+select count(*) from closed
+"""
+
+
+def close_absent_channels(connection: psycopg.Connection[Any], channels: Sequence[str]) -> int:
+    """Closes the open rows of channels that are not among these. Returns how many."""
+    row = connection.execute(_CLOSE_ABSENT, {"channels": list(channels)}).fetchone()
+    return row[0] if row else 0
+
+
+_CLOSE_STALE: LiteralString = """
+update public.tracking_alert_notifications n
+set next_attempt_at = null,
+    lease_expires_at = null,
+    last_error = concat_ws('; ', 'given up: too old to be news', n.last_error)
+where n.sent_at is null and n.next_attempt_at is not null
+  and n.created_at < now() - make_interval(days => %(days)s)
+  and (n.lease_expires_at is null or n.lease_expires_at <= now())
+"""
+
+
+def close_stale(connection: psycopg.Connection[Any]) -> int:
+    """Closes rows that no channel took for :data:`OPEN_FOR_DAYS`. Returns how many."""
+    return connection.execute(_CLOSE_STALE, {"days": OPEN_FOR_DAYS}).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """What is open: ``due`` rows could be sent now, ``waiting`` wait for their next attempt or are
+    being sent. ``next_due_seconds`` is None where nothing waits."""
+
+    due: int
+    waiting: int
+    next_due_seconds: float | None
+
+
+# The open rows are few, and the index holds only them.
+_OUTBOX: LiteralString = """
+select
+    count(*) filter (where next_attempt_at <= now() and not leased),
+    count(*) filter (where next_attempt_at > now() or leased),
+    extract(epoch from min(next_attempt_at) filter (where next_attempt_at > now()) - now())::float8
+from (
+    select next_attempt_at, coalesce(lease_expires_at > now(), false) as leased
+    from public.tracking_alert_notifications
+    where sent_at is null and next_attempt_at is not null
+    limit 10000) as open
+"""
+
+
+def read_outbox(connection: psycopg.Connection[Any]) -> Outbox:
+    """What is open, for a sensor, which must be quick."""
+    row = connection.execute(_OUTBOX).fetchone()
+    assert row is not None  # noqa: S101  an aggregate gives one row
+    return Outbox(*row)

@@ -1,0 +1,154 @@
+"""What is on record about health: the last check, alerts that are over, Meta's own scores.
+
+For reports and charts. Each statement is bounded by a window of time and served by an index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row
+from typing_extensions import LiteralString
+
+from tracking_pipeline.store.health_snapshots import HEARTBEAT_METRIC, Snapshot
+
+REPORTED_METRIC = "meta_reported_emq"
+"""The metric of ``tracking_health_snapshots`` that holds Meta's own scores, by event name."""
+
+# More episodes than a page can show, and than a month of a sound installation has.
+_MOST_EPISODES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCheck:
+    """The last check: when it was, and every number that it wrote."""
+
+    taken_at: datetime
+    snapshots: list[Snapshot]
+
+
+_LAST_CHECK: LiteralString = """
+with last as (
+    select check_id, taken_at
+    from public.tracking_health_snapshots
+    where metric = %(heartbeat)s
+    order by taken_at desc
+    limit 1
+)
+select last.taken_at, s.metric, s.dimension, s.value, s.state, s.warning, s.critical, s.detail
+from last
+join public.tracking_health_snapshots s
+    on s.metric = any(%(metrics)s) and s.taken_at = last.taken_at and s.check_id = last.check_id
+order by s.id
+"""
+
+
+def read_last_check(
+    connection: psycopg.Connection[Any], metrics: tuple[str, ...]
+) -> RecordedCheck | None:
+    """What the last check wrote about these metrics; None where there never was a check."""
+    rows = connection.execute(
+        _LAST_CHECK, {"heartbeat": HEARTBEAT_METRIC, "metrics": list(metrics)}
+    ).fetchall()
+    if not rows:
+        return None
+    return RecordedCheck(rows[0][0], [Snapshot(*row[1:]) for row in rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One alert from its beginning to its end; ``resolved_at`` None: it is open."""
+
+    alert_type: str
+    severity: str
+    message: str
+    created_at: datetime
+    resolved_at: datetime | None
+    acknowledged_at: datetime | None = None
+    silenced_until: datetime | None = None
+
+
+_EPISODES: LiteralString = """
+select alert_type, severity, coalesce(message, '') as message,
+    coalesce(created_at, now()) as created_at, resolved_at, acknowledged_at, silenced_until
+from public.tracking_health_alerts
+where resolved_at is null or resolved_at >= %s
+order by (resolved_at is null) desc, created_at desc nulls first
+limit %s
+"""
+
+
+def read_episodes(connection: psycopg.Connection[Any], since: datetime) -> list[Episode]:
+    """The alerts that were open at some time from ``since`` on: the open ones first, then the
+    newest."""
+    with connection.cursor(row_factory=class_row(Episode)) as cursor:
+        return cursor.execute(_EPISODES, (since, _MOST_EPISODES)).fetchall()
+
+
+# A check writes its snapshots and its alert in one transaction, so both have the same moment; an
+# alert that somebody else wrote has no such snapshot and is left out. The queue was beyond its
+# first threshold when the event came that made it so: of n waiting events the one with as many
+# before it as the threshold allows. It is counted from the newest, because an index ends there.
+_BREACH_TO_ALERT: LiteralString = """
+select extract(epoch from a.created_at - breach.created_at)::float8
+from public.tracking_health_alerts a
+join public.tracking_health_snapshots s
+    on s.metric = 'queue_depth' and s.dimension is null and s.taken_at = a.created_at
+cross join lateral (
+    select f.created_at
+    from public.tracking_failed_events f
+    where f.created_at <= a.created_at and f.created_at > a.created_at - interval '1 day'
+      and (f.status in ('pending', 'retrying')
+        or coalesce(f.resolved_at, f.updated_at) > a.created_at)
+    order by f.created_at desc
+    offset greatest(s.value - coalesce(s.warning, s.critical) - 1, 0)::bigint
+    limit 1
+) as breach
+where a.alert_type = 'failed_events_critical' and a.created_at >= %s
+order by a.created_at desc
+limit 20
+"""
+
+
+def read_breach_to_alert_seconds(
+    connection: psycopg.Connection[Any], since: datetime
+) -> list[float]:
+    """How long after the queue crossed its first threshold its alert was recorded, the newest of at
+    most 20 alerts first. Of the other metrics nobody knows the moment of the breach."""
+    return [row[0] for row in connection.execute(_BREACH_TO_ALERT, (since,)).fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedScore:
+    """A score, 0 to 10, that Meta reported for one event name, with the coverages that go with it
+    (percent): those that Meta reports by its own names of the match keys, and those of our ledger
+    at the same time by ours."""
+
+    event_name: str
+    score: float
+    taken_at: datetime
+    meta_coverage_percent: dict[str, float] = field(default_factory=dict)
+    ledger_coverage_percent: dict[str, float] = field(default_factory=dict)
+
+
+_REPORTED: LiteralString = """
+select dimension, value, taken_at, detail -> 'meta_coverage_percent',
+    detail -> 'ledger_coverage_percent'
+from public.tracking_health_snapshots
+where metric = %s and dimension is not null and value is not null and taken_at >= %s
+order by taken_at, id
+"""
+
+
+def read_reported_scores(
+    connection: psycopg.Connection[Any], since: datetime
+) -> list[ReportedScore]:
+    """The scores that Meta reported, oldest first."""
+    rows = connection.execute(_REPORTED, (REPORTED_METRIC, since)).fetchall()
+    return [
+        ReportedScore(name, score, taken_at, of_meta or {}, of_ledger or {})
+        for name, score, taken_at, of_meta, of_ledger in rows
+    ]

@@ -1,0 +1,120 @@
+"""What the health readings count in the queue and in the ledger.
+
+Each statement reads what its window holds, by an index, however long the tables are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from typing_extensions import LiteralString
+
+from tracking_pipeline.store.match_key_rollup import CONVERSION, ConversionRule
+
+OURS = "tracking_pipeline"
+"""``resolved_by`` of what the pipeline delivered itself; anything else is a human's doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Events that failed within a window, each counted once. ``in_ledger``: those of them that are
+    conversions of the ledger, created within the same window."""
+
+    events: int = 0
+    in_ledger: int = 0
+    by_destination: dict[str, int] = field(default_factory=dict)
+
+
+_FAILURES: LiteralString = """
+with failed as materialized (
+    select f.event_id, f.destination
+    from public.tracking_failed_events f
+    where f.created_at >= %(since)s and f.created_at < %(until)s
+)
+select destination, count(distinct event_id)
+from failed
+group by grouping sets ((destination), ())
+union all
+select 'in ledger', count(*)
+from (select distinct event_id from failed) as f
+where exists (
+    select from public.wm_event_log e
+    where e.event_id = f.event_id
+      and e.created_at >= %(since)s and e.created_at < %(until)s and {conversion})
+""".replace("{conversion}", CONVERSION)
+
+
+def count_failures(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime, rule: ConversionRule
+) -> Failures:
+    """The events that failed within [since, until), whatever has become of them."""
+    rows = connection.execute(
+        _FAILURES,
+        {"since": since, "until": until, "names": list(rule.names), "by_type": rule.by_type},
+    ).fetchall()
+    counted: dict[str | None, int] = dict(rows)
+    return Failures(
+        events=counted.pop(None, 0),
+        in_ledger=counted.pop("in ledger", 0),
+        by_destination={name: counted[name] for name in sorted(filter(None, counted))},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of the failed events of one age: ``by_hand`` of the ``resolved`` ones took a
+    human."""
+
+    failed: int
+    resolved: int
+    dead_letters: int
+    by_hand: int
+
+
+# Ages as `width_bucket` numbers them, from 0: the youngest first.
+_RECOVERY: LiteralString = """
+select width_bucket(
+        extract(epoch from now() - f.created_at)::float8, %(ages)s::float8[]) as age,
+    count(*),
+    count(*) filter (where f.status = 'resolved'),
+    count(*) filter (where f.status = 'dead_letter'),
+    count(*) filter (where f.status = 'resolved' and f.resolved_by is distinct from %(ours)s)
+from public.tracking_failed_events f
+where f.created_at > now() - make_interval(secs => %(oldest)s) and f.created_at <= now()
+group by age
+"""
+
+
+def count_recovered(
+    connection: psycopg.Connection[Any], ages_seconds: tuple[float, ...]
+) -> list[Recovered]:
+    """What became of failed events, by age: for ages (3600, 86400) those of the last hour, then
+    those of the day before it."""
+    rows = connection.execute(
+        _RECOVERY, {"ages": list(ages_seconds[:-1]), "oldest": ages_seconds[-1], "ours": OURS}
+    ).fetchall()
+    counted = {age: Recovered(*counts) for age, *counts in rows}
+    return [counted.get(age, Recovered(0, 0, 0, 0)) for age in range(len(ages_seconds))]
+
+
+# Served by the index tracking_failed_events_dead_letters, which begins with the destination.
+_NEW_DEAD_LETTERS: LiteralString = """
+select f.destination, coalesce(f.dead_letter_reason, f.error_code, 'unknown') as reason, count(*)
+from unnest(array['meta_capi', 'google_ec', 'gtm_server', 'supabase']) as d (destination)
+join public.tracking_failed_events f on f.destination = d.destination
+where f.status = 'dead_letter' and f.updated_at >= %s and f.updated_at < %s
+group by 1, 2
+order by 3 desc, 1, 2
+limit 50
+"""
+
+
+def count_new_dead_letters(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> list[tuple[str, str, int]]:
+    """What became a dead letter within [since, until) and still is one, as (destination, reason,
+    count), the most frequent first."""
+    return connection.execute(_NEW_DEAD_LETTERS, (since, until)).fetchall()

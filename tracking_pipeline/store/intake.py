@@ -1,0 +1,115 @@
+"""What the API writes when it accepts something: ledger rows, hand-overs to delivery, leads.
+
+A ledger row and its hand-overs are written by one statement, so that there is never one without the
+others, whenever the process or the server dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from typing_extensions import LiteralString
+
+from tracking_pipeline.store.importing import TableColumn, insert_statement
+from tracking_pipeline.store.ledger import GIVEN, NAMES
+
+# Without a conflict target, as in store/ledger.py. What is in the ledger already is not handed over
+# again: whoever put it there did that, or did not want it.
+_ACCEPT: LiteralString = """
+with given as ({given}), inserted as (
+    insert into public.wm_event_log ({names})
+    select {names} from given
+    on conflict do nothing
+    returning event_id
+), handed_over as (
+    insert into public.tracking_accepted_events (
+        event_id, event_name, event_type, event_payload, destination, lead_id, session_id)
+    select h.event_id, h.event_name, h.event_type, h.event_payload, d.destination, h.lead_id,
+        h.session_id
+    from json_to_recordset(%(hand_overs)s::json) as h (
+        event_id uuid, event_name text, event_type text, event_payload jsonb, destinations text[],
+        lead_id uuid, session_id uuid)
+    join inserted using (event_id)
+    cross join unnest(h.destinations) as d (destination)
+    on conflict do nothing
+)
+select clock.now, i.event_id
+from (select now()) as clock (now)
+left join inserted i on true
+"""
+_ACCEPT_STATEMENT: LiteralString = _ACCEPT.replace("{given}", GIVEN).replace("{names}", NAMES)
+_PRESENT: LiteralString = "select event_id from public.wm_event_log where event_id = any(%s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a batch: the ids that were ``inserted``, and those that were ``present``
+    before. An id in neither met the site's unique index on lead and event name. ``now`` is the
+    database's clock."""
+
+    now: datetime
+    inserted: frozenset[UUID]
+    present: frozenset[UUID]
+
+
+async def accept_events(
+    connection: psycopg.AsyncConnection[Any],
+    rows: bytes,
+    hand_overs: bytes,
+    event_ids: Collection[UUID],
+) -> Accepted:
+    """Inserts ledger rows with their hand-overs to delivery, in one statement, as far as nothing is
+    in the way.
+
+    ``rows`` and ``hand_overs`` are JSON lists of objects with the columns of the ledger and of
+    accepted events (``destinations`` is a list); ``event_ids`` are those of ``rows``, each once.
+    Raises psycopg errors for rows that a table does not take: then nothing was inserted.
+    """
+    cursor = await connection.execute(
+        _ACCEPT_STATEMENT, {"rows": rows.decode(), "hand_overs": hand_overs.decode()}
+    )
+    found = await cursor.fetchall()
+    inserted = frozenset(row[1] for row in found if row[1] is not None)
+    missing = [event_id for event_id in event_ids if event_id not in inserted]
+    present: frozenset[UUID] = frozenset()
+    if missing:
+        # A statement of its own, so that it sees what another transaction has just committed.
+        cursor = await connection.execute(_PRESENT, (missing,))
+        present = frozenset(row[0] for row in await cursor.fetchall())
+    return Accepted(found[0][0], inserted, present)
+
+
+async def insert_lead(
+    connection: psycopg.AsyncConnection[Any], columns: Iterable[TableColumn], row: bytes
+) -> bool:
+    """Inserts one lead, a JSON object with the names of ``columns``; False where a unique index
+    knows it already, and nothing of it is changed. Raises psycopg errors for what the table does
+    not take.
+    """
+    statement = insert_statement("leads", columns)
+    cursor = await connection.execute(statement, (f"[{row.decode()}]",))
+    return cursor.rowcount == 1
+
+
+# The lead of this id, else the one that a site's own unique e-mail is in the way of.
+_KNOWN_LEAD: LiteralString = """
+select l.id
+from public.leads l
+where l.id = %(id)s or l.email = %(email)s
+order by l.id = %(id)s desc, l.created_at desc nulls last
+limit 1
+"""
+
+
+async def find_known_lead(
+    connection: psycopg.AsyncConnection[Any], lead_id: UUID, email: str
+) -> UUID | None:
+    """The lead that is in the way of one with this id and e-mail address."""
+    cursor = await connection.execute(_KNOWN_LEAD, {"id": lead_id, "email": email})
+    row = await cursor.fetchone()
+    return row[0] if row else None

@@ -1,0 +1,175 @@
+"""Places into ``leads``: only into columns that are blank, with a note of where each came from.
+
+A column is blank when it is null or white space, which is decided inside the statement that fills
+it, because the site writes the same rows at the same time. ``geo_fields`` notes for each field its
+source and, for ours, the value: ``{"city": {"source": "mmdb ...", "value": "Austin"}, "zip":
+{"source": "user"}}``. A column that no longer holds our value was changed by a person, who knows
+better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from typing_extensions import LiteralString
+
+from tracking_pipeline.store.migrations.indexes import CORRECTED_LEADS
+
+PLACE_COLUMNS = ("city", "state", "zip", "country")
+"""The columns of ``leads`` that hold its place, in the order in which they tell its source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look-up found for one lead, and how it stands from now on.
+
+    A field that was not found is None, and each field has its source. ``status`` None: nobody could
+    be asked, the lead is taken again. ``wait_seconds`` None: it is not taken again by itself.
+    """
+
+    id: UUID
+    status: str | None
+    attempts: int = 0
+    wait_seconds: float | None = None
+    city: str | None = None
+    city_source: str | None = None
+    state: str | None = None
+    state_source: str | None = None
+    state_code: str | None = None
+    zip: str | None = None
+    zip_source: str | None = None
+    country: str | None = None
+    country_source: str | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where the fields of this finding come from, in the order of :data:`PLACE_COLUMNS`; empty
+        where none was found."""
+        fields = (self.city_source, self.state_source, self.zip_source, self.country_source)
+        return tuple(source for source in fields if source)
+
+
+_FOUND_TYPES: dict[str, LiteralString] = {
+    "id": "uuid",
+    "status": "text",
+    "attempts": "integer",
+    "wait_seconds": "float8",
+    "city": "text",
+    "city_source": "text",
+    "state": "text",
+    "state_source": "text",
+    "state_code": "text",
+    "zip": "text",
+    "zip_source": "text",
+    "country": "text",
+    "country_source": "text",
+}
+
+_FILLED: LiteralString = (
+    "{column} = case when l.{column} ~ '\\S' then l.{column} else f.{column} end"
+)
+# What is there and is not what we wrote is a person's.
+_KEPT: LiteralString = """
+            when l.{column} ~ '\\S' and l.geo_fields #>> {value} = l.{column}::text
+            then l.geo_fields -> {name}
+            when l.{column} ~ '\\S' then '{{"source": "user"}}'::jsonb"""
+_FIELD: LiteralString = f"""{{name}}, case {_KEPT}
+            when f.{{column}} is not null
+            then jsonb_build_object('source', f.{{its_source}}, 'value', f.{{column}})
+        end"""
+_NEW_SOURCE: LiteralString = "case when l.{column} ~ '\\S' then null else f.{its_source} end"
+_SAID: LiteralString = "l.{column} ~ '\\S'"
+
+# What was found is never unfound: a worker that lost its lease comes too late.
+_SAVE: LiteralString = """
+update public.leads l
+set {filled},
+    state_code = case
+        when l.state ~ '\\S' or f.state is null then l.state_code else f.state_code end,
+    geo_fields = nullif(jsonb_strip_nulls(jsonb_build_object({fields})), '{{}}'),
+    geo_source = coalesce({new_sources}, l.geo_source, case when {said} then 'user' end),
+    geo_status = f.status,
+    geo_at = now(),
+    geo_attempts = f.attempts,
+    geo_next_at = now() + make_interval(secs => f.wait_seconds)
+from unnest({arrays}) as f ({names})
+where l.id = f.id and l.geo_status is distinct from 'ok'
+returning l.id, l.geo_source
+"""
+
+
+def _per_column(template: LiteralString, separator: LiteralString) -> sql.Composed:
+    return sql.SQL(separator).join(
+        sql.SQL(template).format(
+            column=sql.Identifier(column),
+            its_source=sql.Identifier(f"{column}_source"),
+            name=sql.Literal(column),
+            value=sql.Literal(f"{{{column},value}}"),
+            source=sql.Literal(f"{{{column},source}}"),
+        )
+        for column in PLACE_COLUMNS
+    )
+
+
+_SAVE_STATEMENT = sql.SQL(_SAVE).format(
+    filled=_per_column(_FILLED, ", "),
+    fields=_per_column(_FIELD, ", "),
+    new_sources=_per_column(_NEW_SOURCE, ", "),
+    said=_per_column(_SAID, " or "),
+    arrays=sql.SQL(", ").join(
+        sql.SQL("{}::{}[]").format(sql.Placeholder(name), sql.SQL(kind))
+        for name, kind in _FOUND_TYPES.items()
+    ),
+    names=sql.SQL(", ").join(map(sql.Identifier, _FOUND_TYPES)),
+)
+
+
+async def save_found(
+    connection: psycopg.AsyncConnection[Any], found: Sequence[Found]
+) -> dict[UUID, str | None]:
+    """Fills the blank columns of the leads, and notes how they stand, in one statement.
+
+    Returns the ``geo_source`` of each lead that was written; one that is missing has its place
+    already, or is gone. Raises psycopg errors for what the site's table does not take: then nothing
+    of it was written.
+    """
+    arrays = {name: [getattr(each, name) for each in found] for name in _FOUND_TYPES}
+    cursor = await connection.execute(_SAVE_STATEMENT, arrays)
+    return dict(await cursor.fetchall())
+
+
+# Served by the index tracking_leads_corrected, which holds next to no rows.
+_NOTE_CORRECTIONS: LiteralString = """
+update public.leads l
+set geo_fields = nullif(jsonb_strip_nulls(jsonb_build_object({fields})), '{{}}'),
+    geo_source = coalesce({kept_sources}, case when {said} then 'user' end),
+    state_code = case
+        when l.geo_fields #>> '{{state,value}}' <> coalesce(l.state::text, '') then null
+        else l.state_code end
+where l.id in (
+    select id from public.leads where {corrected} limit %s for no key update skip locked)
+"""
+_KEPT_FIELD: LiteralString = f"{{name}}, case {_KEPT} end"
+_KEPT_SOURCE: LiteralString = (
+    "case when l.geo_fields #>> {value} = l.{column}::text then l.geo_fields #>> {source} end"
+)
+_NOTE_CORRECTIONS_STATEMENT = sql.SQL(_NOTE_CORRECTIONS).format(
+    fields=_per_column(_KEPT_FIELD, ", "),
+    kept_sources=_per_column(_KEPT_SOURCE, ", "),
+    said=_per_column(_SAID, " or "),
+    corrected=sql.SQL(CORRECTED_LEADS),
+)
+
+
+async def note_corrections(connection: psycopg.AsyncConnection[Any], limit: int) -> int:
+    """Notes, for up to ``limit`` leads, that a person has changed a field since we wrote it.
+
+    What a person emptied stays empty. Returns how many there were.
+    """
+    cursor = await connection.execute(_NOTE_CORRECTIONS_STATEMENT, (limit,))
+    return cursor.rowcount
