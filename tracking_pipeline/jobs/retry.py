@@ -28,10 +28,8 @@ from tracking_pipeline.delivery.retry import (
     retry_failed_events,
 )
 from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.jobs.tags import DESTINATION_TAG, GROUP_TAG, LONG_RUN
 from tracking_pipeline.resources import EXPLAINED_ERRORS, DrainProgress, TrackingResource
-
-GROUP_TAG = "tracking/job"
-DESTINATION_TAG = "tracking/destination"
 
 
 class RetryConfig(dg.Config):
@@ -240,7 +238,7 @@ def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
     "all that is due. A failed run means that the database could not be used: its failure says "
     "what to do. Events that fail again are no failure of the run; `summarize_retry` tells them.",
     config=dg.RunConfig(ops={"plan_retry": RetryConfig()}),
-    tags={GROUP_TAG: "retry", "dagster/max_runtime": "3900"},
+    tags={GROUP_TAG: "retry", **LONG_RUN, "dagster/max_runtime": "3900"},
 )
 def retry_failed_events_job() -> None:
     summarize_retry(drain_failed_events(plan_retry()))

@@ -14,9 +14,16 @@ import pytest
 from tracking_pipeline.delivery.destination import Destination, Reply
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.outcomes import Rejected
+from tracking_pipeline.delivery.room import Room
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
-from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue, payload, sent_as
+from tracking_pipeline_tests.delivery.failed_event_queue import (
+    Added,
+    Queue,
+    payload,
+    sent_as,
+    wait_until,
+)
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
@@ -408,6 +415,65 @@ def test_at_most_two_requests_worth_is_claimed_ahead(
 
     assert queue.statuses() == {"resolved": 200}
     assert 20 < max(seen) <= 10 * (2 + 2)
+
+
+class _CountingInFlight:
+    """Knows the most requests that were under way at once."""
+
+    def __init__(self, real: Destination) -> None:
+        self._real = real
+        self.name = real.name
+        self.limits = real.limits
+        self._now = 0
+        self.most = 0
+
+    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+        return self._real.prepare(event)
+
+    async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        reply = await self._real.send(batch, now)
+        self._now -= 1
+        return reply
+
+
+def test_no_more_requests_are_in_flight_than_the_destination_takes(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    queue.add(60)
+    runs.limits = in_requests_of(1, in_flight=8)
+    sandbox.conditions["meta_capi"].latency_seconds = 0.05
+    made: list[_CountingInFlight] = []
+
+    def watch(real: Destination) -> Destination:
+        made.append(_CountingInFlight(real))
+        return made[-1]
+
+    runs.wrap = watch
+    runs.run(destinations=("meta_capi",))
+
+    assert queue.statuses() == {"resolved": 60}
+    assert max(each.most for each in made) == 8
+
+
+def test_sending_goes_on_during_a_settle_but_no_further_than_the_room(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    queue.add(20)
+    runs.limits = in_requests_of(2, in_flight=2)
+    sandbox.conditions["meta_capi"].latency_seconds = 0.3
+    room = Room(runs.limits).requests
+
+    with runs.under_way(destinations=("meta_capi",)) as run:
+        wait_until(lambda: sandbox.memory.requests)
+        with queue.settles_blocked():
+            wait_until(lambda: len(sandbox.memory.requests) == room)
+            # All of the room is used, so that nothing more is claimed either.
+            assert queue.leased() == room * 2
+
+    assert run.result().total("resolved") == 20
+    assert len(sandbox.memory.requests) == 10
 
 
 def test_a_destination_that_is_not_configured_keeps_its_events(queue: Queue, runs: Runs) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tracking_pipeline.delivery import drain, settler
+from tracking_pipeline.delivery import ledger, settler
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store import database
 from tracking_pipeline.store.database import DatabaseError
@@ -192,7 +192,7 @@ def test_a_ledger_that_does_not_answer_is_a_retry(
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(drain, "LONGEST_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(ledger, "LONGEST_INSERT_SECONDS", 0.5)
     added = queue.add_one(destination="supabase", event_payload=payload())
 
     with psycopg.connect(database_url) as blocker:
@@ -201,4 +201,4 @@ def test_a_ledger_that_does_not_answer_is_a_retry(
 
     assert totals.total("failed") == 1
     row = queue.row(added)
-    assert (row["status"], row["error_code"]) == ("retrying", "TimeoutError")
+    assert (row["status"], row["error_code"]) == ("retrying", "timeout")

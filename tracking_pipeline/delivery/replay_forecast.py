@@ -1,0 +1,91 @@
+"""What will become of a dead letter that is replayed, as far as that can be known without sending
+it: the destination itself prepares the event, as of the moment at which it would be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+
+from tracking_pipeline.delivery.conversion import read_conversion
+from tracking_pipeline.delivery.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.events import FailedEvent, Lead
+from tracking_pipeline.delivery.outcomes import Rejected, reject
+
+# Meta takes a second event with the same id and name for a copy only so long after the first.
+# https://developers.facebook.com/docs/marketing-api/conversions-api/deduplicate-pixel-and-server-events
+META_DUPLICATE_WINDOW = timedelta(hours=48)
+
+_LEAD_FIELDS = tuple(Lead.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """``sent``: it goes out. ``waits``: its destination takes none at present, and nothing is spent
+    meanwhile. ``expired`` and ``refused``: it becomes a dead letter again without a request, for
+    ``refusal``. ``may_count_twice``: the event may be there already, and is too old for its
+    destination to see that.
+    """
+
+    outcome: Literal["sent", "waits", "expired", "refused"]
+    refusal: str = ""
+    may_count_twice: bool = False
+
+
+def forecast(
+    event: FailedEvent, destination: Destination | NotConfigured | None, *, is_held: bool
+) -> Forecast:
+    """The forecast for an event whose ``now`` is the moment of its sending. ``is_held``: the
+    destination is paused or throttled. None as destination: nothing is known of it."""
+    if destination is None or isinstance(destination, NotConfigured):
+        return Forecast("waits")
+    refused = _refusal(event, destination)
+    if refused is not None:
+        return Forecast("expired" if refused.reason == "expired" else "refused", refused.reason)
+    twice = destination.name == "meta_capi" and _is_past_duplicate_window(event)
+    return Forecast("waits" if is_held else "sent", may_count_twice=twice)
+
+
+def event_of(row: Mapping[str, Any], payload: str | None, now: datetime) -> FailedEvent:
+    """A row of :func:`~tracking_pipeline.store.replays.read_dead_letters` as a claim at ``now``
+    would give it, with the repaired payload where there is one."""
+    known: UUID | None = row["known_lead_id"]
+    names = [name for name in FailedEvent.__dataclass_fields__ if name in row]
+    event = FailedEvent(
+        **{name: row[name] for name in names},
+        now=now,
+        lead=Lead(**{name: row[name] for name in _LEAD_FIELDS}) if known else None,
+    )
+    return replace(
+        event,
+        payload=_json(payload or row["payload"]),
+        user_data=_json(row["user_data"]) if row["user_data"] else None,
+    )
+
+
+def _refusal(event: FailedEvent, destination: Destination) -> Rejected | None:
+    try:
+        prepared = destination.prepare(event)
+    except Exception as error:  # as a drain has it: such an event is a dead letter
+        return reject(f"cannot be prepared: {type(error).__name__}")
+    return prepared if isinstance(prepared, Rejected) else None
+
+
+def _is_past_duplicate_window(event: FailedEvent) -> bool:
+    conversion = read_conversion(event)
+    return (
+        not isinstance(conversion, Rejected)
+        and event.now - conversion.event_time > META_DUPLICATE_WINDOW
+    )
+
+
+def _json(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # nested too deeply, as in a claim
+        return None

@@ -1,0 +1,63 @@
+"""``ip_retention_job``: cuts IP addresses that are older than ``IP_RETENTION_DAYS``.
+
+What is taken: ``client_ip`` of leads that were looked up and are older than that, and what is on
+record about addresses themselves. The append-only ledger is not touched.
+
+What fails a run: a database that cannot be used. What a second run does: the rest, or nothing.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from tracking_pipeline.geo.retention import RetentionTotals, apply_ip_retention
+from tracking_pipeline.jobs.tags import GROUP_TAG, LONG_RUN
+from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
+
+
+@dg.op(
+    description="Cuts the addresses of enriched leads to their network (IP_RETENTION=truncate) or "
+    "removes them, and forgets what was recorded about addresses. Fails when the database cannot "
+    "be used; what was cut until then stays cut.",
+    out=dg.Out(description="What was cut."),
+)
+def cut_old_addresses(
+    context: dg.OpExecutionContext, tracking: TrackingResource
+) -> RetentionTotals:
+    with tracking.open() as installation:
+        settings = installation.settings
+        try:
+            totals = apply_ip_retention(
+                installation.database.url, settings.ip_retention_days, settings.ip_retention
+            )
+        except EXPLAINED_ERRORS as error:
+            raise dg.Failure(description=str(error)) from None
+    context.log.info(
+        f"{totals.leads_cut} leads older than {settings.ip_retention_days} days cut "
+        f"({settings.ip_retention}), {totals.addresses_forgotten} addresses forgotten"
+    )
+    context.add_output_metadata(retention_metadata(totals))
+    return totals
+
+
+def retention_metadata(totals: RetentionTotals) -> dict[str, Any]:
+    """The totals as typed metadata."""
+    return {
+        "leads_cut": totals.leads_cut,
+        "addresses_forgotten": totals.addresses_forgotten,
+        "seconds": dg.MetadataValue.float(round(totals.seconds, 3)),
+        "done": totals.done,
+    }
+
+
+@dg.job(
+    description="Cuts or removes the IP addresses of enriched leads that are older than "
+    "IP_RETENTION_DAYS. A failed run means that the database could not be used: addresses are kept "
+    "longer than promised until one succeeds.",
+    tags={GROUP_TAG: "retention", **LONG_RUN, "dagster/max_runtime": "900"},
+)
+def ip_retention_job() -> None:
+    cut_old_addresses()
+
+
+default_jobs = [ip_retention_job]

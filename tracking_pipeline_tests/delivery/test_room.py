@@ -1,0 +1,114 @@
+"""How much a drain claims: bounded, a little ahead, and not in crumbs."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracking_pipeline.delivery.destination import Limits
+from tracking_pipeline.delivery.room import AHEAD, Room
+
+SIZES = st.integers(min_value=1, max_value=200)
+
+
+def _room(request_events: int, in_flight: int, *, answered: bool = True) -> Room:
+    room = Room(Limits(request_events, 1_000_000, in_flight))
+    if answered:
+        room.answer()
+    return room
+
+
+@pytest.mark.parametrize(("in_flight", "ahead"), [(1, AHEAD), (4, AHEAD), (64, 32)])
+def test_a_drain_claims_two_requests_ahead_or_half_a_round_of_many(
+    in_flight: int, ahead: int
+) -> None:
+    assert _room(10, in_flight).requests == in_flight + ahead
+
+
+class Claimer:
+    """Claims whenever the room allows it, and remembers the events of each claim."""
+
+    def __init__(self, room: Room, request_events: int) -> None:
+        self._room = room
+        self._request_events = request_events
+        self.claims: list[int] = []
+
+    @property
+    def requests(self) -> int:
+        return sum(math.ceil(events / self._request_events) for events in self.claims)
+
+    async def run(self) -> None:
+        while True:
+            self.claims.append(await self._room.events_to_claim())
+            for _ in range(math.ceil(self.claims[-1] / self._request_events)):
+                self._room.take()
+
+
+@given(request_events=SIZES, in_flight=SIZES, answered=st.booleans())
+def test_what_is_claimed_fits_the_room(request_events: int, in_flight: int, answered: bool) -> None:
+    room = _room(request_events, in_flight, answered=answered)
+    claimer = Claimer(room, request_events)
+
+    async def fill() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(claimer.run)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+
+    anyio.run(fill)
+
+    assert 1 <= claimer.requests <= (room.requests if answered else AHEAD)
+
+
+def test_no_claim_is_made_for_a_crumb() -> None:
+    room = _room(1, 64)
+    claimer = Claimer(room, 1)
+
+    async def claim() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(claimer.run)
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(20):
+                room.give_back()
+                await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+
+    anyio.run(claim)
+
+    assert claimer.claims == [64, 32, 16]
+
+
+def test_the_first_answer_of_a_destination_opens_the_room() -> None:
+    room = _room(10, 4, answered=False)
+    claimer = Claimer(room, 10)
+
+    async def claim() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(claimer.run)
+            await anyio.wait_all_tasks_blocked()
+            assert claimer.requests == AHEAD
+            room.answer()
+            await anyio.wait_all_tasks_blocked()
+            assert claimer.requests == room.requests
+            tasks.cancel_scope.cancel()
+
+    anyio.run(claim)
+
+
+def test_the_room_is_empty_when_all_is_given_back() -> None:
+    room = _room(1, 1)
+
+    async def give_back_while_one_waits() -> None:
+        room.take()
+        room.take()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(room.wait_until_empty)
+            await anyio.wait_all_tasks_blocked()
+            room.give_back()
+            room.give_back()
+
+    anyio.run(give_back_while_one_waits)
