@@ -14,13 +14,14 @@ from typing import Literal
 
 import pandas as pd
 
-from tracking_pipeline.health.causes import KEY_WORDS, count_of
-from tracking_pipeline.health.charts import Bar, Chart, Limit, Line, Table
+from tracking_pipeline.health.alert_chart import alert_chart
+from tracking_pipeline.health.causes import KEY_WORDS
+from tracking_pipeline.health.charts import Chart, Limit, Line, Table
 from tracking_pipeline.health.emq import HIGHEST_SCORE
 from tracking_pipeline.health.report_evidence import Evidence
 from tracking_pipeline.health.thresholds import Metric
-from tracking_pipeline.health.words import duration, moment
-from tracking_pipeline.store.health_history import REPORTED_METRIC, Episode
+from tracking_pipeline.health.words import moment
+from tracking_pipeline.store.health_history import REPORTED_METRIC
 
 _MOST_POINTS = 170
 _BINS = ("15min", "30min", "1h", "2h", "3h", "6h")
@@ -29,8 +30,6 @@ _TABLE_ROWS = 12
 _GAP = 4
 # What a chart of a dozen keys would hide: those that weigh most, and one for looked-up places.
 _CHARTED_KEYS = ("em", "ph", "fbp", "fbc", "external_id", "zp")
-# An episode of a minute in two weeks must still be seen.
-_SHORTEST_BAR_SHARE = 0.006
 
 _How = Literal["mean", "max"]
 
@@ -68,7 +67,7 @@ def charts_of(evidence: Evidence) -> list[Chart]:
             how="mean",
         ),
         _places_chart(evidence, history, begins),
-        _alert_chart(evidence, begins),
+        alert_chart(evidence, begins),
     ]
 
 
@@ -274,39 +273,3 @@ def _table(lines: Sequence[Line], written: Callable[[float], str]) -> Table:
 
 def _cell(value: float | None, written: Callable[[float], str]) -> str:
     return "" if value is None else written(value)
-
-
-def _alert_chart(evidence: Evidence, begins: datetime) -> Chart:
-    episodes = sorted(evidence.episodes, key=lambda each: each.created_at)
-    now, shortest = evidence.now, (evidence.now - begins) * _SHORTEST_BAR_SHARE
-    bars = [_bar(each, begins, now, shortest) for each in episodes]
-    still = sum(bar.open for bar in bars)
-    summary = (
-        f"{count_of(len(bars), 'alert')} from {moment(begins)} to {moment(now)}, {still} still "
-        "open."
-        if bars
-        else "No alert since the first check on record."
-        if evidence.check
-        else "Nothing to draw yet: no check has run."
-    )
-    rows = [
-        (
-            each.alert_type,
-            each.severity,
-            moment(each.created_at),
-            duration((each.resolved_at or now) - each.created_at),
-            "open" if each.resolved_at is None else "over",
-        )
-        for each in reversed(episodes[-_TABLE_ROWS:])
-    ]
-    table = Table(("alert", "severity", "since", "lasted", "state"), rows)
-    return Chart("alerts", "Alerts", "", summary, begins, now, bars=bars, table=table)
-
-
-def _bar(episode: Episode, begins: datetime, now: datetime, shortest: timedelta) -> Bar:
-    since = min(max(episode.created_at, begins), now - shortest)
-    until = max(episode.resolved_at or now, since + shortest)
-    severity: Literal["warning", "critical"] = (
-        "critical" if episode.severity == "critical" else "warning"
-    )
-    return Bar(episode.alert_type, since, until, severity, episode.resolved_at is None)

@@ -15,14 +15,6 @@ from tracking_pipeline.health.charts import Chart
 from tracking_pipeline.health.report import HealthReport, Problem
 from tracking_pipeline.health.words import moment
 
-_SIGN = {
-    "healthy": "🟢",
-    "ok": "🟢",
-    "warning": "🟠",
-    "critical": "🔴",
-    "unknown": "⚪",
-    "no_data": "⚪",
-}
 # What would be read as markdown or HTML. A reason of a dead letter may hold anything.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
 
@@ -33,7 +25,7 @@ def report_markdown(report: HealthReport) -> str:
 
 
 def _blocks(report: HealthReport) -> Iterator[str]:
-    yield f"## {_SIGN[report.status]} Tracking health: {report.status}"
+    yield f"## Tracking health: {report.status}"
     yield _text(report.headline)
     yield _text(_dated(report))
     if report.problems:
@@ -47,7 +39,7 @@ def _blocks(report: HealthReport) -> Iterator[str]:
         yield _table(
             ("metric", "now", "state", "warning", "critical", "notes"),
             (
-                (m.label, m.value, f"{_SIGN[m.level]} {m.level}", m.warning, m.critical, m.note)
+                (m.label, m.value, m.level.replace("_", " "), m.warning, m.critical, m.note)
                 for m in report.metrics
             ),
         )
@@ -74,7 +66,7 @@ def _dated(report: HealthReport) -> str:
 
 
 def _problem(problem: Problem) -> str:
-    parts = [f"- {_SIGN.get(problem.severity, '')} **{problem.severity}** {_text(problem.what)}"]
+    parts = [f"- **{_text(problem.severity)}** {_text(problem.what)}"]
     if problem.next_step:
         parts.append(f"**Next step:** {_text(problem.next_step)}")
     if problem.note:
@@ -90,8 +82,14 @@ def _chart(chart: Chart) -> str:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *([_text(cell) for cell in row] for row in rows)]
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    lines = [columns, ["---"] * len(columns), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Bad levels stand out: a table of markdown has no colours."""
+    return f"**{text}**" if text in ("warning", "critical") else _text(text)
 
 
 def _text(text: str) -> str:

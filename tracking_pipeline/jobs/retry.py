@@ -2,7 +2,8 @@
 
 What is taken: events of ``tracking_failed_events`` in status ``pending`` or ``retrying`` that are
 due (``next_retry_at`` absent or past), not leased by another worker, and whose destination is
-configured and neither paused nor throttled.
+configured and neither paused nor throttled. Before them, in turns, events of
+``tracking_accepted_events``, which the API took and nobody has sent yet.
 
 What fails a run: a database that cannot be reached or stays away, tables that are not migrated, a
 setting that cannot be read. Events that fail again, paused destinations and missing settings do
@@ -110,10 +111,13 @@ def plan_retry(
             )
         )
         context.log.info(f"serving {installation.database.label}")
-    found = {name: totals.waiting for name, totals in counted.by_destination.items()}
+    found = {
+        name: totals.waiting + totals.accepted_waiting
+        for name, totals in counted.by_destination.items()
+    }
     for name, totals in counted.by_destination.items():
         note = f" ({totals.state}: {totals.detail})" if totals.state == "not_configured" else ""
-        context.log.info(f"{name}: {totals.waiting} to take{note}")
+        context.log.info(f"{name}: {found[name]} to take{note}")
     context.add_output_metadata(
         {
             "to_take": sum(found.values()),
@@ -160,7 +164,9 @@ def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> Retr
         note = "" if each.state == "ok" else f"; {each.state}: {each.detail}"
         context.log.info(
             f"{name}: {each.resolved} resolved, {each.failed} failed, "
-            f"{each.dead_lettered} dead-lettered, {each.waiting} left{note}"
+            f"{each.dead_lettered} dead-lettered, {each.waiting} left; "
+            f"{each.accepted_delivered} delivered at the first attempt, "
+            f"{each.accepted_waiting} wait for it{note}"
         )
     context.add_output_metadata(totals_metadata(totals))
     return totals
@@ -183,6 +189,8 @@ def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
         "stale_settles",
         "requests",
         "waiting",
+        "accepted_delivered",
+        "accepted_waiting",
     )
     tables: dict[str, Any] = {
         "by_destination": _table(
@@ -216,6 +224,8 @@ def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
                 "paused",
                 "requests",
                 "waiting",
+                "accepted_delivered",
+                "accepted_waiting",
             )
         },
         "seconds": dg.MetadataValue.float(round(totals.seconds, 3)),

@@ -1,0 +1,10 @@
+"""The command line ``tracking-pipeline``. Thin: each verb calls one service and shows what it gave.
+
+Every verb takes ``--json``: one JSON object on standard output, everything else on standard error.
+Exit status: 0 done, 1 the work failed, 2 wrong use. One file a family of verbs; ``app.py`` lists
+them all.
+"""
+
+from tracking_pipeline.cli.entry import main
+
+__all__ = ["main"]

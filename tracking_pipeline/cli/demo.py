@@ -1,0 +1,59 @@
+"""The verb ``demo``: the whole loop once, on sample data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from tracking_pipeline.cli.output import Json, show
+from tracking_pipeline.cli.run import run_heal
+from tracking_pipeline.console.delivery import show_retry
+from tracking_pipeline.console.health import show_check
+from tracking_pipeline.console.places import show_coverage, show_enrich
+from tracking_pipeline.console.status import show_queue, show_runs
+from tracking_pipeline.console.terminal import out
+from tracking_pipeline.geo.coverage import read_geo_coverage
+from tracking_pipeline.installation import Installation, open_installation, sandbox_journal
+from tracking_pipeline.runs import last_runs, open_instance
+from tracking_pipeline.settings import read_settings
+from tracking_pipeline.status import read_status
+from tracking_pipeline.store.database import connect
+
+# All sample leads came within two weeks.
+SAMPLE_DAYS = 15
+
+
+def demo(as_json: Json = False) -> None:
+    """Show the loop once, on sample events and the sandbox, in the rehearsal database."""
+    settings = read_settings()
+    with open_installation(settings, rehearsal=True) as installation:
+        load_sample_data(installation)
+        healed = run_heal(rehearsal=True, quiet=as_json)
+        with connect(installation.database.url) as connection:
+            coverage = asdict(read_geo_coverage(connection, SAMPLE_DAYS))
+        with open_instance(settings) as instance:
+            found = read_status(installation, last_runs(instance)).as_json()
+    show(as_json, {**healed, "geo_coverage": coverage, "status": found}, _show_demo)
+
+
+def _show_demo(found: dict[str, Any]) -> None:
+    show_retry(found["retry"])
+    out.print()
+    show_enrich(found["enrich"])
+    show_coverage(found["geo_coverage"])
+    out.print()
+    show_queue(found["status"])
+    show_runs(found["status"]["last_runs"])
+    out.print()
+    show_check(found["check"])
+    out.print()
+    out.print("See it in the Dagster UI: make dev")
+
+
+def load_sample_data(installation: Installation) -> None:
+    """Puts the sample people and events into a rehearsal database."""
+    # Only a rehearsal needs the sandbox behind this import.
+    from tracking_pipeline.sandbox.sample import load_sample  # noqa: PLC0415
+
+    with connect(installation.database.url) as connection:
+        load_sample(connection, sandbox_journal(installation.settings.home))

@@ -1,0 +1,98 @@
+"""The verb ``dev``: Dagster's own development server on this project."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tracking_pipeline.cli.demo import load_sample_data
+from tracking_pipeline.cli.output import CommandError
+from tracking_pipeline.console.terminal import err
+from tracking_pipeline.installation import Installation, open_installation
+from tracking_pipeline.runs import INSTANCE_FILE
+from tracking_pipeline.settings import (
+    WORKSPACE_FILE,
+    Settings,
+    SettingsError,
+    project_folder,
+    read_settings,
+)
+from tracking_pipeline.store.database import connect
+
+
+def dev(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 3000,
+) -> None:
+    """Start everything and keep the Dagster UI up. With nothing configured: a rehearsal."""
+    settings = read_settings()
+    folder = project_folder()
+    if not (folder / WORKSPACE_FILE).is_file():
+        raise SettingsError(f"{WORKSPACE_FILE} cannot be found: run this in the project's folder")
+    _refuse_taken_port(host, port)
+    environment = dict(os.environ)
+    rehearsal = settings.nothing_configured if settings.tracking_rehearsal is None else None
+    with open_installation(settings, rehearsal=rehearsal or None) as installation:
+        if installation.database.rehearsal:
+            environment["TRACKING_REHEARSAL"] = "true"
+            if _is_empty(installation):
+                load_sample_data(installation)
+        err.print(f"Serving {installation.database.label}.")
+        if installation.database.rehearsal:
+            err.print("Rehearsal: sample events, and a sandbox in the destinations' place.")
+        err.print(f"The Dagster UI comes up at http://{host}:{port} (Ctrl-C ends it).")
+        if not os.access(folder, os.W_OK):
+            environment.setdefault("DAGSTER_HOME", str(_dagster_home(settings, folder)))
+        command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev"]
+        command += ["-w", WORKSPACE_FILE, "-h", host, "-p", str(port)]
+        raise typer.Exit(_run_until_interrupted(command, folder, environment))
+
+
+def _dagster_home(settings: Settings, folder: Path) -> Path:
+    """A folder for Dagster's files under TRACKING_HOME, with this project's ``dagster.yaml``: else
+    Dagster makes a temporary one in the project, which is read-only here.
+    """
+    home = settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / INSTANCE_FILE).write_bytes((folder / INSTANCE_FILE).read_bytes())
+    return home
+
+
+def _is_empty(installation: Installation) -> bool:
+    with connect(installation.database.url) as connection:
+        row = connection.execute("select from tracking_failed_events limit 1").fetchone()
+        return row is None
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        raise CommandError(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another --host or --port"
+        ) from None
+
+
+def _run_until_interrupted(command: list[str], folder: Path, environment: dict[str, str]) -> int:
+    """Runs the child until it ends; hands it our interrupts, and waits for it to tidy up."""
+    # A handled signal is the default again in the child; an ignored one (this process was started
+    # in the background of a script) would be ignored there, and Dagster would never stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    child = subprocess.Popen(command, cwd=folder, env=environment)  # noqa: S603
+
+    def pass_on(number: int, frame: object) -> None:
+        child.send_signal(signal.SIGINT)
+
+    # The terminal's Ctrl-C reaches the child by itself; a second one would cut its tidying short.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, pass_on)
+    code = child.wait()
+    return 0 if code in (0, -signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT) else 1

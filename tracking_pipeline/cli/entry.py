@@ -1,0 +1,54 @@
+"""The entry point, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import orjson
+
+from tracking_pipeline.cli.app import app
+from tracking_pipeline.cli.output import CommandError
+from tracking_pipeline.console.terminal import err
+from tracking_pipeline.geo.download import GeoDownloadError
+from tracking_pipeline.importing import ImportFileError
+from tracking_pipeline.resources import EXPLAINED_ERRORS
+from tracking_pipeline.runs import RunError
+from tracking_pipeline.settings import SettingsError
+
+
+def main() -> NoReturn:
+    """The entry point: every error becomes one line and an exit status."""
+    as_json = "--json" in sys.argv
+    try:
+        app()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing is lost, what was claimed is due again", 130, as_json=as_json)
+    except SettingsError as error:
+        _fail(str(error), 2, as_json=as_json)
+    except (
+        *EXPLAINED_ERRORS,
+        ImportFileError,
+        GeoDownloadError,
+        RunError,
+        CommandError,
+    ) as error:
+        _fail(str(error), 1, as_json=as_json)
+    except Exception as error:
+        if os.environ.get("TRACKING_DEBUG"):
+            raise
+        _fail(
+            f"{type(error).__name__}, which should not happen: set TRACKING_DEBUG=1 to see where",
+            1,
+            as_json=as_json,
+        )
+
+
+def _fail(message: str, status: int, *, as_json: bool) -> NoReturn:
+    err.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps({"success": False, "error": message}) + b"\n")
+        sys.stdout.buffer.flush()
+    sys.exit(status)

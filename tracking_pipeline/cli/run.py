@@ -1,0 +1,67 @@
+"""Runs the Dagster jobs of the verbs in this process; their totals as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from tracking_pipeline.console.terminal import ProgressBar, progress_bar
+from tracking_pipeline.jobs.check import answer_of, check_tracking_health_job
+from tracking_pipeline.jobs.enrich import enrich_leads_job
+from tracking_pipeline.jobs.retry import retry_failed_events_job
+from tracking_pipeline.resources import TrackingResource
+from tracking_pipeline.runs import open_instance, run_job
+from tracking_pipeline.settings import read_settings
+
+
+def run_heal(rehearsal: bool, *, quiet: bool) -> dict[str, Any]:
+    """A run of each job of the loop, in their order."""
+    return {
+        "success": True,
+        "retry": run_retry({}, rehearsal=rehearsal, quiet=quiet),
+        "enrich": run_enrich({}, rehearsal),
+        "check": run_check(rehearsal),
+    }
+
+
+def run_retry(config: dict[str, Any], *, rehearsal: bool, quiet: bool) -> dict[str, Any]:
+    """One run of the retry job in this process; its totals as JSON."""
+    settings = read_settings()
+    with open_instance(settings) as instance, progress_bar(quiet=quiet) as progress:
+        result = run_job(
+            instance,
+            retry_failed_events_job.name,
+            {"plan_retry": {"config": config}},
+            resources={
+                "tracking": TrackingResource(rehearsal="yes" if rehearsal else "auto"),
+                "progress": ProgressBar(progress),
+            },
+        )
+    totals: dict[str, Any] = result.output_for_node("summarize_retry").as_json()
+    return {**totals, "run_id": result.run_id}
+
+
+def run_enrich(config: dict[str, Any], rehearsal: bool) -> dict[str, Any]:
+    """One run of the enrichment job in this process; its totals as JSON."""
+    result = run_ops(enrich_leads_job.name, {"enrich_leads": config}, rehearsal)
+    totals: dict[str, Any] = result.output_for_node("enrich_leads").as_json()
+    return {**totals, "run_id": result.run_id}
+
+
+def run_check(rehearsal: bool) -> dict[str, Any]:
+    """One run of the health check in this process; its answer as JSON."""
+    return answer_of(run_ops(check_tracking_health_job.name, {}, rehearsal))
+
+
+def run_ops(
+    job_name: str, config: dict[str, dict[str, Any]], rehearsal: bool
+) -> dg.ExecuteInProcessResult:
+    """One run of a job that needs no progress bar; ``config`` is that of its ops."""
+    with open_instance(read_settings()) as instance:
+        return run_job(
+            instance,
+            job_name,
+            {name: {"config": each} for name, each in config.items()},
+            resources={"tracking": TrackingResource(rehearsal="yes" if rehearsal else "auto")},
+        )

@@ -1,0 +1,52 @@
+"""The verb ``serve``: the HTTP API and the health page."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+
+from tracking_pipeline.cli.output import CommandError, Rehearsal
+from tracking_pipeline.console.terminal import err
+from tracking_pipeline.installation import open_installation
+from tracking_pipeline.runs import open_instance
+from tracking_pipeline.settings import read_settings
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
+    rehearsal: Rehearsal = False,
+) -> None:
+    """Serve the HTTP API and the health page. Without ADMIN_API_TOKEN: to this machine only."""
+    # No other verb needs the web server behind these imports.
+    from tracking_pipeline.web import server  # noqa: PLC0415
+    from tracking_pipeline.web.run_desk import RunDesk  # noqa: PLC0415
+
+    settings = read_settings()
+    chosen = server.serving_token(settings, host)
+    try:
+        listener = server.listen(host, port)
+    except OSError as error:
+        raise CommandError(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another --host or --port"
+        ) from None
+    # Asked to end, it tidies up as for Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with (
+            listener,
+            open_installation(settings, rehearsal=rehearsal or None) as installation,
+            open_instance(settings) as instance,
+        ):
+            err.print(f"Serving {installation.database.label}.")
+            err.print(f"The API is at http://{host}:{port} (Ctrl-C ends it); its manual at /docs.")
+            if chosen.is_generated:
+                err.print("ADMIN_API_TOKEN is not set: for as long as this server runs, it is")
+                err.print(chosen.token, markup=False, highlight=False, soft_wrap=True)
+            runs = RunDesk(instance, rehearsal=rehearsal or None)
+            if not server.serve(installation, runs, admin_token=chosen.token, listener=listener):
+                raise CommandError("the API could not start: the lines above say why")
+    except KeyboardInterrupt:
+        err.print("Stopped.")

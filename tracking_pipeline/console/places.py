@@ -1,0 +1,62 @@
+"""Enrichment, geo coverage and the geo database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tracking_pipeline.console.terminal import out
+from tracking_pipeline.console.words import count_text
+
+
+def show_enrich(totals: Mapping[str, Any]) -> None:
+    """The JSON of an enrichment run."""
+    table = Table(
+        title="Enrichment run" + (" (dry run)" if totals["dry_run"] else ""), title_justify="left"
+    )
+    table.add_column("leads", no_wrap=True)
+    table.add_column("", justify="right")
+    table.add_row("examined", count_text(totals["examined"]))
+    table.add_row("enriched", count_text(totals["enriched"]))
+    for source, count in totals["by_source"].items():
+        table.add_row(f"  from {source}", count_text(count))
+    for words, name in (
+        ("complete already", "complete"),
+        ("without an address", "without_address"),
+        ("waiting", "waiting"),
+        ("refused by the table", "refused"),
+    ):
+        if totals[name]:
+            table.add_row(words, count_text(totals[name]))
+    for status, count in totals["by_status"].items():
+        if status != "ok":
+            table.add_row(f"  {status.replace('_', ' ')}", count_text(count))
+    out.print(table)
+    if totals["stopped_reason"] == "sources_busy":
+        out.print("The online sources may not be asked just now: the rest is taken by later runs.")
+    for provider, what_to_set in totals["missing"].items():
+        out.print(Text(f"  {provider} is not configured: {what_to_set}", style="dim"))
+
+
+def show_coverage(coverage: Mapping[str, Any]) -> None:
+    """The JSON of the geo coverage: before enrichment and now."""
+    if not coverage["leads"]:
+        return
+    table = Table(title=f"Places of {coverage['leads']} new leads", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for name in ("as people said", "now"):
+        table.add_column(name, justify="right")
+    for part in ("city", "state", "zip"):
+        shares = (coverage[f"{when}_{part}_percent"] for when in ("before", "with"))
+        table.add_row(part, *(f"{share:.0f} %" for share in shares))
+    out.print(table)
+
+
+def show_geo_update(found: Mapping[str, Any]) -> None:
+    """The JSON of an update of the geo database."""
+    done = "Brought" if found["downloaded"] else "There is no newer one than"
+    out.print(f"{done} the database of {found['build_date']}: {found['path']}", soft_wrap=True)
+    out.print("IP Geolocation by DB-IP (https://db-ip.com), CC BY 4.0.")

@@ -1,0 +1,93 @@
+"""What needs a human."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tracking_pipeline.console.delivery import show_details
+from tracking_pipeline.console.health import show_alerts, show_standing
+from tracking_pipeline.console.terminal import out
+from tracking_pipeline.console.words import count_text, span, state_text
+
+
+def show_status(status: Mapping[str, Any]) -> None:
+    """The JSON of the status as tables."""
+    show_queue(status)
+    show_alerts(status["alerts"])
+    show_standing(status["health"])
+    show_runs(status["last_runs"])
+
+
+def show_queue(status: Mapping[str, Any]) -> None:
+    """The part of the status that is about delivery: destinations, queue, dead letters, places."""
+    out.print(
+        f"Database: {status['database']}"
+        + (", served by the sandbox" if status["rehearsal"] else "")
+    )
+    table = Table(title="Destinations", title_justify="left")
+    table.add_column("destination", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for name in ("due", "waiting", "oldest", "next try", "dead"):
+        table.add_column(name, justify="right")
+    for name, each in status["destinations"].items():
+        table.add_row(
+            name,
+            state_text(each["state"]),
+            count_text(each["due"]),
+            count_text(each["waiting"]),
+            span(each["oldest_age_seconds"]),
+            span(each["next_try_seconds"]),
+            count_text(each["dead_letters"], "red"),
+        )
+    out.print(table)
+    show_details(status["destinations"])
+    for name, each in status["destinations"].items():
+        if each["last_error"]:
+            error = each["last_error"]
+            when, outcome = error["at"][:16].replace("T", " "), error["outcome"]
+            out.print(Text(f"  {name}: last error {when} ({outcome}) {error['message']}"))
+    _show_geo(status["geo"])
+    reasons = status["queue"]["dead_letters_by_reason"]
+    if reasons:
+        dead = Table(title="Dead letters", title_justify="left")
+        dead.add_column("events", justify="right")
+        dead.add_column("destination", no_wrap=True)
+        dead.add_column("reason", overflow="fold")
+        for each in reasons:
+            dead.add_row(str(each["count"]), each["destination"], Text(each["reason"]))
+        out.print(dead)
+    for each in status["queue"]["replayable_after_pause"]:
+        out.print(
+            Text(
+                f"{each['destination']} takes events again: {each['count']} dead letters of its "
+                f"pause ({each['reason']}) can go back: tracking-pipeline replay --after-pause"
+            )
+        )
+
+
+def show_runs(last_runs: Sequence[Mapping[str, Any]]) -> None:
+    """The last runs, the newest first."""
+    if not last_runs:
+        return
+    runs = Table(title="Last runs", title_justify="left")
+    for name in ("run", "job", "status", "seconds"):
+        runs.add_column(name)
+    for run in last_runs:
+        seconds = "" if run["seconds"] is None else f"{run['seconds']:.1f}"
+        runs.add_row(run["run_id"][:8], run["job"], run["status"], seconds)
+    out.print(runs)
+
+
+def _show_geo(geo: Mapping[str, Any]) -> None:
+    """What to know of the leads' places, where something is to be done."""
+    if geo["new"] or geo["waiting"]:
+        out.print(f"Leads without a place: {geo['new']} new, {geo['waiting']} waiting.")
+        # Only who waits wants to know who could be asked.
+        for provider, what_to_set in geo["missing"].items():
+            out.print(Text(f"  {provider}: {what_to_set}", style="dim"))
+    if geo["warning"]:
+        out.print(Text(f"  {geo['warning']}", style="yellow"))
