@@ -247,8 +247,7 @@ async def settle_first_attempts(
     return {row[0] for row in await cursor.fetchall()}
 
 
-_BURY: LiteralString = """
-with lost as materialized (
+_LOST: LiteralString = """
     select a.id
     from public.tracking_accepted_events a
     where a.lease_expires_at <= now()
@@ -256,6 +255,9 @@ with lost as materialized (
       and {waiting}
       and a.destination = any(%(destinations)s)
     limit 1000
+"""
+_BURY: LiteralString = """
+with lost as materialized ({lost}
     for update skip locked
 ), gone as (
     delete from public.tracking_accepted_events a
@@ -275,7 +277,8 @@ select destination, count(*) from gone group by destination
 """
 _CRASHED: LiteralString = """'dead_letter', 0, null, null, null, 'worker_crash', %(message)s,
         'worker_crash', null, m.lease_token + 1"""
-_BURY_STATEMENT = sql.SQL(_BURY).format(waiting=sql.SQL(_WAITING), move=_moving("gone", _CRASHED))
+_LOST_STATEMENT = sql.SQL(_LOST).format(waiting=sql.SQL(_WAITING))
+_BURY_STATEMENT = sql.SQL(_BURY).format(lost=_LOST_STATEMENT, move=_moving("gone", _CRASHED))
 
 
 async def bury_crashed_accepted_events(
@@ -286,16 +289,18 @@ async def bury_crashed_accepted_events(
     run_id: str | None,
 ) -> dict[str, int]:
     """Dead-letters rows whose fifth lease in a row was lost. Returns how many, by destination."""
-    cursor = await connection.execute(
-        _BURY_STATEMENT,
-        {
-            "losses": MOST_LEASE_LOSSES - 1,
-            "destinations": list(destinations),
-            "message": "the worker was lost five times in a row while it held this event",
-            "worker": worker,
-            "run_id": run_id,
-        },
-    )
+    arguments = {
+        "losses": MOST_LEASE_LOSSES - 1,
+        "destinations": list(destinations),
+        "message": "the worker was lost five times in a row while it held this event",
+        "worker": worker,
+        "run_id": run_id,
+    }
+    # Looked for first: moving a row locks more tables than a run should need that moves none.
+    cursor = await connection.execute(_LOST_STATEMENT, arguments)
+    if await cursor.fetchone() is None:
+        return {}
+    cursor = await connection.execute(_BURY_STATEMENT, arguments)
     return {row[0]: row[1] for row in await cursor.fetchall()}
 
 

@@ -118,3 +118,21 @@ def count_new_dead_letters(
     """What became a dead letter within [since, until) and still is one, as (destination, reason,
     count), the most frequent first."""
     return connection.execute(_NEW_DEAD_LETTERS, (since, until)).fetchall()
+
+
+# Counted no further: a queue of that length is bad by any threshold.
+WAITING_CAP = 100_000
+
+_COUNT_WAITING: LiteralString = """
+select count(*)
+from (
+    select from public.tracking_failed_events f
+    where f.status in ('pending', 'retrying')
+    limit %s) as waiting
+"""
+
+
+def count_waiting(connection: psycopg.Connection[Any]) -> int:
+    """The failed events that wait, counted no further than :data:`WAITING_CAP`: for a sensor."""
+    row = connection.execute(_COUNT_WAITING, (WAITING_CAP,)).fetchone()
+    return row[0] if row else 0

@@ -119,6 +119,21 @@ def read_value_before(
     return connection.execute(_VALUE_BEFORE, arguments).fetchone()
 
 
+_LAST_VALUE: LiteralString = """
+select value
+from public.tracking_health_snapshots
+where metric = %s and dimension is null
+order by taken_at desc
+limit 1
+"""
+
+
+def read_last_value(connection: psycopg.Connection[Any], metric: str) -> float | None:
+    """The value of a metric at the last check; None where it had no data, or there was no check."""
+    row = connection.execute(_LAST_VALUE, (metric,)).fetchone()
+    return row[0] if row else None
+
+
 _SEEN: LiteralString = """
 select m.metric
 from unnest(%s::text[]) as m (metric)

@@ -1,0 +1,114 @@
+"""The HTTP application: which routers it has, and what stands around all of them.
+
+    safe responses -> CORS -> body limit -> router -> handler
+
+An endpoint is an admin's when it takes ``Admin`` (``web/access.py``), as all of ``web/admin.py``
+do; a test goes through all routes, so that a new one cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+import httpx
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from tracking_pipeline.installation import Installation
+from tracking_pipeline.settings import Settings
+from tracking_pipeline.store.database import connection_pool
+from tracking_pipeline.web.access import Access
+from tracking_pipeline.web.admin import admin_router
+from tracking_pipeline.web.body_limit import BodyLimit
+from tracking_pipeline.web.context import WebContext
+from tracking_pipeline.web.errors import add_error_handlers
+from tracking_pipeline.web.health_probe import health_probe_router
+from tracking_pipeline.web.intake import intake_router
+from tracking_pipeline.web.jwks import KeySet
+from tracking_pipeline.web.login import login_router
+from tracking_pipeline.web.metrics import metrics_router
+from tracking_pipeline.web.page import page_router
+from tracking_pipeline.web.run_desk import RunDesk
+from tracking_pipeline.web.safe_responses import SafeResponses
+from tracking_pipeline.web.supabase_tokens import SupabaseTokens
+
+# For intake's handlers, and for a look-up of the caller's role with each admin request.
+POOL_SIZE = 10
+# What browsers of a site that calls Supabase's edge functions send.
+_CORS_HEADERS = [
+    "authorization",
+    "content-type",
+    "apikey",
+    "x-api-key",
+    "x-client-info",
+    "idempotency-key",
+]
+_CORS_SECONDS = 600
+
+# Intake first: a request is compared with the routes in this order, and most are events.
+ROUTERS = (
+    intake_router,
+    admin_router,
+    login_router,
+    health_probe_router,
+    metrics_router,
+    page_router,
+)
+
+
+def create_app(installation: Installation, runs: RunDesk, *, admin_token: str) -> FastAPI:
+    """The application over one database. ``admin_token`` is ``ADMIN_API_TOKEN``, or a generated one
+    where that is not set.
+
+    It opens its pool when it starts; when it ends it closes ``runs`` and the pool.
+    """
+    settings = installation.settings
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(
+                connection_pool(installation.database.url, size=POOL_SIZE)
+            )
+            client = await stack.enter_async_context(httpx.AsyncClient())
+            stack.push_async_callback(runs.close)
+            access = Access(admin_token, _site_users(settings, client), pool)
+            app.state.context = WebContext(installation, pool, access, runs)
+            yield
+
+    app = FastAPI(
+        title="tracking_pipeline",
+        description="Re-sends failed conversion events and keeps watch over tracking.",
+        version=version("tracking-pipeline"),
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    add_error_handlers(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    if settings.cors_origins:
+        # Without credentials: a session's cookie is for our own page alone.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=_CORS_HEADERS,
+            max_age=_CORS_SECONDS,
+        )
+    app.add_middleware(SafeResponses)
+    return app
+
+
+def _site_users(settings: Settings, client: httpx.AsyncClient) -> SupabaseTokens | None:
+    """Who checks the tokens of the site's users; None where nothing is configured to."""
+    secret, address = settings.supabase_jwt_secret, settings.supabase_jwks_url
+    if secret is None and address is None:
+        return None
+    return SupabaseTokens(
+        None if secret is None else secret.get_secret_value(),
+        None if address is None else KeySet(address, client),
+    )

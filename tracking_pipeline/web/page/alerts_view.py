@@ -1,0 +1,111 @@
+"""Alerts and other things that wait for a human, in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tracking_pipeline.health.messages import what_and_next_step
+from tracking_pipeline.status import DestinationStatus
+from tracking_pipeline.store.alert_list import ListedAlert
+from tracking_pipeline.web.page import words
+from tracking_pipeline.web.page.words import Moment, moment
+
+
+@dataclass(frozen=True, slots=True)
+class AlertView:
+    """An alert in words. ``handled`` says what somebody has done about it, empty where nobody
+    has."""
+
+    alert_type: str
+    severity: str
+    title: str
+    what: str
+    next_step: str
+    since: Moment
+    handled: str
+    acknowledged: bool
+    silenced: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something for a human that no alert tells."""
+
+    title: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndedAlert:
+    """An alert that is over."""
+
+    title: str
+    severity: str
+    ended: Moment
+    how: str
+
+
+def open_alerts(alerts: Sequence[ListedAlert], now: datetime) -> list[AlertView]:
+    """Critical ones first, causes before effects; those that somebody is on, or has silenced, after
+    the others."""
+    order = {name: place for place, name in enumerate(words.ALERT_WORDS)}
+    shown = [_alert(each, now) for each in alerts]
+    return sorted(
+        shown,
+        key=lambda each: (
+            bool(each.handled),
+            each.severity != "critical",
+            order.get(each.alert_type, len(order)),
+        ),
+    )
+
+
+def _alert(alert: ListedAlert, now: datetime) -> AlertView:
+    handled = []
+    silenced = alert.silenced_until is not None and alert.silenced_until > now
+    if alert.acknowledged_at is not None:
+        handled.append(f"acknowledged {moment(alert.acknowledged_at, now).near}")
+    if silenced and alert.silenced_until is not None:
+        handled.append(f"silenced until {moment(alert.silenced_until, now).full}")
+    what, next_step = what_and_next_step(alert.alert_type, alert.message)
+    return AlertView(
+        alert_type=alert.alert_type,
+        severity=alert.severity,
+        title=words.ALERT_WORDS.get(alert.alert_type, alert.alert_type),
+        what=what,
+        next_step=next_step,
+        since=moment(alert.created_at or now, now),
+        handled=words.capital("; ".join(handled)),
+        acknowledged=alert.acknowledged_at is not None,
+        silenced=silenced,
+        note=alert.note or "",
+    )
+
+
+def ended_alerts(alerts: Sequence[ListedAlert], now: datetime) -> list[EndedAlert]:
+    """Those of the alerts that are over."""
+    return [
+        EndedAlert(
+            title=words.ALERT_WORDS.get(each.alert_type, each.alert_type),
+            severity=each.severity,
+            ended=moment(each.resolved_at, now),
+            how="resolved by hand" if each.resolved_by else "ended by itself",
+        )
+        for each in alerts
+        if each.resolved_at is not None
+    ]
+
+
+def notices(destinations: Mapping[str, DestinationStatus]) -> list[Notice]:
+    """Events that wait for a destination which nobody has set up wait for ever."""
+    return [
+        Notice(
+            f"{words.destination(name)} is not set up",
+            f"{words.events(each.waiting.waiting)} wait for it. To have them sent, {each.detail}.",
+        )
+        for name, each in destinations.items()
+        if each.state == "not_configured" and each.waiting.waiting
+    ]

@@ -1,0 +1,89 @@
+"""The queue by destination in words: how much waits, for how long, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tracking_pipeline.health.causes import plain_reason
+from tracking_pipeline.status import DestinationStatus
+from tracking_pipeline.web.page import words
+from tracking_pipeline.web.page.words import Moment, moment
+
+STATE_WORDS = {
+    "ok": "Open",
+    "paused": "Paused",
+    "throttled": "Throttled",
+    "not_configured": "Not set up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationView:
+    """One destination. ``state`` is that of :class:`~tracking_pipeline.status.DestinationStatus`,
+    ``next_try`` a sentence."""
+
+    name: str
+    title: str
+    state: str
+    state_words: str
+    detail: str
+    waiting: str
+    oldest: str
+    next_try: str
+    dead_letters: str
+    last_error: str
+    last_error_at: Moment | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """All destinations, those in trouble first. ``waiting`` is the sum."""
+
+    waiting: int
+    destinations: Sequence[DestinationView]
+
+
+_TROUBLE_FIRST = ("paused", "throttled", "ok", "not_configured")
+
+
+def queue_view(destinations: Mapping[str, DestinationStatus], now: datetime) -> QueueView:
+    """The queue of these destinations."""
+    shown = [_destination(name, each, now) for name, each in destinations.items()]
+    return QueueView(
+        waiting=sum(each.waiting.waiting for each in destinations.values()),
+        destinations=sorted(shown, key=lambda each: _TROUBLE_FIRST.index(each.state)),
+    )
+
+
+def _destination(name: str, status: DestinationStatus, now: datetime) -> DestinationView:
+    waiting, error = status.waiting, status.last_error
+    oldest = waiting.oldest_age_seconds
+    detail = words.capital(plain_reason(status.detail)) if status.detail else ""
+    last_error = words.capital(plain_reason(error.message)) if error else ""
+    return DestinationView(
+        name=name,
+        title=words.destination(name),
+        state=status.state,
+        state_words=STATE_WORDS[status.state],
+        detail=detail,
+        waiting=words.count(waiting.waiting),
+        oldest="–" if oldest is None else words.duration(oldest),
+        next_try=_next_try(status),
+        dead_letters=words.count(waiting.dead_letters),
+        # What paused the destination is its last error.
+        last_error="" if detail.startswith(last_error) else last_error,
+        last_error_at=moment(error.attempted_at, now) if error else None,
+    )
+
+
+def _next_try(status: DestinationStatus) -> str:
+    seconds = status.next_try_seconds
+    if status.state == "not_configured":
+        return "Once it is set up" if status.waiting.waiting else "–"
+    if status.waiting.leased and not status.waiting.due:
+        return "Being sent now"
+    if seconds is None:
+        return "–"
+    return "At the next run" if seconds <= 0 else f"In {words.duration(seconds)}"

@@ -1,0 +1,87 @@
+"""What is read for one page: a handful of statements, each bounded by an index or a cap.
+
+What the last check has counted is taken from its record. What changes from minute to minute, and
+after a click, is read live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from tracking_pipeline.geo.coverage import WINDOW_DAYS
+from tracking_pipeline.health.readings import one_moment
+from tracking_pipeline.installation import Installation
+from tracking_pipeline.status import DestinationStatus, read_destinations
+from tracking_pipeline.store.alert_list import ListedAlert, list_alerts
+from tracking_pipeline.store.dead_letters import Group, read_groups, read_offers
+from tracking_pipeline.store.geo_coverage import has_places_from
+from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
+from tracking_pipeline.store.metric_history import Point, read_course
+from tracking_pipeline.web.page.letter_filter import LetterFilter
+
+COURSE_DAYS = 30
+COURSE_STEP_HOURS = 6
+ENDED_ALERTS = 10
+MOST_DEAD_LETTERS = 10_000
+
+# `geo_source` of places from DB-IP's files, whose licence asks for a link where they are shown.
+_DB_IP = "mmdb dbip"
+_METRICS = (
+    "emq_score",
+    "emq_coverage",
+    "queue_depth",
+    "error_rate",
+    "recovery_rate",
+    "dead_letters",
+    "paused_destinations",
+    "geo_providers_down",
+    "missing_metrics",
+    "geo_coverage",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PageReading:
+    """All of one moment. ``dead_letters`` are those that the filter matches, of at most
+    :data:`MOST_DEAD_LETTERS`; ``offers`` those of pauses that are over."""
+
+    now: datetime
+    check: RecordedCheck | None
+    alerts: Sequence[ListedAlert]
+    course: Sequence[Point]
+    destinations: dict[str, DestinationStatus]
+    dead_letters: Sequence[Group]
+    offers: Sequence[Group]
+    shows_db_ip: bool
+
+
+def read_page(
+    connection: psycopg.Connection[Any], installation: Installation, chosen: LetterFilter
+) -> PageReading:
+    """Reads it. ``chosen`` narrows the dead letters that are shown."""
+    with one_moment(connection) as now:
+        check = read_last_check(connection, _METRICS)
+        return PageReading(
+            now=now,
+            check=check,
+            alerts=list_alerts(connection, resolved=ENDED_ALERTS),
+            course=read_course(
+                connection, "emq_score", days=COURSE_DAYS, step_hours=COURSE_STEP_HOURS
+            ),
+            destinations=read_destinations(connection, installation.missing_settings()),
+            dead_letters=read_groups(connection, chosen.letters(now), most=MOST_DEAD_LETTERS),
+            offers=read_offers(connection),
+            shows_db_ip=_shows_places_from_files(check)
+            and has_places_from(connection, WINDOW_DAYS, _DB_IP),
+        )
+
+
+def _shows_places_from_files(check: RecordedCheck | None) -> bool:
+    rows = check.snapshots if check is not None else []
+    details = [each.detail or {} for each in rows if each.metric == "geo_coverage"]
+    return any(detail.get("by_source", {}).get("mmdb") for detail in details)

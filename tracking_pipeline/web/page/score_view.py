@@ -1,0 +1,149 @@
+"""The match quality in words and shapes: the gauge, the keys, and the last month. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tracking_pipeline.health.causes import KEY_WORDS
+from tracking_pipeline.health.words import signed
+from tracking_pipeline.store.health_history import RecordedCheck
+from tracking_pipeline.store.health_snapshots import Snapshot
+from tracking_pipeline.store.metric_history import Point
+from tracking_pipeline.web.page import charts, words
+from tracking_pipeline.web.page.reading import COURSE_DAYS, COURSE_STEP_HOURS
+
+# Over a night without a check the course goes on; over two days it is broken.
+_LONGEST_GAP = timedelta(hours=4 * COURSE_STEP_HOURS)
+_LEAST_GAIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """How many events carry one match key."""
+
+    key: str
+    name: str
+    share: str
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class NameView:
+    """The score of the events of one name."""
+
+    name: str
+    score: str
+    events: str
+
+
+@dataclass(frozen=True, slots=True)
+class CourseView:
+    """The last month as a path; ``summary`` says the same in words."""
+
+    path: str
+    warning_height: float | None
+    critical_height: float | None
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreView:
+    """``value`` None: there is no score yet. ``summary`` is what the gauge shows, in words."""
+
+    value: float | None
+    shown: str
+    level: str
+    summary: str
+    trend: str
+    advice: str
+    warning: float | None
+    critical: float | None
+    keys: Sequence[KeyView]
+    names: Sequence[NameView]
+    course: CourseView | None
+
+
+def score_view(check: RecordedCheck | None, course: Sequence[Point], now: datetime) -> ScoreView:
+    """The score of the last check and its course."""
+    rows = check.snapshots if check is not None else []
+    whole = next((e for e in rows if e.metric == "emq_score" and e.dimension is None), None)
+    score = whole or Snapshot("emq_score", None, None)
+    detail = score.detail or {}
+    shown = "–" if score.value is None else f"{score.value:.1f}"
+    return ScoreView(
+        value=score.value,
+        shown=shown,
+        level=score.state or "no_data",
+        summary=_summary(shown, score, detail.get("window_days")),
+        trend=_trend(detail.get("trend"), detail.get("window_days")),
+        advice=_advice(detail.get("next_best_key"), detail.get("next_best_gain") or 0.0),
+        warning=score.warning,
+        critical=score.critical,
+        keys=_keys(rows),
+        names=_names(rows, detail.get("events_by_name") or {}),
+        course=_course(course, score, now),
+    )
+
+
+def _summary(shown: str, score: Snapshot, window_days: int | None) -> str:
+    if score.value is None:
+        return "No score yet: it needs conversions in the event ledger and a health check."
+    number = (score.detail or {}).get("events") or 0
+    return f"{shown} of 10, estimated from {words.events(number)} of the last {window_days} days."
+
+
+def _trend(trend: float | None, window_days: int | None) -> str:
+    if trend is None:
+        return ""
+    if abs(trend) < _LEAST_GAIN:
+        return f"No change against the {window_days} days before."
+    return f"{signed(trend, 1)} against the {window_days} days before."
+
+
+def _advice(key: str | None, gain: float) -> str:
+    if key is None or gain < _LEAST_GAIN:
+        return ""
+    return f"Sending the {KEY_WORDS[key]} with every event would add about {gain:.1f}."
+
+
+def _keys(rows: Sequence[Snapshot]) -> list[KeyView]:
+    """The match keys, the most frequent first."""
+    found = [
+        KeyView(
+            each.dimension,
+            words.capital(KEY_WORDS.get(each.dimension, each.dimension)),
+            words.percent(each.value),
+            each.value,
+        )
+        for each in rows
+        if each.metric == "emq_coverage" and each.dimension and each.value is not None
+    ]
+    return sorted(found, key=lambda each: -each.percent)
+
+
+def _names(rows: Sequence[Snapshot], events_by_name: dict[str, int]) -> list[NameView]:
+    """The event names, the most frequent first."""
+    found = [
+        (events_by_name.get(each.dimension, 0), each.dimension, each.value)
+        for each in rows
+        if each.metric == "emq_score" and each.dimension and each.value is not None
+    ]
+    ordered = sorted(found, key=lambda each: (-each[0], each[1]))
+    return [NameView(name, f"{score:.1f}", words.count(n)) for n, name, score in ordered]
+
+
+def _course(points: Sequence[Point], score: Snapshot, now: datetime) -> CourseView | None:
+    if not points:
+        return None
+    since = now - timedelta(days=COURSE_DAYS)
+    values = [point.value for point in points]
+    # A step begins up to its length before the window does.
+    inside = [Point(max(point.at, since), point.value) for point in points]
+    return CourseView(
+        path=charts.course_path(inside, since=since, until=now, longest_gap=_LONGEST_GAP),
+        warning_height=None if score.warning is None else charts.course_height(score.warning),
+        critical_height=None if score.critical is None else charts.course_height(score.critical),
+        summary=f"Over {COURSE_DAYS} days: lowest {min(values):.1f}, highest {max(values):.1f}.",
+    )

@@ -1,0 +1,225 @@
+"""What the page says, before any of it is HTML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from datetime import datetime, timedelta, timezone
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracking_pipeline.delivery.events import DESTINATIONS
+from tracking_pipeline.status import DestinationStatus
+from tracking_pipeline.store.alert_list import ListedAlert
+from tracking_pipeline.store.dead_letters import Group
+from tracking_pipeline.store.failed_events import Waiting
+from tracking_pipeline.store.metric_history import Point
+from tracking_pipeline.web.page import charts, words
+from tracking_pipeline.web.page.alerts_view import open_alerts
+from tracking_pipeline.web.page.dead_letters_view import dead_letters_view, offers
+from tracking_pipeline.web.page.letter_filter import SPAN_WORDS, LetterFilter, letter_filter
+from tracking_pipeline.web.page.queue_view import queue_view
+from tracking_pipeline.web.replay_api import ReplayBody
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
+SINCE = NOW - timedelta(days=30)
+GAP = timedelta(hours=24)
+NAMES = ("destination", "reason", "error_code", "event_name", "hours")
+
+queries = st.dictionaries(
+    st.sampled_from(NAMES), st.text() | st.sampled_from((*DESTINATIONS, *SPAN_WORDS))
+)
+
+
+def _status(state: str = "ok", *, next_try: float | None = None, **waiting: int) -> object:
+    counts = {"waiting": 0, "due": 0, "leased": 0, "dead_letters": 0, **waiting}
+    queued = Waiting("x", oldest_age_seconds=None, next_due_seconds=None, **counts)
+    return DestinationStatus(state, "", queued, next_try, None)
+
+
+# --- the filter in the address ---
+
+
+@given(queries)
+def test_whatever_the_address_says_the_api_takes_the_filter_that_is_made_of_it(
+    query: dict[str, str],
+) -> None:
+    chosen = letter_filter(query)
+    assert ReplayBody.model_validate(chosen.order(NOW)).dry_run
+    assert "\x00" not in chosen.letters(NOW).reason
+
+
+@given(queries)
+def test_store_and_api_are_told_the_same(query: dict[str, str]) -> None:
+    chosen = letter_filter(query)
+    letters, order = chosen.letters(NOW), ReplayBody.model_validate(chosen.order(NOW))
+    assert (letters.reason, letters.error_code, letters.event_name, letters.since) == (
+        order.reason,
+        order.error_code,
+        order.event_name,
+        order.since,
+    )
+    assert letters.destinations == (() if order.destination == "all" else (order.destination,))
+
+
+def test_an_address_without_a_filter_narrows_nothing() -> None:
+    assert letter_filter({}).is_empty
+    assert letter_filter({"destination": "nowhere", "hours": "-1", "reason": " \t"}).is_empty
+    assert not letter_filter({"hours": "24"}).is_empty
+
+
+# --- dead letters ---
+
+
+def test_a_group_is_replayed_by_its_exact_reason_within_the_filter() -> None:
+    groups = [Group("meta_capi", "max_retries", 7, 2)]
+    view = dead_letters_view(groups, {}, LetterFilter(event_name="Lead"), NOW)
+    assert view.groups[0].order == {
+        "destination": "meta_capi",
+        "reason": "max_retries",
+        "reason_match": "exact",
+        "event_name": "Lead",
+    }
+    assert view.order == {"event_name": "Lead"}
+    assert view.groups[0].delivered == "2 arrived another way"
+
+
+def test_a_reason_with_personal_data_goes_nowhere() -> None:
+    groups = [Group("meta_capi", "invalid e-mail emily@example.com", 1, 0)]
+    (group,) = dead_letters_view(groups, {}, LetterFilter(), NOW).groups
+    assert group.order is None
+    assert "emily" not in str(group)
+
+
+def test_a_count_that_was_cut_short_says_so() -> None:
+    groups = [Group("meta_capi", "expired", 9_999, 0), Group("meta_capi", "max_retries", 1, 0)]
+    assert dead_letters_view(groups, {}, LetterFilter(), NOW).total == "10,000 events or more"
+
+
+def test_what_arrived_another_way_is_not_offered() -> None:
+    groups = [
+        Group("meta_capi", "a", 3, 3),
+        Group("google_ec", "a", 3, 1),
+        Group("google_ec", "b", 2, 0),
+    ]
+    assert [each.order["destination"] for each in offers(groups)] == ["google_ec"]
+    assert "4 events" in offers(groups)[0].message
+
+
+# --- alerts ---
+
+
+def _alert(alert_type: str, severity: str = "critical", **columns: object) -> ListedAlert:
+    empty = dict.fromkeys(field.name for field in fields(ListedAlert))
+    known = {"id": uuid4(), "alert_type": alert_type, "severity": severity, "message": ""}
+    return ListedAlert(**{**empty, **known, "created_at": NOW, **columns})
+
+
+def test_what_needs_a_human_first_comes_first() -> None:
+    alerts = [
+        _alert("emq_critical", "warning"),
+        _alert("dead_letters", acknowledged_at=NOW),
+        _alert("failed_events_critical"),
+        _alert("of_another_tool"),
+        _alert("destination_paused"),
+    ]
+    assert [each.alert_type for each in open_alerts(alerts, NOW)] == [
+        "destination_paused",
+        "failed_events_critical",
+        "of_another_tool",
+        "emq_critical",
+        "dead_letters",
+    ]
+
+
+def test_a_silence_that_has_ended_is_no_longer_told() -> None:
+    past, coming = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
+    quiet, loud = (
+        open_alerts([_alert("no_data", silenced_until=until)], NOW)[0] for until in (coming, past)
+    )
+    assert (quiet.silenced, quiet.handled) == (True, "Silenced until 24 Nov 2026, 13:00 UTC")
+    assert (loud.silenced, loud.handled) == (False, "")
+
+
+# --- the queue ---
+
+
+def test_destinations_in_trouble_come_first() -> None:
+    states = {"a": "not_configured", "b": "ok", "c": "throttled", "d": "paused"}
+    view = queue_view({name: _status(state) for name, state in states.items()}, NOW)
+    assert [each.name for each in view.destinations] == ["d", "c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (_status(), "–"),
+        (_status(next_try=0.0, waiting=2, due=2), "At the next run"),
+        (_status(next_try=190.0, waiting=2), "In 3 min"),
+        (_status(waiting=2, leased=2), "Being sent now"),
+        (_status("not_configured", waiting=2), "Once it is set up"),
+        (_status("not_configured"), "–"),
+    ],
+)
+def test_the_next_try_is_said_in_words(status: DestinationStatus, expected: str) -> None:
+    assert queue_view({"meta_capi": status}, NOW).destinations[0].next_try == expected
+
+
+# --- numbers and times ---
+
+
+@given(st.floats(0, 100))
+def test_a_share_that_is_neither_none_nor_all_is_never_shown_as_such(share: float) -> None:
+    shown = words.percent(share)
+    assert (shown == "0 %") == (share == 0)
+    assert (shown == "100 %") == (share == 100)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "just now"),
+        (-59, "just now"),
+        (61, "1 min ago"),
+        (3600, "1 h ago"),
+        (47 * 3600, "47 h ago"),
+        (48 * 3600, "2 days ago"),
+        (-7200, "in 2 h"),
+    ],
+)
+def test_a_moment_is_said_as_people_say_it(seconds: int, expected: str) -> None:
+    assert words.moment(NOW - timedelta(seconds=seconds), NOW).near == expected
+
+
+# --- charts ---
+
+scores = st.floats(allow_nan=False, min_value=-1e6, max_value=1e6)
+
+
+@given(st.lists(st.tuples(st.integers(0, 720), scores), unique_by=lambda point: point[0]))
+def test_the_course_stays_within_its_box(found: list[tuple[int, float]]) -> None:
+    points = [Point(SINCE + timedelta(hours=hour), score) for hour, score in sorted(found)]
+    path = charts.course_path(points, since=SINCE, until=NOW, longest_gap=GAP)
+    drawn = re.findall(r"[ML] (\S+) (\S+)", path)
+    assert len(drawn) == len(points)
+    for x, y in drawn:
+        assert 0 <= float(x) <= charts.COURSE_WIDTH
+        assert 0 <= float(y) <= charts.COURSE_HEIGHT
+
+
+def test_the_course_is_broken_where_data_is_missing() -> None:
+    points = [Point(SINCE + timedelta(hours=hour), 5.0) for hour in (0, 6, 12, 48, 100)]
+    path = charts.course_path(points, since=SINCE, until=NOW, longest_gap=GAP)
+    assert re.findall(r"[MLh]", path) == ["M", "L", "L", "M", "h", "M", "h"]
+
+
+@given(scores)
+def test_the_gauge_never_leaves_its_half_circle(score: float) -> None:
+    tick = charts.gauge_tick(score)
+    for x, y in ((tick.x1, tick.y1), (tick.x2, tick.y2)):
+        assert 0 <= x <= 120
+        assert 0 <= y <= 60
+    assert charts.gauge_arc(0, 10) == "M 10.0 60.0 A 50 50 0 0 1 110.0 60.0"

@@ -1,0 +1,214 @@
+"""How tracking stands, as the admin dashboard is told."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import psycopg
+import pytest
+
+from tracking_pipeline.health.check import check_tracking_health
+from tracking_pipeline.web.tracking_health import trend
+from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
+from tracking_pipeline_tests.web.conftest import Serve
+from tracking_pipeline_tests.web.serving import FUNCTIONS, Served
+
+HEALTH = "/admin-tracking-health"
+
+
+@pytest.fixture
+def site(connection: psycopg.Connection) -> Site:
+    return Site(connection)
+
+
+def check(database_url: str) -> None:
+    check_tracking_health(database_url, policy())
+
+
+def test_every_key_that_the_dashboard_reads_is_there(served: Served) -> None:
+    found = served.get(HEALTH)
+    assert set(found) >= {"systemStatus", "statusReason", "costImpact"}
+    assert set(found["emqScore"]) == {
+        "overall",
+        "breakdown",
+        "trend",
+        "previousScore",
+        "totalEvents",
+    }
+    assert set(found["fixQueue"]) == {
+        "pendingCount",
+        "deadLetterCount",
+        "resolvedToday",
+        "oldestPending",
+        "byDestination",
+    }
+    assert set(found["diagnostics"]) == {
+        "orphanEvents",
+        "duplicateEvents",
+        "conversionIntegrity",
+        "errorRate",
+        "totalEvents",
+    }
+    assert set(found["diagnostics"]["conversionIntegrity"]) == {"ok", "missing"}
+
+
+def test_without_a_check_nobody_says_that_all_is_well(served: Served) -> None:
+    found = served.get(HEALTH)
+    assert found["systemStatus"] == "degraded"
+    assert found["statusReason"] == "no health check has run yet"
+    assert found["emqScore"]["overall"] is None
+    assert found["diagnostics"]["errorRate"] is None
+
+
+def test_the_score_stands_beside_that_of_the_equal_window_before(
+    served: Served, site: Site, database_url: str
+) -> None:
+    site.add_events(20, at=site.ago(days=10))
+    site.add_events(30, at=site.ago(hours=1), keys=EVERYTHING)
+    check(database_url)
+    score = served.get(HEALTH)["emqScore"]
+    assert score["previousScore"] == 4.5
+    assert score["overall"] > 9
+    assert (score["trend"], score["totalEvents"]) == ("up", 30)
+    assert score["breakdown"]["em"] == 100.0
+    assert score["breakdown"]["fb_login_id"] == 0.0
+
+
+def test_the_window_is_the_one_that_is_asked_for_days_included(
+    served: Served, site: Site, database_url: str
+) -> None:
+    day = site.ago(days=3).replace(hour=12)
+    site.add_events(7, at=day)
+    site.add_events(5, at=day - timedelta(days=1))
+    check(database_url)
+    one = served.get(HEALTH, start_date=f"{day:%Y-%m-%d}", end_date=f"{day:%Y-%m-%d}")
+    assert one["emqScore"]["totalEvents"] == 7
+    assert datetime.fromisoformat(one["endDate"]) - datetime.fromisoformat(
+        one["startDate"]
+    ) == timedelta(days=1)
+    since = (day - timedelta(days=1)).isoformat()
+    assert served.get(HEALTH, start_date=since)["emqScore"]["totalEvents"] == 12
+
+
+def test_a_history_that_is_still_being_counted_is_not_counted_by_a_request(
+    served: Served, site: Site, database_url: str
+) -> None:
+    site.add_events(7, at=site.ago(days=5))
+    check(database_url)
+    site.connection.execute(
+        "update tracking_rollup_progress set rolled_until = now() - interval '3 days'"
+    )
+    site.add_events(5, at=site.ago(days=1))
+    found = served.get(HEALTH)
+    assert found["emqScore"]["totalEvents"] == 7
+    assert found["countedUntil"] < found["endDate"]
+
+
+def test_the_queue_is_told_by_destination(served: Served, site: Site) -> None:
+    site.add_failed(2, created_at=site.ago(hours=5))
+    site.add_failed(1, destination="google_ec", status="retrying")
+    site.add_failed(3, status="dead_letter")
+    site.add_failed(1, status="resolved", resolved_at=site.now())
+    site.add_failed(1, status="resolved", resolved_at=site.ago(days=2))
+    queue = served.get(HEALTH)["fixQueue"]
+    assert (queue["pendingCount"], queue["deadLetterCount"]) == (3, 3)
+    assert queue["resolvedToday"] == 1
+    meta, google = queue["byDestination"]["meta_capi"], queue["byDestination"]["google_ec"]
+    assert (meta["pendingCount"], meta["deadLetterCount"]) == (2, 3)
+    assert (google["pendingCount"], google["state"]) == (1, "not_configured")
+    age = site.now() - datetime.fromisoformat(queue["oldestPending"])
+    assert timedelta(hours=4, minutes=59) < age < timedelta(hours=5, minutes=1)
+
+
+def test_a_queue_row_with_an_absurd_time_breaks_nothing(served: Served, site: Site) -> None:
+    for time in ("-infinity", "infinity", "4713-01-01 BC", "294276-12-31"):
+        site.connection.execute(
+            "insert into tracking_failed_events (event_id, event_name, event_payload, destination,"
+            " error_message, created_at) values (gen_random_uuid(), '', '{}', 'meta_capi', '', %s)",
+            (time,),
+        )
+    assert served.get(HEALTH)["fixQueue"]["pendingCount"] == 4
+
+
+def test_what_does_not_fit_together_is_counted(served: Served, site: Site) -> None:
+    old = site.ago(days=1).replace(hour=12)
+    stranger = "10000000-0000-4000-8000-000000000001"
+    with_event, without = (site.add_lead(created_at=old) for _ in range(2))
+    site.add_lead(created_at=site.now())  # its event may be on its way
+    site.add_events(1, at=old, lead_id=with_event, event_name="Purchase")
+    site.add_events(1, at=old, lead_id=with_event, event_name="Lead")
+    site.add_events(2, at=old + timedelta(minutes=5), lead_id=with_event, event_name="Lead")
+    site.add_events(1, at=old - timedelta(days=1), lead_id=with_event, event_name="Lead")
+    site.add_events(1, at=old, lead_id=stranger)
+    site.add_events(9, at=old, lead_id=stranger, event_name="page_view")
+    site.add_events(1, at=old, lead_id=without, event_name="page_view")
+    diagnostics = served.get(HEALTH)["diagnostics"]
+    assert diagnostics["orphanEvents"] == 1
+    assert diagnostics["duplicateEvents"] == 2
+    assert diagnostics["conversionIntegrity"] == {"ok": 1, "missing": 1}
+
+
+def test_the_error_rate_counts_each_event_once(
+    served: Served, site: Site, database_url: str
+) -> None:
+    (in_ledger, *_) = site.add_events(9)
+    check(database_url)
+    for destination in ("meta_capi", "google_ec"):
+        site.add_failed(1, event_id=in_ledger, destination=destination)
+    site.add_failed(1)
+    diagnostics = served.get(HEALTH)["diagnostics"]
+    assert diagnostics["totalEvents"] == 10
+    assert diagnostics["errorRate"] == 20.0
+
+
+def test_an_estimate_of_the_cost_needs_the_value_of_a_lead(serve: Serve, site: Site) -> None:
+    (event,) = site.add_failed(1)
+    site.add_failed(1, event_id=event, destination="google_ec")
+    site.add_failed(1, status="dead_letter")
+    site.add_failed(1, status="resolved", resolved_at=site.now())
+    site.add_failed(1, destination="supabase")
+    assert serve().get(HEALTH)["costImpact"] is None
+    assert serve(LEAD_VALUE="12.5", LEAD_VALUE_CURRENCY="EUR").get(HEALTH)["costImpact"] == {
+        "undeliveredEvents": 2,
+        "valuePerLead": 12.5,
+        "estimatedValue": 25.0,
+        "currency": "EUR",
+    }
+
+
+def test_an_open_alert_decides_the_status(served: Served, site: Site, database_url: str) -> None:
+    site.add_failed(11)
+    check(database_url)
+    found = served.get(HEALTH)
+    assert found["systemStatus"] == "critical"
+    assert "failed_events_critical" in found["statusReason"]
+    assert found["lastCheck"]
+
+
+def test_a_window_that_is_none_is_refused_in_one_line(served: Served) -> None:
+    for window in (
+        {"start_date": "2026-02-30"},
+        {"start_date": "yesterday"},
+        {"start_date": "2026-11-02", "end_date": "2026-11-01"},
+        {"start_date": "2100-01-01"},
+        {"start_date": "2001-01-01"},
+        {"start_date": "2001-01-01", "end_date": "2026-01-01"},
+        {"start_date": "0001-01-01"},
+        {"end_date": "9999-12-31"},
+        {"end_date": "0001-01-01"},
+        {"start_date": "1' or '1'='1"},
+        {"start_date": "2026-01-01\x00"},
+        {"start_date": "1e308"},
+        {"start_date": ""},
+    ):
+        response = served.admin.get(FUNCTIONS + HEALTH, params=window)
+        assert response.status_code == 422, (window, response.text)
+        assert "\n" not in response.json()["error"]
+
+
+def test_the_trend_is_a_word() -> None:
+    assert trend(7.2, 7.0) == "up"
+    assert trend(6.8, 7.0) == "down"
+    assert trend(7.05, 7.0) == "stable"
+    assert trend(7.0, None) is None
+    assert trend(None, 7.0) is None
