@@ -11,8 +11,14 @@ from typing import Any, Literal
 
 import psutil
 
-Unit = Literal["events/s", "x", "MB"]
-_SHAPES: dict[Unit, str] = {"events/s": "{:,.0f}", "x": "{:,.2f}", "MB": "{:,.0f}"}
+Unit = Literal["events/s", "leads/s", "x", "MB", "ms"]
+_SHAPES: dict[Unit, str] = {
+    "events/s": "{:,.0f}",
+    "leads/s": "{:,.0f}",
+    "x": "{:,.2f}",
+    "MB": "{:,.0f}",
+    "ms": "{:,.1f}",
+}
 
 
 @dataclass(frozen=True)

@@ -98,22 +98,31 @@ def sandbox_destinations(
     ]
 
 
-def _meta(settings: Settings, client: DeliveryClient) -> MetaCapi:
-    assert settings.meta_dataset_id and settings.meta_access_token  # noqa: S101, PT018
+def meta_account(settings: Settings) -> MetaAccount | None:
+    """Meta's dataset and the right to it; None where they are not set."""
+    if not settings.meta_dataset_id or not settings.meta_access_token:
+        return None
     secret = settings.meta_app_secret
+    return MetaAccount(
+        dataset_id=settings.meta_dataset_id,
+        access_token=settings.meta_access_token.get_secret_value(),
+        app_secret=secret.get_secret_value() if secret else None,
+        url=settings.meta_graph_url,
+        api_version=settings.meta_api_version,
+        test_event_code=settings.meta_test_event_code,
+    )
+
+
+def _meta(settings: Settings, client: DeliveryClient) -> MetaCapi:
+    account = meta_account(settings)
+    assert account is not None  # noqa: S101  what is missing was seen before
     meta = MetaCapi(
-        MetaAccount(
-            dataset_id=settings.meta_dataset_id,
-            access_token=settings.meta_access_token.get_secret_value(),
-            app_secret=secret.get_secret_value() if secret else None,
-            url=settings.meta_graph_url,
-            api_version=settings.meta_api_version,
-            test_event_code=settings.meta_test_event_code,
-        ),
+        account,
         client,
         country=settings.default_country,
         site_url=settings.site_url,
         geo_match_keys=settings.geo_match_keys,
+        external_id=settings.external_id,
     )
     return _limited(meta, settings.meta_requests_in_flight, settings.meta_requests_per_second)
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from datetime import datetime, timezone
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracking_pipeline.delivery.retry import MakeDestinations
 from tracking_pipeline.destinations import (
@@ -23,12 +25,21 @@ from tracking_pipeline.destinations import (
     missing_settings,
     sandbox_destinations,
 )
+from tracking_pipeline.geo.configured import (
+    configured_providers,
+    missing_geo_settings,
+    sandbox_providers,
+)
+from tracking_pipeline.geo.enrich import MakeProviders
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import check_access
 from tracking_pipeline.store.database import Database, connect, describe
 from tracking_pipeline.store.embedded.server import EmbeddedPostgres, hold
 from tracking_pipeline.store.migrate import is_migrated, migrate
 from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
+
+if TYPE_CHECKING:
+    from tracking_pipeline.sandbox.server import Sandbox
 
 EMBEDDED_DATABASE = "tracking"
 REHEARSAL_DATABASE = "tracking_rehearsal"
@@ -50,10 +61,24 @@ class Installation:
     def destinations(self) -> Iterator[MakeDestinations]:
         """The destinations that serve this database, for the time of the block."""
         if self.database.rehearsal:
-            with _sandbox_destinations(self.settings) as make:
-                yield make
+            with _sandbox(self.settings) as sandbox:
+                yield partial(sandbox_destinations, self.settings, sandbox)
         else:
             yield lambda client, pool: configured_destinations(self.settings, client, pool)
+
+    def missing_geo_settings(self) -> dict[str, str]:
+        """For each source of places that is not configured, what to do."""
+        return {} if self.database.rehearsal else missing_geo_settings(self.settings)
+
+    @contextmanager
+    def geo_providers(self) -> Iterator[MakeProviders]:
+        """The sources of places that serve this database, for the time of the block."""
+        today = datetime.now(timezone.utc).date()
+        if self.database.rehearsal:
+            with _sandbox(self.settings) as sandbox:
+                yield partial(sandbox_providers, sandbox, today=today)
+        else:
+            yield partial(configured_providers, self.settings, today=today)
 
 
 @contextmanager
@@ -112,12 +137,12 @@ def _embedded_database(server: EmbeddedPostgres, *, rehearsal: bool) -> Database
 
 
 @contextmanager
-def _sandbox_destinations(settings: Settings) -> Iterator[MakeDestinations]:
+def _sandbox(settings: Settings) -> Iterator[Sandbox]:
     # Only a rehearsal needs the web server behind this import.
     from tracking_pipeline.sandbox.server import Sandbox  # noqa: PLC0415
 
     with Sandbox(journal=sandbox_journal(settings.home)) as sandbox:
-        yield lambda client, pool: sandbox_destinations(settings, sandbox, client, pool)
+        yield sandbox
 
 
 def sandbox_journal(home: Path) -> Path:

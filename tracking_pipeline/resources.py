@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from typing import Literal
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.health.check import Reading, take_reading
+from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.installation import Installation, open_installation
 from tracking_pipeline.settings import SettingsError, read_settings
 from tracking_pipeline.store.access import AccessError
@@ -45,6 +48,25 @@ class TrackingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise dg.Failure(description=str(error), allow_retries=False) from None
 
 
+class HealthResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The reading of a health check. A run has one of its own: all assets of a run show the same
+    moment, and an asset alone shows its own."""
+
+    _reading: Reading | None = PrivateAttr(default=None)
+
+    def read(self, tracking: TrackingResource) -> Reading:
+        """The run's reading: taken by the first that asks. What cannot be read is a ``Failure``
+        whose description tells the operator what to do."""
+        if self._reading is None:
+            with tracking.open() as installation:
+                try:
+                    policy = policy_from(installation.settings)
+                    self._reading = take_reading(installation.database.url, policy)
+                except EXPLAINED_ERRORS as error:
+                    raise dg.Failure(description=str(error)) from None
+        return self._reading
+
+
 class DrainProgress:
     """Tells how a long drain goes, in the run's log. The command line puts a progress bar here."""
 
@@ -62,6 +84,7 @@ class DrainProgress:
 
 default_resources: dict[str, object] = {
     "tracking": TrackingResource(),
+    "health": HealthResource(),
     "progress": DrainProgress(),
     # Ops hand each other small values within one process; nothing is worth a file.
     "io_manager": dg.mem_io_manager,

@@ -74,13 +74,15 @@ def run_job(
     ops: Mapping[str, Any],
     *,
     resources: Mapping[str, object],
+    run_id: str | None = None,
+    trigger: str = "command line",
 ) -> dg.ExecuteInProcessResult:
     """Runs a job in this process and returns its result. ``ops`` is the run configuration of its
-    ops.
+    ops; ``trigger`` says in the UI who asked.
 
     Raises :class:`RunError` when it did not finish.
     """
-    job = build_defs(resources).get_job_def(job_name)
+    job = build_defs(resources).resolve_job_def(job_name)
     result = job.execute_in_process(
         run_config={
             "ops": dict(ops),
@@ -89,7 +91,8 @@ def run_job(
         },
         instance=instance,
         raise_on_error=False,
-        tags={"tracking/trigger": "command line"},
+        run_id=run_id,
+        tags={"tracking/trigger": trigger},
     )
     if not result.success:
         if _was_interrupted(result):
@@ -122,16 +125,28 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
 
 def last_runs(instance: dg.DagsterInstance, *, limit: int = 5) -> list[PastRun]:
     """The newest runs first."""
-    found = []
-    for record in instance.get_run_records(limit=limit):
-        started, ended = record.start_time, record.end_time
-        found.append(
-            PastRun(
-                run_id=record.dagster_run.run_id,
-                job=record.dagster_run.job_name,
-                status=record.dagster_run.status.value,
-                started_at=started,
-                seconds=round(ended - started, 3) if started and ended else None,
-            )
-        )
-    return found
+    return [_past(record) for record in instance.get_run_records(limit=limit)]
+
+
+def find_run(instance: dg.DagsterInstance, run_id: str) -> PastRun | None:
+    """The run of that id, whoever ran it."""
+    record = instance.get_run_record_by_id(run_id)
+    return None if record is None else _past(record)
+
+
+def mark_cut_off(instance: dg.DagsterInstance, run_id: str, why: str) -> None:
+    """Notes that a run of this process will not come to its end."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_failed(run, why)
+
+
+def _past(record: dg.RunRecord) -> PastRun:
+    started, ended = record.start_time, record.end_time
+    return PastRun(
+        run_id=record.dagster_run.run_id,
+        job=record.dagster_run.job_name,
+        status=record.dagster_run.status.value,
+        started_at=started,
+        seconds=round(ended - started, 3) if started and ended else None,
+    )

@@ -8,12 +8,21 @@ definition needs no environment. Secrets are ``SecretStr``: they print as ``****
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 WORKSPACE_FILE = "workspace.yaml"
 ENV_FILE = ".env"
@@ -59,11 +68,54 @@ def _postgres_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _comma_separated(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _weights(value: object) -> object:
+    """``em=0.45,ph=0.3`` or a JSON object."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("is not valid JSON: write em=0.45,ph=0.3") from None
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {name.strip(): weight.strip() for name, _, weight in pairs}
+
+
+def _origin(value: str) -> str:
+    """``*``, or what a browser sends as ``Origin``: scheme, host and port."""
+    if value != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", value):
+        raise ValueError("must be * or origins such as https://www.example.com, without a path")
+    return value
+
+
+GeoProvider = Literal["mmdb", "ip_api", "ipinfo"]
+ForwardTo = Literal["meta_capi", "google_ec", "gtm_server", "supabase"]
+# NoDecode: pydantic-settings would read the variable as JSON.
+GeoProviders = Annotated[tuple[GeoProvider, ...], NoDecode, BeforeValidator(_comma_separated)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 GoogleId = Annotated[str, Field(pattern=r"^[0-9-]+$")]
 InFlight = Annotated[int, Field(ge=1, le=256)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weights = Annotated[dict[str, Weight], NoDecode, BeforeValidator(_weights)]
+Score = Annotated[float, Field(ge=0, le=10)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Count = Annotated[int, Field(ge=0)]
+Days = Annotated[int, Field(ge=1, le=3650)]
 PerSecond = Annotated[float, Field(gt=0, le=10_000)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+# A shorter one could be guessed over the network.
+Key = Annotated[SecretStr, Field(min_length=16)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_comma_separated)
+]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 
 class Settings(BaseSettings):
@@ -112,9 +164,71 @@ class Settings(BaseSettings):
     gtm_requests_in_flight: InFlight | None = None
     gtm_requests_per_second: PerSecond | None = None
 
+    # Whether the dead letters of a pause that is over go back into the queue by themselves.
+    replay_after_pause: bool = False
+
     site_url: HttpUrl | None = None
     default_country: Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")] = "US"
     geo_match_keys: Literal["none", "country", "country_state", "all"] = "all"
+    # How Meta gets external_id: as the site's pixel sends it, or the two do not match.
+    external_id: Literal["hashed", "raw"] = "hashed"
+
+    geo_providers: GeoProviders = ("mmdb", "ip_api", "ipinfo")
+    geo_mmdb_path: Path | None = None
+    ip_api_url: HttpUrl | None = None
+    ip_api_key: SecretStr | None = None
+    ipinfo_url: HttpUrl = "https://api.ipinfo.io"
+    ipinfo_token: SecretStr | None = None
+    ip_retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    ip_retention: Literal["truncate", "remove"] = "truncate"
+
+    emq_model: Literal["saturating", "weighted"] = "saturating"
+    # Checked against the model where it is used: health/configured.py.
+    emq_weights: Weights = Field(default_factory=dict)
+    emq_window_days: Annotated[int, Field(ge=1, le=90)] = 7
+    emq_warning: Score = 7.0
+    emq_critical: Score = 4.0
+    failed_events_warning: Count = 5
+    failed_events_critical: Count = 10
+    error_rate_window_hours: Annotated[int, Field(ge=1, le=24 * 90)] = 24
+    error_rate_warning: Percent = 2.0
+    error_rate_critical: Percent = 5.0
+    # A dead letter is not tried again by itself: the first one is worth a look.
+    dead_letters_warning: Count = 0
+    dead_letters_critical: Count = 10
+    health_minimum_events: Count = 20
+    # Unset: every event of type conversion, and those of the usual names.
+    conversion_event_names: Names | None = None
+
+    alert_after_checks: Annotated[int, Field(ge=1, le=100)] = 1
+    alert_clear_after_checks: Annotated[int, Field(ge=1, le=100)] = 2
+    # How much better than its threshold a value must be for an alert to end.
+    alert_clear_margin_percent: Annotated[float, Field(ge=0, le=50)] = 5.0
+    # Apprise URLs, comma separated: health/channels.py.
+    alert_channels: SecretStr | None = None
+    alert_reminder_hours: Annotated[float, Field(gt=0, le=24 * 7)] = 4.0
+    snapshot_retention_days: Days = 90
+    run_retention_days: Days = 30
+
+    # Who may call the API: web/access.py. Intake's key is known to every visitor of a site that
+    # posts from the browser; it keeps strangers' scanners out and is no secret.
+    admin_api_token: Key | None = None
+    supabase_jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    supabase_jwks_url: HttpUrl | None = None
+    intake_key: Key | None = None
+    cors_origins: Origins = ()
+    # Whose word about the client's address is taken (X-Forwarded-For).
+    trusted_proxies: Networks = ()
+    log_event_forward_to: Annotated[
+        tuple[ForwardTo, ...], NoDecode, BeforeValidator(_comma_separated)
+    ] = ()
+    intake_requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
+    max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    # What one lead is worth to the business, for the estimate of what lost events cost.
+    lead_value: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    lead_value_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    # Where the health page links to: the address at which people open the Dagster UI.
+    dagster_ui_url: HttpUrl = "http://127.0.0.1:3000"
 
     @property
     def home(self) -> Path:

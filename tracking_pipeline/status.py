@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import psycopg
+
 from tracking_pipeline.delivery.events import DESTINATIONS
+from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
+from tracking_pipeline.health.heartbeat import watch_heartbeat
+from tracking_pipeline.health.policy import policy_from
+from tracking_pipeline.health.standing import Standing, read_standing
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.runs import PastRun
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
 from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import connect
+from tracking_pipeline.store.dead_letters import Group, read_offers
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.failed_events import Waiting, count_dead_letters, read_waiting
+from tracking_pipeline.store.leads import LocateBacklog, read_locate_backlog
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +38,29 @@ class DestinationStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class GeoStatus:
+    """Leads on their way to a place: ``new`` ones nobody has looked up, each counted no further
+    than a thousand. ``warning`` says what is wrong with their addresses; ``missing`` what to do
+    about a source of places that does not serve."""
+
+    new: int
+    waiting: int
+    with_address_percent: float | None
+    warning: str | None
+    missing: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole picture."""
 
     database: str
     rehearsal: bool
+    health: Standing
     destinations: dict[str, DestinationStatus]
+    geo: GeoStatus
     dead_letters: list[tuple[str, str, int]]
+    replayable: list[Group]
     alerts: list[OpenAlert]
     last_runs: list[PastRun]
 
@@ -46,6 +71,7 @@ class Status:
             "success": True,
             "database": self.database,
             "rehearsal": self.rehearsal,
+            "health": self.health.as_json(),
             "destinations": {
                 name: {
                     "state": each.state,
@@ -65,7 +91,16 @@ class Status:
                     {"destination": destination, "reason": reason, "count": count}
                     for destination, reason, count in self.dead_letters
                 ],
+                "replayable_after_pause": [
+                    {
+                        "destination": group.destination,
+                        "reason": group.reason,
+                        "count": group.matched - group.delivered,
+                    }
+                    for group in self.replayable
+                ],
             },
+            "geo": asdict(self.geo),
             "alerts": [
                 {**asdict(alert), "created_at": alert.created_at.isoformat()}
                 for alert in self.alerts
@@ -75,28 +110,43 @@ class Status:
 
 
 def read_status(installation: Installation, runs: list[PastRun]) -> Status:
-    """The status of the installation. ``runs`` come from Dagster's own storage."""
+    """The status of the installation. ``runs`` come from Dagster's own storage. Where health checks
+    no longer come, it raises the alert ``pipeline_stalled``: they cannot."""
     with connect(installation.database.url) as connection:
-        waiting = {each.destination: each for each in read_waiting(connection)}
-        states = read_destination_states(connection)
-        missing = installation.missing_settings()
-        errors = read_last_errors(connection, DESTINATIONS)
+        heartbeat = watch_heartbeat(connection, policy_from(installation.settings))
+        alerts = read_open_alerts(connection)
         return Status(
             database=installation.database.label,
             rehearsal=installation.database.rehearsal,
-            destinations={
-                name: _destination_status(
-                    waiting.get(name, Waiting(name, 0, 0, 0, None, None, 0)),
-                    states.get(name, DestinationState(name)),
-                    missing.get(name),
-                    errors.get(name),
-                )
-                for name in DESTINATIONS
-            },
+            health=read_standing(connection, heartbeat, alerts),
+            destinations=read_destinations(connection, installation.missing_settings()),
+            geo=_geo_status(
+                installation, read_locate_backlog(connection), read_suspicion(connection)
+            ),
             dead_letters=count_dead_letters(connection),
-            alerts=read_open_alerts(connection),
+            replayable=read_offers(connection),
+            alerts=alerts,
             last_runs=runs,
         )
+
+
+def read_destinations(
+    connection: psycopg.Connection[Any], missing: Mapping[str, str]
+) -> dict[str, DestinationStatus]:
+    """How each of the four destinations stands. ``missing`` says for those that are not configured
+    what to set."""
+    waiting = {each.destination: each for each in read_waiting(connection)}
+    states = read_destination_states(connection)
+    errors = read_last_errors(connection, DESTINATIONS)
+    return {
+        name: _destination_status(
+            waiting.get(name, Waiting(name, 0, 0, 0, None, None, 0)),
+            states.get(name, DestinationState(name)),
+            missing.get(name),
+            errors.get(name),
+        )
+        for name in DESTINATIONS
+    }
 
 
 def _destination_status(
@@ -114,6 +164,29 @@ def _destination_status(
     due_in = 0.0 if waiting.due else waiting.next_due_seconds
     next_try = None if due_in is None else max(due_in, held)
     return DestinationStatus(name, detail, waiting, next_try, error)
+
+
+def _geo_status(
+    installation: Installation, backlog: LocateBacklog, suspicion: Suspicion
+) -> GeoStatus:
+    warning = None
+    if suspicion.few_have_an_address:
+        warning = (
+            f"only {suspicion.with_address_percent:.0f} % of the new leads have an address to look "
+            "up: store the visitor's in leads.client_ip"
+        )
+    elif suspicion.looks_like_a_server:
+        warning = (
+            "the leads' addresses look like your own server's, not like visitors': see the check "
+            "addresses_are_visitors of geo_coverage"
+        )
+    return GeoStatus(
+        backlog.new,
+        backlog.waiting,
+        suspicion.with_address_percent,
+        warning,
+        installation.missing_geo_settings(),
+    )
 
 
 def _error_json(error: LastError | None) -> dict[str, Any] | None:

@@ -18,7 +18,26 @@ from tracking_pipeline_tests.servers import (
     start_server,
 )
 
-_OURS = ("TRACKING_", "META_", "GOOGLE_", "GTM_", "DAGSTER_", "GEO_")
+_OURS = (
+    "TRACKING_",
+    "META_",
+    "GOOGLE_",
+    "GTM_",
+    "DAGSTER_",
+    "GEO_",
+    "IP_",
+    "IPINFO_",
+    "ALERT_",
+    "REPLAY_",
+    "ADMIN_",
+    "SUPABASE_",
+    "INTAKE_",
+    "CORS_",
+    "TRUSTED_",
+    "LOG_EVENT_",
+    "LEAD_VALUE",
+    "MAX_BODY_",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tracking_pipeline.geo.download import FILE_NAME
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.geo.databases import BERLIN, write_database
+from tracking_pipeline_tests.geo.lead_table import LeadTable
+from tracking_pipeline_tests.health.site import Site
 from tracking_pipeline_tests.servers import TestServer, reachable_folder
 
 COMMAND = str(Path(sys.executable).with_name("tracking-pipeline"))
@@ -120,6 +124,77 @@ def test_all_takes_what_is_not_due_and_event_id_takes_one(
     assert sandbox.memory.accepted_ids == {first.sent_as, second.sent_as}
 
 
+def test_replay_counts_first_and_then_puts_dead_letters_back(
+    call: Call, queue: Queue, variables: dict[str, str], tmp_path: Path
+) -> None:
+    columns = {"status": "dead_letter", "dead_letter_reason": "max_retries"}
+    row, other = queue.add_one(**columns), queue.add_one(**columns, event_name="Purchase")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("- {set: $.currency, value: USD}\n")
+    arguments = ("replay", "--json", "--reason", "retries", "--event-name", "Lead")
+    arguments += ("--repair", str(rules))
+    found = answer(call(*arguments, "--dry-run", **variables))
+    assert (found["success"], found["matched"], found["replayed"]) == (True, 1, 0)
+    assert found["by_reason"] == {"max_retries": 1}
+    assert found["repairs"] == [{"rule": 1, "change": '$.currency: missing -> "USD"', "events": 1}]
+    assert queue.row(row)["status"] == "dead_letter"
+    assert answer(call(*arguments, **variables))["replayed"] == 1
+    assert [queue.row(each)["status"] for each in (row, other)] == ["pending", "dead_letter"]
+    assert queue.row(row)["event_payload"]["currency"] == "USD"
+    people = call("replay", "--dry-run", **variables)
+    assert people.returncode == 0, people.stderr
+    assert "Replay (dry run)" in people.stdout
+
+
+def test_enrich_fills_in_places_and_leaves_a_run_behind(
+    call: Call, connection: psycopg.Connection, database_url: str, tmp_path: Path
+) -> None:
+    file = write_database(tmp_path / "places.mmdb", {"81.2.70.0/24": BERLIN})
+    variables = {"TRACKING_DATABASE_URL": database_url, "GEO_MMDB_PATH": str(file)}
+    leads = LeadTable(connection)
+    first = leads.add(client_ip="81.2.70.7")
+    leads.add(city="Miami", state="Florida", zip="33130")
+    found = answer(call("enrich", "--dry-run", "--json", **variables))
+    assert (found["dry_run"], found["examined"], found["enriched"]) == (True, 2, 1)
+    assert leads.row(first)["geo_status"] is None
+    found = answer(call("enrich", "--json", **variables))
+    expected = {"success": True, "examined": 2, "enriched": 1, "skipped": 1}
+    assert {key: found[key] for key in expected} == expected
+    assert found["by_source"] == {"mmdb": 1}
+    assert leads.place(first)[0] == "Berlin"
+    status = answer(call("status", "--json", **variables))
+    assert found["run_id"] in [run["run_id"] for run in status["last_runs"]]
+    assert status["geo"]["new"] == 0
+    assert status["geo"]["with_address_percent"] == 50.0
+    people = call("enrich", "--recheck-failed", "--limit", "5", **variables)
+    assert people.returncode == 0, people.stderr
+    assert "Enrichment run" in people.stdout
+
+
+def test_absent_sources_of_places_are_a_result_and_no_failure(
+    call: Call, connection: psycopg.Connection, database_url: str
+) -> None:
+    LeadTable(connection).add(client_ip="81.2.70.7")
+    process = call("enrich", "--json", TRACKING_DATABASE_URL=database_url)
+    assert process.returncode == 0, process.stderr
+    found = answer(process)
+    assert (found["enriched"], found["waiting"]) == (0, 1)
+    assert found["missing"]["ipinfo"] == "set IPINFO_TOKEN"
+
+
+def test_geo_update_tells_the_database_that_is_in_place(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "geo").mkdir()
+    today = datetime.now(timezone.utc).date()
+    file = write_database(tmp_path / "geo" / FILE_NAME, {"81.2.70.0/24": BERLIN}, built=today)
+    found = answer(call("geo", "update", "--json", TRACKING_HOME=str(tmp_path)))
+    assert found == {
+        "success": True,
+        "path": str(file),
+        "build_date": today.isoformat(),
+        "downloaded": False,
+    }
+
+
 def test_missing_settings_are_a_result_and_no_failure(
     call: Call, queue: Queue, database_url: str
 ) -> None:
@@ -140,6 +215,11 @@ def test_missing_settings_are_a_result_and_no_failure(
         ("retry", "--event-id", "nonsense"),
         ("retry", "--destination", "tiktok"),
         ("retry", "--time-budget", "0"),
+        ("enrich", "--limit", "-1"),
+        ("geo", "bogus"),
+        ("replay", "--since", "yesterday"),
+        ("replay", "--id", "nonsense"),
+        ("replay", "--repair", "not-there.yaml"),
         ("import", "not-there.ndjson", "--into", "leads"),
         ("import", "--into", "leads"),
         ("dev", "--port", "99999"),
@@ -199,6 +279,58 @@ def test_import_keeps_good_lines_and_tells_bad_ones_by_number(
     assert answer(call("retry", "--json", **variables))["resolved"] == 2
 
 
+def test_check_tells_metrics_and_alerts_and_leaves_a_run_behind(
+    call: Call, connection: psycopg.Connection, variables: dict[str, str]
+) -> None:
+    site = Site(connection)
+    site.add_events(30)
+    site.add_failed(12)
+    found = answer(call("check", "--json", **variables))
+    assert found["success"] is True
+    assert found["metrics"]["emq_score"] == 4.5
+    assert found["metrics"]["queue_depth"] == 12
+    assert found["metrics"]["geo_coverage"] is None
+    assert (found["alerts_created"], found["alerts_resolved"]) == (3, 0)
+    assert len(found["active_alerts"]) == 3
+    status = answer(call("status", "--json", **variables))
+    assert found["run_id"] in [run["run_id"] for run in status["last_runs"]]
+    assert status["health"]["status"] == "critical"
+    assert status["health"]["metrics"]["queue_depth"]["level"] == "critical"
+    assert status["health"]["stalled"] is False
+    people = call("status", **variables).stdout
+    assert "Tracking is critical: error_rate_critical, failed_events_critical." in people
+
+
+def test_status_notices_that_checks_no_longer_come(
+    call: Call, connection: psycopg.Connection, variables: dict[str, str]
+) -> None:
+    before = answer(call("status", "--json", **variables))["health"]
+    assert (before["checked_at"], before["stalled"]) == (None, False)
+    assert before["reason"] == "no health check has run yet"
+    answer(call("check", "--json", **variables))
+    Site(connection).let_pass(hours=2)
+    found = answer(call("status", "--json", **variables))
+    assert found["health"]["stalled"] is True
+    assert [alert["alert_type"] for alert in found["alerts"]] == ["pipeline_stalled"]
+    assert "8 health checks did not come" in call("status", **variables).stdout
+
+
+def test_heal_is_one_pass_of_the_whole_loop(
+    call: Call, queue: Queue, variables: dict[str, str]
+) -> None:
+    row = queue.add_one()
+    found = answer(call("heal", "--json", **variables))
+    assert list(found) == ["success", "retry", "enrich", "check"]
+    assert all(found[name]["success"] is True for name in ("retry", "enrich", "check"))
+    assert found["retry"]["resolved"] == 1
+    assert queue.row(row)["status"] == "resolved"
+    # What was healed before the check is no trouble any more.
+    assert found["check"]["metrics"]["queue_depth"] == 0
+    people = call("heal", **variables)
+    assert people.returncode == 0, people.stderr
+    assert "Tracking is healthy" in people.stdout
+
+
 def test_the_demo_shows_resolved_retrying_and_dead_lettered_events(call: Call) -> None:
     process = call("demo", "--json", TRACKING_HOME=str(reachable_folder()))
     assert process.returncode == 0, process.stderr
@@ -206,9 +338,15 @@ def test_the_demo_shows_resolved_retrying_and_dead_lettered_events(call: Call) -
     assert found["retry"]["resolved"] > 50
     assert found["retry"]["failed"] > 0
     assert found["retry"]["dead_lettered"] > 10
+    coverage = found["geo_coverage"]
+    assert coverage["with_city_percent"] > coverage["before_city_percent"] + 20
+    assert found["enrich"]["by_source"].keys() == {"ip_api", "session"}
     reasons = {each["reason"] for each in found["status"]["queue"]["dead_letters_by_reason"]}
     assert "expired" in reasons
     assert len(reasons) >= 4
+    assert found["check"]["metrics"]["emq_score"] < 7
+    emq = next(a for a in found["check"]["active_alerts"] if a["alert_type"] == "emq_critical")
+    assert "browser id (fbp) fell" in emq["message"]
 
 
 def test_people_get_tables(call: Call, queue: Queue, variables: dict[str, str]) -> None:

@@ -27,6 +27,11 @@ def test_blank_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
         ("META_API_VERSION", "s3cret"),
         ("META_GRAPH_URL", "ftp://s3cret"),
         ("GEO_MATCH_KEYS", "s3cret"),
+        ("EXTERNAL_ID", "s3cret"),
+        ("GEO_PROVIDERS", "mmdb,s3cret"),
+        ("IP_API_URL", "s3cret"),
+        ("IP_RETENTION_DAYS", "s3cret"),
+        ("IP_RETENTION", "s3cret"),
         ("DEFAULT_COUNTRY", "s3cret"),
         ("TRACKING_REHEARSAL", "s3cret"),
     ],
@@ -40,6 +45,15 @@ def test_a_value_of_the_wrong_form_is_refused_by_name(
     assert str(caught.value).startswith(name)
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", ["ipinfo,mmdb", " ipinfo , mmdb, "])
+def test_geo_providers_are_written_with_commas(
+    monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    assert read_settings().geo_providers == ("mmdb", "ip_api", "ipinfo")
+    monkeypatch.setenv("GEO_PROVIDERS", written)
+    assert read_settings().geo_providers == ("ipinfo", "mmdb")
 
 
 def test_the_file_beside_the_workspace_is_read_and_the_environment_wins(

@@ -1,25 +1,27 @@
-"""Drains the queue of one destination: claim, prepare, send, settle, until nothing is left to take.
+"""Drains the queues of one destination: claim, prepare, send, settle, until nothing is left.
 
-    claimer  --(at most two requests' worth ahead)-->  senders (many)  -->  settler
+    claimer  --(a little ahead)-->  senders (many)  -->  settler
 
 One claimer leases rows, makes them ready and packs them into requests; senders keep several
-requests in flight; every outcome goes to the run's settler. Memory is bounded by the requests in
-flight, not by the queue. What was claimed and not started when the run ends is released, unspent.
+requests in flight; every outcome goes to the destination's settler, and while a sender waits for
+that, another one has its place in flight. So a worker that is killed leaves unsettled, to be sent
+again, at most what its room holds. Memory is bounded by that room, not by the queue. What was
+claimed and not started when the run ends is released, unspent.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import anyio
 import orjson
 from aiolimiter import AsyncLimiter
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from tracking_pipeline.delivery.bisection import deliver_batch
 from tracking_pipeline.delivery.destination import Destination, Reply
@@ -35,19 +37,30 @@ from tracking_pipeline.delivery.outcomes import (
     reject,
 )
 from tracking_pipeline.delivery.packing import pack
+from tracking_pipeline.delivery.queues import Queue
 from tracking_pipeline.delivery.room import Room
 from tracking_pipeline.delivery.settlement import settlement
 from tracking_pipeline.delivery.settler import Settler
 from tracking_pipeline.delivery.totals import Tally
 from tracking_pipeline.store.database import AsyncPool, through_outages
-from tracking_pipeline.store.failed_events import Selection, claim_due_events
-
-# For a destination without a limit of its own; a lease has 30 seconds left when a request starts.
-LONGEST_REQUEST_SECONDS = 25.0
+from tracking_pipeline.store.failed_events import Selection
 
 log = logging.getLogger(__name__)
 
 _LEAD_FIELDS = tuple(Lead.__dataclass_fields__)
+# How long a queue that was empty is not looked into again while the other one has events.
+_REST_SECONDS = 1.0
+
+
+@dataclass(eq=False)
+class Source:
+    """A queue that a drain claims from, the leases that the run holds in it, and who settles its
+    events."""
+
+    queue: Queue
+    leases: Leases
+    settler: Settler
+    was_empty_at: float = float("-inf")
 
 
 class Drain:
@@ -59,8 +72,7 @@ class Drain:
         *,
         pool: AsyncPool,
         selection: Selection,
-        leases: Leases,
-        settler: Settler,
+        sources: Sequence[Source],
         gate: Gate,
         tally: Tally,
         time_is_up: Callable[[], bool],
@@ -69,13 +81,14 @@ class Drain:
         self._destination = destination
         self._pool = pool
         self._selection = selection
-        self._leases = leases
-        self._settler = settler
+        self._sources = list(sources)
         self._gate = gate
         self._tally = tally
         self._time_is_up = time_is_up
         self._dice = dice
         self._room = Room(destination.limits)
+        self._claimed: asyncio.Queue[_Batch] = asyncio.Queue()
+        self._in_flight = anyio.Semaphore(destination.limits.in_flight, fast_acquire=True)
         rate = destination.limits.requests_per_second
         self._pace = AsyncLimiter(1, 1 / rate) if rate else None
 
@@ -85,14 +98,28 @@ class Drain:
             await self._probe()
         if self._gate.state != "ok" or self._time_is_up():
             return
-        sender: MemoryObjectSendStream[list[Prepared]]
-        receiver: MemoryObjectReceiveStream[list[Prepared]]
-        # Bounded by the room for claims, not here: the claimer must never wait with leases in hand.
-        sender, receiver = anyio.create_memory_object_stream(max_buffer_size=math.inf)
-        async with anyio.create_task_group() as tasks, receiver:
-            tasks.start_soon(self._claim_into, sender)
-            for _ in range(self._destination.limits.in_flight):
-                tasks.start_soon(self._send_from, receiver.clone())
+        async with anyio.create_task_group() as senders:
+            # Not a task a request: to start one takes as long as to send one event.
+            for _ in range(self._room.requests):
+                senders.start_soon(self._keep_delivering)
+            await self._claim_while_there_is_some()
+            await self._room.wait_until_empty()
+            senders.cancel_scope.cancel()
+
+    async def _claim_while_there_is_some(self) -> None:
+        while self._may_go_on():
+            batches = await self._claim(await self._room.events_to_claim())
+            if batches is None:
+                # Nothing is left, or the destination was closed for all; then it is for us too.
+                await through_outages(self._gate.look_again)
+                return
+            for batch in batches:
+                self._room.take()
+                self._claimed.put_nowait(batch)
+
+    async def _keep_delivering(self) -> None:
+        while True:
+            await self._deliver(await self._claimed.get())
 
     async def _probe(self) -> None:
         """Sends one event to a destination that was paused, and lets its outcome move the gate."""
@@ -101,42 +128,27 @@ class Drain:
             if batches is None:
                 return
             for batch in batches:
+                self._room.take()
                 await self._deliver(batch)
-
-    async def _claim_into(self, sender: MemoryObjectSendStream[list[Prepared]]) -> None:
-        async with sender:
-            while self._may_go_on():
-                batches = await self._claim(await self._room.events_to_claim())
-                if batches is None:
-                    # Nothing is left, or the destination was closed for all; then it is for us too.
-                    await through_outages(self._gate.look_again)
-                    return
-                for batch in batches:
-                    self._room.take()
-                    try:
-                        sender.send_nowait(batch)
-                    except anyio.BrokenResourceError:
-                        # The run was cancelled during the claim; its end hands all leases back.
-                        return
-
-    async def _send_from(self, receiver: MemoryObjectReceiveStream[list[Prepared]]) -> None:
-        async with receiver:
-            async for batch in receiver:
-                if self._may_go_on():
-                    await self._deliver(batch)
-                else:
-                    await self._leases.release(prepared.event.id for prepared in batch)
-                self._room.give_back()
 
     def _may_go_on(self) -> bool:
         return self._gate.is_open and not self._time_is_up()
 
-    async def _claim(self, limit: int) -> list[list[Prepared]] | None:
-        """Leases up to ``limit`` events and packs those that can be sent into requests. None when
-        there is nothing to take."""
-        events = await through_outages(lambda: self._lease(limit))
-        if not events:
-            return None
+    async def _claim(self, limit: int) -> list[_Batch] | None:
+        """Leases up to ``limit`` events of the queue whose turn it is and packs those that can be
+        sent into requests. None when there is nothing to take.
+
+        The queues take turns, so that neither keeps the other waiting."""
+        for source in sorted(self._sources, key=_rests):
+            events = await through_outages(partial(self._lease, source, limit))
+            if events:
+                self._sources.remove(source)
+                self._sources.append(source)
+                return await self._packed(source, events)
+            source.was_empty_at = source.leases.clock()
+        return None
+
+    async def _packed(self, source: Source, events: Sequence[FailedEvent]) -> list[_Batch]:
         ready: list[Prepared] = []
         rejected = []
         for event in events:
@@ -146,15 +158,15 @@ class Drain:
                 self._tally.dropped.update(prepared.dropped)
             else:
                 rejected.append(settlement(event, prepared, dice=0.0))
-        await self._settler.put(rejected)
-        return list(pack(ready, self._destination.limits))
+        await source.settler.put(rejected)
+        return [_Batch(source, events) for events in pack(ready, self._destination.limits)]
 
-    async def _lease(self, limit: int) -> list[FailedEvent]:
-        claimed_at = self._leases.clock()
+    async def _lease(self, source: Source, limit: int) -> list[FailedEvent]:
+        claimed_at = source.leases.clock()
         # A cancelled run must know what it holds, or it could not hand it back.
         with anyio.CancelScope(shield=True):
             async with self._pool.connection() as connection:
-                rows = await claim_due_events(
+                rows = await source.queue.claim(
                     connection,
                     self._destination.name,
                     self._selection,
@@ -162,7 +174,7 @@ class Drain:
                     probe=self._gate.state == "probing",
                 )
             events = [_event(row) for row in rows]
-            self._leases.hold(events, claimed_at)
+            source.leases.hold(events, claimed_at)
         return events
 
     def _prepare(self, event: FailedEvent) -> Prepared | Rejected:
@@ -177,8 +189,12 @@ class Drain:
             log.warning("an event cannot be prepared: %s", type(error).__name__)
             return reject(f"cannot be prepared: {type(error).__name__}")
 
-    async def _deliver(self, batch: list[Prepared]) -> None:
-        tried = await deliver_batch(batch, self._send, self._may_send)
+    async def _deliver(self, batch: _Batch) -> None:
+        source = batch.source
+        async with self._in_flight:
+            tried = await deliver_batch(
+                batch.events, self._send, partial(self._may_send, source.leases)
+            )
         settlements = []
         untouched = []
         for each in tried:
@@ -196,24 +212,25 @@ class Drain:
                     duration_ms=each.duration_ms,
                 )
             )
-        await self._settler.put(settlements)
-        await self._leases.release(untouched)
+        await source.settler.put(settlements)
+        await source.leases.release(untouched)
+        self._room.give_back()
 
-    async def _may_send(self, batch: Sequence[Prepared]) -> bool:
+    async def _may_send(self, leases: Leases, batch: Sequence[Prepared]) -> bool:
         # First the wait, then the questions: their answers may have changed meanwhile.
         if self._pace is not None and self._may_go_on():
             await self._pace.acquire()
-        return self._may_go_on() and self._leases.allow(batch)
+        return self._may_go_on() and leases.allow(batch)
 
     async def _send(self, batch: Sequence[Prepared]) -> Reply:
         self._tally.numbers["requests"] += 1
         try:
-            with anyio.fail_after(LONGEST_REQUEST_SECONDS):
-                reply = await self._destination.send(batch, batch[0].event.now)
+            reply = await self._destination.send(batch, batch[0].event.now)
         except Exception as error:  # an unknown end of a request is a retry, never a lost event
             log.warning("%s: request failed: %s", self._destination.name, type(error).__name__)
             fault = Fault(f"the request failed: {type(error).__name__}", type(error).__name__)
             reply = Reply(Uniform(Retry(fault)), 0)
+        self._room.answer()
         probing = self._gate.state == "probing"
         await self._gate.heed(reply.verdict, events=len(batch))
         outcome = reply.verdict.outcome if isinstance(reply.verdict, Uniform) else None
@@ -223,6 +240,18 @@ class Drain:
         if reply.cool_down_seconds is not None:
             await self._gate.hold(reply.cool_down_seconds, "near the destination's rate limit")
         return reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one request is to carry, and where it came from."""
+
+    source: Source
+    events: list[Prepared]
+
+
+def _rests(source: Source) -> bool:
+    return source.leases.clock() - source.was_empty_at < _REST_SECONDS
 
 
 # The gate closed, or the time was up, while a refused batch was searched: nothing is spent.

@@ -17,6 +17,10 @@ events stay ``resolved``, as most of them truly are; only those found refused ar
 event that cannot be sent any more (consent withdrawn, too old, replayed since) leaves the search
 and stays as it is.
 
+**First attempts.** An event that Google accepted at its first attempt is kept among the accepted
+events until it is judged. Judged well, it is forgotten; where some of its request failed, all of
+them become failed events, resolved as they stand, and the same is done with them as with others.
+
 Failure policy: this never fails the run. A status that cannot be read is read again after a growing
 wait, and given up as ``unknown`` after some two weeks. Work is bounded: so many checks, so many
 parts and so many seconds a run; the rest is due in the next one.
@@ -47,6 +51,11 @@ from tracking_pipeline.delivery.google_credentials import CredentialsError
 from tracking_pipeline.delivery.google_ec import GoogleEc
 from tracking_pipeline.delivery.http import Answer, get
 from tracking_pipeline.delivery.outcomes import Delivered, Rejected
+from tracking_pipeline.store.accepted_events import (
+    forget_delivered_events,
+    forget_old_deliveries,
+    reopen_delivered_events,
+)
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import read_destination_state
 from tracking_pipeline.store.google_requests import (
@@ -66,6 +75,8 @@ MOST_CHECKS_A_RUN = 100
 MOST_PARTS_A_RUN = 64
 TIME_BUDGET_SECONDS = 60.0
 PARTS = 16
+# Longer than Google keeps what it has to tell about a request.
+JUDGED_WITHIN_DAYS = 60
 # TOO_RECENT_CLICK and the like: Google asks for some hours.
 LATER_SECONDS = 6 * 60 * 60.0
 
@@ -215,6 +226,7 @@ class _Reading:
     async def run(self) -> None:
         async with self.pool.connection() as connection:
             shared = await read_destination_state(connection, self.google.name)
+            await forget_old_deliveries(connection, JUDGED_WITHIN_DAYS)
         if shared.state != "closed" or shared.throttled_seconds > 0:
             return
         while self._may_go_on():
@@ -263,14 +275,16 @@ class _Reading:
     async def _close(
         self, request: GoogleRequest, outcome: GoogleOutcome, detail: str | None = None
     ) -> None:
-        async with self.pool.connection() as connection:
+        async with self.pool.connection() as connection, connection.transaction():
             await close_google_request(connection, request.request_id, outcome, detail)
+            await forget_delivered_events(connection, request.members)
         self.counts[outcome] += 1
 
     async def _revoke(self, request: GoogleRequest, status: RequestStatus) -> None:
         """Takes back the delivery of every event of the request, and closes it with that."""
         names = ", ".join(status.reasons) or "no reason given"
         async with self.pool.connection() as connection, connection.transaction():
+            await reopen_delivered_events(connection, request.members)
             revoked = await revoke_deliveries(
                 connection,
                 request.members,
@@ -289,6 +303,7 @@ class _Reading:
     async def _narrow(self, request: GoogleRequest, status: RequestStatus) -> None:
         """Sends the events again in parts, each of which becomes a request of its own."""
         async with self.pool.connection() as connection:
+            await reopen_delivered_events(connection, request.members)
             rows = await read_delivered_members(connection, request.members)
         ready = [prepared for row in rows if (prepared := self._prepared(_event(row)))]
         size = -(-len(ready) // PARTS)

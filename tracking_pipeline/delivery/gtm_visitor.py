@@ -18,7 +18,7 @@ from tracking_pipeline.delivery.events import FailedEvent
 from tracking_pipeline.delivery.person import GeoMatchKeys, person_keys
 from tracking_pipeline.identity import normalize, sanitize
 from tracking_pipeline.identity.finder import find_candidates
-from tracking_pipeline.identity.hashing import sha256_hex
+from tracking_pipeline.identity.hashing import is_final_hash, sha256_hex
 
 # The Data Client's own names come first, then those that sites use.
 _CLIENT_ID = ("client_id", "data_client_id", "_dcid", "clientId", "ga_client_id")
@@ -79,7 +79,9 @@ def _unhashed(
 
     A phone is in E.164; an e-mail keeps the dots that Google leaves out and Meta wants.
     """
-    sources: list[Any] = [conversion.fields, {"user_data": event.user_data}]
+    sources: list[Any] = [conversion.fields]
+    if event.user_data:
+        sources.append({"user_data": event.user_data})
     if event.lead:
         sources.append({name: getattr(event.lead, name) for name in _LEAD_FIELDS})
         country = event.lead.country or country
@@ -92,7 +94,7 @@ def _unhashed(
                 cookie = normalize(key, value)
                 if cookie:
                     cookies[key] = cookie
-            elif key in _HASHED_KEYS:
+            elif key in _HASHED_KEYS and not is_final_hash(value):
                 home = candidate.country if isinstance(candidate.country, str) else country
                 hashed_text = normalize(key, value, "google", home)
                 clear = normalize(key, value, "meta", home) if key == "em" else hashed_text

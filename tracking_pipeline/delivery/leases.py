@@ -16,8 +16,9 @@ import anyio
 import psycopg
 
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
+from tracking_pipeline.delivery.queues import FAILED, Queue
 from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.failed_events import LEASE_SECONDS, release_leases, renew_leases
+from tracking_pipeline.store.failed_events import LEASE_SECONDS
 
 RENEW_EVERY_SECONDS = 20.0
 # No request starts with less: it may take 20 seconds, and settling takes a moment.
@@ -25,10 +26,16 @@ LEAST_SECONDS_LEFT = 30.0
 
 
 class Leases:
-    """The leases of one run, by the row's id."""
+    """The leases of one run on the rows of one queue, by the row's id."""
 
-    def __init__(self, pool: AsyncPool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        pool: AsyncPool,
+        queue: Queue = FAILED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pool = pool
+        self._queue = queue
         self._clock = clock
         self._tokens: dict[UUID, int] = {}
         self._deadlines: dict[UUID, float] = {}
@@ -65,7 +72,7 @@ class Leases:
             return
         try:
             async with self._pool.connection() as connection:
-                await release_leases(connection, tokens)
+                await self._queue.release(connection, tokens)
         except psycopg.OperationalError:
             return
 
@@ -86,7 +93,7 @@ class Leases:
             return
         try:
             async with self._pool.connection() as connection:
-                kept = await renew_leases(connection, held)
+                kept = await self._queue.renew(connection, held)
         except psycopg.OperationalError:
             return
         for row_id, token in held.items():

@@ -7,10 +7,11 @@ budget is spent; it fails only when the database stays away.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -19,22 +20,19 @@ import anyio
 import psycopg
 
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.drain import Drain
+from tracking_pipeline.delivery.drain import Drain, Source
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.gate import Gate
 from tracking_pipeline.delivery.google_ec import GoogleEc
 from tracking_pipeline.delivery.google_outcomes import read_google_outcomes
 from tracking_pipeline.delivery.http import DeliveryClient, http_client
 from tracking_pipeline.delivery.leases import Leases
+from tracking_pipeline.delivery.queues import QUEUES, Queue
 from tracking_pipeline.delivery.settler import Settler
 from tracking_pipeline.delivery.totals import RetryTotals, Tally, totals_of
 from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool
-from tracking_pipeline.store.failed_events import (
-    Selection,
-    bury_crashed_events,
-    count_selected,
-    read_clock,
-)
+from tracking_pipeline.store.failed_events import Selection, read_clock
+from tracking_pipeline.store.refusals import is_of_the_row
 
 TIME_BUDGET_SECONDS = 240
 PROGRESS_EVERY_SECONDS = 5.0
@@ -42,6 +40,8 @@ PROGRESS_EVERY_SECONDS = 5.0
 # too.
 _POOL_SIZE = 10
 _MOST_CONNECTIONS = 256
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,10 @@ class _Run:
         """Drains every configured destination and returns what came of it."""
         selection = await self._selection()
         await self._bury()
-        leases = Leases(self._pool)
+        leases = {queue: Leases(self._pool, queue) for queue in QUEUES}
         async with anyio.create_task_group() as beside:
-            beside.start_soon(leases.keep_renewing)
+            for each in leases.values():
+                beside.start_soon(each.keep_renewing)
             beside.start_soon(self._report)
             try:
                 async with anyio.create_task_group() as drains:
@@ -159,7 +160,8 @@ class _Run:
             finally:
                 beside.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
-                    await leases.release_all()
+                    for each in leases.values():
+                        await each.release_all()
         await self._read_outcomes()
         await self._count_left(selection)
         return self._totals()
@@ -178,29 +180,39 @@ class _Run:
         await self._count_left(await self._selection())
         return self._totals()
 
-    async def _drain(self, destination: Destination, selection: Selection, leases: Leases) -> None:
-        """One destination with a settler of its own: its outcomes never queue behind another's."""
+    async def _drain(
+        self, destination: Destination, selection: Selection, leases: Mapping[Queue, Leases]
+    ) -> None:
+        """One destination with settlers of its own: its outcomes never queue behind another's."""
         tally = self._tallies[destination.name]
-        settler = Settler(self._pool, leases, tally, worker=self._worker, run_id=self._run_id)
+        sources = [
+            Source(
+                queue,
+                held,
+                Settler(self._pool, held, tally, queue, worker=self._worker, run_id=self._run_id),
+            )
+            for queue, held in leases.items()
+        ]
         gate = Gate(self._pool, destination.name)
         await gate.open_for_run(asked_by_operator=self._asked_by_operator)
         drain = Drain(
             destination,
             pool=self._pool,
             selection=selection,
-            leases=leases,
-            settler=settler,
+            sources=sources,
             gate=gate,
             tally=tally,
             time_is_up=self._time_is_up,
         )
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(settler.run)
+            for source in sources:
+                tasks.start_soon(source.settler.run)
             try:
                 await drain.run()
                 await gate.share_counts()
             finally:
-                settler.close()
+                for source in sources:
+                    source.settler.close()
         tally.state, tally.detail = gate.state, gate.detail
 
     @property
@@ -219,26 +231,36 @@ class _Run:
             )
 
     async def _bury(self) -> None:
+        for queue in QUEUES:
+            buried = await self._bury_of(queue)
+            for tally in self._tallies.values():
+                count = buried.get(tally.destination, 0)
+                if count:
+                    tally.numbers["dead_lettered"] += count
+                    tally.count_error("rejected", "worker_crash", count)
+
+    async def _bury_of(self, queue: Queue) -> dict[str, int]:
+        """Fails open for what the site's own table does not take: it stays where it is, and must
+        not keep all others from being sent."""
         names = [each.name for each in self._destinations]
-        async with self._pool.connection() as connection:
-            buried = await bury_crashed_events(
-                connection, names, worker=self._worker, run_id=self._run_id
-            )
-        for tally in self._tallies.values():
-            count = buried.get(tally.destination, 0)
-            if count:
-                tally.numbers["dead_lettered"] += count
-                tally.count_error("rejected", "worker_crash", count)
+        try:
+            async with self._pool.connection() as connection:
+                return await queue.bury(connection, names, worker=self._worker, run_id=self._run_id)
+        except psycopg.Error as error:
+            if not is_of_the_row(error):
+                raise
+            log.error("a crashed event cannot be dead-lettered (SQLSTATE %s)", error.sqlstate)
+            return {}
 
     async def _count_left(self, selection: Selection) -> None:
         """What is left waiting, and whether a throttle or a pause is what it waits for."""
         async with self._pool.connection() as connection:
-            left = await count_selected(connection, selection)
+            left = {queue: await queue.count(connection, selection) for queue in QUEUES}
         for tally in self._tallies.values():
-            waiting = left.get(tally.destination, 0)
-            tally.numbers["waiting"] = waiting
+            for queue in QUEUES:
+                tally.numbers[queue.waiting_number] = left[queue].get(tally.destination, 0)
             if tally.state in ("throttled", "paused"):
-                tally.numbers[tally.state] = waiting
+                tally.numbers[tally.state] = tally.numbers["waiting"]
 
     async def _report(self) -> None:
         while True:

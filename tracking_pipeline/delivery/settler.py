@@ -1,4 +1,4 @@
-"""Writes what attempts came to, many in one statement.
+"""Writes what attempts of one queue's events came to, many in one statement.
 
 Settlements are collected while a statement is under way, so that the batch grows with the load and
 a lone one does not wait. A settlement with a stale token changes nothing and is counted.
@@ -7,18 +7,19 @@ a lone one does not wait. A settlement with a stale token changes nothing and is
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import anyio
 import psycopg
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from tracking_pipeline.delivery.leases import Leases
+from tracking_pipeline.delivery.queues import FAILED, Queue
 from tracking_pipeline.delivery.totals import Tally
 from tracking_pipeline.store.database import AsyncPool, through_outages
-from tracking_pipeline.store.failed_events import Settlement, find_settled, settle_attempts
+from tracking_pipeline.store.failed_events import Settlement, find_settled
 
 MOST_PER_STATEMENT = 2_000
 
@@ -41,51 +42,51 @@ class Settler:
         pool: AsyncPool,
         leases: Leases,
         tally: Tally,
+        queue: Queue = FAILED,
         *,
         worker: str,
         run_id: str | None,
     ) -> None:
         self._pool = pool
         self._leases = leases
+        self._queue = queue
         self._worker = worker
         self._run_id = run_id
         self._tally = tally
-        self._sender: MemoryObjectSendStream[_Handed]
-        self._receiver: MemoryObjectReceiveStream[_Handed]
-        self._sender, self._receiver = anyio.create_memory_object_stream()
+        self._handed: deque[_Handed] = deque()
+        self._closed = False
+        self._changed = anyio.Event()
 
     async def put(self, settlements: Sequence[Settlement]) -> None:
         """Hands over settlements and waits until they are written: so nobody sends the next request
         while the outcomes of the last one could still be lost, however slow the database is."""
         if settlements:
             handed = _Handed(settlements)
-            try:
-                await self._sender.send(handed)
-            except anyio.BrokenResourceError:
-                # The writer has failed; its own error, which tells more, is about to end this task.
-                await anyio.sleep_forever()
+            self._handed.append(handed)
+            self._changed.set()
             await handed.written.wait()
 
     def close(self) -> None:
         """No more will come; :meth:`run` ends when all is written."""
-        self._sender.close()
+        self._closed = True
+        self._changed.set()
 
     async def run(self) -> None:
         """Writes until closed. Raises psycopg.OperationalError when the database stays away."""
-        async with self._receiver:
-            async for first in self._receiver:
-                taken, batch = [first], list(first.settlements)
-                while len(batch) < MOST_PER_STATEMENT:
-                    try:
-                        taken.append(self._receiver.receive_nowait())
-                    except (anyio.WouldBlock, anyio.EndOfStream):
-                        break
-                    batch += taken[-1].settlements
-                # A cancelled run still writes what it was told: the requests were made.
-                with anyio.CancelScope(shield=True):
-                    await self._write(batch)
-                for handed in taken:
-                    handed.written.set()
+        while self._handed or not self._closed:
+            if not self._handed:
+                self._changed = anyio.Event()
+                await self._changed.wait()
+                continue
+            taken, batch = list[_Handed](), list[Settlement]()
+            while self._handed and len(batch) < MOST_PER_STATEMENT:
+                taken.append(self._handed.popleft())
+                batch += taken[-1].settlements
+            # A cancelled run still writes what it was told: the requests were made.
+            with anyio.CancelScope(shield=True):
+                await self._write(batch)
+            for handed in taken:
+                handed.written.set()
 
     async def _write(self, batch: list[Settlement]) -> None:
         refused: set[UUID] = set()
@@ -94,7 +95,7 @@ class Settler:
         self._leases.drop(settlement.id for settlement in batch)
         for settlement in batch:
             if settlement.id in done:
-                self._tally.count(settlement)
+                self._tally.count(settlement, self._queue.delivered_number)
             elif settlement.id not in refused:
                 self._tally.numbers["stale_settles"] += 1
 
@@ -131,7 +132,7 @@ class Settler:
                 tried = True
                 rest = [each for each in batch if each.id not in done]
                 done.update(
-                    await settle_attempts(
+                    await self._queue.settle(
                         connection, rest, worker=self._worker, run_id=self._run_id
                     )
                 )

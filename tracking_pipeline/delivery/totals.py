@@ -32,6 +32,10 @@ class DestinationTotals:
     count events that an earlier run delivered and that the destination refused afterwards.
     ``waiting`` is what was left in the queue that this run would have taken. ``state`` says how the
     destination stood at the end.
+
+    Accepted events are counted apart as long as they are no failed events: ``accepted_delivered``
+    at their first attempt, ``accepted_waiting`` for it. One whose first attempt fails is a failed
+    event from then on, and counts as ``failed`` or ``dead_lettered``.
     """
 
     state: str = "ok"
@@ -48,6 +52,8 @@ class DestinationTotals:
     waiting: int = 0
     refused_later: int = 0
     requeued_later: int = 0
+    accepted_delivered: int = 0
+    accepted_waiting: int = 0
 
     @property
     def processed(self) -> int:
@@ -85,6 +91,8 @@ class RetryTotals:
             "paused",
             "duplicates",
             "stale_settles",
+            "accepted_delivered",
+            "accepted_waiting",
         )
         return {
             "success": True,
@@ -117,9 +125,11 @@ class Tally:
         self.errors: Counter[tuple[str, str]] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
 
-    def count(self, settlement: Settlement) -> None:
-        """Counts a settlement that was applied."""
-        if settlement.status is not None:
+    def count(self, settlement: Settlement, delivered_number: str = "resolved") -> None:
+        """Counts a settlement that was applied; a delivery as one of ``delivered_number``."""
+        if settlement.status == "resolved":
+            self.numbers[delivered_number] += 1
+        elif settlement.status is not None:
             self.numbers[_NUMBER_OF_STATUS[settlement.status]] += 1
         if settlement.duplicate is not None:
             self.numbers[_NUMBER_OF_DUPLICATE[settlement.duplicate]] += 1
@@ -136,11 +146,7 @@ class Tally:
         return DestinationTotals(state=self.state, detail=self.detail, **self.numbers)
 
 
-_NUMBER_OF_STATUS = {
-    "resolved": "resolved",
-    "retrying": "failed",
-    "dead_letter": "dead_lettered",
-}
+_NUMBER_OF_STATUS = {"retrying": "failed", "dead_letter": "dead_lettered"}
 _NUMBER_OF_DUPLICATE = {"event": "duplicates", "conversion": "duplicate_conversions"}
 
 

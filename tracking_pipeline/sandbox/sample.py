@@ -16,11 +16,13 @@ from tracking_pipeline.sandbox.sample_data import (
     sample_leads,
     sample_scripts,
 )
+from tracking_pipeline.sandbox.sample_ledger import sample_ledger
 from tracking_pipeline.sandbox.server import new_stage
 from tracking_pipeline.store.rehearsal import is_rehearsal
 
 SAMPLE_LEADS = 60
 SAMPLE_EVENTS = 250
+SAMPLE_CONVERSIONS = 6000
 _JSON_COLUMNS = ("event_payload", "user_data", "session_data", "metadata")
 
 
@@ -30,9 +32,10 @@ def load_sample(
     *,
     leads: int = SAMPLE_LEADS,
     events: int = SAMPLE_EVENTS,
+    conversions: int = SAMPLE_CONVERSIONS,
 ) -> int:
-    """Adds leads and failed events that were not there yet, and their scripts to the sandbox's
-    journal. Returns the seed they were made from: 1 in a fresh database, then 2, ...
+    """Adds leads, failed events and conversions that were not there yet, and their scripts to the
+    sandbox's journal. Returns the seed they were made from: 1 in a fresh database, then 2, ...
 
     Refuses a database that is not marked as a rehearsal.
     """
@@ -47,6 +50,7 @@ def load_sample(
     with connection.transaction():
         _insert(connection, "leads", people)
         _insert(connection, "tracking_failed_events", failed)
+        _insert(connection, "wm_event_log", sample_ledger(people, conversions, seed, now))
     stage = new_stage(journal=journal)
     stage.scripts.update(sample_scripts(failed, seed))
     stage.memory.close()

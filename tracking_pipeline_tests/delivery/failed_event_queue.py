@@ -51,18 +51,15 @@ class Queue:
 
     def add(self, count: int = 1, **columns: Any) -> list[Added]:
         """Adds rows that are due at once; ``columns`` are values that all of them get."""
+        values = {"event_name": "Lead", "error_message": "it failed", **columns}
+        return self._insert("tracking_failed_events", count, values)
+
+    def _insert(self, table: str, count: int, columns: dict[str, Any]) -> list[Added]:
         rows = [Added(uuid4(), uuid4()) for _ in range(count)]
-        values = {
-            "event_name": "Lead",
-            "event_payload": payload(),
-            "destination": "meta_capi",
-            "error_message": "it failed",
-            **columns,
-        }
+        values = {"event_payload": payload(), "destination": "meta_capi", **columns}
         values = {k: Jsonb(v) if isinstance(v, dict) else v for k, v in values.items()}
-        statement = sql.SQL(
-            "insert into tracking_failed_events (id, event_id, {}) values (%s, %s, {})"
-        ).format(
+        statement = sql.SQL("insert into {} (id, event_id, {}) values (%s, %s, {})").format(
+            sql.Identifier(table),
             sql.SQL(", ").join(map(sql.Identifier, values)),
             sql.SQL(", ").join(sql.Placeholder() * len(values)),
         )
@@ -75,6 +72,19 @@ class Queue:
     def add_one(self, **columns: Any) -> Added:
         """Adds one row."""
         return self.add(**columns)[0]
+
+    def accept(self, count: int = 1, **columns: Any) -> list[Added]:
+        """Adds events that were accepted and wait for their first attempt."""
+        values = {"event_name": "Lead", "event_type": "conversion", **columns}
+        return self._insert("tracking_accepted_events", count, values)
+
+    def accept_one(self, **columns: Any) -> Added:
+        """Adds one of them."""
+        return self.accept(**columns)[0]
+
+    def accepted(self) -> dict[UUID, dict[str, Any]]:
+        """The accepted events that are left, by the row's id."""
+        return {row["id"]: row for row in self.read("select * from tracking_accepted_events")}
 
     def row(self, added: Added) -> dict[str, Any]:
         """All columns of a row."""
@@ -107,10 +117,11 @@ class Queue:
 
     def expire_leases(self) -> None:
         """Lets the minute go by that a dead worker's leases last."""
-        self.connection.execute(
-            "update tracking_failed_events set lease_expires_at = now() - interval '1 second'"
-            " where lease_expires_at is not null"
-        )
+        for table in ("tracking_failed_events", "tracking_accepted_events"):
+            self.connection.execute(
+                f"update {table} set lease_expires_at = now() - interval '1 second'"
+                " where lease_expires_at is not null".encode()
+            )
 
     def state(self, destination: str = "meta_capi") -> dict[str, Any]:
         """The shared state of a destination, with its waits in seconds from now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -14,7 +15,7 @@ import pytest
 from tracking_pipeline.delivery.destination import Destination, Reply
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.outcomes import Rejected
-from tracking_pipeline.delivery.room import Room
+from tracking_pipeline.delivery.room import AHEAD, Room
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
 from tracking_pipeline_tests.delivery.failed_event_queue import (
@@ -455,6 +456,27 @@ def test_no_more_requests_are_in_flight_than_the_destination_takes(
 
     assert queue.statuses() == {"resolved": 60}
     assert max(each.most for each in made) == 8
+
+
+def test_of_a_destination_that_has_not_answered_yet_little_is_made_ready(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    queue.add(200)
+    runs.limits = in_requests_of(10, in_flight=4)
+    sandbox.conditions["meta_capi"].outage("timeout")
+    leased: list[int] = []
+
+    async def look_while_it_hangs() -> None:
+        run = asyncio.create_task(runs.retry(destinations=("meta_capi",)))
+        await asyncio.to_thread(wait_until, lambda: len(sandbox.memory.requests) == AHEAD)
+        leased.append(queue.leased())
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    asyncio.run(look_while_it_hangs())
+
+    assert leased == [AHEAD * 10]
 
 
 def test_sending_goes_on_during_a_settle_but_no_further_than_the_room(

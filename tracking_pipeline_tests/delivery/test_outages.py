@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from tracking_pipeline.delivery import ledger, settler
+from tracking_pipeline.delivery import ledger, retry
+from tracking_pipeline.delivery.queues import ACCEPTED, FAILED
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store import database
 from tracking_pipeline.store.database import DatabaseError
@@ -126,7 +128,8 @@ def test_a_settle_whose_answer_was_lost_is_counted_and_not_repeated(
             raise psycopg.OperationalError
         return settled
 
-    monkeypatch.setattr(settler, "settle_attempts", settle_and_lose_the_answer)
+    losing = replace(FAILED, settle=settle_and_lose_the_answer)
+    monkeypatch.setattr(retry, "QUEUES", (ACCEPTED, losing))
 
     totals = runs.run()
 

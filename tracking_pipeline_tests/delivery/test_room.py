@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destination import Limits
-from tracking_pipeline.delivery.room import AHEAD, Room
+from tracking_pipeline.delivery.room import AHEAD, AHEAD_EVENTS, Room
 
 SIZES = st.integers(min_value=1, max_value=200)
 
@@ -22,11 +22,19 @@ def _room(request_events: int, in_flight: int, *, answered: bool = True) -> Room
     return room
 
 
-@pytest.mark.parametrize(("in_flight", "ahead"), [(1, AHEAD), (4, AHEAD), (64, 32)])
-def test_a_drain_claims_two_requests_ahead_or_half_a_round_of_many(
-    in_flight: int, ahead: int
+@pytest.mark.parametrize(
+    ("request_events", "in_flight", "ahead"),
+    [(1_000, 4, AHEAD), (25, 64, AHEAD), (1, 64, 64), (1, 200, AHEAD_EVENTS), (10, 64, 6)],
+)
+def test_a_drain_claims_two_requests_ahead_or_a_few_events(
+    request_events: int, in_flight: int, ahead: int
 ) -> None:
-    assert _room(10, in_flight).requests == in_flight + ahead
+    assert _room(request_events, in_flight).requests == in_flight + ahead
+
+
+def test_a_drain_of_few_requests_claims_no_more_than_a_round_of_them_ahead() -> None:
+    assert _room(1, 1).requests == 1 + AHEAD
+    assert _room(1, 8).requests == 8 + 8
 
 
 class Claimer:
@@ -79,7 +87,7 @@ def test_no_claim_is_made_for_a_crumb() -> None:
 
     anyio.run(claim)
 
-    assert claimer.claims == [64, 32, 16]
+    assert claimer.claims == [64, 64, 16]
 
 
 def test_the_first_answer_of_a_destination_opens_the_room() -> None:

@@ -126,10 +126,10 @@ def test_a_rehearsal_is_called_one() -> None:
 
 def test_markdown_begins_with_what_matters_and_shows_the_charts(markdown: str) -> None:
     first = markdown.split("\n\n")
-    assert first[0] == "## 🔴 Tracking health: critical"
+    assert first[0] == "## Tracking health: critical"
     assert first[1].startswith("2 alerts open, 1 of them critical")
     assert markdown.count("](data:image/png;base64,") == 6
-    assert "| Failed events waiting | 12 | 🔴 critical | above 5 | above 10 |" in markdown
+    assert "| Failed events waiting | 12 | **critical** | above 5 | above 10 |" in markdown
 
 
 def test_the_markdown_stays_small_enough_to_be_stored_each_time(markdown: str) -> None:

@@ -1,0 +1,82 @@
+// Passes a request on to the tracking API and its answer back, so that dashboards and sites go on
+// calling https://<project>.supabase.co/functions/v1/<name>.
+//
+// Secret: TRACKING_API_URL, where `tracking-pipeline serve` is reached, for example
+// https://tracking.example.com. The functions check nobody: the API does.
+
+const CORS = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+  "Access-Control-Allow-Headers":
+    "authorization, apikey, content-type, idempotency-key, x-api-key, x-client-info, x-retry-count",
+  "Access-Control-Expose-Headers": "Location, Retry-After",
+};
+const ANSWERED = ["content-type", "location", "retry-after", "www-authenticate"];
+// Longer than the API ever takes, and shorter than an edge function may be idle (150 s).
+const PATIENCE_MS = 100_000;
+
+/** For admins: their own token goes along. */
+export function forwardAdmin(request: Request): Promise<Response> {
+  return forward(request, ["authorization", "content-type"], (body) => body);
+}
+
+/** For a site's visitors: the key of the site goes along, and who the visitor is. */
+export function forwardIntake(request: Request): Promise<Response> {
+  const passed = ["apikey", "x-api-key", "content-type", "idempotency-key", "user-agent"];
+  return forward(request, passed, (body) => withVisitor(body, request.headers));
+}
+
+async function forward(
+  request: Request,
+  passed: string[],
+  prepare: (body: string) => string,
+): Promise<Response> {
+  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: CORS });
+  const api = Deno.env.get("TRACKING_API_URL")?.replace(/\/+$/, "");
+  if (!api) return unavailable("the secret TRACKING_API_URL is not set");
+  const { pathname, search } = new URL(request.url);
+  const path = pathname.replace(/^\/functions\/v1/, "");
+  try {
+    const answer = await fetch(`${api}/functions/v1${path}${search}`, {
+      method: request.method,
+      headers: only(request.headers, passed),
+      body: request.method === "POST" ? prepare(await request.text()) : undefined,
+      redirect: "manual",
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    const headers = { ...only(answer.headers, ANSWERED), ...CORS };
+    return new Response(answer.body, { status: answer.status, headers });
+  } catch {
+    // A sender that gets no 2xx sends the same again; the API records it once.
+    return unavailable("the tracking API does not answer: send this again later");
+  }
+}
+
+/** The API sees this function's address, so the visitor's has to stand in the body. */
+function withVisitor(body: string, headers: Headers): string {
+  let fields: Record<string, unknown>;
+  try {
+    fields = JSON.parse(body);
+  } catch {
+    return body; // the API says what is wrong with it
+  }
+  if (typeof fields !== "object" || fields === null || Array.isArray(fields)) return body;
+  const named = { ...fields, ...(fields.user_data as object | undefined) };
+  // A server that posts for somebody else names them itself.
+  if ("client_ip_address" in named || "client_user_agent" in named) return body;
+  return JSON.stringify({
+    ...fields,
+    client_ip_address: headers.get("x-forwarded-for")?.split(",")[0].trim(),
+    client_user_agent: headers.get("user-agent") ?? undefined,
+  });
+}
+
+function only(headers: Headers, names: string[]): Record<string, string> {
+  const found = names.map((name) => [name, headers.get(name)]);
+  return Object.fromEntries(found.filter(([, value]) => value !== null));
+}
+
+function unavailable(error: string): Response {
+  const headers = { ...CORS, "Retry-After": "5" };
+  return Response.json({ success: false, error }, { status: 503, headers });
+}

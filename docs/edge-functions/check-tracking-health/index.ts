@@ -1,0 +1,3 @@
+import { forwardAdmin } from "../_shared/forward.ts";
+
+Deno.serve(forwardAdmin);

@@ -1,0 +1,3 @@
+import { forwardIntake } from "../_shared/forward.ts";
+
+Deno.serve(forwardIntake);

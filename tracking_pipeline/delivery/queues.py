@@ -1,0 +1,135 @@
+"""The two queues that events wait in, as a drain uses them: each is a set of statements in store/.
+
+Accepted events wait for their first attempt, failed ones for another. Both are leased in the same
+way and sent by the same drain, under the same limits; what differs is what a settle makes of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
+
+import psycopg
+
+from tracking_pipeline.store.accepted_events import (
+    bury_crashed_accepted_events,
+    claim_accepted_events,
+    count_accepted,
+    release_accepted_leases,
+    renew_accepted_leases,
+    settle_first_attempts,
+)
+from tracking_pipeline.store.failed_events import (
+    Selection,
+    Settlement,
+    bury_crashed_events,
+    claim_due_events,
+    count_selected,
+    release_leases,
+    renew_leases,
+    settle_attempts,
+)
+
+Connection: TypeAlias = psycopg.AsyncConnection[Any]
+
+
+class Claim(Protocol):
+    """As :func:`~tracking_pipeline.store.failed_events.claim_due_events`."""
+
+    async def __call__(
+        self,
+        connection: Connection,
+        destination: str,
+        selection: Selection,
+        limit: int,
+        *,
+        probe: bool = False,
+    ) -> list[dict[str, Any]]: ...
+
+
+class Renew(Protocol):
+    """As :func:`~tracking_pipeline.store.failed_events.renew_leases`."""
+
+    async def __call__(self, connection: Connection, tokens: dict[UUID, int]) -> set[UUID]: ...
+
+
+class Release(Protocol):
+    """As :func:`~tracking_pipeline.store.failed_events.release_leases`."""
+
+    async def __call__(self, connection: Connection, tokens: dict[UUID, int]) -> None: ...
+
+
+class Settle(Protocol):
+    """As :func:`~tracking_pipeline.store.failed_events.settle_attempts`."""
+
+    async def __call__(
+        self,
+        connection: Connection,
+        settlements: Sequence[Settlement],
+        *,
+        worker: str,
+        run_id: str | None,
+    ) -> set[UUID]: ...
+
+
+class Bury(Protocol):
+    """As :func:`~tracking_pipeline.store.failed_events.bury_crashed_events`."""
+
+    async def __call__(
+        self,
+        connection: Connection,
+        destinations: Collection[str],
+        *,
+        worker: str,
+        run_id: str | None,
+    ) -> dict[str, int]: ...
+
+
+class Count(Protocol):
+    """As :func:`~tracking_pipeline.store.failed_events.count_selected`."""
+
+    async def __call__(self, connection: Connection, selection: Selection) -> dict[str, int]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Queue:
+    """One queue. ``first_attempts``: its events were never attempted, so that one which is
+    delivered was never a failed event; the names of its numbers tell the two apart."""
+
+    first_attempts: bool
+    delivered_number: str
+    waiting_number: str
+    claim: Claim
+    renew: Renew
+    release: Release
+    settle: Settle
+    bury: Bury
+    count: Count
+
+
+ACCEPTED = Queue(
+    first_attempts=True,
+    delivered_number="accepted_delivered",
+    waiting_number="accepted_waiting",
+    claim=claim_accepted_events,
+    renew=renew_accepted_leases,
+    release=release_accepted_leases,
+    settle=settle_first_attempts,
+    bury=bury_crashed_accepted_events,
+    count=count_accepted,
+)
+FAILED = Queue(
+    first_attempts=False,
+    delivered_number="resolved",
+    waiting_number="waiting",
+    claim=claim_due_events,
+    renew=renew_leases,
+    release=release_leases,
+    settle=settle_attempts,
+    bury=bury_crashed_events,
+    count=count_selected,
+)
+QUEUES = (ACCEPTED, FAILED)
+"""In the order in which a run looks into them: what has never been sent first."""

@@ -1,0 +1,81 @@
+"""Which readings are worth a check at once, on made-up series."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracking_pipeline.health.alert_rules import AlertRules, AlertState
+from tracking_pipeline.health.edges import edge_of, find_edges
+from tracking_pipeline_tests.health.series import VERDICTS, Watch
+
+RULES = st.builds(AlertRules, st.integers(1, 4), st.integers(1, 4))
+SERIES = st.text(alphabet=list(VERDICTS), max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("checked", "now", "edge"),
+    [
+        ("", ".", None),
+        ("", "a", None),
+        ("", "W", "breach"),
+        ("", "C", "breach"),
+        ("", "?", None),
+        ("W", "W", None),
+        ("W", "C", "worsening"),
+        ("W", ".", "recovery"),
+        ("W", "a", None),
+        ("W.", ".", None),
+        ("W.", "a", "relapse"),
+        ("W..", "W", "breach"),
+        ("C", "b", None),
+        ("C", "W", "easing"),
+        ("C", ".", "recovery"),
+        ("CW", "W", None),
+        ("CW", "C", "relapse"),
+        ("CW", ".", "recovery"),
+        ("C.", "W", "relapse"),
+        ("C", "?", None),
+    ],
+)
+def test_only_what_begins_something_is_an_edge(checked: str, now: str, edge: str | None) -> None:
+    assert edge_of(Watch().see(checked).state, VERDICTS[now]) == edge
+
+
+def test_an_alert_on_its_way_is_left_to_the_schedule() -> None:
+    pending = Watch(AlertRules(after_checks=3)).see("W").state
+    assert pending.phase == "pending"
+    assert edge_of(pending, VERDICTS["C"]) is None
+
+
+@given(RULES, SERIES, st.sampled_from(list(VERDICTS)))
+def test_the_check_that_an_edge_launches_takes_it_away(
+    rules: AlertRules, checked: str, now: str
+) -> None:
+    watch = Watch(rules).see(checked)
+    watch.see(now)
+    assert edge_of(watch.state, VERDICTS[now]) is None
+
+
+@given(RULES, SERIES, st.sampled_from(list(VERDICTS)))
+def test_whatever_a_check_would_begin_is_an_edge(rules: AlertRules, checked: str, now: str) -> None:
+    watch = Watch(rules).see(checked)
+    before, changes = watch.state, len(watch.transitions)
+    watch.see(now)
+    begun = {each.kind for each in watch.transitions[changes:]}
+    counted = before.bad_checks or before.healthy_checks or before.calmer_checks
+    # An end, an easing or a start that only completes a count is the schedule's.
+    if "worsened" in begun or (begun and not counted):
+        assert edge_of(before, VERDICTS[now]) is not None
+
+
+def test_edges_are_named_by_the_alert_they_belong_to() -> None:
+    states = {"dead_letters": Watch().see("W").state}
+    verdicts = {"queue_depth": VERDICTS["C"], "dead_letters": VERDICTS["."]}
+    assert find_edges(states, verdicts) == {  # type: ignore[arg-type]
+        "failed_events_critical": "breach",
+        "dead_letters": "recovery",
+    }
+    assert find_edges({}, {"queue_depth": VERDICTS["."]}) == {}
+    assert edge_of(AlertState(), VERDICTS["W"]) == "breach"
