@@ -212,7 +212,8 @@ class Settings(BaseSettings):
 
     # Who may call the API: web/access.py. Intake's key is known to every visitor of a site that
     # posts from the browser; it keeps strangers' scanners out and is no secret.
-    admin_api_token: Key | None = None
+    # How long it must be depends on who can reach the API: web/server.py.
+    admin_api_token: Annotated[SecretStr, Field(min_length=1)] | None = None
     supabase_jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
     supabase_jwks_url: HttpUrl | None = None
     intake_key: Key | None = None

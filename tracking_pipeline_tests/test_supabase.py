@@ -65,8 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServer]:
 def project(server: TestServer) -> Iterator[Site]:
     """A project long in use, migrated by its owner over a session connection."""
     with new_site(server, supabase=True, in_use=True) as site, login_role(site, WORKER):
-        # The ledger's history would be counted hour by hour, which is not what is asked here.
-        site.run("truncate wm_event_log; alter table user_roles enable row level security")
+        site.run("alter table user_roles enable row level security")
         migrate(site.url, worker_role=WORKER)
         yield site
 
@@ -144,8 +143,8 @@ def test_a_statement_prepared_in_a_session_is_missing_in_the_pooler(
     pooler: TransactionPooler,
 ) -> None:
     with psycopg.connect(pooler.url, autocommit=True, prepare_threshold=1) as connection:
-        for number in range(2):  # the second prepares it
-            connection.execute("select %s::integer", (number,))
+        connection.execute("select %s::integer", (1,))
+        # From the second time on it is prepared in one transaction and used in the next.
         with pytest.raises(psycopg.errors.InvalidSqlStatementName):
             connection.execute("select %s::integer", (2,))
 
@@ -194,6 +193,7 @@ def test_every_job_runs_through_the_pooler(pooler: TransactionPooler) -> None:
 @pytest.mark.usefixtures("configured")
 def test_every_sensor_ticks_through_the_pooler(pooler: TransactionPooler) -> None:
     defs = build_defs()
+    assert defs.resources is not None
     with dg.instance_for_test() as instance:
         for sensor in defs.get_repository_def().sensor_defs:
             resources = {name: defs.resources[name] for name in sensor.required_resource_keys}

@@ -51,7 +51,7 @@ from tracking_pipeline.delivery.outcomes import (
 from tracking_pipeline.delivery.person import GeoMatchKeys, person_keys
 from tracking_pipeline.identity import normalize
 from tracking_pipeline.identity.hashing import sha256_hex
-from tracking_pipeline.identity.sanitize import REMOVED
+from tracking_pipeline.identity.phone_in_text import REMOVED
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.google_requests import keep_google_request
 

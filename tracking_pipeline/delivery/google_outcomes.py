@@ -51,13 +51,13 @@ from tracking_pipeline.delivery.google_credentials import CredentialsError
 from tracking_pipeline.delivery.google_ec import GoogleEc
 from tracking_pipeline.delivery.http import Answer, get
 from tracking_pipeline.delivery.outcomes import Delivered, Rejected
-from tracking_pipeline.store.accepted_events import (
+from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.destination_state import read_destination_state
+from tracking_pipeline.store.first_attempts import (
     forget_delivered_events,
     forget_old_deliveries,
     reopen_delivered_events,
 )
-from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.destination_state import read_destination_state
 from tracking_pipeline.store.google_requests import (
     MOST_CHECKS,
     GoogleOutcome,

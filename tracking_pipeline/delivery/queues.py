@@ -14,12 +14,10 @@ from uuid import UUID
 import psycopg
 
 from tracking_pipeline.store.accepted_events import (
-    bury_crashed_accepted_events,
     claim_accepted_events,
     count_accepted,
     release_accepted_leases,
     renew_accepted_leases,
-    settle_first_attempts,
 )
 from tracking_pipeline.store.failed_events import (
     Selection,
@@ -30,6 +28,10 @@ from tracking_pipeline.store.failed_events import (
     release_leases,
     renew_leases,
     settle_attempts,
+)
+from tracking_pipeline.store.first_attempts import (
+    bury_crashed_accepted_events,
+    settle_first_attempts,
 )
 
 Connection: TypeAlias = psycopg.AsyncConnection[Any]

@@ -1,4 +1,4 @@
-"""The queue of accepted events: every statement on ``tracking_accepted_events``.
+"""The queue of accepted events, ``tracking_accepted_events``: claims, leases and counts.
 
     accepted --(first attempt)--> delivered                        -> the row is deleted
                                   retry                            -> failed event, retrying
@@ -6,8 +6,7 @@
                                   throttled, paused, not started   -> stays as it is, unspent
 
 A row was never attempted, so it is no failed event: it becomes one, under the same id, when its
-first attempt fails. What Google accepted stays until Google has judged it: ``delivered_at`` is set,
-and a judgement against it makes it a failed event after all.
+first attempt fails (:mod:`tracking_pipeline.store.first_attempts`).
 
 Leases are those of :mod:`tracking_pipeline.store.failed_events`: whoever holds the newest token may
 renew, release or settle the row. Only the database's ``now()`` counts.
@@ -15,11 +14,10 @@ renew, release or settle the row. Only the database's ``now()`` counts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import orjson
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -30,12 +28,11 @@ from tracking_pipeline.store.failed_events import (
     LEASE_SECONDS,
     MOST_LEASE_LOSSES,
     Selection,
-    Settlement,
 )
 
-# Whoever accepts now and judges later.
-_JUDGES_LATER: LiteralString = "destination = 'google_ec'"
-_WAITING: LiteralString = "a.delivered_at is null"
+WAITING: LiteralString = "a.delivered_at is null"
+"""The rows ``a`` that wait for their first attempt."""
+
 _NOT_LEASED: LiteralString = "(a.lease_expires_at is null or a.lease_expires_at <= now())"
 _NAMED: LiteralString = "and (a.id = %(event_id)s or a.event_id = %(event_id)s)"
 
@@ -79,7 +76,7 @@ MAX_RETRIES = 5
 
 def _composed(statement: LiteralString, selection: Selection) -> sql.Composed:
     return sql.SQL(statement).format(
-        waiting=sql.SQL(_WAITING),
+        waiting=sql.SQL(WAITING),
         not_leased=sql.SQL(_NOT_LEASED),
         named=sql.SQL(_NAMED if selection.event_id is not None else ""),
         max_retries=sql.Literal(MAX_RETRIES),
@@ -143,217 +140,6 @@ async def release_accepted_leases(
 ) -> None:
     """Hands back rows that were claimed and never started: nothing spent, due as before."""
     await connection.execute(_RELEASE, (list(tokens), list(tokens.values())))
-
-
-# A lead that is gone by now costs its event no more than the link to it.
-_MOVE: LiteralString = """
-    insert into public.tracking_failed_events (
-        id, event_id, event_name, event_type, event_payload, destination, lead_id, session_id,
-        created_at, updated_at, max_retries, status, retry_count, next_retry_at, resolved_at,
-        resolved_by, dead_letter_reason, error_message, error_code, http_status, lease_token)
-    select m.id, m.event_id, m.event_name, coalesce(m.event_type, 'conversion'), m.event_payload,
-        m.destination, (select l.id from public.leads l where l.id = m.lead_id), m.session_id,
-        m.created_at, now(), {max_retries}, {state}
-    from {gone} m
-"""
-
-# Fenced by the token alone and joined once on each side, for the same reason as the settle of
-# failed events. Two data-modifying parts may not touch one row: each outcome goes one way only.
-_SETTLE: LiteralString = """
-with settled as (
-    select * from json_to_recordset(%(settlements)s::json) as s (
-        id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
-        retry_count integer, wait_seconds float8, dead_letter_reason text, error_message text,
-        error_code text, http_status integer, requests integer, request_id uuid,
-        duration_ms integer)
-), gone as (
-    delete from public.tracking_accepted_events a
-    using settled s
-    where a.id = s.id and a.lease_token = s.lease_token
-      and s.status is not null and not (s.status = 'resolved' and a.{judges_later})
-    returning a.id, a.event_id, a.event_name, a.event_type, a.event_payload, a.destination,
-        a.lead_id, a.session_id, a.created_at, s.lease_token, s.outcome, s.attempt, s.status,
-        s.retry_count, s.wait_seconds, s.dead_letter_reason, s.error_message, s.error_code,
-        s.http_status, s.requests, s.request_id, s.duration_ms
-), kept as (
-    update public.tracking_accepted_events a
-    set delivered_at = case when s.status = 'resolved' then now() end,
-        lease_token = a.lease_token + 1,
-        lease_expires_at = null,
-        lease_losses = 0
-    from settled s
-    where a.id = s.id and a.lease_token = s.lease_token
-      and (s.status is null or s.status = 'resolved' and a.{judges_later})
-    returning a.id, a.event_id, a.destination, s.lease_token, s.outcome, s.attempt,
-        s.http_status, s.error_code, s.error_message, s.requests, s.request_id, s.duration_ms
-), moved as ({move}
-    where m.status in ('retrying', 'dead_letter')
-), written as (
-    select id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, lease_token
-    from gone
-    union all
-    select id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, lease_token
-    from kept
-), logged as (
-    insert into public.tracking_delivery_attempts (
-        failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, lease_token, worker, run_id)
-    select w.*, %(worker)s, %(run_id)s
-    from written w
-)
-select id from written
-"""
-_FAILED: LiteralString = """m.status, coalesce(m.retry_count, 0),
-        case when m.status = 'retrying' then now() + make_interval(secs => m.wait_seconds) end,
-        null, null, m.dead_letter_reason,
-        coalesce(m.error_message, m.error_code, m.dead_letter_reason, m.outcome), m.error_code,
-        m.http_status, m.lease_token + 1"""
-
-
-def _moving(gone: LiteralString, state: LiteralString) -> sql.Composed:
-    return sql.SQL(_MOVE).format(
-        max_retries=sql.Literal(MAX_RETRIES), state=sql.SQL(state), gone=sql.Identifier(gone)
-    )
-
-
-_SETTLE_STATEMENT = sql.SQL(_SETTLE).format(
-    judges_later=sql.SQL(_JUDGES_LATER), move=_moving("gone", _FAILED)
-)
-
-
-async def settle_first_attempts(
-    connection: psycopg.AsyncConnection[Any],
-    settlements: Sequence[Settlement],
-    *,
-    worker: str,
-    run_id: str | None,
-) -> set[UUID]:
-    """Applies the settlements and writes their attempt rows, all in one statement: a row is deleted
-    or becomes a failed event, or stays with its lease ended.
-
-    Returns the ids that were settled; one that is missing had a stale token and nothing of it
-    changed.
-    """
-    cursor = await connection.execute(
-        _SETTLE_STATEMENT,
-        {
-            "settlements": orjson.dumps(settlements).decode(),
-            "worker": worker,
-            "run_id": run_id,
-        },
-    )
-    return {row[0] for row in await cursor.fetchall()}
-
-
-_LOST: LiteralString = """
-    select a.id
-    from public.tracking_accepted_events a
-    where a.lease_expires_at <= now()
-      and a.lease_losses >= %(losses)s
-      and {waiting}
-      and a.destination = any(%(destinations)s)
-    limit 1000
-"""
-_BURY: LiteralString = """
-with lost as materialized ({lost}
-    for update skip locked
-), gone as (
-    delete from public.tracking_accepted_events a
-    using lost
-    where a.id = lost.id
-    returning a.*
-), moved as ({move}
-), logged as (
-    insert into public.tracking_delivery_attempts (
-        failed_event_id, event_id, destination, attempt, outcome, requests, error_code,
-        error_message, lease_token, worker, run_id)
-    select g.id, g.event_id, g.destination, 1, 'rejected', 0, 'worker_crash', %(message)s,
-        g.lease_token, %(worker)s, %(run_id)s
-    from gone g
-)
-select destination, count(*) from gone group by destination
-"""
-_CRASHED: LiteralString = """'dead_letter', 0, null, null, null, 'worker_crash', %(message)s,
-        'worker_crash', null, m.lease_token + 1"""
-_LOST_STATEMENT = sql.SQL(_LOST).format(waiting=sql.SQL(_WAITING))
-_BURY_STATEMENT = sql.SQL(_BURY).format(lost=_LOST_STATEMENT, move=_moving("gone", _CRASHED))
-
-
-async def bury_crashed_accepted_events(
-    connection: psycopg.AsyncConnection[Any],
-    destinations: Collection[str],
-    *,
-    worker: str,
-    run_id: str | None,
-) -> dict[str, int]:
-    """Dead-letters rows whose fifth lease in a row was lost. Returns how many, by destination."""
-    arguments = {
-        "losses": MOST_LEASE_LOSSES - 1,
-        "destinations": list(destinations),
-        "message": "the worker was lost five times in a row while it held this event",
-        "worker": worker,
-        "run_id": run_id,
-    }
-    # Looked for first: moving a row locks more tables than a run should need that moves none.
-    cursor = await connection.execute(_LOST_STATEMENT, arguments)
-    if await cursor.fetchone() is None:
-        return {}
-    cursor = await connection.execute(_BURY_STATEMENT, arguments)
-    return {row[0]: row[1] for row in await cursor.fetchall()}
-
-
-_REOPEN: LiteralString = """
-with gone as (
-    delete from public.tracking_accepted_events a
-    using unnest(%s::uuid[], %s::bigint[]) as m (id, lease_token)
-    where a.id = m.id and a.lease_token = m.lease_token + 1 and a.delivered_at is not null
-    returning a.*
-), moved as ({move}
-)
-select count(*) from gone
-"""
-_RESOLVED: LiteralString = """'resolved', 0, null, m.delivered_at, 'tracking_pipeline', null,
-        'delivered at the first attempt; Google judged it later', null, null, m.lease_token"""
-_REOPEN_STATEMENT = sql.SQL(_REOPEN).format(move=_moving("gone", _RESOLVED))
-
-
-async def reopen_delivered_events(
-    connection: psycopg.AsyncConnection[Any], members: Mapping[UUID, int]
-) -> int:
-    """Makes failed events of rows that were delivered under these lease tokens, resolved as they
-    stand: for a delivery that may have to be taken back. Returns how many there were."""
-    cursor = await connection.execute(_REOPEN_STATEMENT, (list(members), list(members.values())))
-    row = await cursor.fetchone()
-    return row[0] if row else 0
-
-
-_FORGET: LiteralString = """
-delete from public.tracking_accepted_events a
-where a.id = any(%s) and a.delivered_at is not null
-"""
-
-
-async def forget_delivered_events(
-    connection: psycopg.AsyncConnection[Any], ids: Collection[UUID]
-) -> None:
-    """Deletes rows whose delivery is final."""
-    await connection.execute(_FORGET, (list(ids),))
-
-
-_FORGET_OLD: LiteralString = """
-delete from public.tracking_accepted_events
-where id in (
-    select id from public.tracking_accepted_events
-    where delivered_at < now() - make_interval(days => %s)
-    limit 1000)
-"""
-
-
-async def forget_old_deliveries(connection: psycopg.AsyncConnection[Any], days: int) -> None:
-    """Deletes up to a thousand rows that were delivered so long ago that nobody will judge them."""
-    await connection.execute(_FORGET_OLD, (days,))
 
 
 _COUNT: LiteralString = """

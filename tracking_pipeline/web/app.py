@@ -21,7 +21,7 @@ from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import connection_pool
 from tracking_pipeline.web.access import Access
 from tracking_pipeline.web.admin import admin_router
-from tracking_pipeline.web.body_limit import BodyLimit
+from tracking_pipeline.web.body_limit import BODY_SECONDS, BodyLimit
 from tracking_pipeline.web.context import WebContext
 from tracking_pipeline.web.errors import add_error_handlers
 from tracking_pipeline.web.health_probe import health_probe_router
@@ -89,7 +89,7 @@ def create_app(installation: Installation, runs: RunDesk, *, admin_token: str) -
         app.include_router(router)
     add_error_handlers(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=BODY_SECONDS)
     if settings.cors_origins:
         # Without credentials: a session's cookie is for our own page alone.
         app.add_middleware(

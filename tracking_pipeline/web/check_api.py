@@ -14,7 +14,7 @@ from tracking_pipeline.jobs.check import answer_of, check_tracking_health_job
 from tracking_pipeline.web.access import Admin
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.run_answers import RUN_RESPONSES, run_and_answer
-from tracking_pipeline.web.run_desk import RunOrder
+from tracking_pipeline.web.run_process import RunOrder
 
 check_router = APIRouter(tags=["health"])
 

@@ -24,7 +24,8 @@ from tracking_pipeline.web.answers import Moment, Text
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
 from tracking_pipeline.web.run_answers import RUN_RESPONSES, run_and_answer
-from tracking_pipeline.web.run_desk import RunOrder
+from tracking_pipeline.web.run_process import RunOrder
+from tracking_pipeline.web.run_results import replay_answer
 
 replay_router = APIRouter(tags=["dead letters"])
 
@@ -144,22 +145,9 @@ async def replay_dead_letters(
     except dg.Failure as refused:
         raise ApiError(422, refused.description or "the request cannot be used") from None
     order = RunOrder(
-        replay_dead_letters_job.name, {"replay_dead_letters": {"config": config}}, _answer
+        replay_dead_letters_job.name, {"replay_dead_letters": {"config": config}}, replay_answer
     )
     # Rules may hold what an operator typed for a person; the run shows them, the audit need not.
     said = wanted.model_dump(mode="json", exclude={"repair"}, exclude_defaults=True)
-    return await run_and_answer(
-        context,
-        request,
-        admin,
-        order,
-        action="replay",
-        dry_run=wanted.dry_run,
-        repair=bool(wanted.repair),
-        filters=said,
-    )
-
-
-def _answer(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
-    totals: dict[str, Any] = result.output_for_node("replay_dead_letters").as_json()
-    return totals
+    detail = {"dry_run": wanted.dry_run, "repair": bool(wanted.repair), "filters": said}
+    return await run_and_answer(context, request, admin, order, action="replay", detail=detail)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-import dagster as dg
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -14,7 +13,8 @@ from tracking_pipeline.jobs.retry import retry_failed_events_job
 from tracking_pipeline.web.access import Admin
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.run_answers import RUN_RESPONSES, run_and_answer
-from tracking_pipeline.web.run_desk import RunOrder
+from tracking_pipeline.web.run_process import RunOrder
+from tracking_pipeline.web.run_results import retry_answer
 
 retry_router = APIRouter(tags=["delivery"])
 
@@ -67,21 +67,23 @@ async def retry_failed_events(
     """
     selection = "all" if body is not None and body.retryAll else "due"
     config = {"selection": selection, "event_id": str(event_id) if event_id else ""}
-    order = RunOrder(
-        retry_failed_events_job.name,
-        {"plan_retry": {"config": config}},
-        lambda result: _answer(result, named=event_id is not None),
+    order = RunOrder(retry_failed_events_job.name, {"plan_retry": {"config": config}}, retry_answer)
+    return await run_and_answer(
+        context,
+        request,
+        admin,
+        order,
+        action="retry",
+        detail=config,
+        complete=_with_message_about_one if event_id else _with_message,
     )
-    return await run_and_answer(context, request, admin, order, action="retry", **config)
 
 
-def _answer(result: dg.ExecuteInProcessResult, *, named: bool) -> dict[str, Any]:
-    totals: dict[str, Any] = result.output_for_node("summarize_retry").as_json()
+def _with_message(totals: dict[str, Any]) -> dict[str, Any]:
+    return {**totals, "message": ""}
+
+
+def _with_message_about_one(totals: dict[str, Any]) -> dict[str, Any]:
     taken = any(totals[name] for name in ("processed", "throttled", "paused"))
     message = "no waiting event has this id, or another worker holds it"
-    return {
-        **totals,
-        "ok": totals["success"],
-        "deadLettered": totals["dead_lettered"],
-        "message": message if named and not taken else "",
-    }
+    return {**totals, "message": "" if taken else message}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import Request
@@ -13,7 +15,8 @@ from tracking_pipeline.runs import PastRun, RunError
 from tracking_pipeline.web.access import Principal
 from tracking_pipeline.web.context import WebContext
 from tracking_pipeline.web.errors import RETRY_AFTER_SECONDS, ApiError, ErrorAnswer, unavailable
-from tracking_pipeline.web.run_desk import DeskFullError, DeskRun, RunOrder
+from tracking_pipeline.web.run_desk import DeskFullError, DeskRun
+from tracking_pipeline.web.run_process import Answer, RunOrder
 
 RUNS_PATH = "/functions/v1/runs"
 
@@ -62,10 +65,12 @@ async def run_and_answer(
     order: RunOrder,
     *,
     action: str,
-    **detail: Any,
+    detail: Mapping[str, Any] = MappingProxyType({}),
+    complete: Callable[[Answer], Answer] = lambda answer: answer,
 ) -> JSONResponse:
-    """Runs what is ordered, or joins the run that does it already. The answer is the run's own with
-    ``run_id`` and ``joined``, or 202 where it takes longer than a few seconds."""
+    """Runs what is ordered, or joins the run that does it already. The answer is the run's own,
+    ``complete``d, with ``run_id`` and ``joined``; or 202 where it takes longer than a few seconds.
+    ``action`` and ``detail`` are for the record."""
 
     async def record(run_id: str, joined: bool) -> None:
         outcome = "joined" if joined else "started"
@@ -81,7 +86,8 @@ async def run_and_answer(
     except RunError as error:
         raise unavailable(str(error)) from None
     if answer is not None:
-        return JSONResponse(jsonable_encoder({**answer, "run_id": run.run_id, "joined": joined}))
+        told = {**complete(answer), "run_id": run.run_id, "joined": joined}
+        return JSONResponse(jsonable_encoder(told))
     status_url = f"{RUNS_PATH}/{run.run_id}"
     under_way = RunUnderWay(
         run_id=run.run_id, status="STARTED", status_url=status_url, joined=joined

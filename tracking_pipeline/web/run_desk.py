@@ -1,8 +1,8 @@
-"""Runs Dagster jobs for the API: in a thread of this process, so that no request waits in the event
-loop, and one run for all who ask for the same at the same time.
+"""Runs Dagster jobs for the API: beside the requests, and one run for all who ask for the same at
+the same time.
 
-A run that the server's end cuts off loses nothing: the leases of what it held run out within a
-minute, and the next run takes it.
+A run that the server's end cuts off loses nothing: it gives back what it has claimed, and where it
+cannot, its leases run out within a minute.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
+import anyio
 import anyio.to_thread
 import dagster as dg
 
 from tracking_pipeline.resources import TrackingResource
-from tracking_pipeline.runs import PastRun, RunError, find_run, last_runs, mark_cut_off, run_job
+from tracking_pipeline.runs import PastRun, RunError, find_run, last_runs, mark_cut_off
+from tracking_pipeline.web.run_process import Answer, RunOrder, RunProcess, prepare_processes
 
 # What an answer waits for a run before it says "still at it".
 WAIT_SECONDS = 5.0
@@ -47,28 +48,15 @@ class DeskFullError(Exception):
 
 
 @dataclass(frozen=True)
-class RunOrder:
-    """A job with the configuration of its ops. ``read`` makes the answer of its result."""
-
-    job: str
-    ops: Mapping[str, Any]
-    read: Callable[[dg.ExecuteInProcessResult], dict[str, Any]]
-
-    @property
-    def key(self) -> str:
-        """The same for two orders of the same."""
-        return json.dumps([self.job, self.ops], sort_keys=True)
-
-
-@dataclass(frozen=True)
 class DeskRun:
     """A run of this server. ``done`` becomes its answer, or the :class:`RunError` of a failure."""
 
     run_id: str
     job: str
-    done: Future[dict[str, Any]] = field(default_factory=Future)
+    process: RunProcess
+    done: Future[Answer] = field(default_factory=Future)
 
-    async def answer(self, wait_seconds: float) -> dict[str, Any] | None:
+    async def answer(self, wait_seconds: float) -> Answer | None:
         """What the run gave, None where it is still under way after that time.
 
         Raises :class:`RunError` when it failed.
@@ -88,13 +76,15 @@ class RunDesk:
         rehearsal: bool | None = None,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
-        """``rehearsal`` as :func:`~tracking_pipeline.installation.open_installation` has it."""
+        """``instance`` is the one that the processes of the runs open, too. ``rehearsal`` as
+        :func:`~tracking_pipeline.installation.open_installation` has it."""
         self._instance = instance
         self._tracking = TrackingResource(rehearsal=_REHEARSAL[rehearsal])
         self.wait_seconds = wait_seconds
         self._under_way: dict[str, DeskRun] = {}
         self._known: OrderedDict[str, DeskRun] = OrderedDict()
         self._starting = asyncio.Lock()
+        prepare_processes()
 
     async def join_or_start(self, order: RunOrder, record: Record) -> tuple[DeskRun, bool]:
         """The run that does what is ordered, and whether it was under way already. ``record`` is
@@ -102,29 +92,28 @@ class RunDesk:
 
         Raises :class:`DeskFullError`.
         """
+        key = json.dumps([order.job, order.ops], sort_keys=True)
         # Two clicks at once: the second finds what the first began.
         async with self._starting:
-            run = self._under_way.get(order.key)
-            if run is not None and not run.done.done():
+            self._under_way = {k: run for k, run in self._under_way.items() if not run.done.done()}
+            if (run := self._under_way.get(key)) is not None:
                 await record(run.run_id, True)
                 return run, True
-            self._under_way = {k: run for k, run in self._under_way.items() if not run.done.done()}
             if len(self._under_way) >= MOST_RUNS_AT_ONCE:
                 raise DeskFullError
-            run = DeskRun(str(uuid4()), order.job)
-            await record(run.run_id, False)
-            self._start(order, run)
+            run_id = str(uuid4())
+            await record(run_id, False)
+            run = DeskRun(run_id, order.job, RunProcess(order, run_id, self._tracking))
+            self._under_way[key] = self._known[run_id] = run
+            self._start(run)
             return run, False
 
-    def _start(self, order: RunOrder, run: DeskRun) -> None:
-        run.done.set_running_or_notify_cancel()
-        self._under_way[order.key] = self._known[run.run_id] = run
+    def _start(self, run: DeskRun) -> None:
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        # A daemon: the end of the server does not wait for minutes of work that loses nothing.
-        threading.Thread(
-            target=self._work, args=(order, run), name=f"run {run.run_id}", daemon=True
-        ).start()
+        run.done.set_running_or_notify_cancel()
+        # It only waits for the process, so it may be left behind.
+        threading.Thread(target=self._wait_for, args=(run,), daemon=True).start()
 
     def find(self, run_id: str) -> DeskRun | None:
         """A run of this server, as long as it is remembered."""
@@ -139,29 +128,23 @@ class RunDesk:
         return await anyio.to_thread.run_sync(lambda: last_runs(self._instance, limit=limit))
 
     async def close(self) -> None:
-        """Waits a little for what is under way, and says of the rest that it was cut off."""
-        await anyio.to_thread.run_sync(self._close)
+        """Ends what is under way; each run has some seconds to tidy up."""
+        async with anyio.create_task_group() as ending:
+            for run in self._under_way.values():
+                ending.start_soon(self._end, run)
 
-    def _close(self) -> None:
-        for run in self._under_way.values():
-            try:
-                run.done.exception(CLOSING_SECONDS)
-            except FutureTimeoutError:
-                mark_cut_off(self._instance, run.run_id, "the server that ran it was stopped")
+    async def _end(self, run: DeskRun) -> None:
+        await anyio.to_thread.run_sync(run.process.interrupt, CLOSING_SECONDS)
+        # Whoever waits for the run is told while there still is an event loop.
+        await asyncio.wait((asyncio.wrap_future(run.done),), timeout=CLOSING_SECONDS)
 
-    def _work(self, order: RunOrder, run: DeskRun) -> None:
+    def _wait_for(self, run: DeskRun) -> None:
         try:
-            result = run_job(
-                self._instance,
-                order.job,
-                order.ops,
-                resources={"tracking": self._tracking},
-                run_id=run.run_id,
-                trigger="api",
-            )
-            run.done.set_result(order.read(result))
+            run.done.set_result(run.process.answer())
         except RunError as error:
             run.done.set_exception(error)
-        except BaseException as error:
-            log.error("run %s: %s", run.run_id, type(error).__name__)
-            run.done.set_exception(RunError(f"run {run.run_id} failed ({type(error).__name__})"))
+        except Exception as error:  # EOFError: the process is gone
+            log.error("the process of run %s ended (%s)", run.run_id, type(error).__name__)
+            why = "its process was killed: what it had claimed is due again within a minute"
+            run.done.set_exception(RunError(f"run {run.run_id} did not finish, {why}"))
+            mark_cut_off(self._instance, run.run_id, why)

@@ -1,7 +1,7 @@
 """``tracking-pipeline serve``: the application on a socket.
 
 Without ``ADMIN_API_TOKEN`` it listens on this machine alone, under a token that it makes up and
-prints: nobody opens an API to the network by accident.
+prints: nobody opens an API to the network by accident, nor under a token that can be guessed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from tracking_pipeline.web.run_desk import CLOSING_SECONDS, RunDesk
 
 # Connections that wait to be taken on while a burst of events comes in.
 BACKLOG = 2048
+# A shorter one could be guessed over the network.
+SHORTEST_OPEN_TOKEN = 16
 # Requests under way may end; runs get their own time after that.
 _GRACE_SECONDS = 10
 
@@ -34,16 +36,16 @@ class ServingToken:
 
 
 def serving_token(settings: Settings, host: str) -> ServingToken:
-    """The token to serve under on ``host``. Raises :class:`SettingsError` where none is configured
-    and others than this machine would reach it."""
-    if settings.admin_api_token is not None:
-        return ServingToken(settings.admin_api_token.get_secret_value(), False)
-    if not is_loopback(host):
+    """The token to serve under on ``host``. Raises :class:`SettingsError` where others than this
+    machine would reach it and none, or a short one, is configured."""
+    configured = settings.admin_api_token
+    token = configured.get_secret_value() if configured is not None else ""
+    if not is_loopback(host) and len(token) < SHORTEST_OPEN_TOKEN:
         raise SettingsError(
-            f"--host {host} opens the API to the network: set ADMIN_API_TOKEN (16 characters or"
-            " more) first, or leave --host out"
+            f"--host {host} opens the API to the network: set ADMIN_API_TOKEN to"
+            f" {SHORTEST_OPEN_TOKEN} characters or more first, or leave --host out"
         )
-    return ServingToken(generated_token(), True)
+    return ServingToken(token, False) if token else ServingToken(generated_token(), True)
 
 
 def is_loopback(host: str) -> bool:

@@ -13,13 +13,12 @@ import pytest
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.accepted_events import (
     claim_accepted_events,
-    forget_old_deliveries,
     read_accepted_backlog,
     release_accepted_leases,
     renew_accepted_leases,
-    settle_first_attempts,
 )
 from tracking_pipeline.store.failed_events import Selection, Settlement
+from tracking_pipeline.store.first_attempts import forget_old_deliveries, settle_first_attempts
 from tracking_pipeline_tests.delivery.failed_event_queue import (
     Added,
     Queue,

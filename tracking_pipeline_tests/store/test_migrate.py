@@ -650,6 +650,7 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
     ) == [(False,)]
     assert on_new("authenticated") == {
         ("tracking_accepted_events", "select"),
+        ("tracking_admin_actions", "select"),
         ("tracking_delivery_attempts", "select"),
         ("tracking_destination_state", "select"),
         ("tracking_geo_providers", "select"),

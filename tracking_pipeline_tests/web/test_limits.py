@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tracking_pipeline.web import body_limit
 from tracking_pipeline_tests.web.conftest import Serve
 from tracking_pipeline_tests.web.serving import ADMIN_TOKEN, FUNCTIONS, Served
 
@@ -66,7 +65,7 @@ def test_a_length_that_is_a_lie_does_no_harm(serve: Serve) -> None:
 def test_a_body_that_never_comes_is_not_waited_for(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_limit, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr("tracking_pipeline.web.app.BODY_SECONDS", 0.05)
     served = serve()
     answer = raw(
         served,

@@ -1,70 +1,111 @@
-"""What becomes of a run when the server that runs it is stopped."""
+"""What becomes of a run when the server that runs it is stopped, or its process is killed."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from collections.abc import Iterator
 
 import dagster as dg
+import psycopg
 import pytest
 
 from tracking_pipeline.jobs.retry import retry_failed_events_job
-from tracking_pipeline.web import run_desk
-from tracking_pipeline.web.run_desk import DeskRun, RunDesk, RunOrder
+from tracking_pipeline.runs import RunError
+from tracking_pipeline.web.run_desk import DeskRun, RunDesk
+from tracking_pipeline.web.run_process import RunOrder
+from tracking_pipeline.web.run_results import retry_answer
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.web.serving import closed_queue
 
-ORDER = RunOrder(retry_failed_events_job.name, {}, lambda result: {"result": "there"})
+ORDER = RunOrder(retry_failed_events_job.name, {}, retry_answer)
+
+
+@pytest.fixture
+def instance(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+    with dg.instance_for_test() as opened:
+        yield opened
 
 
 async def unrecorded(run_id: str, joined: bool) -> None:
     """Keeps no record."""
 
 
-def test_a_run_that_outlives_its_server_is_said_to_be_cut_off(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+async def started(desk: RunDesk, url: str) -> DeskRun:
+    """A run that waits at the queue's door."""
+    run, _ = await desk.join_or_start(ORDER, unrecorded)
+    wait_until(lambda: waits_at_the_door(url), 60)
+    return run
+
+
+def waits_at_the_door(url: str) -> bool:
+    with psycopg.connect(url) as connection:
+        return bool(connection.execute("select from pg_locks where not granted").fetchall())
+
+
+def status(instance: dg.DagsterInstance, run: DeskRun) -> dg.DagsterRunStatus:
+    stored = instance.get_run_by_id(run.run_id)
+    assert stored is not None
+    return stored.status
+
+
+def test_a_run_ends_with_its_server_and_says_so(
+    instance: dg.DagsterInstance, database_url: str
 ) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    monkeypatch.setattr(run_desk, "CLOSING_SECONDS", 0.01)
-    with dg.instance_for_test() as instance:
+    async def serve() -> DeskRun:
+        desk = RunDesk(instance)
+        run = await started(desk, database_url)
+        await desk.close()
+        return run
 
-        async def serve() -> DeskRun:
-            desk = RunDesk(instance)
-            run, _ = await desk.join_or_start(ORDER, unrecorded)
-            wait_until(lambda: instance.get_run_by_id(run.run_id))
-            await desk.close()
-            return run
-
-        with closed_queue(database_url):
-            run = asyncio.run(serve())
-            stored = instance.get_run_by_id(run.run_id)
-            assert stored is not None
-            assert stored.status is dg.DagsterRunStatus.FAILURE
-        wait_until(run.done.done)
-
-
-def test_a_run_that_ends_in_time_is_waited_for(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    monkeypatch.setattr(run_desk, "CLOSING_SECONDS", 60.0)
-    with dg.instance_for_test() as instance:
-
-        async def serve() -> DeskRun:
-            desk = RunDesk(instance)
-            run, _ = await desk.join_or_start(ORDER, unrecorded)
-            await desk.close()
-            return run
-
+    with closed_queue(database_url):
         run = asyncio.run(serve())
-        assert run.done.result(0) == {"result": "there"}
+        wait_until(run.done.done)
+        assert status(instance, run) is dg.DagsterRunStatus.FAILURE
+    error = run.done.exception()
+    assert isinstance(error, RunError)
+    assert str(error) == "the server was stopped; what was claimed is due again"
 
 
-def test_what_cannot_be_put_on_record_is_not_begun(database_url: str) -> None:
+def test_a_run_whose_process_is_killed_does_not_stand_there_as_if_it_went_on(
+    instance: dg.DagsterInstance, database_url: str
+) -> None:
+    async def serve() -> DeskRun:
+        desk = RunDesk(instance)
+        return await started(desk, database_url)
+
+    with closed_queue(database_url):
+        run = asyncio.run(serve())
+        assert run.process.pid is not None
+        os.kill(run.process.pid, signal.SIGKILL)
+        wait_until(run.done.done)
+        assert "its process was killed" in str(run.done.exception())
+        wait_until(lambda: status(instance, run) is dg.DagsterRunStatus.FAILURE)
+
+
+def test_runs_beside_each_other_all_come_to_their_end(instance: dg.DagsterInstance) -> None:
+    async def serve() -> list[dict[str, object] | None]:
+        desk = RunDesk(instance)
+        answers = []
+        for destination in ("meta_capi", "google_ec", "gtm_server", "supabase"):
+            config = {"plan_retry": {"config": {"destination": destination}}}
+            order = RunOrder(ORDER.job, config, retry_answer)
+            run, joined = await desk.join_or_start(order, unrecorded)
+            assert not joined
+            answers.append(run.answer(120))
+        return list(await asyncio.gather(*answers))
+
+    found = asyncio.run(serve())
+    assert [each and each["success"] for each in found] == [True] * 4
+
+
+def test_what_cannot_be_put_on_record_is_not_begun(instance: dg.DagsterInstance) -> None:
     async def refuse(run_id: str, joined: bool) -> None:
         raise ConnectionError
 
-    with dg.instance_for_test() as instance:
-        desk = RunDesk(instance)
-        with pytest.raises(ConnectionError):
-            asyncio.run(desk.join_or_start(ORDER, refuse))
-        assert instance.get_run_records() == []
+    desk = RunDesk(instance)
+    with pytest.raises(ConnectionError):
+        asyncio.run(desk.join_or_start(ORDER, refuse))
+    assert instance.get_run_records() == []

@@ -35,13 +35,15 @@ async function run(path, body, tell) {
   const { status, answer } = await call(path, body);
   if (status !== 202) return answer;
   tell("Still at it. The run goes on even if you leave this page.");
-  for (;;) {
+  // Its result comes a moment after its end; one that never comes was lost with its server.
+  for (let looksAfterEnd = 0; looksAfterEnd < 5; ) {
     await pause(POLL_MS);
     const found = (await call(answer.status_url)).answer;
     if (found.error) throw new Refusal(`It did not work: ${found.error}`);
     if (found.result) return { ...found.result, run_id: found.run_id };
-    if (FINAL.includes(found.status)) throw new Refusal(`The run ended as ${found.status}.`);
+    if (FINAL.includes(found.status)) looksAfterEnd += 1;
   }
+  throw new Refusal("The run has ended, and what it gave is not known here: see Recent runs.");
 }
 
 // --- words ---

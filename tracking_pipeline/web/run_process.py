@@ -1,0 +1,120 @@
+"""One run of a job in a process of its own, for the API.
+
+Not a thread: two runs that begin in one process can wait for each other for ever (at its start
+Dagster reconfigures `logging` of the whole process, while the other's log handler writes to the
+database), and a drain would take the interpreter from the requests that are served beside it.
+
+A template process imports everything once; each run is a fork of it, ready in a moment.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from typing import Any
+
+import dagster as dg
+
+from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
+from tracking_pipeline.runs import RunError, open_instance, run_job
+from tracking_pipeline.settings import read_settings
+
+Answer = dict[str, Any]
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True)
+class RunOrder:
+    """A job with the configuration of its ops. ``read`` makes the answer of its result; it is a
+    function of a module, because it is named to another process."""
+
+    job: str
+    ops: Mapping[str, Any]
+    read: Callable[[dg.ExecuteInProcessResult], Answer]
+
+
+def prepare_processes() -> None:
+    """Lets the template process begin its imports, so that the first run need not wait for them."""
+    _PROCESSES.set_forkserver_preload([__name__, "tracking_pipeline.definitions"])
+    forkserver.ensure_running()
+
+
+class RunProcess:
+    """The process of one run."""
+
+    def __init__(self, order: RunOrder, run_id: str, tracking: TrackingResource) -> None:
+        self._run_id = run_id
+        self._receiving, self._sending = _PROCESSES.Pipe(duplex=False)
+        # The template has the environment of its own beginning.
+        given = (self._sending, dict(os.environ), order, run_id, tracking.rehearsal)
+        self._process = _PROCESSES.Process(target=_run, args=given, daemon=True)
+
+    def answer(self) -> Answer:
+        """Starts the process and waits for what the run gives. Raises :class:`RunError` when the
+        run failed, EOFError when the process was killed."""
+        self._process.start()
+        self._sending.close()
+        try:
+            found = self._receiving.recv()
+        finally:
+            self._receiving.close()
+        self._process.join()
+        if isinstance(found, RunError):
+            raise found
+        answer: Answer = found
+        return answer
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id; None before its start."""
+        return self._process.pid
+
+    def interrupt(self, patience_seconds: float) -> None:
+        """Ends the run: it gives back what it has claimed and says so in Dagster's storage. A
+        process that does not end in time is killed."""
+        if self._process.pid is None or not self._process.is_alive():
+            return
+        os.kill(self._process.pid, signal.SIGINT)
+        self._process.join(patience_seconds)
+        self._process.kill()
+
+
+def _run(
+    sending: Connection,
+    environment: dict[str, str],
+    order: RunOrder,
+    run_id: str,
+    rehearsal: Any,
+) -> None:
+    """The whole life of the forked process."""
+    os.environ.clear()
+    os.environ.update(environment)
+    sending.send(_answer_or_error(order, run_id, TrackingResource(rehearsal=rehearsal)))
+
+
+def _answer_or_error(order: RunOrder, run_id: str, tracking: TrackingResource) -> Answer | RunError:
+    try:
+        with open_instance(read_settings()) as instance:
+            result = run_job(
+                instance,
+                order.job,
+                order.ops,
+                resources={"tracking": tracking},
+                run_id=run_id,
+                trigger="api",
+            )
+            return order.read(result)
+    except RunError as error:
+        return error
+    except EXPLAINED_ERRORS as error:
+        return RunError(str(error))
+    except KeyboardInterrupt:
+        return RunError("the server was stopped; what was claimed is due again")
+    except Exception as error:
+        return RunError(f"run {run_id} failed ({type(error).__name__}): see it in the Dagster UI")
