@@ -15,6 +15,7 @@ from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.standing import Standing, read_standing
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.runs import PastRun
+from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
 from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import connect
@@ -35,6 +36,8 @@ class DestinationStatus:
     waiting: Waiting
     next_try_seconds: float | None
     last_error: LastError | None
+    first_attempts: int
+    """Events taken in that wait for their first attempt; no failed events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Status:
                     "state": each.state,
                     "detail": each.detail,
                     **{k: v for k, v in asdict(each.waiting).items() if k != "destination"},
+                    "first_attempts": each.first_attempts,
                     "next_try_seconds": each.next_try_seconds,
                     "last_error": _error_json(each.last_error),
                 }
@@ -138,22 +142,28 @@ def read_destinations(
     waiting = {each.destination: each for each in read_waiting(connection)}
     states = read_destination_states(connection)
     errors = read_last_errors(connection, DESTINATIONS)
+    accepted = read_accepted_backlog(connection, DESTINATIONS)
     return {
         name: _destination_status(
             waiting.get(name, Waiting(name, 0, 0, 0, None, None, 0)),
             states.get(name, DestinationState(name)),
             missing.get(name),
             errors.get(name),
+            accepted.get(name, 0),
         )
         for name in DESTINATIONS
     }
 
 
 def _destination_status(
-    waiting: Waiting, state: DestinationState, missing: str | None, error: LastError | None
+    waiting: Waiting,
+    state: DestinationState,
+    missing: str | None,
+    error: LastError | None,
+    accepted: int,
 ) -> DestinationStatus:
     if missing is not None:
-        return DestinationStatus("not_configured", missing, waiting, None, error)
+        return DestinationStatus("not_configured", missing, waiting, None, error, accepted)
     held, name, detail = 0.0, "ok", ""
     if state.state != "closed":
         held, name = state.probe_in_seconds, "paused"
@@ -161,9 +171,9 @@ def _destination_status(
     elif state.throttled_seconds > 0:
         held, name = state.throttled_seconds, "throttled"
         detail = f"asked to wait {held:.0f} s more"
-    due_in = 0.0 if waiting.due else waiting.next_due_seconds
+    due_in = 0.0 if waiting.due or accepted else waiting.next_due_seconds
     next_try = None if due_in is None else max(due_in, held)
-    return DestinationStatus(name, detail, waiting, next_try, error)
+    return DestinationStatus(name, detail, waiting, next_try, error, accepted)
 
 
 def _geo_status(

@@ -46,6 +46,10 @@ def show_queue(status: Mapping[str, Any]) -> None:
     out.print(table)
     show_details(status["destinations"])
     for name, each in status["destinations"].items():
+        if each["first_attempts"]:
+            count = each["first_attempts"]
+            out.print(f"  {name}: {count} events taken in wait for their first attempt")
+    for name, each in status["destinations"].items():
         if each["last_error"]:
             error = each["last_error"]
             when, outcome = error["at"][:16].replace("T", " "), error["outcome"]

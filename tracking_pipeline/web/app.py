@@ -72,9 +72,9 @@ def create_app(installation: Installation, runs: RunDesk, *, admin_token: str) -
             pool = await stack.enter_async_context(
                 connection_pool(installation.database.url, size=POOL_SIZE)
             )
-            client = await stack.enter_async_context(httpx.AsyncClient())
             stack.push_async_callback(runs.close)
-            access = Access(admin_token, _site_users(settings, client), pool)
+            users = await _site_users(settings, stack)
+            access = Access(admin_token, users, pool)
             app.state.context = WebContext(installation, pool, access, runs)
             yield
 
@@ -103,12 +103,12 @@ def create_app(installation: Installation, runs: RunDesk, *, admin_token: str) -
     return app
 
 
-def _site_users(settings: Settings, client: httpx.AsyncClient) -> SupabaseTokens | None:
+async def _site_users(settings: Settings, stack: AsyncExitStack) -> SupabaseTokens | None:
     """Who checks the tokens of the site's users; None where nothing is configured to."""
     secret, address = settings.supabase_jwt_secret, settings.supabase_jwks_url
     if secret is None and address is None:
         return None
-    return SupabaseTokens(
-        None if secret is None else secret.get_secret_value(),
-        None if address is None else KeySet(address, client),
-    )
+    keys = None
+    if address is not None:
+        keys = KeySet(address, await stack.enter_async_context(httpx.AsyncClient()))
+    return SupabaseTokens(None if secret is None else secret.get_secret_value(), keys)

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.health.alert_rules import AlertType
 from tracking_pipeline.health.heartbeat import read_heartbeat
+from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.failed_events import Waiting, read_waiting
@@ -66,6 +67,7 @@ def _read(connection: psycopg.Connection[Any], attempts: AttemptCounters) -> _Sc
     attempts.catch_up(connection)
     return _Scrape(
         waiting={each.destination: each for each in read_waiting(connection)},
+        accepted=read_accepted_backlog(connection, DESTINATIONS),
         states=read_destination_states(connection),
         alerts=read_open_alerts(connection),
         last_check=read_last_check(connection, tuple(_OF_LAST_CHECK)),
@@ -80,6 +82,7 @@ class _Scrape(Collector):
     """What one scrape read."""
 
     waiting: dict[str, Waiting]
+    accepted: dict[str, int]
     states: dict[str, DestinationState]
     alerts: list[OpenAlert]
     last_check: RecordedCheck | None
@@ -106,6 +109,11 @@ class _Scrape(Collector):
                 "tracking_queue_due_events",
                 "Those of them whose waiting time is over.",
                 {name: each.due for name, each in rows.items()},
+            ),
+            (
+                "tracking_first_attempt_events",
+                "Events taken in that wait for their first attempt, counted up to a bound.",
+                {name: self.accepted.get(name, 0) for name in DESTINATIONS},
             ),
             (
                 "tracking_queue_oldest_age_seconds",

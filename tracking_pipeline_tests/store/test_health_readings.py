@@ -14,8 +14,10 @@ from tracking_pipeline.store.health_readings import (
     count_failures,
     count_new_dead_letters,
     count_recovered,
+    count_waiting,
 )
 from tracking_pipeline.store.health_snapshots import (
+    read_last_value,
     read_metrics_seen,
     read_seconds_since_check,
     read_value_before,
@@ -52,6 +54,7 @@ analyze;
 """
 READS: dict[str, Callable[[psycopg.Connection], Any]] = {
     "waiting": read_waiting,
+    "waiting, for a sensor": count_waiting,
     "dead letters": count_dead_letters,
     "failures of a day": lambda it: count_failures(it, NOW - timedelta(days=1), NOW, RULE),
     "recovery of a week": lambda it: count_recovered(it, (3600.0, 604_800.0)),
@@ -62,6 +65,7 @@ READS: dict[str, Callable[[psycopg.Connection], Any]] = {
     "queue an hour ago": lambda it: read_value_before(
         it, "queue_depth", longest_seconds=4500, shortest_seconds=600
     ),
+    "queue at the last check": lambda it: read_last_value(it, "queue_depth"),
     "metrics seen": lambda it: read_metrics_seen(it, ("emq_score",)),
     "last check": read_seconds_since_check,
 }
