@@ -6,7 +6,7 @@ the UI beside the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -74,11 +74,12 @@ def run_job(
     ops: Mapping[str, Any],
     *,
     resources: Mapping[str, object],
+    assets: Sequence[dg.AssetKey] = (),
     run_id: str | None = None,
     trigger: str = "command line",
 ) -> dg.ExecuteInProcessResult:
     """Runs a job in this process and returns its result. ``ops`` is the run configuration of its
-    ops; ``trigger`` says in the UI who asked.
+    ops; ``assets`` narrows an asset job to these, ``trigger`` says in the UI who asked.
 
     Raises :class:`RunError` when it did not finish.
     """
@@ -91,6 +92,7 @@ def run_job(
         },
         instance=instance,
         raise_on_error=False,
+        asset_selection=list(assets) or None,
         run_id=run_id,
         tags={"tracking/trigger": trigger},
     )

@@ -110,8 +110,8 @@ Count = Annotated[int, Field(ge=0)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 PerSecond = Annotated[float, Field(gt=0, le=10_000)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
-# A shorter one could be guessed over the network.
-Key = Annotated[SecretStr, Field(min_length=16)]
+# RFC 7518 3.2: a key for HS256 is no shorter.
+JwtSecret = Annotated[SecretStr, Field(min_length=32)]
 Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_comma_separated)
 ]
@@ -214,9 +214,9 @@ class Settings(BaseSettings):
     # posts from the browser; it keeps strangers' scanners out and is no secret.
     # How long it must be depends on who can reach the API: web/server.py.
     admin_api_token: Annotated[SecretStr, Field(min_length=1)] | None = None
-    supabase_jwt_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    supabase_jwt_secret: JwtSecret | None = None
     supabase_jwks_url: HttpUrl | None = None
-    intake_key: Key | None = None
+    intake_key: SecretStr | None = None
     cors_origins: Origins = ()
     # Whose word about the client's address is taken (X-Forwarded-For).
     trusted_proxies: Networks = ()

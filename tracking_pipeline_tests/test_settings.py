@@ -34,6 +34,15 @@ def test_blank_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
         ("IP_RETENTION", "s3cret"),
         ("DEFAULT_COUNTRY", "s3cret"),
         ("TRACKING_REHEARSAL", "s3cret"),
+        ("SUPABASE_JWT_SECRET", "s3cret"),
+        ("SUPABASE_JWKS_URL", "s3cret"),
+        ("CORS_ORIGINS", "https://www.example.com,https://www.example.com/s3cret"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,s3cret"),
+        ("LOG_EVENT_FORWARD_TO", "meta_capi,s3cret"),
+        ("INTAKE_REQUESTS_PER_MINUTE", "s3cret"),
+        ("MAX_BODY_BYTES", "s3cret"),
+        ("LEAD_VALUE", "s3cret"),
+        ("LEAD_VALUE_CURRENCY", "s3cret"),
     ],
 )
 def test_a_value_of_the_wrong_form_is_refused_by_name(

@@ -45,7 +45,12 @@ def serve(
             if chosen.is_generated:
                 err.print("ADMIN_API_TOKEN is not set: for as long as this server runs, it is")
                 err.print(chosen.token, markup=False, highlight=False, soft_wrap=True)
-            runs = RunDesk(instance, rehearsal=rehearsal or None)
+            # Without an address of its own the database is chosen by what is there, and an import
+            # may change that; the runs stay with the one that is served.
+            embedded = settings.tracking_database_url is None or rehearsal
+            runs = RunDesk(
+                instance, rehearsal=installation.database.rehearsal if embedded else None
+            )
             if not server.serve(installation, runs, admin_token=chosen.token, listener=listener):
                 raise CommandError("the API could not start: the lines above say why")
     except KeyboardInterrupt:

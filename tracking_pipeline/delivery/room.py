@@ -6,8 +6,8 @@ request holds but a few. What is ahead is sent while the outcomes of earlier req
 A claim waits until a handful of requests are done with, because it costs the same for one row and
 for twenty.
 
-Until the first answer, two requests' worth is all: of a destination that hangs, a full room of
-events would be made ready for nothing, and its neighbours in the run wait for that.
+Until the first answer, two requests' worth is all, or one where it is large: of a destination that
+hangs, a full room of events would be made ready for nothing, at its neighbours' expense.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from tracking_pipeline.delivery.destination import Limits
 AHEAD = 2
 # Where two requests are fewer events than that, so many events, but no more than one round.
 AHEAD_EVENTS = 64
+# To make that many ready takes a quarter of a second, for which every neighbour waits.
+_UNANSWERED_EVENTS = 2_000
 # Of the requests in flight, how many may be done with before the next claim.
 _IDLE_SHARE = 4
 
@@ -33,6 +35,7 @@ class Room:
         self._limits = limits
         small = AHEAD_EVENTS // limits.request_events
         self.requests = limits.in_flight + max(AHEAD, min(limits.in_flight, small))
+        self._unanswered = max(1, min(AHEAD, _UNANSWERED_EVENTS // limits.request_events))
         self._taken = 0
         self._is_answered = False
         self._worthwhile = max(1, limits.in_flight // _IDLE_SHARE)
@@ -40,7 +43,7 @@ class Room:
 
     @property
     def _free(self) -> int:
-        return (self.requests if self._is_answered else AHEAD) - self._taken
+        return (self.requests if self._is_answered else self._unanswered) - self._taken
 
     async def events_to_claim(self) -> int:
         """Waits until a claim is worth its cost, and gives its number of events."""

@@ -1,5 +1,6 @@
 """Runs Dagster jobs for the API: beside the requests, and one run for all who ask for the same at
-the same time.
+the same time. Of two servers over one database each has a desk of its own; leases keep their runs
+apart.
 
 A run that the server's end cuts off loses nothing: it gives back what it has claimed, and where it
 cannot, its leases run out within a minute.

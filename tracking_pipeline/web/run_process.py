@@ -2,7 +2,8 @@
 
 Not a thread: two runs that begin in one process can wait for each other for ever (at its start
 Dagster reconfigures `logging` of the whole process, while the other's log handler writes to the
-database), and a drain would take the interpreter from the requests that are served beside it.
+database), and a drain would take the interpreter from the requests that are served beside it
+(docs/decisions/0005).
 
 A template process imports everything once; each run is a fork of it, ready in a moment.
 """
@@ -31,12 +32,14 @@ _PROCESSES = multiprocessing.get_context("forkserver")
 
 @dataclass(frozen=True)
 class RunOrder:
-    """A job with the configuration of its ops. ``read`` makes the answer of its result; it is a
-    function of a module, because it is named to another process."""
+    """A job with the configuration of its ops, or an asset job narrowed to ``assets``. ``read``
+    makes the answer of its result; it is a function of a module, because it is named to another
+    process."""
 
     job: str
     ops: Mapping[str, Any]
     read: Callable[[dg.ExecuteInProcessResult], Answer]
+    assets: tuple[dg.AssetKey, ...] = ()
 
 
 def prepare_processes() -> None:
@@ -106,6 +109,7 @@ def _answer_or_error(order: RunOrder, run_id: str, tracking: TrackingResource) -
                 order.job,
                 order.ops,
                 resources={"tracking": tracking},
+                assets=order.assets,
                 run_id=run_id,
                 trigger="api",
             )

@@ -107,6 +107,26 @@ def test_the_first_answer_of_a_destination_opens_the_room() -> None:
     anyio.run(claim)
 
 
+@pytest.mark.parametrize(
+    ("request_events", "requests"), [(1, AHEAD), (1_000, AHEAD), (2_000, 1), (5_000, 1)]
+)
+def test_before_the_first_answer_two_thousand_events_are_enough(
+    request_events: int, requests: int
+) -> None:
+    room = _room(request_events, 4, answered=False)
+    claimer = Claimer(room, request_events)
+
+    async def claim() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(claimer.run)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+
+    anyio.run(claim)
+
+    assert claimer.requests == requests
+
+
 def test_the_room_is_empty_when_all_is_given_back() -> None:
     room = _room(1, 1)
 

@@ -163,3 +163,6 @@ def test_only_a_loopback_address_needs_no_token(host: str, loopback: bool) -> No
     else:
         with pytest.raises(SettingsError, match="ADMIN_API_TOKEN"):
             serving_token(Settings(), host)
+        with pytest.raises(SettingsError, match="16 characters or more") as refused:
+            serving_token(Settings(admin_api_token="guessed"), host)
+        assert "guessed" not in str(refused.value)
