@@ -28,7 +28,7 @@ from tracking_pipeline.runs import PastRun, RunError, find_run, last_runs, mark_
 from tracking_pipeline.web.run_process import Answer, RunOrder, RunProcess, prepare_processes
 
 # What an answer waits for a run before it says "still at it".
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 8.0
 MOST_RUNS_AT_ONCE = 4
 CLOSING_SECONDS = 10.0
 _REMEMBERED = 100
