@@ -18,8 +18,8 @@ from typing_extensions import LiteralString
 from benchmarks.retry_stand import Stand, make_destination
 from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.delivery.http import http_client
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
+from tracking_pipeline.http_client import http_client
 from tracking_pipeline.store.database import AsyncPool, connection_pool
 from tracking_pipeline.store.failed_events import (
     Selection,

@@ -17,7 +17,7 @@ import time
 
 from benchmarks.retry_engines import IN_FLIGHT, Posts
 from benchmarks.retry_stand import Stand
-from tracking_pipeline.delivery.http import http_client
+from tracking_pipeline.http_client import http_client
 
 _ENTRYPOINT = "post"
 

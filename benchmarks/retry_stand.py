@@ -28,13 +28,13 @@ from typing_extensions import LiteralString
 
 from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.delivery.google_credentials import AccessToken
-from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.http import DeliveryClient
-from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.google.credentials import AccessToken
+from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
+from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.embedded.server import EmbeddedPostgres, hold
 from tracking_pipeline.store.migrate import migrate

@@ -34,9 +34,9 @@ from benchmarks.soak_plan import Planned, plan
 from benchmarks.soak_verdict import Ended, disagreements, received
 from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.events import DESTINATIONS
-from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.delivery.ledger import Ledger
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.migrate import migrate

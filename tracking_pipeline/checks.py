@@ -10,11 +10,11 @@ from typing import Any
 
 import dagster as dg
 
-from tracking_pipeline.health.alert_rules import ALERT_OF_METRIC, Severity
+from tracking_pipeline.health.alerts.judgement import Judgement
+from tracking_pipeline.health.alerts.messages import AlertFacts, reading_message
+from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC, Severity
+from tracking_pipeline.health.alerts.thresholds import Metric
 from tracking_pipeline.health.check import Reading
-from tracking_pipeline.health.judgement import Judgement
-from tracking_pipeline.health.messages import AlertFacts, reading_message
-from tracking_pipeline.health.thresholds import Metric
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ from datetime import timedelta
 from typing import TypeAlias, TypeVar
 
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.google_credentials import (
+from tracking_pipeline.delivery.google.credentials import (
     AccessToken,
     Credentials,
     CredentialsFile,
 )
-from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.http import DeliveryClient
+from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
+from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.ledger import Ledger
-from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.addresses import SandboxAddresses
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool

@@ -204,14 +204,14 @@ class Settings(BaseSettings):
     alert_clear_after_checks: Annotated[int, Field(ge=1, le=100)] = 2
     # How much better than its threshold a value must be for an alert to end.
     alert_clear_margin_percent: Annotated[float, Field(ge=0, le=50)] = 5.0
-    # Apprise URLs, comma separated: health/channels.py.
+    # Apprise URLs, comma separated: health/notifications/channels.py.
     alert_channels: SecretStr | None = None
     alert_reminder_hours: Annotated[float, Field(gt=0, le=24 * 7)] = 4.0
     snapshot_retention_days: Days = 90
     run_retention_days: Days = 30
 
-    # Who may call the API: web/access.py. Intake's key is known to every visitor of a site that
-    # posts from the browser; it keeps strangers' scanners out and is no secret.
+    # Who may call the API: web/security/access.py. Intake's key is known to every visitor of a site
+    # that posts from the browser; it keeps strangers' scanners out and is no secret.
     # How long it must be depends on who can reach the API: web/server.py.
     admin_api_token: Annotated[SecretStr, Field(min_length=1)] | None = None
     supabase_jwt_secret: JwtSecret | None = None

@@ -10,7 +10,7 @@ import psycopg
 
 from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
-from tracking_pipeline.health.heartbeat import watch_heartbeat
+from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.standing import Standing, read_standing
 from tracking_pipeline.installation import Installation

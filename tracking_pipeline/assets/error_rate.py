@@ -9,7 +9,7 @@ from tracking_pipeline.assets.numbers import floats, limits, no_verdict, table
 from tracking_pipeline.checks import results_of, specs_of
 from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.health.check import Reading
-from tracking_pipeline.health.queue_readings import RecoveryReading, recovered_percent
+from tracking_pipeline.health.readings.queue import RecoveryReading, recovered_percent
 from tracking_pipeline.resources import HealthResource, TrackingResource
 
 

@@ -12,8 +12,8 @@ import dagster as dg
 from tracking_pipeline.assets.labels import GROUP, OWNERS
 from tracking_pipeline.assets.numbers import floats, table
 from tracking_pipeline.destinations import meta_account
+from tracking_pipeline.health.emq.reported import ReportedEmq, record_reported_emq
 from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.health.reported_emq import ReportedEmq, record_reported_emq
 from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
 
 

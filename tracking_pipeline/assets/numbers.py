@@ -5,8 +5,8 @@ from typing import Any
 
 import dagster as dg
 
+from tracking_pipeline.health.alerts.thresholds import Metric
 from tracking_pipeline.health.check import Reading
-from tracking_pipeline.health.thresholds import Metric
 
 
 def floats(values: Mapping[str, float | None]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tracking_pipeline.assets.numbers import floats, limits, table
 from tracking_pipeline.checks import results_of, specs_of
 from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.health.check import Reading
-from tracking_pipeline.health.words import duration
+from tracking_pipeline.health.report.words import duration
 from tracking_pipeline.resources import HealthResource, TrackingResource
 from tracking_pipeline.store.failed_events import Waiting
 

@@ -10,7 +10,7 @@ import dagster as dg
 
 from tracking_pipeline.assets.labels import FRESHNESS, GROUP, OWNERS
 from tracking_pipeline.assets.numbers import table
-from tracking_pipeline.health.alert_rules import AlertType
+from tracking_pipeline.health.alerts.rules import AlertType
 from tracking_pipeline.health.check import CheckResult, record_reading
 from tracking_pipeline.health.system_status import system_status
 from tracking_pipeline.resources import EXPLAINED_ERRORS, HealthResource, TrackingResource

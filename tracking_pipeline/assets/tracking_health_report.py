@@ -15,7 +15,7 @@ from tracking_pipeline.assets.labels import GROUP, OWNERS
 from tracking_pipeline.assets.numbers import floats
 from tracking_pipeline.destinations import meta_account
 from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.health.report_evidence import Evidence, read_evidence
+from tracking_pipeline.health.report.evidence import Evidence, read_evidence
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
 
@@ -45,14 +45,14 @@ def tracking_health_report(tracking: TrackingResource) -> dg.MaterializeResult[A
 
 def _make(installation: Installation) -> dict[str, Any]:
     # What draws charts takes a second to import; every process of Dagster loads this module.
-    from tracking_pipeline.health.report import make_report  # noqa: PLC0415
-    from tracking_pipeline.health.report_files import (  # noqa: PLC0415
+    from tracking_pipeline.health.report.files import (  # noqa: PLC0415
         ReportFileError,
         reports_folder,
         write_report,
     )
-    from tracking_pipeline.health.report_html import report_html  # noqa: PLC0415
-    from tracking_pipeline.health.report_markdown import report_markdown  # noqa: PLC0415
+    from tracking_pipeline.health.report.html import report_html  # noqa: PLC0415
+    from tracking_pipeline.health.report.markdown import report_markdown  # noqa: PLC0415
+    from tracking_pipeline.health.report.report import make_report  # noqa: PLC0415
 
     settings = installation.settings
     try:

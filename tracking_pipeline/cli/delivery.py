@@ -14,7 +14,7 @@ from tracking_pipeline.cli.run import run_ops, run_retry
 from tracking_pipeline.console.delivery import show_replay, show_retry
 from tracking_pipeline.console.terminal import err
 from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.delivery.replay_totals import CANARIES
+from tracking_pipeline.delivery.replay.totals import CANARIES
 from tracking_pipeline.jobs.replay import ReplayConfig, replay_dead_letters_job
 
 

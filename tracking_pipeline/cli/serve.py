@@ -22,7 +22,7 @@ def serve(
     """Serve the HTTP API and the health page. Without ADMIN_API_TOKEN: to this machine only."""
     # No other verb needs the web server behind these imports.
     from tracking_pipeline.web import server  # noqa: PLC0415
-    from tracking_pipeline.web.run_desk import RunDesk  # noqa: PLC0415
+    from tracking_pipeline.web.admin.run_desk import RunDesk  # noqa: PLC0415
 
     settings = read_settings()
     chosen = server.serving_token(settings, host)

@@ -23,13 +23,13 @@ from tracking_pipeline.delivery.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.drain import Drain, Source
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.gate import Gate
-from tracking_pipeline.delivery.google_ec import GoogleEc
-from tracking_pipeline.delivery.google_outcomes import read_google_outcomes
-from tracking_pipeline.delivery.http import DeliveryClient, http_client
+from tracking_pipeline.delivery.google.enhanced_conversions import GoogleEc
+from tracking_pipeline.delivery.google.outcomes import read_google_outcomes
 from tracking_pipeline.delivery.leases import Leases
 from tracking_pipeline.delivery.queues import QUEUES, Queue
 from tracking_pipeline.delivery.settler import Settler
 from tracking_pipeline.delivery.totals import RetryTotals, Tally, totals_of
+from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool
 from tracking_pipeline.store.failed_events import Selection, read_clock
 from tracking_pipeline.store.refusals import is_of_the_row

@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.geo import ip_api, ipinfo, mmdb
 from tracking_pipeline.geo.download import database_file
 from tracking_pipeline.geo.ip_api import FREE_URL, PAID_URL, IpApi
@@ -16,6 +15,7 @@ from tracking_pipeline.geo.ipinfo import IpInfo
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.online import SecondsLeft
 from tracking_pipeline.geo.provider import Provider
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.addresses import GeoAddresses
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool

@@ -23,7 +23,6 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow
 
-from tracking_pipeline.delivery.http import DeliveryClient, http_client
 from tracking_pipeline.geo.address_look_up import LEASE_SECONDS, AddressLookUp, AtHand
 from tracking_pipeline.geo.configured import GeoProviders
 from tracking_pipeline.geo.enrich_batch import SortedBatch, sort_batch
@@ -36,6 +35,7 @@ from tracking_pipeline.geo.lead_finding import (
 from tracking_pipeline.geo.online import BUSY_SECONDS, SecondsLeft
 from tracking_pipeline.geo.provider import Provider
 from tracking_pipeline.geo.saving import Saved, save
+from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.store.database import (
     AsyncPool,
     DatabaseError,

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from tracking_pipeline.delivery import http
+from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.online import (
     Allowance,
     Failed,

@@ -21,7 +21,7 @@ from typing import Final
 
 import orjson
 
-from tracking_pipeline.delivery import http
+from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.online import (
     Failed,
     OnlineSource,

@@ -20,7 +20,7 @@ import anyio
 import psycopg
 from psycopg.rows import TupleRow
 
-from tracking_pipeline.delivery import http
+from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.provider import Answer, AskLater
 from tracking_pipeline.geo.waits import FIRST_HOLD_SECONDS, LONGEST_HOLD_SECONDS
 from tracking_pipeline.store.database import AsyncPool, through_outages

@@ -7,8 +7,8 @@
   that is killed before its commit has changed nothing but the roll-up, which goes on where it was.
 - Two checks at once are safe: they take turns at the roll-up and at the alerts, and each writes its
   own snapshots.
-- The recount of the last days (``health/rollup.py``) comes last, once a day, so that no alert waits
-  for it.
+- The recount of the last days (``health/readings/rollup.py``) comes last, once a day, so that no
+  alert waits for it.
 - What fails a check: a database that cannot be used. A breach is a result.
 
 It comes in two halves as well, for assets that show each reading by itself: :func:`take_reading`
@@ -25,15 +25,20 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from tracking_pipeline.health.alert_rules import ALERT_OF_METRIC, AlertType
-from tracking_pipeline.health.alerting import open_book
-from tracking_pipeline.health.dead_letter_digest import tell_dead_letters
-from tracking_pipeline.health.judgement import Judgement, judge_readings
+from tracking_pipeline.health.alerts.alerting import open_book
+from tracking_pipeline.health.alerts.judgement import Judgement, judge_readings
+from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC, AlertType
+from tracking_pipeline.health.alerts.thresholds import Metric, Verdict
+from tracking_pipeline.health.notifications.dead_letter_digest import tell_dead_letters
 from tracking_pipeline.health.policy import HealthPolicy
-from tracking_pipeline.health.readings import HealthReadings, read_health
-from tracking_pipeline.health.rollup import TIME_BUDGET_SECONDS, RollUp, recount_recent, roll_up
-from tracking_pipeline.health.snapshots import snapshots_of
-from tracking_pipeline.health.thresholds import Metric, Verdict
+from tracking_pipeline.health.readings.all import HealthReadings, read_health
+from tracking_pipeline.health.readings.rollup import (
+    TIME_BUDGET_SECONDS,
+    RollUp,
+    recount_recent,
+    roll_up,
+)
+from tracking_pipeline.health.readings.snapshots import snapshots_of
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.health_snapshots import read_metrics_seen, write_snapshots

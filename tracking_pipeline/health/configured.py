@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tracking_pipeline.health.alert_rules import AlertRules
-from tracking_pipeline.health.emq import HIGHEST_SCORE, EmqModel, weights_of
-from tracking_pipeline.health.notification_rules import NotificationRules
-from tracking_pipeline.health.thresholds import Metric, Thresholds
+from tracking_pipeline.health.alerts.rules import AlertRules
+from tracking_pipeline.health.alerts.thresholds import Metric, Thresholds
+from tracking_pipeline.health.emq.score import HIGHEST_SCORE, EmqModel, weights_of
+from tracking_pipeline.health.notifications.rules import NotificationRules
 from tracking_pipeline.settings import Settings, SettingsError
 from tracking_pipeline.store.match_key_rollup import ConversionRule
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracking_pipeline.health.alert_rules import AlertRules
-from tracking_pipeline.health.channels import read_channels
+from tracking_pipeline.health.alerts.rules import AlertRules
+from tracking_pipeline.health.alerts.thresholds import Metric, Thresholds
 from tracking_pipeline.health.configured import (
     alert_rules_from,
     conversion_rule_from,
@@ -14,10 +14,10 @@ from tracking_pipeline.health.configured import (
     notification_rules_from,
     thresholds_from,
 )
-from tracking_pipeline.health.emq import EmqModel
-from tracking_pipeline.health.notification_rules import NotificationRules
-from tracking_pipeline.health.rollup import CountingRule
-from tracking_pipeline.health.thresholds import Metric, Thresholds
+from tracking_pipeline.health.emq.score import EmqModel
+from tracking_pipeline.health.notifications.channels import read_channels
+from tracking_pipeline.health.notifications.rules import NotificationRules
+from tracking_pipeline.health.readings.rollup import CountingRule
 from tracking_pipeline.settings import Settings
 
 

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import psycopg
 
-from tracking_pipeline.health.alert_rules import ALERT_OF_METRIC
-from tracking_pipeline.health.heartbeat import Heartbeat
+from tracking_pipeline.health.alerts.heartbeat import Heartbeat
+from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC
+from tracking_pipeline.health.alerts.thresholds import Level, Metric, Verdict
 from tracking_pipeline.health.system_status import SystemStatus, system_status
-from tracking_pipeline.health.thresholds import Level, Metric, Verdict
 from tracking_pipeline.store.alerts import OpenAlert
 from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
 from tracking_pipeline.store.health_snapshots import Snapshot

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tracking_pipeline.health.alert_rules import ALERT_OF_METRIC
-from tracking_pipeline.health.thresholds import Metric, Verdict
+from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC
+from tracking_pipeline.health.alerts.thresholds import Metric, Verdict
 from tracking_pipeline.store.alerts import OpenAlert
 
 SystemState = Literal["healthy", "degraded", "critical"]

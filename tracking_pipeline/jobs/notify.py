@@ -12,8 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from tracking_pipeline.health.channels import read_channels
-from tracking_pipeline.health.notify import NotifyTotals, deliver_notifications
+from tracking_pipeline.health.notifications.channels import read_channels
+from tracking_pipeline.health.notifications.notify import NotifyTotals, deliver_notifications
 from tracking_pipeline.jobs.tags import FIRST_IN_QUEUE, GROUP_TAG
 from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
 

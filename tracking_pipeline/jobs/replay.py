@@ -21,9 +21,9 @@ import dagster as dg
 from pydantic import Field
 
 from tracking_pipeline.delivery.conversion import read_time
-from tracking_pipeline.delivery.repair import RepairError, read_rules
-from tracking_pipeline.delivery.replay import replay_dead_letters as replay_service
-from tracking_pipeline.delivery.replay_totals import (
+from tracking_pipeline.delivery.replay.repair import RepairError, read_rules
+from tracking_pipeline.delivery.replay.service import replay_dead_letters as replay_service
+from tracking_pipeline.delivery.replay.totals import (
     CANARIES,
     NUMBERS,
     ReplayRequest,

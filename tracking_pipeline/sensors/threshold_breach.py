@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from tracking_pipeline.health.alert_rules import ALERT_OF_METRIC, AlertState, AlertType
-from tracking_pipeline.health.edges import Edge, find_edges
-from tracking_pipeline.health.heartbeat import Heartbeat, watch_heartbeat
+from tracking_pipeline.health.alerts.edges import Edge, find_edges
+from tracking_pipeline.health.alerts.heartbeat import Heartbeat, watch_heartbeat
+from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC, AlertState, AlertType
+from tracking_pipeline.health.alerts.thresholds import Metric, Verdict
 from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.health.quick_look import look_quickly
-from tracking_pipeline.health.thresholds import Metric, Verdict
+from tracking_pipeline.health.readings.quick_look import look_quickly
 from tracking_pipeline.jobs.active import is_under_way
 from tracking_pipeline.jobs.check import CHECKED, check_tracking_health_job
 from tracking_pipeline.resources import TrackingResource

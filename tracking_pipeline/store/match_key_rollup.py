@@ -1,8 +1,8 @@
 """Every statement on ``tracking_match_key_hourly``, and the ledger rows that it is made from.
 
 One row says how many events of one name, created within one hour (UTC), carried one set of match
-keys (``keys``, bits of ``health/keys.py``). A site has some dozen such sets, so an hour costs the
-same to read whatever its traffic.
+keys (``keys``, bits of ``health/emq/keys.py``). A site has some dozen such sets, so an hour costs
+the same to read whatever its traffic.
 """
 
 from __future__ import annotations

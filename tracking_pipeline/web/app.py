@@ -2,8 +2,8 @@
 
     safe responses -> CORS -> body limit -> router -> handler
 
-An endpoint is an admin's when it takes ``Admin`` (``web/access.py``), as all of ``web/admin.py``
-do; a test goes through all routes, so that a new one cannot be forgotten.
+An endpoint is an admin's when it takes ``Admin`` (``web/security/access.py``), as all of
+``web/admin/router.py`` do; a test goes through all routes, so that a new one cannot be forgotten.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from starlette.middleware.cors import CORSMiddleware
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import connection_pool
-from tracking_pipeline.web.access import Access
-from tracking_pipeline.web.admin import admin_router
-from tracking_pipeline.web.body_limit import BODY_SECONDS, BodyLimit
+from tracking_pipeline.web.admin.router import admin_router
+from tracking_pipeline.web.admin.run_desk import RunDesk
 from tracking_pipeline.web.context import WebContext
 from tracking_pipeline.web.errors import add_error_handlers
-from tracking_pipeline.web.health_probe import health_probe_router
-from tracking_pipeline.web.intake import intake_router
-from tracking_pipeline.web.jwks import KeySet
-from tracking_pipeline.web.login import login_router
-from tracking_pipeline.web.metrics import metrics_router
+from tracking_pipeline.web.intake.router import intake_router
+from tracking_pipeline.web.monitoring.metrics import metrics_router
+from tracking_pipeline.web.monitoring.probe import health_probe_router
 from tracking_pipeline.web.page import page_router
-from tracking_pipeline.web.run_desk import RunDesk
-from tracking_pipeline.web.safe_responses import SafeResponses
-from tracking_pipeline.web.supabase_tokens import SupabaseTokens
+from tracking_pipeline.web.security.access import Access
+from tracking_pipeline.web.security.body_limit import BODY_SECONDS, BodyLimit
+from tracking_pipeline.web.security.jwks import KeySet
+from tracking_pipeline.web.security.login import login_router
+from tracking_pipeline.web.security.safe_responses import SafeResponses
+from tracking_pipeline.web.security.supabase_tokens import SupabaseTokens
 
 # For intake's handlers, and for a look-up of the caller's role with each admin request.
 POOL_SIZE = 10

@@ -15,9 +15,9 @@ from fastapi import FastAPI
 
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.settings import Settings, SettingsError
-from tracking_pipeline.web.access import generated_token
+from tracking_pipeline.web.admin.run_desk import CLOSING_SECONDS, RunDesk
 from tracking_pipeline.web.app import create_app
-from tracking_pipeline.web.run_desk import CLOSING_SECONDS, RunDesk
+from tracking_pipeline.web.security.access import generated_token
 
 # Connections that wait to be taken on while a burst of events comes in.
 BACKLOG = 2048

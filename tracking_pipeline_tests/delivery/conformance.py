@@ -29,14 +29,14 @@ from uuid import UUID
 
 from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.delivery.google_credentials import AccessToken
-from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.http import DeliveryClient
+from tracking_pipeline.delivery.google.credentials import AccessToken
+from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
+from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.ledger import Ledger, ledger_event_id
-from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.retry import MakeDestinations, RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
 from tracking_pipeline.store.database import AsyncPool

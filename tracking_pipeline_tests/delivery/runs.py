@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 
 from tracking_pipeline.delivery.destination import Destination, Limits, NotConfigured
-from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.delivery.ledger import Ledger
-from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
 

@@ -278,7 +278,7 @@ def test_a_success_is_believed_only_in_the_platforms_words(
 def test_a_request_without_an_answer_in_time_is_given_up(
     queue: Queue, http: HttpStand, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracking_pipeline.delivery.http.TIMEOUT_SECONDS", SHORT_TIMEOUT_SECONDS)
+    monkeypatch.setattr("tracking_pipeline.http_client.TIMEOUT_SECONDS", SHORT_TIMEOUT_SECONDS)
     (row,) = add(queue, http)
     http.front.meets(fault)
 

@@ -302,7 +302,7 @@ def test_only_the_wanted_destination_is_drained(queue: Queue, runs: Runs, sandbo
 def test_a_dead_destination_does_not_hold_up_the_other(
     queue: Queue, runs: Runs, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracking_pipeline.delivery.http.TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("tracking_pipeline.http_client.TIMEOUT_SECONDS", 2.0)
     queue.add(2, destination="meta_capi")
     ledger_rows = queue.add(700, destination="supabase")
     sandbox.conditions["meta_capi"].outage("timeout")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.google_answers import (
+from tracking_pipeline.delivery.google.answers import (
     CONFIGURATION_REASONS,
     DAILY_QUOTA_SECONDS,
     DEFAULT_THROTTLE_SECONDS,
@@ -18,7 +18,6 @@ from tracking_pipeline.delivery.google_answers import (
     classify,
     request_id,
 )
-from tracking_pipeline.delivery.http import Answer
 from tracking_pipeline.delivery.outcomes import (
     Delivered,
     Outcome,
@@ -29,6 +28,7 @@ from tracking_pipeline.delivery.outcomes import (
     Uniform,
     Verdict,
 )
+from tracking_pipeline.http_client import Answer
 from tracking_pipeline_tests.delivery.claimed import NOW
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.delivery.google_credentials import (
+from tracking_pipeline.delivery.google.credentials import (
     AccessToken,
     CredentialsError,
     CredentialsFile,
@@ -173,8 +173,7 @@ def _private_key() -> str:
 
 
 def test_nothing_of_google_is_imported_before_a_file_is_used() -> None:
-    check = (
-        "import sys, tracking_pipeline.delivery.google_ec; sys.exit('google.auth' in sys.modules)"
-    )
+    module = "tracking_pipeline.delivery.google.enhanced_conversions"
+    check = f"import sys, {module}; sys.exit('google.auth' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from psycopg_pool import AsyncConnectionPool
 
 from tracking_pipeline.delivery.events import Lead, Prepared
-from tracking_pipeline.delivery.google_credentials import AccessToken
-from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
+from tracking_pipeline.delivery.google.credentials import AccessToken
+from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.sandbox.google_rules import raw_personal_data, violations
 from tracking_pipeline_tests.delivery.claimed import NOW, ROW_EVENT_ID, claimed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracking_pipeline.delivery.google_outcomes import GoogleOutcomes
+from tracking_pipeline.delivery.google.outcomes import GoogleOutcomes
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.delivery.test_google_runs import GoogleRuns, half_an_hour_goes_by

@@ -12,17 +12,17 @@ import psycopg
 import pytest
 
 from tracking_pipeline.delivery.destination import Destination
-from tracking_pipeline.delivery.google_credentials import AccessToken
-from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.google_outcomes import (
+from tracking_pipeline.delivery.google.credentials import AccessToken
+from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
+from tracking_pipeline.delivery.google.outcomes import (
     GoogleOutcomes,
     RequestStatus,
     read_google_outcomes,
     read_status,
 )
-from tracking_pipeline.delivery.http import Answer, http_client
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.totals import DestinationTotals
+from tracking_pipeline.http_client import Answer, http_client
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool, connection_pool
 from tracking_pipeline.store.google_requests import MOST_CHECKS

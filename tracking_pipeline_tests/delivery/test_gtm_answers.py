@@ -5,8 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tracking_pipeline.delivery.gtm_answers import GtmProtocol, classify
-from tracking_pipeline.delivery.http import Answer
+from tracking_pipeline.delivery.gtm.answers import GtmProtocol, classify
 from tracking_pipeline.delivery.outcomes import (
     Delivered,
     Paused,
@@ -16,6 +15,7 @@ from tracking_pipeline.delivery.outcomes import (
     Uniform,
     Verdict,
 )
+from tracking_pipeline.http_client import Answer
 from tracking_pipeline_tests.delivery.claimed import NOW
 
 MARK = {"Access-Control-Allow-Headers": "content-type,set-cookie,x-gtm-server-preview"}

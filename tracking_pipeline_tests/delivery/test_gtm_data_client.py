@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 
 from tracking_pipeline.delivery.events import Lead, Prepared
-from tracking_pipeline.delivery.gtm_data_client import content
-from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.gtm.data_client import content
+from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.sandbox.gtm_rules import data_client_problems
 from tracking_pipeline_tests.delivery.claimed import NOW, ROW_EVENT_ID, claimed

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.gtm_measurement_protocol import content
-from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.gtm.measurement_protocol import content
+from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.sandbox.gtm_rules import measurement_protocol_problems
 from tracking_pipeline_tests.delivery.claimed import NOW, claimed

@@ -14,8 +14,7 @@ import pytest
 
 from tracking_pipeline.delivery.destination import Reply
 from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.http import http_client
+from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.outcomes import (
     Delivered,
     Paused,
@@ -26,6 +25,7 @@ from tracking_pipeline.delivery.outcomes import (
 )
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.http_client import http_client
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline_tests.delivery.claimed import NOW, claimed

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tracking_pipeline.delivery.http import MOST_ANSWER_BYTES, Answer, http_client, post
+from tracking_pipeline.http_client import MOST_ANSWER_BYTES, Answer, http_client, post
 
 HOST = "127.0.0.1"
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.http import Answer
-from tracking_pipeline.delivery.meta_answers import (
+from tracking_pipeline.delivery.meta.answers import (
     LONGEST_THROTTLE_SECONDS,
     classify,
     cool_down_seconds,
@@ -24,6 +23,7 @@ from tracking_pipeline.delivery.outcomes import (
     Uniform,
     Verdict,
 )
+from tracking_pipeline.http_client import Answer
 from tracking_pipeline_tests.delivery.claimed import NOW
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"

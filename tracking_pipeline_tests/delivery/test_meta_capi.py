@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.events import Lead, Prepared
-from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.sandbox.meta_rules import hashed_plain_keys, raw_personal_data, refusal
 from tracking_pipeline_tests.delivery.claimed import NOW, ROW_EVENT_ID, claimed

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.repair import RepairError, read_rules, repair
+from tracking_pipeline.delivery.replay.repair import RepairError, read_rules, repair
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

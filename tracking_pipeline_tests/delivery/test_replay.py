@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.delivery.ledger import Ledger
-from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.repair import read_rules
-from tracking_pipeline.delivery.replay import Pace, replay_dead_letters
-from tracking_pipeline.delivery.replay_totals import ReplayRequest, ReplayTotals, chosen_rate
+from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.replay.repair import read_rules
+from tracking_pipeline.delivery.replay.service import Pace, replay_dead_letters
+from tracking_pipeline.delivery.replay.totals import ReplayRequest, ReplayTotals, chosen_rate
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.dead_letters import PAGE, DeadLetters, read_offers

@@ -17,10 +17,10 @@ from datetime import datetime
 
 from tracking_pipeline.delivery.destination import Destination, Limits, Reply
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
-from tracking_pipeline.delivery.http import DeliveryClient
-from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.store.database import AsyncPool
 
 REQUEST_EVENTS = 10

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import date
 
-from tracking_pipeline.delivery.http import DeliveryClient, http_client
 from tracking_pipeline.geo.provider import Answer, Provider
+from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.store.database import AsyncPool, connection_pool
 
 TODAY = date(2026, 11, 24)

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tracking_pipeline.delivery.http import DeliveryClient
 from tracking_pipeline.geo.configured import GeoProviders
 from tracking_pipeline.geo.enrich import EnrichRequest, enrich_leads
 from tracking_pipeline.geo.enrich_totals import EnrichTotals
@@ -18,6 +17,7 @@ from tracking_pipeline.geo.ipinfo import IpInfo
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.online import SecondsLeft
 from tracking_pipeline.geo.provider import Provider
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline_tests.geo.asking import TODAY

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery import http
-from tracking_pipeline.delivery.http import DeliveryClient
+from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.ip_api import IpApi, read_answer
 from tracking_pipeline.geo.online import Failed, Throttled, Understood
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, AskLater, Located
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.geo_places import known
 from tracking_pipeline.sandbox.ip_api_limits import IpApiLimits
 from tracking_pipeline.sandbox.server import Sandbox
@@ -194,7 +194,7 @@ def test_an_outage_is_ask_later_and_the_rest_is_left_unasked(
     reason: str,
 ) -> None:
     if fault == "timeout":
-        monkeypatch.setattr("tracking_pipeline.delivery.http.TIMEOUT_SECONDS", 0.5)
+        monkeypatch.setattr("tracking_pipeline.http_client.TIMEOUT_SECONDS", 0.5)
     sandbox.conditions["ip_api"].outage(fault)
     found = workers.locate(addresses(100), addresses(100, 100))
     assert found.keys() == set(addresses(100))

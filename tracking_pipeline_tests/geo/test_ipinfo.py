@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery import http
+from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.ipinfo import IpInfo, read_answer
 from tracking_pipeline.geo.online import Failed, Throttled, Understood
 from tracking_pipeline.geo.place import Place
@@ -142,7 +142,7 @@ def test_an_outage_is_ask_later_and_the_rest_is_left_unasked(
     reason: str,
 ) -> None:
     if fault == "timeout":
-        monkeypatch.setattr("tracking_pipeline.delivery.http.TIMEOUT_SECONDS", 0.5)
+        monkeypatch.setattr("tracking_pipeline.http_client.TIMEOUT_SECONDS", 0.5)
     sandbox.conditions["ipinfo"].outage(fault)
     found = workers.locate(addresses(300))
     assert found == dict.fromkeys(addresses(200), AskLater(reason))

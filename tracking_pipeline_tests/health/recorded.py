@@ -8,8 +8,8 @@ from math import sin
 from typing import Any
 
 from tracking_pipeline.geo.coverage import GeoCoverage
-from tracking_pipeline.health.keys import mask_of
-from tracking_pipeline.health.report_evidence import Evidence
+from tracking_pipeline.health.emq.keys import mask_of
+from tracking_pipeline.health.report.evidence import Evidence
 from tracking_pipeline.store.health_history import Episode, RecordedCheck, ReportedScore
 from tracking_pipeline.store.health_snapshots import Snapshot, Taken
 from tracking_pipeline_tests.health.site import policy

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-from tracking_pipeline.health.alert_rules import AlertRules, AlertState, Transition, step
-from tracking_pipeline.health.notification_rules import NotificationRules, OwedMessage, owed
-from tracking_pipeline.health.thresholds import Verdict
+from tracking_pipeline.health.alerts.rules import AlertRules, AlertState, Transition, step
+from tracking_pipeline.health.alerts.thresholds import Verdict
+from tracking_pipeline.health.notifications.rules import NotificationRules, OwedMessage, owed
 
 START = datetime(2026, 11, 24, 10, 0, tzinfo=timezone.utc)
 EVERY = timedelta(minutes=15)

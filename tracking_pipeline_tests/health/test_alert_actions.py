@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tracking_pipeline.health.alert_actions import AlertActions, act_on_alerts
+from tracking_pipeline.health.alerts.actions import AlertActions, act_on_alerts
 from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.store.destination_state import open_breaker
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy

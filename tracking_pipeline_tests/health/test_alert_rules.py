@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.alert_rules import (
+from tracking_pipeline.health.alerts.rules import (
     ALERT_OF_METRIC,
     METRIC_OF_ALERT,
     AlertRules,

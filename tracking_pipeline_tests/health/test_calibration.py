@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.calibration import Calibration, Snapshot, calibrate
-from tracking_pipeline.health.emq import SATURATING_WEIGHTS, keys_of_term, weights_of
+from tracking_pipeline.health.emq.calibration import Calibration, Snapshot, calibrate
+from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, keys_of_term, weights_of
 
 DAY = date(2026, 11, 1)
 TRUE_WEIGHTS = weights_of("saturating", {"em": 0.60, "fbc": 0.20, "ph": 0.10})

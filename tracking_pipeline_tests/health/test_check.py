@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tracking_pipeline.health import alerting
+from tracking_pipeline.health.alerts import alerting
+from tracking_pipeline.health.alerts.thresholds import Metric
 from tracking_pipeline.health.check import CheckResult, check_tracking_health
 from tracking_pipeline.health.policy import HealthPolicy
-from tracking_pipeline.health.thresholds import Metric
 from tracking_pipeline.store.alert_notifications import Notification
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline.store.destination_state import close_breaker, open_breaker

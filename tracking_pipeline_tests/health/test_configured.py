@@ -6,7 +6,8 @@ from typing import get_args
 
 import pytest
 
-from tracking_pipeline.health.alert_rules import AlertRules
+from tracking_pipeline.health.alerts.rules import AlertRules
+from tracking_pipeline.health.alerts.thresholds import Metric, judge
 from tracking_pipeline.health.configured import (
     USUAL_CONVERSION_NAMES,
     alert_rules_from,
@@ -15,8 +16,7 @@ from tracking_pipeline.health.configured import (
     notification_rules_from,
     thresholds_from,
 )
-from tracking_pipeline.health.emq import SATURATING_WEIGHTS, WEIGHTED_WEIGHTS
-from tracking_pipeline.health.thresholds import Metric, judge
+from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, WEIGHTED_WEIGHTS
 from tracking_pipeline.settings import SettingsError, read_settings
 
 

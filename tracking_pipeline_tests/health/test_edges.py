@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.alert_rules import AlertRules, AlertState
-from tracking_pipeline.health.edges import edge_of, find_edges
+from tracking_pipeline.health.alerts.edges import edge_of, find_edges
+from tracking_pipeline.health.alerts.rules import AlertRules, AlertState
 from tracking_pipeline_tests.health.series import VERDICTS, Watch
 
 RULES = st.builds(AlertRules, st.integers(1, 4), st.integers(1, 4))

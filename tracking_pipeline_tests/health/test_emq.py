@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.meta_capi import TOO_LITTLE_INFORMATION
-from tracking_pipeline.health.emq import (
+from tracking_pipeline.delivery.meta.capi import TOO_LITTLE_INFORMATION
+from tracking_pipeline.health.emq.keys import KEYS, keys_of, mask_of
+from tracking_pipeline.health.emq.score import (
     NETWORK,
     SATURATING_WEIGHTS,
     WEIGHTED_WEIGHTS,
@@ -20,7 +21,6 @@ from tracking_pipeline.health.emq import (
     score_event,
     weights_of,
 )
-from tracking_pipeline.health.keys import KEYS, keys_of, mask_of
 
 BROWSER = ("client_ip_address", "client_user_agent")
 PLACE = ("ct", "st", "zp", "country")

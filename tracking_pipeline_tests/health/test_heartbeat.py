@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from tracking_pipeline.health.alerts.heartbeat import is_stalled, read_heartbeat, watch_heartbeat
 from tracking_pipeline.health.check import check_tracking_health
-from tracking_pipeline.health.heartbeat import is_stalled, read_heartbeat, watch_heartbeat
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.health.site import Site, policy
 

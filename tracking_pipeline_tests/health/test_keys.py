@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.keys import (
+from tracking_pipeline.health.emq.keys import (
     ADDRESS_KEYS,
     BIT_OF,
     FROM_IP_BIT_OF,

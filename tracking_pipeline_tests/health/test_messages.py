@@ -8,8 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tracking_pipeline.health.alert_rules import AlertType
-from tracking_pipeline.health.causes import (
+from tracking_pipeline.health.alerts.causes import (
     dead_letter_causes,
     destination_causes,
     emq_causes,
@@ -17,10 +16,11 @@ from tracking_pipeline.health.causes import (
     paused_causes,
     plain_reason,
 )
-from tracking_pipeline.health.emq import SATURATING_WEIGHTS, score
-from tracking_pipeline.health.keys import mask_of
-from tracking_pipeline.health.messages import AlertFacts, alert_message, digest, notification
-from tracking_pipeline.health.notification_rules import DeadLetterBatch, OwedMessage
+from tracking_pipeline.health.alerts.messages import AlertFacts, alert_message, digest, notification
+from tracking_pipeline.health.alerts.rules import AlertType
+from tracking_pipeline.health.emq.keys import mask_of
+from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, score
+from tracking_pipeline.health.notifications.rules import DeadLetterBatch, OwedMessage
 
 SINCE = datetime(2026, 11, 24, 10, 15, tzinfo=timezone.utc)
 EMQ = AlertFacts(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.alert_rules import AlertRules, acknowledge, adopt, resolve, silence
-from tracking_pipeline.health.notification_rules import (
+from tracking_pipeline.health.alerts.rules import AlertRules, acknowledge, adopt, resolve, silence
+from tracking_pipeline.health.notifications.rules import (
     DeadLetterBatch,
     NotificationRules,
     digest_owed,

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
-from tracking_pipeline.health.channels import Channel, read_channels
-from tracking_pipeline.health.notify import (
+from tracking_pipeline.health.notifications.channels import Channel, read_channels
+from tracking_pipeline.health.notifications.notify import (
     LONGEST_WAIT_SECONDS,
     NotifyTotals,
     deliver_notifications,
@@ -210,8 +210,8 @@ def test_a_process_killed_while_it_sends_loses_no_message(
     outbox.owe(told, owed("Survives"))
     script = (
         "import sys; from pydantic import SecretStr\n"
-        "from tracking_pipeline.health.channels import read_channels\n"
-        "from tracking_pipeline.health.notify import deliver_notifications\n"
+        "from tracking_pipeline.health.notifications.channels import read_channels\n"
+        "from tracking_pipeline.health.notifications.notify import deliver_notifications\n"
         "from tracking_pipeline.store.database import Database\n"
         "database = Database(sys.argv[1], 'the test database')\n"
         "deliver_notifications(database, read_channels(SecretStr(sys.argv[2])))\n"

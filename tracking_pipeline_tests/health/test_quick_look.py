@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.health.check import check_tracking_health
-from tracking_pipeline.health.quick_look import look_quickly
+from tracking_pipeline.health.readings.quick_look import look_quickly
 from tracking_pipeline_tests.health.site import Site, policy
 
 POLICY = policy(health_minimum_events=1)

@@ -9,28 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.emq import SATURATING_WEIGHTS, score_event
-from tracking_pipeline.health.event_readings import (
-    EmqReading,
-    ErrorRateReading,
-    read_emq,
-    read_error_rate,
-)
-from tracking_pipeline.health.keys import mask_of
-from tracking_pipeline.health.notification_rules import DeadLetterBatch
-from tracking_pipeline.health.queue_readings import (
-    growth_per_hour,
-    read_dead_letters,
-    read_queue,
-    read_recovery,
-)
-from tracking_pipeline.health.readings import (
+from tracking_pipeline.health.emq.keys import mask_of
+from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, score_event
+from tracking_pipeline.health.notifications.rules import DeadLetterBatch
+from tracking_pipeline.health.readings.all import (
     one_moment,
     read_geo_down,
     read_health,
     read_paused,
 )
-from tracking_pipeline.health.rollup import full_hour, roll_up
+from tracking_pipeline.health.readings.events import (
+    EmqReading,
+    ErrorRateReading,
+    read_emq,
+    read_error_rate,
+)
+from tracking_pipeline.health.readings.queue import (
+    growth_per_hour,
+    read_dead_letters,
+    read_queue,
+    read_recovery,
+)
+from tracking_pipeline.health.readings.rollup import full_hour, roll_up
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 
 POLICY = policy()

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from tracking_pipeline.health.report import make_report
-from tracking_pipeline.health.report_evidence import Evidence
+from tracking_pipeline.health.report.evidence import Evidence
+from tracking_pipeline.health.report.report import make_report
 from tracking_pipeline.store.health_history import RecordedCheck
 from tracking_pipeline.store.health_snapshots import Snapshot
 from tracking_pipeline_tests.health.recorded import NOW, last_check, new_site, sick_site

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.chart_images import png, svg
-from tracking_pipeline.health.charts import Chart
-from tracking_pipeline.health.report_charts import charts_of
-from tracking_pipeline.health.report_evidence import Evidence
+from tracking_pipeline.health.report.charts import Chart
+from tracking_pipeline.health.report.charts_of import charts_of
+from tracking_pipeline.health.report.evidence import Evidence
+from tracking_pipeline.health.report.images import png, svg
 from tracking_pipeline.store.health_snapshots import Taken
 from tracking_pipeline_tests.health.recorded import NOW, new_site, sick_site
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tracking_pipeline.health.report import HealthReport, make_report
-from tracking_pipeline.health.report_files import DAYS_KEPT, ReportFileError, write_report
-from tracking_pipeline.health.report_html import report_html
-from tracking_pipeline.health.report_markdown import report_markdown
+from tracking_pipeline.health.report.files import DAYS_KEPT, ReportFileError, write_report
+from tracking_pipeline.health.report.html import report_html
+from tracking_pipeline.health.report.markdown import report_markdown
+from tracking_pipeline.health.report.report import HealthReport, make_report
 from tracking_pipeline_tests.health.recorded import NOW, new_site, reported, sick_site
 
 ONE_DAY = timedelta(days=1)

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.http import Answer
-from tracking_pipeline.delivery.meta_capi import MetaAccount
-from tracking_pipeline.health.reported_emq import (
+from tracking_pipeline.delivery.meta.capi import MetaAccount
+from tracking_pipeline.health.emq.reported import (
     FIELDS,
     EventQuality,
     ReportedEmq,
     read_answer,
     record_reported_emq,
 )
-from tracking_pipeline.health.rollup import roll_up
+from tracking_pipeline.health.readings.rollup import roll_up
+from tracking_pipeline.http_client import Answer
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.health_history import read_reported_scores
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy

@@ -16,10 +16,10 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from tracking_pipeline.health import horizon, rollup
-from tracking_pipeline.health.keys import keys_from_ip, keys_of, mask_of
-from tracking_pipeline.health.readings import one_moment
-from tracking_pipeline.health.rollup import (
+from tracking_pipeline.health.emq.keys import keys_from_ip, keys_of, mask_of
+from tracking_pipeline.health.readings import horizon, rollup
+from tracking_pipeline.health.readings.all import one_moment
+from tracking_pipeline.health.readings.rollup import (
     RECOUNT_DAYS,
     CountingRule,
     begin_recount,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tracking_pipeline.health.alerts.thresholds import Verdict
 from tracking_pipeline.health.system_status import SystemStatus, system_status
-from tracking_pipeline.health.thresholds import Verdict
 from tracking_pipeline.store.alerts import OpenAlert
 from tracking_pipeline_tests.health.series import START, VERDICTS
 

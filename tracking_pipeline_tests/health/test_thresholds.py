@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.thresholds import Thresholds, Verdict, judge, missing_metrics
+from tracking_pipeline.health.alerts.thresholds import Thresholds, Verdict, judge, missing_metrics
 
 EMQ = Thresholds("below", 7.0, 4.0, minimum_events=20, clear_margin=0.05, best=10.0)
 QUEUE = Thresholds("above", 5, 10, clear_margin=0.05)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.definitions import build_defs
-from tracking_pipeline.health.keys import KEYS
+from tracking_pipeline.health.emq.keys import KEYS
 from tracking_pipeline.jobs.check import CHECKED, answer_of
 from tracking_pipeline.runs import RunError, run_job
 from tracking_pipeline_tests.health.site import Site

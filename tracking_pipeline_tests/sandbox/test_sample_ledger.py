@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from tracking_pipeline.health.presence import present_keys
+from tracking_pipeline.health.emq.presence import present_keys
 from tracking_pipeline.sandbox.sample_data import sample_leads
 from tracking_pipeline.sandbox.sample_ledger import BANNER_DAYS, DAYS, sample_ledger
 

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.health.rollup import recount_recent
+from tracking_pipeline.health.readings.rollup import recount_recent
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import COMMANDS, AccessError, check_access
 from tracking_pipeline.store.health_snapshots import prune_snapshots

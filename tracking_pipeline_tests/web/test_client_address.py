@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from tracking_pipeline.web.client_address import client_address, is_local
+from tracking_pipeline.web.security.client_address import client_address, is_local
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 

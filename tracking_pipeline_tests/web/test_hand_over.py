@@ -14,15 +14,15 @@ import pytest
 
 from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
-from tracking_pipeline.delivery.google_credentials import AccessToken
-from tracking_pipeline.delivery.google_ec import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.gtm_server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.meta_capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.google.credentials import AccessToken
+from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
+from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
 from tracking_pipeline.health.configured import USUAL_CONVERSION_NAMES
 from tracking_pipeline.identity import match_keys
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.match_key_rollup import ConversionRule
-from tracking_pipeline.web.intake_events import IntakeRules, Sender, read_event
+from tracking_pipeline.web.intake.events import IntakeRules, Sender, read_event
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.delivery.runs import Runs
 from tracking_pipeline_tests.web.intake_site import ADDRESS, AGENT, Site, site

@@ -17,12 +17,12 @@ from tracking_pipeline.store.alert_list import ListedAlert
 from tracking_pipeline.store.dead_letters import Group
 from tracking_pipeline.store.failed_events import Waiting
 from tracking_pipeline.store.metric_history import Point
+from tracking_pipeline.web.admin.replay import ReplayBody
 from tracking_pipeline.web.page import charts, words
 from tracking_pipeline.web.page.alerts_view import open_alerts
 from tracking_pipeline.web.page.dead_letters_view import dead_letters_view, offers
 from tracking_pipeline.web.page.letter_filter import SPAN_WORDS, LetterFilter, letter_filter
 from tracking_pipeline.web.page.queue_view import queue_view
-from tracking_pipeline.web.replay_api import ReplayBody
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 SINCE = NOW - timedelta(days=30)
@@ -37,7 +37,7 @@ queries = st.dictionaries(
 def _status(state: str = "ok", *, next_try: float | None = None, **waiting: int) -> object:
     counts = {"waiting": 0, "due": 0, "leased": 0, "dead_letters": 0, **waiting}
     queued = Waiting("x", oldest_age_seconds=None, next_due_seconds=None, **counts)
-    return DestinationStatus(state, "", queued, next_try, None)
+    return DestinationStatus(state, "", queued, next_try, None, 0)
 
 
 # --- the filter in the address ---

@@ -13,9 +13,9 @@ import pytest
 
 from tracking_pipeline.jobs.retry import retry_failed_events_job
 from tracking_pipeline.runs import RunError
-from tracking_pipeline.web.run_desk import DeskRun, RunDesk
-from tracking_pipeline.web.run_process import RunOrder
-from tracking_pipeline.web.run_results import retry_answer
+from tracking_pipeline.web.admin.run_desk import DeskRun, RunDesk
+from tracking_pipeline.web.admin.run_process import RunOrder
+from tracking_pipeline.web.admin.run_results import retry_answer
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.web.serving import closed_queue
 

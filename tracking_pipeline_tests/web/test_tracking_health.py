@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.health.check import check_tracking_health
-from tracking_pipeline.web.tracking_health import trend
+from tracking_pipeline.web.admin.health import trend
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 from tracking_pipeline_tests.web.conftest import Serve
 from tracking_pipeline_tests.web.serving import FUNCTIONS, Served

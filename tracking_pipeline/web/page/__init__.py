@@ -5,8 +5,8 @@
     view.py      what it says, in plain words; pure (*_view.py: its larger parts)
     templates/   how it looks
 
-Reading works without script. Actions are the API's own endpoints (``web/admin.py``), called by
-``assets/page.js``.
+Reading works without script. Actions are the API's own endpoints (``web/admin/router.py``),
+called by ``assets/page.js``.
 """
 
 from tracking_pipeline.web.page.routes import page_router as page_router

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracking_pipeline.health.messages import what_and_next_step
+from tracking_pipeline.health.alerts.messages import what_and_next_step
 from tracking_pipeline.status import DestinationStatus
 from tracking_pipeline.store.alert_list import ListedAlert
 from tracking_pipeline.web.page import words

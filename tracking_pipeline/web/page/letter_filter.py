@@ -43,7 +43,7 @@ class LetterFilter:
         )
 
     def order(self, now: datetime) -> dict[str, Any]:
-        """The same as the body of a replay (``web/replay_api.py``), without what is empty."""
+        """The same as the body of a replay (``web/admin/replay.py``), without what is empty."""
         since = self._since(now)
         wanted = {
             "destination": self.destination,

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
-from tracking_pipeline.health.readings import one_moment
+from tracking_pipeline.health.readings.all import one_moment
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.status import DestinationStatus, read_destinations
 from tracking_pipeline.store.alert_list import ListedAlert, list_alerts

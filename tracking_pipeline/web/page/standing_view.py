@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from tracking_pipeline.health.heartbeat import Heartbeat
+from tracking_pipeline.health.alerts.heartbeat import Heartbeat
 from tracking_pipeline.health.standing import verdicts_of
 from tracking_pipeline.health.system_status import SystemState, system_status
 from tracking_pipeline.store.alert_list import ListedAlert

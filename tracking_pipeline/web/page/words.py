@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from tracking_pipeline.health.causes import plain_reason
+from tracking_pipeline.health.alerts.causes import plain_reason
 
 DESTINATION_WORDS = {
     "meta_capi": "Meta Conversions API",

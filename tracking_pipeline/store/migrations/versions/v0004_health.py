@@ -11,8 +11,8 @@ revision = "0004"
 down_revision = "0003"
 # There is no downgrade: what was measured and what was told cannot be measured and told again.
 
-# How many events of an hour carried which match keys (a bit each, health/keys.py). Made from the
-# ledger, and can be made again.
+# How many events of an hour carried which match keys (a bit each, health/emq/keys.py). Made from
+# the ledger, and can be made again.
 MATCH_KEYS = Table(
     "tracking_match_key_hourly",
     (

@@ -1,0 +1,264 @@
+"""What an answer of Google's Data Manager API means. Pure.
+
+An error is a ``google.rpc.Status`` with details: ``ErrorInfo`` (a reason), ``BadRequest`` (which
+field of which event, and why), ``RetryInfo``, ``QuotaFailure``. One bad event fails the request and
+nothing of it is processed, so the decision goes: a rate limit; a reason that concerns the account
+or the call; duplicates; events that the answer names; the canonical status; the HTTP status.
+
+https://developers.google.com/data-manager/api/devguides/concepts/understand-errors
+https://developers.google.com/data-manager/api/devguides/limits
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tracking_pipeline.delivery.outcomes import (
+    Delivered,
+    Fault,
+    Outcome,
+    Paused,
+    Refused,
+    Rejected,
+    Retry,
+    Throttled,
+    Uniform,
+    Verdict,
+)
+from tracking_pipeline.delivery.redaction import redact
+from tracking_pipeline.http_client import Answer, retry_after_seconds
+
+# Account, permissions, conversion action: no event gets in until somebody mends it.
+CONFIGURATION_REASONS = frozenset(
+    (
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+        "CONSUMER_INVALID",
+        "DESTINATION_ACCOUNT_DATA_POLICY_PROHIBITS_ENHANCED_CONVERSIONS",
+        "DESTINATION_ACCOUNT_ENHANCED_CONVERSIONS_TERMS_NOT_SIGNED",
+        "DESTINATION_ACCOUNT_NOT_ENABLED_ENHANCED_CONVERSIONS_FOR_LEADS",
+        "EU_POLITICAL_ADVERTISING_DECLARATION_REQUIRED",
+        "INVALID_CONVERSION_ACTION_ID",
+        "INVALID_CONVERSION_ACTION_TYPE",
+        "INVALID_DESTINATION",
+        "NOT_ALLOWLISTED",
+        "OPERATING_ACCOUNT_LOGIN_ACCOUNT_MISMATCH",
+        "PERMISSION_DENIED",
+        "SERVICE_DISABLED",
+        "TERMS_AND_CONDITIONS_NOT_SIGNED",
+    )
+)
+# Nothing is wrong but the time: the account's newest conversion action is not yet known everywhere.
+TOO_EARLY_REASONS = frozenset(("CONVERSION_ACTION_TOO_RECENTLY_CREATED",))
+# Google has the conversion, from an earlier try of ours or from the tag on the page.
+DUPLICATE_REASONS = frozenset(("DUPLICATE_TRANSACTION_ID", "DUPLICATE_GCLID"))
+_CONFIGURATION_STATUSES = frozenset(
+    ("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED")
+)
+_REFUSAL_STATUSES = frozenset(("INVALID_ARGUMENT", "OUT_OF_RANGE", "ALREADY_EXISTS"))
+
+DEFAULT_THROTTLE_SECONDS = 60.0
+# A day's allowance comes back at once, at an hour that the answer does not tell.
+DAILY_QUOTA_SECONDS = 60 * 60.0
+TOO_EARLY_SECONDS = 6 * 60 * 60.0
+LONGEST_THROTTLE_SECONDS = 6 * 60 * 60.0
+
+# `events[3].userData...` in JSON's words; `events.events[3]` is how the SDK quotes repeated fields.
+_EVENT = re.compile(r"(?:events\.)?events\[(\d{1,6})\]")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that an error names. ``event`` is the position of the event that it is about, None
+    where it is about the request."""
+
+    field: str
+    reason: str
+    event: int | None
+
+
+def request_id(answer: Answer) -> str | None:
+    """The id under which Google tells the outcome of an accepted request later; None where the
+    answer is no acceptance."""
+    body = answer.json()
+    found = body.get("requestId") if isinstance(body, dict) else None
+    accepted = answer.status is not None and 200 <= answer.status < 300 and not answer.fault
+    return found if accepted and isinstance(found, str) and found else None
+
+
+def classify(answer: Answer, now: datetime, *, events: int, secrets: Sequence[str] = ()) -> Verdict:
+    """The verdict on a request of so many ``events``.
+
+    ``now`` is used only for a ``Retry-After`` date in an answer without a ``Date``.
+    """
+    if answer.fault or answer.status is None:
+        fault = Fault(_FAULTS[answer.fault or "connection"], answer.fault, answer.status)
+        return Uniform(Retry(fault))
+    if request_id(answer):
+        return Uniform(Delivered(answer.status))
+    body = answer.json()
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        return _classify_error(answer, error, now, events, secrets)
+    status = answer.status
+    fault = Fault(f"HTTP {status} without a readable answer", str(status), status)
+    return _classify_status(answer, fault, now)
+
+
+_FAULTS = {
+    "timeout": "no answer in time",
+    "connection": "the connection failed",
+    "oversized": "the answer was too large to be one of this API",
+}
+
+
+def _classify_error(
+    answer: Answer,
+    error: Mapping[str, Any],
+    now: datetime,
+    events: int,
+    secrets: Sequence[str],
+) -> Verdict:
+    details = [each for each in _listed(error.get("details")) if isinstance(each, dict)]
+    status = _text(error.get("status"))
+    violations = _violations(details)
+    exact = [each.reason for each in violations if each.reason]
+    reasons = [*exact, *_error_reasons(details)]
+    reason = reasons[0] if reasons else status
+    fault = Fault(_message(error, violations, secrets), _code(reason), answer.status)
+    if answer.status == 429 or status == "RESOURCE_EXHAUSTED":
+        return Uniform(Throttled(fault, _throttle_seconds(answer.headers, details, now)))
+    if not TOO_EARLY_REASONS.isdisjoint(reasons):
+        return Uniform(Throttled(fault, TOO_EARLY_SECONDS))
+    # Destinations, encoding and the like are the same for every event.
+    about_the_call = violations and not any(_is_about_events(each) for each in violations)
+    if (
+        answer.status in (401, 403, 404)
+        or status in _CONFIGURATION_STATUSES
+        or not CONFIGURATION_REASONS.isdisjoint(reasons)
+        or about_the_call
+    ):
+        return Uniform(Paused(fault))
+    if reasons and set(exact or reasons) <= DUPLICATE_REASONS:
+        # Nothing of a refused request was taken: its members have to be looked at one by one.
+        duplicate = Uniform(Delivered(answer.status, duplicate="event"))
+        return duplicate if events == 1 else Refused(_rejected(fault))
+    if status in _REFUSAL_STATUSES:
+        return Refused(_rejected(fault), _culprits(violations))
+    return _classify_status(answer, fault, now, _retry_seconds(details))
+
+
+def _classify_status(
+    answer: Answer, fault: Fault, now: datetime, asked: float | None = None
+) -> Verdict:
+    """An answer without Google's words for what is wrong: a proxy's page, or nothing that can be
+    read.
+
+    A 400 speaks of what was sent, and the search for the culprit costs less than a dead letter for
+    each of its mates. A page of HTML is a proxy's, and says nothing.
+    """
+    status = answer.status
+    asked = retry_after_seconds(answer.headers, now) or asked
+    outcome: Outcome = Retry(fault, asked)
+    if status == 429:
+        outcome = Throttled(fault, _bounded(asked or DEFAULT_THROTTLE_SECONDS))
+    elif status in (401, 403, 404) or (status is not None and 300 <= status < 400):
+        outcome = Paused(fault)
+    elif status == 413 or (status in (400, 422) and not _is_page(answer)):
+        return Refused(_rejected(fault))
+    return Uniform(outcome)
+
+
+def _rejected(fault: Fault) -> Rejected:
+    return Rejected(f"refused by Google: {fault.code}", fault)
+
+
+def _culprits(violations: Sequence[Violation]) -> frozenset[int]:
+    """The events that the answer names for its first reason. Those of another reason are sent
+    again and named again, so that each dead letter has the reason that is its own."""
+    named = [each for each in violations if each.event is not None]
+    if not named or named[0].reason in DUPLICATE_REASONS:
+        return frozenset()
+    return frozenset(
+        each.event for each in named if each.event is not None and each.reason == named[0].reason
+    )
+
+
+def _violations(details: Sequence[Mapping[str, Any]]) -> list[Violation]:
+    """The field violations; those that are no duplicates come first, so that they decide."""
+    found = []
+    for detail in details:
+        for each in _listed(detail.get("fieldViolations")):
+            if isinstance(each, dict):
+                field, reason = _text(each.get("field")), _text(each.get("reason"))
+                match = _EVENT.match(field)
+                found.append(Violation(field, reason, int(match[1]) if match else None))
+    found.sort(key=lambda violation: violation.reason in DUPLICATE_REASONS)
+    return found
+
+
+def _is_about_events(violation: Violation) -> bool:
+    return not violation.field or violation.field.startswith("events")
+
+
+def _error_reasons(details: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The reasons of ``ErrorInfo``; a violation has a more exact one."""
+    return [_text(detail.get("reason")) for detail in details if detail.get("reason")]
+
+
+def _message(
+    error: Mapping[str, Any], violations: Sequence[Violation], secrets: Sequence[str]
+) -> str:
+    # The description of a violation may quote the value; the field does not.
+    words = [_text(error.get("message")), *(each.field for each in violations[:1])]
+    return redact(": ".join(filter(None, words)) or "an error without a message", *secrets)
+
+
+def _code(reason: str) -> str:
+    """A reason as a code: Google's are capitals; what else comes is not repeated."""
+    return reason if re.fullmatch("[A-Z][A-Z0-9_]{1,80}", reason) else "unknown"
+
+
+def _throttle_seconds(
+    headers: Mapping[str, str], details: Sequence[Mapping[str, Any]], now: datetime
+) -> float:
+    asked = retry_after_seconds(headers, now) or _retry_seconds(details)
+    by_default = DAILY_QUOTA_SECONDS if _is_daily(details) else DEFAULT_THROTTLE_SECONDS
+    return _bounded(asked or by_default)
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 1.0), LONGEST_THROTTLE_SECONDS)
+
+
+def _is_daily(details: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the quota that was used up is a day's: ``quota_limit`` names it, as in
+    ``IngestRequestsPerDayPerProject``."""
+    metadata = [detail.get("metadata") for detail in details]
+    limits = [_text(each.get("quota_limit")) for each in metadata if isinstance(each, dict)]
+    return any("perday" in limit.replace("_", "").lower() for limit in limits)
+
+
+def _retry_seconds(details: Sequence[Mapping[str, Any]]) -> float | None:
+    """The wait of ``RetryInfo``, a duration in JSON such as "30s" or "1.5s"."""
+    for detail in details:
+        match = _DURATION.fullmatch(_text(detail.get("retryDelay")))
+        if match:
+            return float(match[1])
+    return None
+
+
+def _is_page(answer: Answer) -> bool:
+    return "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,337 @@
+"""Google's Data Manager API: events in Google's form, up to 2,000 a request.
+
+https://developers.google.com/data-manager/api/reference/rest/v1/events/ingest
+https://developers.google.com/data-manager/api/devguides/events
+
+One invalid event fails its whole request, so what can be known to be invalid is rejected here,
+before a request. A 200 means accepted, not used: the request's id is kept with its events, and
+``google_outcomes`` asks later what became of them. The token goes in a header, never in a URL.
+
+``transactionId`` is what Google knows a conversion by: the order, else the event's own id. It is
+the same in every try, so a conversion that arrives twice is counted once.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import chain, zip_longest
+from typing import Any
+
+import orjson
+import psycopg
+
+from tracking_pipeline.delivery.conversion import (
+    Conversion,
+    first,
+    impersonal_text,
+    read_conversion,
+    text,
+)
+from tracking_pipeline.delivery.destination import Limits, Reply
+from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.google.answers import (
+    DEFAULT_THROTTLE_SECONDS,
+    classify,
+    request_id,
+)
+from tracking_pipeline.delivery.google.credentials import Credentials, CredentialsError
+from tracking_pipeline.delivery.outcomes import (
+    Fault,
+    Paused,
+    Rejected,
+    Throttled,
+    Uniform,
+    reject,
+)
+from tracking_pipeline.delivery.person import GeoMatchKeys, person_keys
+from tracking_pipeline.http_client import Answer, DeliveryClient, post
+from tracking_pipeline.identity import normalize
+from tracking_pipeline.identity.hashing import sha256_hex
+from tracking_pipeline.identity.phone_in_text import REMOVED
+from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.google_requests import keep_google_request
+
+# Google publishes no number of days; this is the age up to which it takes adjustments.
+MAX_AGE = timedelta(days=54)
+# An event that would cross the limit on its way is not worth a batch's rejection.
+_AGE_MARGIN = timedelta(minutes=1)
+
+MOST_USER_IDENTIFIERS = 10
+# One click an event, the most exact first.
+_CLICK_IDS = ("gclid", "gbraid", "wbraid")
+_CLICK_ID = re.compile(r"[A-Za-z0-9_\-.]{1,512}")
+
+EVENT_SOURCES = {
+    "website": "WEB",
+    "app": "APP",
+    "physical_store": "IN_STORE",
+    "phone_call": "PHONE",
+    "chat": "MESSAGE",
+    "business_messaging": "MESSAGE",
+    "email": "MESSAGE",
+    "system_generated": "OTHER",
+    "other": "OTHER",
+}
+
+# Google's consent, and the names that sites and consent mode give it. A general "marketing" or
+# "granted" says nothing of what Google asks, so it is no grant.
+_CONSENTS = {
+    "adUserData": ("adUserData", "ad_user_data"),
+    "adPersonalization": ("adPersonalization", "ad_personalization"),
+}
+_GRANTED = ("granted", "consent_granted", "true", "yes")
+_DENIED = ("denied", "consent_denied", "false", "no")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GoogleAccount:
+    """Where events go. Ids may be written with dashes; ``login_account_id`` is the manager account
+    through which the credentials have access, if they have not themselves; ``url`` has no trailing
+    slash."""
+
+    account_id: str
+    conversion_action_id: str
+    login_account_id: str | None = None
+    url: str = "https://datamanager.googleapis.com"
+
+
+class GoogleEc:
+    """The destination ``google_ec``."""
+
+    name: DestinationName = "google_ec"
+    limits = Limits(request_events=2_000, request_bytes=4_000_000, in_flight=4)
+
+    def __init__(
+        self,
+        account: GoogleAccount,
+        credentials: Credentials,
+        client: DeliveryClient,
+        pool: AsyncPool,
+        *,
+        country: str = "US",
+        site_url: str | None = None,
+        geo_match_keys: GeoMatchKeys = "all",
+        max_age: timedelta = MAX_AGE,
+    ) -> None:
+        """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``pool`` is where
+        accepted requests are kept; an event older than ``max_age`` is not sent."""
+        self.client = client
+        self.url = account.url
+        self._credentials = credentials
+        self._pool = pool
+        self._country = country
+        self._site_url = site_url
+        self._geo_match_keys: GeoMatchKeys = geo_match_keys
+        self._max_age = max_age
+        self._head = _request_head(account)
+
+    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+        """The event as one element of ``events``."""
+        conversion = read_conversion(event, self._site_url)
+        if isinstance(conversion, Rejected):
+            return conversion
+        if event.now - conversion.event_time > self._max_age - _AGE_MARGIN:
+            message = f"the event is older than the {self._max_age.days} days Google is sent"
+            return Rejected("expired", reject(message).fault)
+        if conversion.currency is None and first(conversion.fields, ("currency", "currency_code")):
+            return reject("invalid currency")
+        keys, dropped = person_keys(
+            event, conversion.fields, "google", self._country, self._geo_match_keys
+        )
+        identifiers = user_identifiers(_with_leads_email(keys, event))
+        click = _click_id(conversion.fields, event.user_data)
+        if not identifiers and not click:
+            return reject("no identifiers: neither a click id nor usable customer information")
+        body = _event(conversion, event, "client_user_agent" in keys)
+        consent = consent_of(conversion.fields)
+        for name, value in (("consent", consent), ("adIdentifiers", click)):
+            if value:
+                body[name] = value
+        if identifiers:
+            body["userData"] = {"userIdentifiers": identifiers}
+        return Prepared(event, orjson.dumps(body), dropped)
+
+    async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
+        """One POST of the batch; another one where a renewed token may cure a 401."""
+        content = self._head + b",".join([member.body for member in batch]) + b"]}"
+        url = f"{self.url}/v1/events:ingest"
+
+        async def ingest(headers: Mapping[str, str]) -> Answer:
+            return await post(self.client, url, content=content, headers=headers)
+
+        try:
+            answer, secrets = await self.authorised(ingest)
+        except CredentialsError as error:
+            return Reply(Uniform(without_token(error)), 0)
+        accepted = request_id(answer)
+        if accepted:
+            await self._keep(accepted, batch)
+        return Reply(classify(answer, now, events=len(batch), secrets=secrets), answer.duration_ms)
+
+    async def authorised(
+        self, call: Callable[[Mapping[str, str]], Awaitable[Answer]]
+    ) -> tuple[Answer, Sequence[str]]:
+        """What a call with our credentials came to, and the secrets that it carried. A token that
+        is refused is renewed once. Raises :class:`CredentialsError`."""
+        headers = await self._credentials.headers()
+        answer = await call({**headers, "content-type": "application/json"})
+        if answer.status == 401:
+            renewed = await self._credentials.headers(refused=headers)
+            if renewed != headers:
+                headers = renewed
+                answer = await call({**headers, "content-type": "application/json"})
+        return answer, [value.rpartition(" ")[2] for value in headers.values()]
+
+    async def _keep(self, accepted: str, batch: Sequence[Prepared]) -> None:
+        """Fails open: the events are delivered, and nobody will ask what became of them later."""
+        members = {prepared.event.id: prepared.event.lease_token for prepared in batch}
+        try:
+            async with self._pool.connection() as connection:
+                await keep_google_request(connection, accepted, members)
+        except psycopg.Error as error:
+            log.warning(
+                "a request that Google accepted cannot be kept (SQLSTATE %s): "
+                "what becomes of its %d events later will not be known",
+                error.sqlstate or "none",
+                len(batch),
+            )
+
+
+def without_token(error: CredentialsError) -> Throttled | Paused:
+    """What it means for a request that there is no token: no event is to blame."""
+    fault = Fault(str(error), "credentials")
+    return Throttled(fault, DEFAULT_THROTTLE_SECONDS) if error.passing else Paused(fault)
+
+
+def user_identifiers(keys: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Match keys (named as Meta names them, hashed Google's way) as at most ten identifiers.
+
+    An address is one only with all of its four parts. Where there are too many, e-mails and phones
+    take turns.
+    """
+    emails = [{"emailAddress": value} for value in _values(keys.get("em"))]
+    phones = [{"phoneNumber": value} for value in _values(keys.get("ph"))]
+    address = {
+        "givenName": keys.get("fn"),
+        "familyName": keys.get("ln"),
+        "regionCode": keys.get("country"),
+        "postalCode": keys.get("zp"),
+    }
+    addresses = [{"address": address}] if all(address.values()) else []
+    contacts = filter(None, chain.from_iterable(zip_longest(emails, phones)))
+    return [*[*contacts][: MOST_USER_IDENTIFIERS - len(addresses)], *addresses]
+
+
+def _with_leads_email(keys: Mapping[str, Any], event: FailedEvent) -> Mapping[str, Any]:
+    """The keys with the lead's own e-mail beside the payload's.
+
+    A payload that was made for Meta holds Meta's hash, which for a Gmail address with dots is not
+    Google's; Google takes several addresses of one person.
+    """
+    address = normalize("em", event.lead.email, "google") if event.lead else None
+    if address is None or "@" not in address:
+        return keys
+    return {**keys, "em": [*dict.fromkeys([sha256_hex(address), *_values(keys.get("em"))])]}
+
+
+def consent_of(fields: Mapping[str, Any]) -> dict[str, str]:
+    """What the payload says of Google's two consents: granted or denied in so many words, or left
+    out. Unknown is never granted."""
+    found = {}
+    for key, names in _CONSENTS.items():
+        stated = {_stated_consent(value) for value in _consent_values(fields, names)}
+        if "CONSENT_DENIED" in stated:
+            found[key] = "CONSENT_DENIED"
+        elif "CONSENT_GRANTED" in stated:
+            found[key] = "CONSENT_GRANTED"
+    return found
+
+
+def _consent_values(fields: Mapping[str, Any], names: Sequence[str]) -> Iterator[Any]:
+    yield first(fields, names)
+    for container in ("consent", "consent_state"):
+        consent = first(fields, (container,))
+        if isinstance(consent, dict):
+            yield from (consent.get(name) for name in names)
+
+
+def _stated_consent(value: Any) -> str | None:
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word is True or (isinstance(word, str) and word in _GRANTED):
+        return "CONSENT_GRANTED"
+    if word is False or (isinstance(word, str) and word in _DENIED):
+        return "CONSENT_DENIED"
+    return None
+
+
+def _click_id(fields: Mapping[str, Any], row_user_data: Any) -> dict[str, str]:
+    """The first click id in the payload, in its ``user_data`` or in the row's."""
+    places = [each for each in (fields.get("user_data"), row_user_data) if isinstance(each, dict)]
+    for name in _CLICK_IDS:
+        for found in (first(fields, (name,)), *(place.get(name) for place in places)):
+            value = text(found)
+            if value and _CLICK_ID.fullmatch(value):
+                return {name: value}
+    return {}
+
+
+def _event(conversion: Conversion, event: FailedEvent, has_user_agent: bool) -> dict[str, Any]:
+    stated = (text(first(conversion.fields, ("action_source", "actionSource"))) or "").lower()
+    body: dict[str, Any] = {
+        "destinationReferences": ["d1"],
+        "transactionId": transaction_id(conversion, event),
+        "eventTimestamp": _rfc3339(conversion.event_time),
+        "eventSource": EVENT_SOURCES.get(stated) or ("WEB" if has_user_agent else "OTHER"),
+    }
+    if conversion.currency:
+        body["currency"] = conversion.currency
+    if conversion.value is not None:
+        body["conversionValue"] = conversion.value
+    return body
+
+
+def transaction_id(conversion: Conversion, event: FailedEvent) -> str:
+    """The order, else the event's own id, else the row's.
+
+    Never a text that personal data was taken out of: all such orders would look the same, and
+    Google would keep the first one only.
+    """
+    for candidate in (conversion.order_id, impersonal_text(conversion.event_id)):
+        if candidate and REMOVED not in candidate:
+            return candidate
+    return str(event.event_id)
+
+
+def _rfc3339(moment: datetime) -> str:
+    moment = moment.astimezone(timezone.utc)
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def _values(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _request_head(account: GoogleAccount) -> bytes:
+    """The request up to its first event."""
+    destination: dict[str, Any] = {
+        "reference": "d1",
+        "operatingAccount": _ads_account(account.account_id),
+        "productDestinationId": account.conversion_action_id,
+    }
+    if account.login_account_id:
+        destination["loginAccount"] = _ads_account(account.login_account_id)
+    head = {"destinations": [destination], "encoding": "HEX", "validateOnly": False, "events": []}
+    return orjson.dumps(head)[: -len(b"]}")]
+
+
+def _ads_account(account_id: str) -> dict[str, str]:
+    return {"accountType": "GOOGLE_ADS", "accountId": account_id.replace("-", "")}

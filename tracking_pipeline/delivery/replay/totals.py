@@ -1,0 +1,125 @@
+"""What a replay was asked and what it came to, in the words of its callers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tracking_pipeline.delivery.replay.canary import CanaryTotals
+from tracking_pipeline.delivery.replay.repair import Rule
+from tracking_pipeline.store.dead_letters import DeadLetters
+
+CANARIES = 3
+# Half of what the site sends by itself, and never a trickle or a flood.
+LEAST_EVENTS_PER_MINUTE = 10.0
+MOST_EVENTS_PER_MINUTE = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """``events_per_minute`` spreads each destination's events; None: half the site's own rate.
+    ``canaries`` of each larger group are sent first; 0: none. ``rules`` repair each payload."""
+
+    letters: DeadLetters = field(default_factory=DeadLetters)
+    dry_run: bool = True
+    events_per_minute: float | None = None
+    canaries: int = CANARIES
+    rules: tuple[Rule, ...] = ()
+
+
+def chosen_rate(asked: float | None, live_events_per_minute: float) -> float:
+    """The events a minute of a replay: as asked, else below the live rate."""
+    if asked is not None:
+        return asked
+    half = live_events_per_minute / 2
+    return min(max(half, LEAST_EVENTS_PER_MINUTE), MOST_EVENTS_PER_MINUTE)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTotals:
+    """The dead letters of one destination and reason, in events.
+
+    ``matched`` = replayed + already_delivered + held_back + gone; a dry run replays none, and says
+    in ``sent``, ``waits``, ``expired`` and ``refused`` what would become of those it would replay.
+    ``gone`` were taken or changed by somebody else meanwhile. ``may_count_twice`` are some of the
+    sent and waiting ones.
+    """
+
+    destination: str
+    reason: str
+    matched: int = 0
+    replayed: int = 0
+    already_delivered: int = 0
+    held_back: int = 0
+    gone: int = 0
+    sent: int = 0
+    waits: int = 0
+    expired: int = 0
+    refused: int = 0
+    may_count_twice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayTotals:
+    """One replay. ``repairs`` counts events by (number of the rule, change); ``refusals`` counts
+    forecast refusals by (destination, reason); ``minutes`` is how long the events are spread over.
+    """
+
+    dry_run: bool
+    groups: tuple[GroupTotals, ...] = ()
+    canaries: tuple[CanaryTotals, ...] = ()
+    repairs: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    events_per_minute: float = 0.0
+    minutes: float = 0.0
+    seconds: float = 0.0
+
+    def total(self, name: str) -> int:
+        """The sum of one number over the groups."""
+        return sum(getattr(group, name) for group in self.groups)
+
+    @property
+    def by_reason(self) -> dict[str, int]:
+        """The matched events by reason, the most frequent first."""
+        counts: Counter[str] = Counter()
+        for group in self.groups:
+            counts[group.reason] += group.matched
+        return dict(counts.most_common())
+
+    def as_json(self) -> dict[str, Any]:
+        """The command line's and the API's answer."""
+        return {
+            "success": True,
+            "dry_run": self.dry_run,
+            **{name: self.total(name) for name in NUMBERS},
+            "by_reason": self.by_reason,
+            "groups": [asdict(group) for group in self.groups],
+            "canaries": [{**asdict(each), "holds_back": each.holds_back} for each in self.canaries],
+            "repairs": [
+                {"rule": rule, "change": change, "events": count}
+                for (rule, change), count in sorted(self.repairs.items())
+            ],
+            "refusals": [
+                {"destination": destination, "reason": reason, "events": count}
+                for (destination, reason), count in sorted(self.refusals.items())
+            ],
+            "events_per_minute": round(self.events_per_minute, 1),
+            "minutes": round(self.minutes, 1),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+NUMBERS = (
+    "matched",
+    "replayed",
+    "already_delivered",
+    "held_back",
+    "gone",
+    "sent",
+    "waits",
+    "expired",
+    "refused",
+    "may_count_twice",
+)

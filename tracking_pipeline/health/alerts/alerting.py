@@ -1,0 +1,170 @@
+"""Steps the alerts: what their state machines decide becomes rows, states and owed messages.
+
+All of it is one transaction under one lock, so two checks at once make one alert, and no alert is
+committed without its message. The machines are in ``health/alerts/rules.py``; this file only keeps
+three things together: the state, the open row of the type, and the outbox.
+
+Others write alerts, too, and the row has the last word:
+
+- A row that is open while the machine rests (delivery paused a destination, or the table came with
+  open alerts) is an episode that began when the row was made; the machine goes on from there.
+- A row that was resolved while the machine fires ended the episode. A metric that is still bad
+  begins another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from tracking_pipeline.health.alerts.judgement import Judgement
+from tracking_pipeline.health.alerts.messages import AlertFacts, alert_message, notification
+from tracking_pipeline.health.alerts.rules import (
+    AlertState,
+    AlertType,
+    adopt,
+    resolve,
+    rules_for,
+    step,
+)
+from tracking_pipeline.health.notifications.rules import owed
+from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.store.alert_notifications import enqueue
+from tracking_pipeline.store.alerts import (
+    AlertRow,
+    lock_alerts,
+    raise_alert,
+    read_alert_rows,
+    read_alert_states,
+    resolve_alert,
+    save_alert_state,
+)
+
+
+def open_book(connection: psycopg.Connection[Any], policy: HealthPolicy) -> AlertBook:
+    """The alerts as they stand, locked against every other step until the caller's transaction
+    ends."""
+    now = lock_alerts(connection)
+    rows, states = read_alert_rows(connection), read_alert_states(connection)
+    return AlertBook(connection, policy, now, rows, states)
+
+
+@dataclass
+class AlertBook:
+    """The open rows and the states under the lock, and what has been done to them. It lives as long
+    as the transaction in which :func:`open_book` made it."""
+
+    connection: psycopg.Connection[Any]
+    policy: HealthPolicy
+    now: datetime
+    rows: Mapping[str, AlertRow]
+    states: Mapping[str, Mapping[str, Any]]
+    created: list[AlertType] = field(default_factory=list)
+    resolved: list[AlertType] = field(default_factory=list)
+    told: list[AlertType] = field(default_factory=list)
+
+    def step(self, alert_type: AlertType, judgement: Judgement, taken_at: datetime) -> None:
+        """One check of one type."""
+        row = self.rows.get(alert_type)
+        state = self.state(alert_type)
+        if row is None and state.phase == "firing":
+            state, _ = resolve(state, self.now)
+            # Delivery ends its own alert when the last destination goes on.
+            by_hand = alert_type != "destination_paused"
+            state = self._tell(alert_type, state, None, (), by_hand=by_hand)
+        rules = rules_for(alert_type, self.policy.alerts)
+        state, transitions = step(state, judgement.verdict, self.now, rules, taken_at=taken_at)
+        kinds = {transition.kind for transition in transitions}
+        alert_id = row.id if row else None
+        if "ended" in kinds:
+            resolve_alert(self.connection, alert_type)
+            self.resolved.append(alert_type)
+        elif state.phase == "firing" and self._is_news(state, judgement):
+            alert_id = self._write(alert_type, state, judgement.causes)
+            if "started" in kinds:
+                self.created.append(alert_type)
+        state = self._tell(alert_type, state, alert_id, judgement.causes, by_hand=False)
+        self.save(alert_type, state)
+
+    def _is_news(self, state: AlertState, judgement: Judgement) -> bool:
+        """Whether the step took the reading: it had data, and no later check was faster."""
+        return state.checked_at == self.now and judgement.verdict.level != "no_data"
+
+    def _write(self, alert_type: AlertType, state: AlertState, causes: tuple[str, ...]) -> UUID:
+        facts = self._facts(alert_type, state, causes)
+        return raise_alert(
+            self.connection,
+            alert_type,
+            severity=facts.severity,
+            message=alert_message(facts),
+            value=facts.value,
+            threshold=facts.threshold,
+        )
+
+    def resolve(self, alert_type: AlertType, *, by: str, note: str | None) -> None:
+        """Ends the open alert of this type by hand."""
+        row = self.rows[alert_type]
+        state, _ = resolve(self.state(alert_type), self.now)
+        resolve_alert(self.connection, alert_type, by=by, note=note)
+        state = self._tell(alert_type, state, row.id, (), by_hand=True)
+        self.save(alert_type, state)
+
+    def state(self, alert_type: AlertType) -> AlertState:
+        """The state of this type, with an open row that no step has made taken over."""
+        state = AlertState.from_json(self.states.get(alert_type, {}))
+        row = self.rows.get(alert_type)
+        if row is None or state.phase == "firing":
+            return state
+        return replace(
+            adopt(
+                "critical" if row.severity == "critical" else "warning",
+                min(row.created_at or self.now, self.now),
+            ),
+            silenced_until=state.silenced_until,
+            value=row.metric_value,
+            threshold=row.threshold,
+        )
+
+    def save(self, alert_type: AlertType, state: AlertState) -> None:
+        """Keeps the state for the next step."""
+        save_alert_state(self.connection, alert_type, state.as_json())
+
+    def _tell(
+        self,
+        alert_type: AlertType,
+        state: AlertState,
+        alert_id: UUID | None,
+        causes: tuple[str, ...],
+        *,
+        by_hand: bool,
+    ) -> AlertState:
+        state, message = owed(alert_type, state, self.now, self.policy.notifications)
+        if message is not None:
+            facts = self._facts(alert_type, state, causes, by_hand=by_hand)
+            told = notification(message, facts, now=self.now, alert_id=alert_id)
+            enqueue(self.connection, [told], self.policy.channels)
+            self.told.append(alert_type)
+        return state
+
+    def _facts(
+        self,
+        alert_type: AlertType,
+        state: AlertState,
+        causes: tuple[str, ...],
+        *,
+        by_hand: bool = False,
+    ) -> AlertFacts:
+        return AlertFacts(
+            alert_type=alert_type,
+            severity=state.severity or "warning",
+            value=state.value,
+            threshold=state.threshold,
+            since=state.since or self.now,
+            causes=causes,
+            ended_by_hand=by_hand,
+        )

@@ -1,0 +1,118 @@
+"""The likely cause of an alert, in sentences without personal data. Pure.
+
+Likely, not certain: what changed most, and where most of it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
+from tracking_pipeline.health.notifications.rules import DeadLetterBatch
+from tracking_pipeline.identity import sanitize
+
+KEY_WORDS: dict[str, str] = {
+    "em": "e-mail",
+    "ph": "phone",
+    "fn": "first name",
+    "ln": "last name",
+    "ge": "gender",
+    "db": "date of birth",
+    "ct": "city",
+    "st": "state",
+    "zp": "zip code",
+    "country": "country",
+    "external_id": "external id",
+    "fbp": "browser id",
+    "fbc": "click id",
+    "client_ip_address": "IP address",
+    "client_user_agent": "user agent",
+    "fb_login_id": "Facebook login id",
+    "network": "IP address and user agent",
+}
+# A coverage moves by a few points from week to week by itself.
+LEAST_FALL_PERCENT = 5.0
+# Less than the last digit that is shown.
+_LEAST_GAIN = 0.05
+_MOST_BATCHES = 10
+_LONGEST_REASON = 160
+
+
+def emq_causes(
+    score: EmqScore, before: EmqScore | None, weights: Mapping[str, float]
+) -> tuple[str, ...]:
+    """Which match key fell most against the window ``before``, by what it is worth, and which one
+    would add most."""
+    causes: list[str] = []
+    fallen = (
+        fallen_key(score.coverage_percent, before.coverage_percent, weights) if before else None
+    )
+    if fallen is not None and before is not None:
+        was, now = before.coverage_percent[fallen], score.coverage_percent[fallen]
+        causes.append(f"{_named(fallen)} fell from {was:.0f} % to {now:.0f} % of the events")
+    if score.next_best_key is not None and score.next_best_gain >= _LEAST_GAIN:
+        causes.append(
+            f"{_named(score.next_best_key)} with every event would add {score.next_best_gain:.1f}"
+        )
+    return tuple(causes)
+
+
+def fallen_key(
+    coverage_percent: Mapping[str, float],
+    before_percent: Mapping[str, float],
+    weights: Mapping[str, float],
+) -> str | None:
+    """The match key whose coverage fell most, weighed by its term of the model; None where none
+    fell by :data:`LEAST_FALL_PERCENT`, or where either window had no events."""
+    falls = {
+        key: weight * (before_percent[key] - coverage_percent[key])
+        for term, weight in weights.items()
+        for key in keys_of_term(term)
+        if key in coverage_percent
+        and before_percent.get(key, 0.0) - coverage_percent[key] >= LEAST_FALL_PERCENT
+    }
+    return max(falls, key=falls.__getitem__) if any(falls.values()) else None
+
+
+def destination_causes(events_by_destination: Mapping[str, int]) -> tuple[str, ...]:
+    """Which destination has most of the events that wait or failed."""
+    total = sum(events_by_destination.values())
+    if total <= 0:
+        return ()
+    worst = max(events_by_destination, key=events_by_destination.__getitem__)
+    return (f"{events_by_destination[worst]} of {total} events are for {worst}",)
+
+
+def paused_causes(reason_by_destination: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Why each destination is paused."""
+    return tuple(
+        f"{name}: {plain_reason(reason)}" for name, reason in sorted(reason_by_destination.items())
+    )
+
+
+def dead_letter_causes(batches: Sequence[DeadLetterBatch]) -> tuple[str, ...]:
+    """Dead letters by destination and reason, the most first: "37 events to meta_capi: expired"."""
+    ordered = sorted(batches, key=lambda each: (-each.events, each.destination, each.reason))
+    told = [
+        f"{count_of(each.events, 'event')} to {each.destination}: {plain_reason(each.reason)}"
+        for each in ordered[:_MOST_BATCHES]
+        if each.events > 0
+    ]
+    rest = sum(each.events for each in ordered[_MOST_BATCHES:])
+    return (*told, f"{count_of(rest, 'event')} for other reasons") if rest else tuple(told)
+
+
+def plain_reason(reason: str | None) -> str:
+    """A reason in one short line without personal data: rows that others wrote say anything."""
+    cleaned = sanitize(" ".join((reason or "").split()))
+    text = cleaned.rstrip(".") if isinstance(cleaned, str) else ""
+    return text[:_LONGEST_REASON] or "no reason on record"
+
+
+def count_of(number: int, noun: str) -> str:
+    """As in "1 event", "2 events"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _named(key: str) -> str:
+    return f"{KEY_WORDS[key]} ({', '.join(keys_of_term(key))})"

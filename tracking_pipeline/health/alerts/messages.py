@@ -1,0 +1,209 @@
+"""What an alert says: its value, the threshold, since when, the likely cause, the next step. Pure.
+
+No personal data: numbers, names of destinations and match keys, and reasons that
+``causes.plain_reason`` has been through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from uuid import UUID
+
+from tracking_pipeline.health.alerts.causes import count_of, dead_letter_causes
+from tracking_pipeline.health.alerts.rules import AlertType, Severity
+from tracking_pipeline.health.notifications.rules import DeadLetterBatch, OwedMessage
+from tracking_pipeline.store.alert_notifications import Notification
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """What there is to say of one alert. ``causes`` are sentences without a full stop
+    (``health/alerts/causes.py``); ``ended_by_hand``: an operator resolved it."""
+
+    alert_type: AlertType
+    severity: Severity
+    value: float | None
+    threshold: float | None
+    since: datetime
+    causes: Sequence[str] = ()
+    ended_by_hand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How one type of alert is told. ``{value}`` and ``{threshold}`` stand for the numbers, written
+    with ``decimals`` places; ``at_zero`` is used where the threshold is 0, and ``over`` is how
+    things stand at the end."""
+
+    bad: str
+    over: str
+    next_step: str
+    decimals: int = 0
+    at_zero: str = ""
+
+
+_STATUS = "Run `tracking-pipeline status`: it shows the last error of each destination"
+_WORDS: dict[AlertType, _Words] = {
+    "emq_critical": _Words(
+        bad="the estimated EMQ score is {value} of 10, below {threshold}",
+        over="the estimated EMQ score is {value} of 10",
+        next_step="Open the asset emq_score: it shows how many events carry each match key. "
+        "Mend the form or the server that no longer sends the key named here",
+        decimals=1,
+    ),
+    "failed_events_critical": _Words(
+        bad="failed events waiting to be sent again: {value}, more than {threshold}",
+        at_zero="failed events waiting to be sent again: {value}",
+        over="failed events waiting to be sent again: {value}",
+        next_step=_STATUS,
+    ),
+    "error_rate_critical": _Words(
+        bad="the error rate is {value} %, above {threshold} %",
+        at_zero="the error rate is {value} %",
+        over="the error rate is {value} %",
+        next_step=_STATUS,
+        decimals=1,
+    ),
+    "dead_letters": _Words(
+        bad="events that became dead letters: {value}, more than {threshold}",
+        at_zero="events that became dead letters and are not tried again by themselves: {value}",
+        over="events that became dead letters lately: {value}",
+        next_step="Mend the cause, then look with `tracking-pipeline replay --dry-run` at what "
+        "can be sent again",
+    ),
+    "destination_paused": _Words(
+        bad="destinations that are paused: {value}",
+        over="no destination is paused",
+        next_step="Mend the token, the permission or the account that the reason names. The "
+        "events wait unspent, and go on by themselves when a probe gets through",
+    ),
+    "geo_provider_down": _Words(
+        bad="sources of places that do not answer: {value}",
+        over="all sources of places answer",
+        next_step="Nothing is lost: the next source is asked, or this one later. Check its "
+        "address, its key and its quota if it stays so",
+    ),
+    "no_data": _Words(
+        bad="no conversion has reached the ledger lately, though there were some before",
+        over="conversions reach the ledger again",
+        next_step="Check that the site still writes wm_event_log, and CONVERSION_EVENT_NAMES",
+    ),
+    "pipeline_stalled": _Words(
+        bad="health checks that did not come, one after another: {value}",
+        over="health checks come again",
+        next_step="Check that the Dagster daemon runs and that check_tracking_health_schedule is "
+        "on (Deployment, Daemons; Automation)",
+    ),
+}
+
+
+def alert_message(facts: AlertFacts) -> str:
+    """The alert in one line, for its row in ``tracking_health_alerts`` and for a started message:
+    what, since when, the likely cause, the next step."""
+    return _in_sentences(
+        f"{_headline(facts)} ({facts.severity}), since {_moment(facts.since)}", facts
+    )
+
+
+def reading_message(facts: AlertFacts) -> str:
+    """The same of one reading, of which nobody knows since when it is so."""
+    return _in_sentences(_headline(facts), facts)
+
+
+def _in_sentences(headline: str, facts: AlertFacts) -> str:
+    sentences = [headline]
+    if facts.causes:
+        sentences.append(f"Likely cause: {'; '.join(facts.causes)}")
+    sentences.append(_WORDS[facts.alert_type].next_step)
+    return ". ".join(_capital(sentence) for sentence in sentences) + "."
+
+
+def what_and_next_step(alert_type: str, message: str) -> tuple[str, str]:
+    """An alert's message in two: what is wrong, and what to do. The second is empty for a type that
+    is not ours."""
+    words = next((words for known, words in _WORDS.items() if known == alert_type), None)
+    if words is None:
+        return message, ""
+    next_step = f"{_capital(words.next_step)}."
+    return message.removesuffix(next_step).rstrip(), next_step
+
+
+def notification(
+    message: OwedMessage, facts: AlertFacts, *, now: datetime, alert_id: UUID | None
+) -> Notification:
+    """The message that an alert owes, with its words."""
+    headline = _headline(facts)
+    if message.kind == "ended":
+        title = f"Over: {_WORDS[facts.alert_type].over.format(value=_number(facts))}"
+        how = "Resolved by hand" if facts.ended_by_hand else "Over"
+        lasted = _duration(now - facts.since)
+        body = f"{how} after {lasted}, from {_moment(facts.since)} to {_moment(now)}."
+        if facts.ended_by_hand:
+            title = f"Resolved by hand: {headline}"
+    else:
+        title = f"{_TITLES[message.kind].format(severity=message.severity)}: {headline}"
+        body = alert_message(facts)
+    return Notification(
+        alert_id=alert_id,
+        alert_type=facts.alert_type,
+        kind=message.kind,
+        severity=message.severity,
+        title=_capital(title),
+        body=body,
+        dedupe_key=message.dedupe_key,
+    )
+
+
+def digest(message: OwedMessage, batches: Sequence[DeadLetterBatch]) -> Notification:
+    """The message about new dead letters, by destination and reason."""
+    causes = dead_letter_causes(batches)
+    events = count_of(sum(batch.events for batch in batches), "event")
+    step = _WORDS["dead_letters"].next_step
+    return Notification(
+        alert_id=None,
+        alert_type="dead_letters",
+        kind=message.kind,
+        severity=message.severity,
+        title=causes[0] if len(causes) == 1 else f"New dead letters: {events}",
+        body="\n".join((f"{events} will not be tried again by themselves.", *causes, f"{step}.")),
+        dedupe_key=message.dedupe_key,
+    )
+
+
+_TITLES = {
+    "started": "{severity}",
+    "worsened": "worse, now {severity}",
+    "reminder": "still {severity}",
+}
+
+
+def _headline(facts: AlertFacts) -> str:
+    words = _WORDS[facts.alert_type]
+    text = words.at_zero if words.at_zero and not facts.threshold else words.bad
+    threshold = facts.threshold or 0.0
+    return text.format(value=_number(facts), threshold=f"{threshold:,.{words.decimals}f}")
+
+
+def _number(facts: AlertFacts) -> str:
+    decimals = _WORDS[facts.alert_type].decimals
+    return "unknown" if facts.value is None else f"{facts.value:,.{decimals}f}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def _duration(length: timedelta) -> str:
+    """As in "2 h 15 min"; never negative, whatever the clock did."""
+    minutes = max(int(length.total_seconds() // 60), 0)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

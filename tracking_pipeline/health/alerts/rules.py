@@ -1,0 +1,284 @@
+"""When an alert starts, worsens and ends: one state machine for every type of alert. Pure.
+
+    ok         nothing is wrong and nothing was
+    pending    the metric is bad, but not for enough checks yet
+    firing     the alert is there, with severity warning or critical
+    resolved   it was there, and it is over
+
+    ok | resolved --bad--> pending --bad for N checks--> firing --healthy for M checks--> resolved
+                           pending --healthy--> back to where it came from
+
+- One step is one check of one type of alert. Its verdict comes from ``thresholds.judge``.
+- From the first step in ``firing`` to the one into ``resolved`` is an episode. It has one moment
+  of birth (``fired_at``), by which everything that is said of it is known.
+- Within an episode the severity moves: up to critical at once when a critical verdict comes, down
+  to warning when M checks in a row held no critical value (a clear threshold apart, as for the
+  end). Both are the same alert.
+- What is healthy: the verdict's ``holds`` is ``ok``. A value between the clear threshold and the
+  threshold raises nothing and ends nothing; it starts both counts anew.
+- ``no_data`` is neither bad nor healthy: it changes no count and no phase. That data is missing is
+  an alert of its own type.
+- An operator can acknowledge (somebody is on it: no reminders, until it ends or worsens), silence
+  until a time (no message at all; the machine goes on), and resolve (the episode ends by hand; a
+  metric that is still bad begins another).
+
+Where it can go wrong, and does not:
+
+- Two checks at once step one after the other, under a lock. The second one's reading was taken
+  before the first one's step, so it tells nothing new and adds to no count.
+- A clock that jumps forward or back moves no phase: only numbers of checks do. A step dated before
+  the last one is taken as it comes.
+- A restart forgets nothing: the state is all there is, and it is stored.
+
+What an alert's severity is called does not depend on its type: ``emq_critical`` with severity
+``warning`` exists, because the type's name was there first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from tracking_pipeline.health.alerts.thresholds import Metric, Verdict
+
+AlertType = Literal[
+    "emq_critical",
+    "failed_events_critical",
+    "error_rate_critical",
+    "dead_letters",
+    "destination_paused",
+    "geo_provider_down",
+    "no_data",
+    "pipeline_stalled",
+]
+Phase = Literal["ok", "pending", "firing", "resolved"]
+Severity = Literal["warning", "critical"]
+TransitionKind = Literal["started", "worsened", "eased", "ended"]
+
+ALERT_OF_METRIC: dict[Metric, AlertType] = {
+    "emq_score": "emq_critical",
+    "queue_depth": "failed_events_critical",
+    "error_rate": "error_rate_critical",
+    "dead_letters": "dead_letters",
+    "paused_destinations": "destination_paused",
+    "geo_providers_down": "geo_provider_down",
+    "missing_metrics": "no_data",
+    "missed_checks": "pipeline_stalled",
+}
+METRIC_OF_ALERT: dict[AlertType, Metric] = {
+    alert_type: metric for metric, alert_type in ALERT_OF_METRIC.items()
+}
+_KNOWN_NOT_MEASURED: frozenset[AlertType] = frozenset(("destination_paused", "pipeline_stalled"))
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRules:
+    """An alert fires at the ``after_checks``-th bad check in a row and ends at the
+    ``clear_after_checks``-th healthy one."""
+
+    after_checks: int = 1
+    clear_after_checks: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AlertState:
+    """All that is remembered of one type of alert between two checks.
+
+    ``since``: the first bad check of what is going on now. ``bad_checks``, ``healthy_checks`` and
+    ``calmer_checks`` (not critical) are counted in a row. ``value`` and ``threshold`` are those of
+    the last check that had data. ``told_severity`` and ``told_at``: what the alert's receivers were
+    told last in this episode (``notification_rules``).
+    """
+
+    phase: Phase = "ok"
+    severity: Severity | None = None
+    since: datetime | None = None
+    fired_at: datetime | None = None
+    checked_at: datetime | None = None
+    bad_checks: int = 0
+    healthy_checks: int = 0
+    calmer_checks: int = 0
+    value: float | None = None
+    threshold: float | None = None
+    acknowledged_at: datetime | None = None
+    silenced_until: datetime | None = None
+    told_severity: Severity | None = None
+    told_at: datetime | None = None
+
+    def is_silenced(self, now: datetime) -> bool:
+        return self.silenced_until is not None and now < self.silenced_until
+
+    def as_json(self) -> dict[str, Any]:
+        """The state as JSON values, times in ISO 8601; :meth:`from_json` reads it back."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> AlertState:
+        """The state that :meth:`as_json` gave. Names of another version's are passed over."""
+        known: dict[str, Any] = {
+            name: datetime.fromisoformat(value) if name in _TIMES and value else value
+            for name, value in stored.items()
+            if name in cls.__dataclass_fields__
+        }
+        return cls(**known)
+
+
+_TIMES = frozenset(
+    ("since", "fired_at", "checked_at", "acknowledged_at", "silenced_until", "told_at")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What a step changed. ``fired_at`` names the episode; ``since`` is when the trouble began."""
+
+    kind: TransitionKind
+    severity: Severity
+    at: datetime
+    fired_at: datetime
+    since: datetime
+    value: float | None
+    threshold: float | None
+
+
+def step(
+    state: AlertState,
+    verdict: Verdict,
+    now: datetime,
+    rules: AlertRules,
+    *,
+    taken_at: datetime | None = None,
+) -> tuple[AlertState, list[Transition]]:
+    """The state after one check, and what changed: nothing, or one transition.
+
+    ``now`` is the moment of this step, read after the lock that keeps two checks apart was taken
+    (``clock_timestamp()``, not the transaction's ``now()``). ``taken_at`` is when the verdict's
+    reading was taken; None: just now.
+    """
+    if _is_overtaken(state, taken_at or now, now):
+        return state, []
+    state = replace(state, checked_at=now)
+    if verdict.level == "no_data":
+        return state, []
+    state = replace(state, value=verdict.value, threshold=verdict.threshold)
+    if state.phase == "firing":
+        return _step_firing(state, verdict, now, rules)
+    if verdict.level == "ok":
+        return _back_to_rest(state), []
+    return _step_bad(state, verdict, now, rules)
+
+
+def rules_for(alert_type: AlertType, configured: AlertRules) -> AlertRules:
+    """The rules of a type of alert: the configured ones, but for what is not measured but known.
+    A destination is paused or it is not, and to count checks would only be late."""
+    return AlertRules(1, 1) if alert_type in _KNOWN_NOT_MEASURED else configured
+
+
+def adopt(severity: Severity, created_at: datetime) -> AlertState:
+    """The state of an alert that is there already and that no step has made: one of an existing
+    installation, or one that delivery raised. The next steps carry it on."""
+    return AlertState(phase="firing", severity=severity, since=created_at, fired_at=created_at)
+
+
+def acknowledge(state: AlertState, now: datetime) -> AlertState:
+    """Somebody is on it. Nothing to acknowledge: unchanged."""
+    return replace(state, acknowledged_at=now) if state.phase == "firing" else state
+
+
+def silence(state: AlertState, until: datetime | None) -> AlertState:
+    """No messages of this type of alert until then, also of episodes to come; None: end the
+    silence."""
+    return replace(state, silenced_until=until)
+
+
+def resolve(state: AlertState, now: datetime) -> tuple[AlertState, list[Transition]]:
+    """Ends the episode by hand, and what is pending with it."""
+    if state.phase != "firing":
+        return _back_to_rest(state), []
+    return _ended(state, now)
+
+
+def _is_overtaken(state: AlertState, taken_at: datetime, now: datetime) -> bool:
+    """Whether another check stepped after this one's reading was taken. A last step that is later
+    than this one's own moment says that the clock went back, and nothing else."""
+    return state.checked_at is not None and taken_at <= state.checked_at <= now
+
+
+def _step_firing(
+    state: AlertState, verdict: Verdict, now: datetime, rules: AlertRules
+) -> tuple[AlertState, list[Transition]]:
+    state = replace(
+        state,
+        healthy_checks=state.healthy_checks + 1 if verdict.holds == "ok" else 0,
+        calmer_checks=state.calmer_checks + 1 if verdict.holds != "critical" else 0,
+    )
+    if state.healthy_checks >= rules.clear_after_checks:
+        return _ended(state, now)
+    if state.severity == "warning" and verdict.level == "critical":
+        # Whoever acknowledged the warning did not acknowledge this.
+        state = replace(state, severity="critical", acknowledged_at=None)
+        return state, [_transition("worsened", state, now)]
+    calmer = state.calmer_checks >= rules.clear_after_checks and verdict.holds == "warning"
+    if state.severity == "critical" and calmer:
+        state = replace(state, severity="warning")
+        return state, [_transition("eased", state, now)]
+    return state, []
+
+
+def _step_bad(
+    state: AlertState, verdict: Verdict, now: datetime, rules: AlertRules
+) -> tuple[AlertState, list[Transition]]:
+    begins = state.phase != "pending"
+    severity: Severity = "critical" if verdict.level == "critical" else "warning"
+    state = replace(
+        state,
+        phase="pending",
+        severity=severity,
+        since=now if begins else state.since,
+        bad_checks=1 if begins else state.bad_checks + 1,
+    )
+    if state.bad_checks < rules.after_checks:
+        return state, []
+    state = replace(
+        state,
+        phase="firing",
+        fired_at=now,
+        healthy_checks=0,
+        calmer_checks=0,
+        acknowledged_at=None,
+        told_severity=None,
+        told_at=None,
+    )
+    return state, [_transition("started", state, now)]
+
+
+def _back_to_rest(state: AlertState) -> AlertState:
+    if state.phase != "pending":
+        return state
+    rest: Phase = "ok" if state.fired_at is None else "resolved"
+    return replace(state, phase=rest, severity=None, since=None, bad_checks=0)
+
+
+def _ended(state: AlertState, now: datetime) -> tuple[AlertState, list[Transition]]:
+    transition = _transition("ended", state, now)
+    rested = replace(state, phase="resolved", bad_checks=0, acknowledged_at=None)
+    return rested, [transition]
+
+
+def _transition(kind: TransitionKind, state: AlertState, now: datetime) -> Transition:
+    if state.severity is None or state.fired_at is None:
+        raise ValueError("only an alert that has fired changes")
+    return Transition(
+        kind=kind,
+        severity=state.severity,
+        at=now,
+        fired_at=state.fired_at,
+        since=state.since or state.fired_at,
+        value=state.value,
+        threshold=state.threshold,
+    )

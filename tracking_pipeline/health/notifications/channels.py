@@ -1,0 +1,148 @@
+"""Where alerts are told: the Apprise URLs of ``ALERT_CHANNELS``, and how one message gets there.
+
+An Apprise URL holds tokens and passwords, in any of its parts. So nothing outside this module sees
+one: a channel is known by its position in the setting and by a fingerprint, and Apprise's own log,
+which quotes URLs, goes nowhere. Its last warning, cleaned, is the reason of a failure.
+
+https://github.com/caronc/apprise/wiki lists the services and the forms of their URLs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from pydantic import SecretStr
+
+from tracking_pipeline.delivery.redaction import redact
+from tracking_pipeline.health.notifications.message import Message
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+# A URL may hold commas itself (mailto: several recipients), but not one before another scheme.
+_BETWEEN = re.compile(r"[\s,;]+(?=[A-Za-z0-9]+://)")
+_SCHEME = re.compile(r"([A-Za-z0-9]{1,32})://.")
+_URL_PARTS = re.compile(r"[/:@?&=,;#]+")
+# Shorter parts are ports and options, not secrets; to blank them would blank every other word.
+_SHORTEST_SECRET = 4
+
+
+class ChannelError(Exception):
+    """A channel did not take a message. One line, without anything of the URL."""
+
+
+class UnusableChannelError(ChannelError):
+    """A URL that Apprise cannot use, whatever the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One entry of ``ALERT_CHANNELS``; ``position`` counts from 1, ``name`` is the fingerprint."""
+
+    position: int
+    name: str
+    url: SecretStr
+
+
+def read_channels(setting: SecretStr | None) -> tuple[Channel, ...]:
+    """The channels of ``ALERT_CHANNELS``, in its order, each once. Whether Apprise can use them
+    shows when they are used: a check must not fail for a mistyped channel."""
+    text = setting.get_secret_value().strip(" \t\r\n,;") if setting else ""
+    urls = _BETWEEN.split(text) if text else []
+    channels: dict[str, Channel] = {}
+    for position, url in enumerate(urls, 1):
+        name = _fingerprint(url)
+        channels.setdefault(name, Channel(position, name, SecretStr(url)))
+    return tuple(channels.values())
+
+
+def _fingerprint(url: str) -> str:
+    scheme = _SCHEME.match(url)
+    digest = hashlib.sha256(url.encode(errors="replace")).hexdigest()[:6]
+    return f"{scheme[1].lower() if scheme else 'unknown'}-{digest}"
+
+
+def send(channel: Channel, message: Message) -> None:
+    """Sends one message; blocks for as long as the service takes (Apprise's own limits are some
+    seconds a request, but not for every service).
+
+    Raises :class:`UnusableChannelError` or :class:`ChannelError`.
+    """
+    url = channel.url.get_secret_value()
+    with _reasons().heard() as reasons:
+        plugin = _plugin(channel, url)
+        try:
+            taken = plugin.notify(title=message.title, body=message.body, notify_type=message.tone)
+        except Exception as error:  # a plugin's own bug, or one of the hundred services' answers
+            raise ChannelError(f"{channel.name} failed: {type(error).__name__}") from None
+    if not taken:
+        reason = redact(reasons[-1], *_secrets_of(url)) if reasons else "no reason given"
+        raise ChannelError(f"{channel.name} did not take the message: {reason}")
+
+
+def _plugin(channel: Channel, url: str) -> NotifyBase:
+    from apprise import Apprise, AppriseAsset  # noqa: PLC0415  only who sends need load it
+
+    asset = AppriseAsset(app_id="Tracking pipeline", app_desc="Conversion tracking", app_url="")
+    plugin = Apprise.instantiate(url, asset=asset)
+    if plugin is None:
+        raise UnusableChannelError(
+            f"channel {channel.position} of ALERT_CHANNELS ({channel.name}) is no URL that Apprise "
+            "can use: correct it, its alerts wait until then"
+        )
+    return plugin
+
+
+def _secrets_of(url: str) -> Iterator[str]:
+    """Everything of the URL but its scheme, as it is written and decoded; the longest first, so
+    that no part is taken out of the middle of another."""
+    parts = {part for text in (url, unquote(url)) for part in _URL_PARTS.split(text)[1:]}
+    yield from sorted((p for p in parts if len(p) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+class _Heard:
+    """What Apprise warned of in this thread, inside the block."""
+
+    def __init__(self, by_thread: dict[int, list[str]]) -> None:
+        self._by_thread = by_thread
+
+    def __enter__(self) -> list[str]:
+        return self._by_thread.setdefault(threading.get_ident(), [])
+
+    def __exit__(self, *error: object) -> None:
+        self._by_thread.pop(threading.get_ident(), None)
+
+
+class _Reasons(logging.Handler):
+    """Keeps the warnings of a thread that wants to hear them, and lets none through."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._by_thread: dict[int, list[str]] = {}
+
+    def heard(self) -> _Heard:
+        return _Heard(self._by_thread)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (kept := self._by_thread.get(record.thread or 0)) is not None:
+            kept.append(record.getMessage())
+
+
+@cache
+def _reasons() -> _Reasons:
+    """Takes over Apprise's logger for good. The HTTP library below it writes paths at DEBUG."""
+    reasons = _Reasons()
+    logger = logging.getLogger("apprise")
+    logger.handlers[:] = [reasons]
+    logger.propagate = False
+    logger.setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.INFO)
+    return reasons

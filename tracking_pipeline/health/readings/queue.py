@@ -1,0 +1,144 @@
+"""What the queue says: how much waits, what died lately, and how much was delivered after all.
+
+Reasons are shown to people: they hold no personal data.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from tracking_pipeline.health.alerts.causes import plain_reason
+from tracking_pipeline.health.notifications.rules import DeadLetterBatch
+from tracking_pipeline.store.failed_events import Waiting, count_dead_letters, read_waiting
+from tracking_pipeline.store.health_readings import (
+    Recovered,
+    count_new_dead_letters,
+    count_recovered,
+)
+from tracking_pipeline.store.health_snapshots import read_value_before
+
+# Growth is measured against the oldest check of about the last hour; over less it is noise.
+GROWTH_LONGEST_SECONDS = 75 * 60.0
+GROWTH_SHORTEST_SECONDS = 10 * 60.0
+# A dead letter is news for a day; what is older stays in the queue's own reading.
+DEAD_LETTER_HOURS = 24
+# The ages in which recovery is told: the retries of five attempts take some three hours.
+RECOVERY_AGES: tuple[tuple[str, float], ...] = (
+    ("under 1 h", 3600.0),
+    ("1 to 6 h", 6 * 3600.0),
+    ("6 to 24 h", 24 * 3600.0),
+    ("1 to 7 d", 7 * 24 * 3600.0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReading:
+    """The queue now. ``growth_per_hour`` is None where no check of the last hour is on record.
+    ``dead_letters_by_reason``: all that there are, the most frequent (destination, reason) first.
+    """
+
+    waiting: int
+    due: int
+    leased: int
+    oldest_age_seconds: float | None
+    growth_per_hour: float | None
+    dead_letters: int
+    by_destination: Mapping[str, Waiting] = field(default_factory=dict)
+    dead_letters_by_reason: Sequence[DeadLetterBatch] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterReading:
+    """What became a dead letter within the last ``hours`` and still is one."""
+
+    events: int
+    hours: int
+    batches: Sequence[DeadLetterBatch] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryReading:
+    """What became of the failed events of the last 7 days, in all and by age (:data:`RECOVERY_AGES`
+    gives the names, the youngest first)."""
+
+    total: Recovered
+    by_age: Mapping[str, Recovered]
+
+    @property
+    def percent(self) -> float | None:
+        return recovered_percent(self.total)
+
+
+def read_queue(connection: psycopg.Connection[Any]) -> QueueReading:
+    """The queue's depth."""
+    by_destination = {each.destination: each for each in read_waiting(connection)}
+    rows = by_destination.values()
+    waiting = sum(each.waiting for each in rows)
+    ages = [each.oldest_age_seconds for each in rows if each.oldest_age_seconds is not None]
+    earlier = read_value_before(
+        connection,
+        "queue_depth",
+        longest_seconds=GROWTH_LONGEST_SECONDS,
+        shortest_seconds=GROWTH_SHORTEST_SECONDS,
+    )
+    return QueueReading(
+        waiting=waiting,
+        due=sum(each.due for each in rows),
+        leased=sum(each.leased for each in rows),
+        oldest_age_seconds=max(ages, default=None),
+        growth_per_hour=growth_per_hour(waiting, earlier),
+        dead_letters=sum(each.dead_letters for each in rows),
+        by_destination=by_destination,
+        dead_letters_by_reason=batches_of(count_dead_letters(connection)),
+    )
+
+
+def growth_per_hour(waiting: int, earlier: tuple[float, float] | None) -> float | None:
+    """How many events an hour the queue has grown since an earlier count (count, age in seconds).
+    Below 0: it shrinks."""
+    if earlier is None:
+        return None
+    count, age_seconds = earlier
+    return (waiting - count) * 3600.0 / age_seconds
+
+
+def read_dead_letters(connection: psycopg.Connection[Any], now: datetime) -> DeadLetterReading:
+    """The dead letters of the last :data:`DEAD_LETTER_HOURS`."""
+    since = now - timedelta(hours=DEAD_LETTER_HOURS)
+    batches = batches_of(count_new_dead_letters(connection, since, now))
+    return DeadLetterReading(sum(each.events for each in batches), DEAD_LETTER_HOURS, batches)
+
+
+def batches_of(counts: Iterable[tuple[str, str, int]]) -> list[DeadLetterBatch]:
+    """Counts by destination and reason, without the personal data that a reason may hold: reasons
+    that differ in nothing else are one."""
+    merged: Counter[tuple[str, str]] = Counter()
+    for destination, reason, events in counts:
+        merged[destination, plain_reason(reason)] += events
+    return [DeadLetterBatch(*key, events) for key, events in merged.most_common()]
+
+
+def read_recovery(connection: psycopg.Connection[Any]) -> RecoveryReading:
+    """How many of the failed events of the last 7 days were delivered after all, and by whom."""
+    names = [name for name, _ in RECOVERY_AGES]
+    counted = count_recovered(connection, tuple(age for _, age in RECOVERY_AGES))
+    return RecoveryReading(
+        total=Recovered(
+            failed=sum(each.failed for each in counted),
+            resolved=sum(each.resolved for each in counted),
+            dead_letters=sum(each.dead_letters for each in counted),
+            by_hand=sum(each.by_hand for each in counted),
+        ),
+        by_age=dict(zip(names, counted, strict=True)),
+    )
+
+
+def recovered_percent(recovered: Recovered) -> float | None:
+    """The share of failed events that were resolved, None where none failed."""
+    return 100.0 * recovered.resolved / recovered.failed if recovered.failed else None

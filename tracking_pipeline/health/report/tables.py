@@ -1,0 +1,252 @@
+"""The tables of the health report, their numbers written out for a reader. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from tracking_pipeline.health.alerts.causes import KEY_WORDS, count_of, plain_reason
+from tracking_pipeline.health.alerts.heartbeat import Heartbeat
+from tracking_pipeline.health.alerts.thresholds import Level, Metric, Thresholds, judge
+from tracking_pipeline.health.emq.keys import BIT_OF, KEYS, without_keys_from_ip
+from tracking_pipeline.health.emq.score import score as emq_score
+from tracking_pipeline.health.report.calibration_note import CalibrationNote
+from tracking_pipeline.health.report.evidence import Evidence
+from tracking_pipeline.health.report.words import duration, score, signed
+from tracking_pipeline.store.match_key_rollup import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class MetricLine:
+    """One metric beside its thresholds. ``warning`` and ``critical`` are empty where there is no
+    such threshold."""
+
+    metric: Metric
+    label: str
+    value: str
+    level: Level
+    warning: str
+    critical: str
+    note: str = ""
+
+    @property
+    def is_bad(self) -> bool:
+        return self.level in ("warning", "critical")
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    label: str
+    decimals: int = 0
+    unit: str = ""
+
+
+_METRICS: dict[Metric, _Words] = {
+    "emq_score": _Words("EMQ score", 1),
+    "queue_depth": _Words("Failed events waiting"),
+    "error_rate": _Words("Error rate", 1, " %"),
+    "dead_letters": _Words("New dead letters"),
+    "paused_destinations": _Words("Paused destinations"),
+    "geo_providers_down": _Words("Sources of places down"),
+    "missing_metrics": _Words("Metrics without data"),
+    "missed_checks": _Words("Health checks missed"),
+}
+
+
+def metric_lines(evidence: Evidence, calibration: CalibrationNote) -> list[MetricLine]:
+    """Every metric of the last check that has an alert, and the checks that did not come since.
+    Empty where there was no check."""
+    if evidence.check is None:
+        return []
+    notes = {
+        "emq_score": _emq_note(evidence, calibration),
+        "queue_depth": _queue_note(evidence),
+        "error_rate": _error_note(evidence.detail("error_rate")),
+        "dead_letters": f"within {evidence.detail('dead_letters').get('hours', 24)} h",
+        "paused_destinations": ", ".join(sorted(evidence.detail("paused_destinations"))),
+        "geo_providers_down": ", ".join(sorted(evidence.detail("geo_providers_down"))),
+        "missing_metrics": "",
+        "missed_checks": "in a row, until this report was made",
+    }
+    return [
+        _metric_line(evidence, metric, words, notes[metric]) for metric, words in _METRICS.items()
+    ]
+
+
+def _metric_line(evidence: Evidence, metric: Metric, words: _Words, note: str) -> MetricLine:
+    thresholds = evidence.policy.thresholds[metric]
+    found = evidence.snapshot(metric)
+    value = found.value if found else None
+    level: Level = (found.state if found else None) or "no_data"  # type: ignore[assignment]
+    if metric == "missed_checks":
+        value = float(Heartbeat(evidence.seconds_since_check).missed_checks)
+        level = judge(thresholds, value).level
+    written = "no data" if value is None else f"{value:,.{words.decimals}f}{words.unit}"
+    return MetricLine(
+        metric=metric,
+        label=words.label,
+        value=written,
+        level=level,
+        warning=_threshold(thresholds, thresholds.warning, words),
+        critical=_threshold(thresholds, thresholds.critical, words),
+        note=note,
+    )
+
+
+def _threshold(thresholds: Thresholds, value: float | None, words: _Words) -> str:
+    if value is None:
+        return ""
+    return f"{thresholds.direction} {value:,.{words.decimals}f}{words.unit}"
+
+
+def _emq_note(evidence: Evidence, calibration: CalibrationNote) -> str:
+    detail = evidence.detail("emq_score")
+    notes = [calibration.label]
+    if "events" in detail:
+        days = detail.get("window_days", evidence.policy.emq_window_days)
+        notes.append(f"{count_of(detail['events'], 'event')} in {count_of(days, 'day')}")
+    if detail.get("trend") is not None:
+        notes.append(f"{signed(detail['trend'], 1)} against the equal time before")
+    return "; ".join(notes)
+
+
+def _queue_note(evidence: Evidence) -> str:
+    detail = evidence.detail("queue_depth")
+    notes = [f"{detail['due']:,} due"] if "due" in detail else []
+    age = detail.get("oldest_age_seconds")
+    if age is not None:
+        notes.append(f"the oldest {duration(timedelta(seconds=age))} old")
+    growth = detail.get("growth_per_hour")
+    if growth is not None and round(growth):
+        notes.append(f"{signed(growth, 0)} an hour")
+    return "; ".join([*notes, *_by_name(evidence.parts("queue_depth"))])
+
+
+def _error_note(detail: Mapping[str, Any]) -> str:
+    if "events" not in detail:
+        return ""
+    counted = f"{detail['failed']:,} of {count_of(detail['events'], 'event')}"
+    within = f"in {detail.get('window_hours', 24)} h"
+    return "; ".join([f"{counted} {within}", *_by_name(detail.get("failed_by_destination") or {})])
+
+
+def _by_name(values: Mapping[str, float | None]) -> list[str]:
+    named = [f"{name} {value:,.0f}" for name, value in values.items() if value]
+    return [", ".join(named)] if named else []
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLine:
+    """One match key: with how many of the events it came, how many of them have it from an IP
+    address alone, and what the score would gain if it came with all."""
+
+    key: str
+    label: str
+    coverage_percent: float
+    from_ip_percent: float
+    gain: float | None
+
+
+def key_lines(evidence: Evidence) -> list[KeyLine]:
+    """The match keys of the window's events, those that would raise the score most first."""
+    counts = _totals(evidence.counts)
+    events = sum(counts.values())
+    if not events:
+        return []
+    read = emq_score({"": counts}, evidence.policy.emq_model, evidence.policy.emq_weights)
+    shares = {key: _shares(counts, key) for key in KEYS}
+    lines = [
+        KeyLine(key, KEY_WORDS[key], now, now - before, read.gain_by_key.get(key))
+        for key, (before, now) in shares.items()
+    ]
+    # A login that few sites have is worth a line only where it is used.
+    shown = (line for line in lines if line.coverage_percent or line.key != "fb_login_id")
+    return sorted(shown, key=lambda line: -(line.gain or 0.0))
+
+
+def _totals(counts: Counts) -> dict[int, int]:
+    totals: dict[int, int] = {}
+    for of_name in counts.values():
+        for mask, events in of_name.items():
+            totals[mask] = totals.get(mask, 0) + events
+    return totals
+
+
+def _shares(counts: Mapping[int, int], key: str) -> tuple[float, float]:
+    """The share of events with the key, in percent: without looked-up places, and with them."""
+    events, bit = sum(counts.values()), BIT_OF[key]
+    said = sum(n for mask, n in counts.items() if without_keys_from_ip(mask) & bit)
+    there = sum(n for mask, n in counts.items() if mask & bit)
+    return 100.0 * said / events, 100.0 * there / events
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """The scores of one event name: ours, and Meta's own where it was read; ``calibrated`` is what
+    the fit would make of ours."""
+
+    name: str
+    events: int
+    estimate: str
+    reported: str
+    calibrated: str
+
+
+def event_lines(evidence: Evidence, calibration: CalibrationNote) -> list[EventLine]:
+    """The event names of the last check, the most frequent first."""
+    events: Mapping[str, int] = evidence.detail("emq_score").get("events_by_name") or {}
+    lines = []
+    for name, estimate in evidence.parts("emq_score").items():
+        latest = calibration.latest.get(name)
+        calibrated = ""
+        if latest and calibration.calibration and calibration.calibration.mean_absolute_error:
+            fit = calibration.calibration.estimate(name, latest.ledger_coverage_percent)
+            calibrated = score(fit)
+        reported = score(latest.score) if latest else ""
+        lines.append(EventLine(name, events.get(name, 0), score(estimate), reported, calibrated))
+    return sorted(lines, key=lambda line: (-line.events, line.name))
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonLine:
+    """So many dead letters to one destination for one reason."""
+
+    destination: str
+    reason: str
+    events: int
+
+
+def reason_lines(evidence: Evidence) -> list[ReasonLine]:
+    """All dead letters by destination and reason, the most first."""
+    batches: Sequence[Mapping[str, Any]] = (
+        evidence.detail("queue_depth").get("dead_letters_by_reason") or ()
+    )
+    return [
+        ReasonLine(each["destination"], plain_reason(each["reason"]), each["events"])
+        for each in batches
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryLine:
+    """What became of the failed events of one age; ``by_hand`` of the ``resolved`` took a human."""
+
+    age: str
+    failed: int
+    resolved: int
+    by_hand: int
+    dead_letters: int
+
+
+def recovery_lines(evidence: Evidence) -> list[RecoveryLine]:
+    """Failed events by age, the youngest first; ages without any are left out."""
+    ages: Mapping[str, Mapping[str, int]] = evidence.detail("recovery_rate")
+    return [
+        RecoveryLine(
+            age, counted["failed"], counted["resolved"], counted["by_hand"], counted["dead_letters"]
+        )
+        for age, counted in ages.items()
+        if counted["failed"]
+    ]

@@ -1,0 +1,245 @@
+"""How tracking stands, as the admin dashboard shows it:
+``GET /functions/v1/admin-tracking-health?start_date&end_date``.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta, timezone
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from tracking_pipeline.health.policy import policy_from
+from tracking_pipeline.status import DestinationStatus
+from tracking_pipeline.web.admin.health_reading import TrackingHealth, read_tracking_health
+from tracking_pipeline.web.context import Context
+from tracking_pipeline.web.errors import ApiError
+
+tracking_health_router = APIRouter(tags=["health"])
+
+# A window costs what its roll-up and its failed events do; leads of many years belong in a report.
+LONGEST_DAYS = 366
+# Smaller differences of the score are the traffic's own.
+_STEADY = 0.1
+
+Trend = Literal["up", "down", "stable"]
+
+
+class EmqScoreAnswer(BaseModel):
+    """The estimated Event Match Quality of the window's conversions, 0 to 10."""
+
+    overall: float | None = Field(description="The mean of all conversions; null: there were none.")
+    breakdown: dict[str, float] = Field(
+        description="Percent of conversions that carry each match key, by Meta's names (`em`, ...)."
+    )
+    trend: Trend | None = Field(
+        description="Against the equal window before, from 0.1 on; null: one of them has no score."
+    )
+    previousScore: float | None = Field(description="Of the equal window before.")  # noqa: N815
+    totalEvents: int = Field(description="Conversions that the score counts.")  # noqa: N815
+
+
+class DestinationQueue(BaseModel):
+    """One destination's part of the queue, now."""
+
+    pendingCount: int = Field(description="Failed events that wait to be sent again.")  # noqa: N815
+    deadLetterCount: int = Field(description="Those that are not tried again.")  # noqa: N815
+    oldestPending: datetime | None = Field(description="The time of the oldest.")  # noqa: N815
+    state: str = Field(description="`ok`, `throttled`, `paused` or `not_configured`.")
+    detail: str = Field(description="What to do about it.")
+
+
+class FixQueueAnswer(BaseModel):
+    """The queue of failed events, now, whatever the window."""
+
+    pendingCount: int = Field(description="Failed events that wait to be sent again.")  # noqa: N815
+    deadLetterCount: int = Field(description="Those that are not tried again.")  # noqa: N815
+    resolvedToday: int = Field(description="Resolved since midnight UTC.")  # noqa: N815
+    oldestPending: datetime | None = Field(description="The time of the oldest.")  # noqa: N815
+    byDestination: dict[str, DestinationQueue]  # noqa: N815
+
+
+class ConversionIntegrity(BaseModel):
+    """Leads of the window that are 10 minutes old: is their conversion in the ledger?"""
+
+    ok: int = Field(description="Leads with a conversion event.")
+    missing: int = Field(description="Leads without one.")
+
+
+class DiagnosticsAnswer(BaseModel):
+    """What does not fit together in the window. Null: the window holds too much to count it within
+    a few seconds; choose a shorter one."""
+
+    orphanEvents: int | None = Field(  # noqa: N815
+        description="Conversions of the ledger that name a lead which does not exist."
+    )
+    duplicateEvents: int | None = Field(  # noqa: N815
+        description="Conversions beyond the first of one lead, event name and day (UTC): they may "
+        "count twice."
+    )
+    conversionIntegrity: ConversionIntegrity | None  # noqa: N815
+    errorRate: float | None = Field(  # noqa: N815
+        description="Percent of events that failed at some destination; null: no events."
+    )
+    totalEvents: int = Field(  # noqa: N815
+        description="Conversions of the ledger and failed events that are not in it, each once."
+    )
+
+
+class CostImpact(BaseModel):
+    """An estimate, and no bill: what the events are worth that the ad platforms do not have, were
+    each a lead of `LEAD_VALUE`. A platform that learns of them later makes it smaller."""
+
+    undeliveredEvents: int = Field(  # noqa: N815
+        description="Events that failed in the window and are still not delivered somewhere."
+    )
+    valuePerLead: float = Field(description="`LEAD_VALUE`.")  # noqa: N815
+    estimatedValue: float = Field(description="Their product.")  # noqa: N815
+    currency: str = Field(description="`LEAD_VALUE_CURRENCY`.")
+
+
+class TrackingHealthAnswer(BaseModel):
+    """How tracking stands."""
+
+    systemStatus: Literal["healthy", "degraded", "critical"]  # noqa: N815
+    statusReason: str = Field(description="What makes it so.")  # noqa: N815
+    emqScore: EmqScoreAnswer  # noqa: N815
+    fixQueue: FixQueueAnswer  # noqa: N815
+    diagnostics: DiagnosticsAnswer
+    costImpact: CostImpact | None = Field(  # noqa: N815
+        description="Null where `LEAD_VALUE` is not set."
+    )
+    startDate: datetime = Field(description="The window's beginning, a full hour.")  # noqa: N815
+    endDate: datetime = Field(description="Its end, now at the latest.")  # noqa: N815
+    countedUntil: datetime | None = Field(  # noqa: N815
+        description="How far the ledger is counted: short of the window's end while the first "
+        "checks still count its history; null: not at all."
+    )
+    lastCheck: datetime | None = Field(description="When the last check was.")  # noqa: N815
+
+
+Day = Annotated[
+    date | datetime | None,
+    Query(description="A day, or a moment in ISO 8601; in UTC where it names no zone."),
+]
+
+
+@tracking_health_router.get("/admin-tracking-health", response_model=TrackingHealthAnswer)
+async def tracking_health(
+    context: Context, start_date: Day = None, end_date: Day = None
+) -> TrackingHealthAnswer:
+    """How tracking stands: status, match quality, queue, what does not fit together.
+
+    A day as `end_date` is included. Without dates: the window of the EMQ score (`EMQ_WINDOW_DAYS`).
+    """
+    since, until = _moment(start_date), _moment(end_date, is_end=True)
+    settings = context.settings
+    policy, missing = policy_from(settings), context.installation.missing_settings()
+    if since is not None and (until or datetime.now(timezone.utc)) - since > timedelta(
+        days=LONGEST_DAYS
+    ):
+        raise ApiError(422, f"the window may be {LONGEST_DAYS} days at most")
+    found = await context.query(
+        lambda connection: read_tracking_health(connection, policy, missing, since, until)
+    )
+    if found is None:
+        raise ApiError(422, "start_date must be before end_date and before now")
+    cost = (
+        None
+        if settings.lead_value is None
+        else CostImpact(
+            undeliveredEvents=found.undelivered,
+            valuePerLead=settings.lead_value,
+            estimatedValue=round(found.undelivered * settings.lead_value, 2),
+            currency=settings.lead_value_currency,
+        )
+    )
+    return TrackingHealthAnswer(
+        systemStatus=found.status.status,
+        statusReason=found.status.reason,
+        emqScore=_emq_score(found),
+        fixQueue=_fix_queue(found),
+        diagnostics=_diagnostics(found),
+        costImpact=cost,
+        startDate=found.window.since,
+        endDate=found.window.until,
+        countedUntil=found.counted_until,
+        lastCheck=found.checked_at,
+    )
+
+
+def _moment(given: date | datetime | None, *, is_end: bool = False) -> datetime | None:
+    """The moment that is meant: of a day its beginning, or as an end the next day's."""
+    if given is None:
+        return None
+    if not 2 <= given.year <= 9998:
+        raise ApiError(422, "start_date and end_date must be in the years 2 to 9998")
+    if isinstance(given, datetime):
+        return given if given.tzinfo else given.replace(tzinfo=timezone.utc)
+    return datetime.combine(given + timedelta(days=int(is_end)), time(), timezone.utc)
+
+
+def _emq_score(found: TrackingHealth) -> EmqScoreAnswer:
+    overall, previous = found.score.overall, found.previous.overall
+    return EmqScoreAnswer(
+        overall=_rounded(overall),
+        breakdown={key: round(share, 1) for key, share in found.score.coverage_percent.items()},
+        trend=trend(overall, previous),
+        previousScore=_rounded(previous),
+        totalEvents=found.score.events,
+    )
+
+
+def trend(overall: float | None, previous: float | None) -> Trend | None:
+    """Which way a score has gone."""
+    if overall is None or previous is None:
+        return None
+    if abs(overall - previous) < _STEADY:
+        return "stable"
+    return "up" if overall > previous else "down"
+
+
+def _fix_queue(found: TrackingHealth) -> FixQueueAnswer:
+    queues = {name: _queue(each, found.now) for name, each in found.destinations.items()}
+    oldest = [each.oldestPending for each in queues.values() if each.oldestPending is not None]
+    return FixQueueAnswer(
+        pendingCount=sum(each.pendingCount for each in queues.values()),
+        deadLetterCount=sum(each.deadLetterCount for each in queues.values()),
+        resolvedToday=found.resolved_today,
+        oldestPending=min(oldest, default=None),
+        byDestination=queues,
+    )
+
+
+def _queue(status: DestinationStatus, now: datetime) -> DestinationQueue:
+    age = status.waiting.oldest_age_seconds
+    # A row that claims to be as old as the calendar has a broken clock.
+    known = age is not None and 0 <= age < timedelta(days=36500).total_seconds()
+    return DestinationQueue(
+        pendingCount=status.waiting.waiting,
+        deadLetterCount=status.waiting.dead_letters,
+        oldestPending=now - timedelta(seconds=age) if age is not None and known else None,
+        state=status.state,
+        detail=status.detail,
+    )
+
+
+def _diagnostics(found: TrackingHealth) -> DiagnosticsAnswer:
+    failures, integrity = found.failures, found.integrity
+    events = found.conversions + failures.events - failures.in_ledger
+    return DiagnosticsAnswer(
+        orphanEvents=integrity.orphans if integrity else None,
+        duplicateEvents=integrity.duplicates if integrity else None,
+        conversionIntegrity=ConversionIntegrity(
+            ok=integrity.leads_with, missing=integrity.leads_without
+        )
+        if integrity
+        else None,
+        errorRate=round(100.0 * failures.events / events, 2) if events > 0 else None,
+        totalEvents=max(events, 0),
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

@@ -1,0 +1,135 @@
+"""What the dashboard's health view rests on, read from the roll-up and by partial indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC
+from tracking_pipeline.health.emq.score import EmqScore, score
+from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.health.readings.all import one_moment
+from tracking_pipeline.health.readings.rollup import count_events, full_hour
+from tracking_pipeline.health.standing import verdicts_of
+from tracking_pipeline.health.system_status import SystemStatus, system_status
+from tracking_pipeline.status import DestinationStatus, read_destinations
+from tracking_pipeline.store.alerts import read_open_alerts
+from tracking_pipeline.store.health_history import read_last_check
+from tracking_pipeline.store.health_readings import Failures, count_failures
+from tracking_pipeline.store.lead_integrity import (
+    LeadIntegrity,
+    count_lead_integrity,
+    count_resolved_today,
+    count_undelivered,
+)
+from tracking_pipeline.store.rollup_progress import read_progress
+
+# Checks roll up every quarter of an hour what is an hour old. What is left of much more than that
+# is the history of a ledger that is still being counted, and not for a request to count.
+LONGEST_NOT_ROLLED_UP = timedelta(hours=6)
+INTEGRITY_SECONDS = 5.0
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """[since, until), both at full hours (UTC), ``until`` or now."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def before(self) -> Window:
+        """The equal window before this one."""
+        return Window(self.since - (self.until - self.since), self.since)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingHealth:
+    """``integrity`` None: the window holds too much to count it now. ``counted_until``: as far as
+    the ledger is counted, None where it was never begun."""
+
+    status: SystemStatus
+    checked_at: datetime | None
+    window: Window
+    counted_until: datetime | None
+    score: EmqScore
+    previous: EmqScore
+    destinations: Mapping[str, DestinationStatus]
+    now: datetime
+    resolved_today: int
+    conversions: int
+    failures: Failures
+    undelivered: int
+    integrity: LeadIntegrity | None
+
+
+def window_of(since: datetime | None, until: datetime | None, now: datetime, days: int) -> Window:
+    """The window that is asked for, the last ``days`` where it is not; up to now at most."""
+    end = now if until is None or until >= now else min(_hour_after(until), now)
+    begin = full_hour(end - timedelta(days=days)) if since is None else full_hour(since)
+    return Window(begin, end)
+
+
+def read_tracking_health(
+    connection: psycopg.Connection[Any],
+    policy: HealthPolicy,
+    missing: Mapping[str, str],
+    since: datetime | None,
+    until: datetime | None,
+) -> TrackingHealth | None:
+    """All of it, at one moment of the database but for the integrity of leads. None where the
+    window is empty. ``missing``: what to set, by destination that is not configured."""
+    rule = policy.counting
+    with one_moment(connection) as now:
+        window = window_of(since, until, now, policy.emq_window_days)
+        if window.since >= window.until:
+            return None
+        reached = _counted_until(read_progress(connection).rolled_until, window)
+        counts = {} if reached is None else count_events(connection, window.since, reached, rule)
+        before = (
+            {}
+            if reached is None
+            else count_events(connection, window.before.since, window.before.until, rule)
+        )
+        check = read_last_check(connection, tuple(ALERT_OF_METRIC))
+        found = TrackingHealth(
+            status=system_status(read_open_alerts(connection), verdicts_of(check)),
+            checked_at=check.taken_at if check else None,
+            window=window,
+            counted_until=reached,
+            score=score(counts, policy.emq_model, policy.emq_weights),
+            previous=score(before, policy.emq_model, policy.emq_weights),
+            destinations=read_destinations(connection, missing),
+            now=now,
+            resolved_today=count_resolved_today(connection),
+            conversions=sum(sum(of_name.values()) for of_name in counts.values()),
+            failures=count_failures(connection, window.since, window.until, rule.conversions),
+            undelivered=count_undelivered(connection, window.since, window.until),
+            integrity=None,
+        )
+    integrity = count_lead_integrity(
+        connection,
+        window.since,
+        window.until,
+        rule.conversions,
+        time_limit_seconds=INTEGRITY_SECONDS,
+    )
+    return replace(found, integrity=integrity)
+
+
+def _counted_until(rolled_until: datetime | None, window: Window) -> datetime | None:
+    if rolled_until is None or rolled_until <= window.since:
+        return None
+    if window.until - rolled_until > LONGEST_NOT_ROLLED_UP:
+        return rolled_until
+    return window.until
+
+
+def _hour_after(moment: datetime) -> datetime:
+    hour = full_hour(moment)
+    return hour if hour == moment else hour + _HOUR

@@ -1,0 +1,89 @@
+"""The button "Retry": ``POST /functions/v1/admin-retry-failed-events``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from tracking_pipeline.jobs.retry import retry_failed_events_job
+from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
+from tracking_pipeline.web.admin.run_process import RunOrder
+from tracking_pipeline.web.admin.run_results import retry_answer
+from tracking_pipeline.web.context import Context
+from tracking_pipeline.web.security.access import Admin
+
+retry_router = APIRouter(tags=["delivery"])
+
+
+class RetryBody(BaseModel):
+    """Which failed events to send again."""
+
+    retryAll: bool = Field(  # noqa: N815  the dashboard's own name
+        False,
+        description="Also take events that still wait for their next try. Otherwise: what is due.",
+    )
+
+
+class RetryAnswer(BaseModel):
+    """What the run did, in events. `processed` = `resolved` + `failed` + `dead_lettered`."""
+
+    success: bool = Field(description="The run came to its end, whatever became of the events.")
+    ok: bool = Field(description="The same, for the existing dashboard.")
+    processed: int = Field(description="Tried and settled.")
+    resolved: int = Field(description="Delivered, or found to be there already.")
+    failed: int = Field(description="Failed again; they wait for their next try.")
+    dead_lettered: int = Field(description="Given up, each with its reason.")
+    deadLettered: int = Field(  # noqa: N815  the dashboard's own name
+        description="The same as `dead_lettered`, for the existing dashboard."
+    )
+    throttled: int = Field(description="Left waiting because the destination asked us to wait.")
+    paused: int = Field(description="Left waiting because the destination refuses everybody.")
+    by_destination: dict[str, Any] = Field(description="The same numbers for each destination.")
+    run_id: str = Field(description="The run, also in the Dagster UI.")
+    joined: bool = Field(description="The run was under way already.")
+    message: str = Field("", description="What a human should know of it; often empty.")
+
+
+@retry_router.post(
+    "/admin-retry-failed-events", response_model=RetryAnswer, responses=RUN_RESPONSES
+)
+async def retry_failed_events(
+    request: Request,
+    context: Context,
+    admin: Admin,
+    body: RetryBody | None = None,
+    event_id: Annotated[
+        UUID | None,
+        Query(description="Only this event: its own id, or its row's. Need not be due."),
+    ] = None,
+) -> JSONResponse:
+    """Send failed events to their destinations again: one run of `retry_failed_events_job`.
+
+    Whoever asks for the same while it is under way gets the same run.
+    """
+    selection = "all" if body is not None and body.retryAll else "due"
+    config = {"selection": selection, "event_id": str(event_id) if event_id else ""}
+    order = RunOrder(retry_failed_events_job.name, {"plan_retry": {"config": config}}, retry_answer)
+    return await run_and_answer(
+        context,
+        request,
+        admin,
+        order,
+        action="retry",
+        detail=config,
+        complete=_with_message_about_one if event_id else _with_message,
+    )
+
+
+def _with_message(totals: dict[str, Any]) -> dict[str, Any]:
+    return {**totals, "message": ""}
+
+
+def _with_message_about_one(totals: dict[str, Any]) -> dict[str, Any]:
+    taken = any(totals[name] for name in ("processed", "throttled", "paused"))
+    message = "no waiting event has this id, or another worker holds it"
+    return {**totals, "message": "" if taken else message}

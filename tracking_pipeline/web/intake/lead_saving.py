@@ -1,0 +1,105 @@
+"""Saves a lead with its event in one transaction, and its place where that is known at once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+
+from tracking_pipeline.geo.inquiry import Inquiry
+from tracking_pipeline.geo.lead_finding import found_by_address, found_without_look_up, question
+from tracking_pipeline.geo.mmdb import MmdbProvider
+from tracking_pipeline.geo.saving import save
+from tracking_pipeline.store.importing import TableColumn, read_columns
+from tracking_pipeline.store.intake import find_known_lead, insert_lead
+from tracking_pipeline.store.lead_places import Found
+from tracking_pipeline.store.leads import Lead
+from tracking_pipeline.web.context import WebContext
+from tracking_pipeline.web.intake.leads import LeadForm
+
+_COLUMNS_SECONDS = 60.0
+
+
+class LeadColumns:
+    """The columns of the site's ``leads``, read again every minute."""
+
+    def __init__(self, context: WebContext) -> None:
+        self._context = context
+        self._columns: dict[str, TableColumn] = {}
+        self._read_at = float("-inf")
+
+    async def read(self) -> dict[str, TableColumn]:
+        """The columns by name. Raises DatabaseError."""
+        if time.monotonic() - self._read_at > _COLUMNS_SECONDS:
+            self._columns = await self._context.query(
+                lambda connection: read_columns(connection, "leads")
+            )
+            self._read_at = time.monotonic()
+        return self._columns
+
+
+class PlacesAtHand:
+    """Finds the place of a lead without the network: what the lead says itself, or the local file.
+    None: the batch will look."""
+
+    def __init__(self, provider: MmdbProvider | None, default_country: str) -> None:
+        self._provider = provider
+        self._default_country = default_country
+
+    async def find(self, form: LeadForm) -> Found | None:
+        """What to note of the form's place; None where that is left to the batch."""
+        asked = question(_lead_of(form), self._default_country)
+        if asked.is_complete:
+            return found_without_look_up(asked)
+        if self._provider is None or not isinstance(asked.address, str):
+            return None
+        inquiry = Inquiry((asked.address,))
+        await inquiry.ask((self._provider,))
+        finding = inquiry.finding(asked.address, 0)
+        return found_by_address(asked, finding) if finding.place.city else None
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._provider is not None:
+            self._provider.close()
+
+
+def _lead_of(form: LeadForm) -> Lead:
+    values = form.values
+    session = values.get("session_data")
+    return Lead(
+        id=form.id,
+        created_at=None,
+        city=values.get("city"),
+        state=values.get("state"),
+        zip=values.get("zip"),
+        country=values.get("country"),
+        session=orjson.dumps(session).decode() if session is not None else None,
+        address=values.get("client_ip"),
+        attempts=0,
+        is_new=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SavedLead:
+    """``is_new`` False: the lead was there already, and nothing of it was changed."""
+
+    id: UUID
+    is_new: bool
+    is_located: bool
+
+
+async def save_lead(
+    connection: psycopg.AsyncConnection[Any], form: LeadForm, place: Found | None
+) -> SavedLead:
+    """Inserts the lead, in the caller's transaction, with its place. Raises psycopg errors."""
+    if await insert_lead(connection, form.columns, form.row):
+        saved = await save(connection, [place] if place else [])
+        return SavedLead(form.id, True, bool(saved.sources))
+    known = await find_known_lead(connection, form.id, form.email)
+    return SavedLead(known or form.id, False, False)

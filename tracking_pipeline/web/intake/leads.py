@@ -1,0 +1,211 @@
+"""What a posted lead form becomes: a row of ``leads``, and the event that goes into the ledger.
+
+Only what identifies a person or tells where they came from is taken: a form that anybody may post
+must not reach the other columns of a site's own table.
+
+Pure; what is written is in :mod:`tracking_pipeline.web.intake.lead_saving`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+from tracking_pipeline.delivery.conversion import EVENT_ID, EVENT_NAME, as_mapping, first, text
+from tracking_pipeline.geo.states import certain_state
+from tracking_pipeline.identity import normalize
+from tracking_pipeline.identity.countries import country_code
+from tracking_pipeline.identity.field_names import Place, meaning_of
+from tracking_pipeline.identity.name import split_full_name
+from tracking_pipeline.importing.leads import LeadRows
+from tracking_pipeline.importing.lines import Record
+from tracking_pipeline.importing.values import FieldError, encode_row
+from tracking_pipeline.store.importing import TableColumn
+from tracking_pipeline.store.ledger import COLUMNS as LEDGER_COLUMNS
+from tracking_pipeline.web.intake.events import Sender, UnusableEventError
+
+# Leads of forms that bring no id of their own; it must never change, or a form that is sent again
+# makes a second lead.
+LEAD_NAMESPACE = UUID("3d9e5c1a-8f54-5b0e-9c0b-2f1d7a64e8b3")
+LEAD_EVENT = "lead_captured"
+
+_COLUMNS = frozenset(
+    (
+        "email",
+        "name",
+        "first_name",
+        "last_name",
+        "phone",
+        "city",
+        "state",
+        "zip",
+        "country",
+        "fbp",
+        "fbc",
+        "gclid",
+        "client_user_agent",
+        "client_ip",
+        "session_data",
+    )
+)
+_LONGEST_TEXT = 2_000
+# A real form has its person in `customer`, and the address in that.
+_MOST_LEVELS = 3
+# What of a form belongs to its event: how the visitor came, what it is worth, what they agreed to.
+# What they wrote into it does not.
+_OF_THE_EVENT = frozenset(
+    (
+        *LEDGER_COLUMNS,
+        *EVENT_ID,
+        *EVENT_NAME,
+        *("value", "currency", "action_source", "consent", "consent_state", "ad_user_data"),
+        *("marketing_consent", "event_source_url", "page_url", "page_location", "referrer"),
+        *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LeadForm:
+    """A lead ready to be saved. ``row`` is a JSON object with the ``columns`` of its table;
+    ``values`` the same as a mapping. ``names_event``: the form says what event it is."""
+
+    id: UUID
+    email: str
+    values: Mapping[str, Any]
+    columns: tuple[TableColumn, ...]
+    row: bytes
+    fields: Mapping[str, Any]
+    names_event: bool
+
+    def event_payload(self, lead_id: UUID) -> dict[str, Any]:
+        """The event of this form, by ``lead_id``; the same id each time the form is sent."""
+        of_form = {name: value for name, value in self.fields.items() if name in _OF_THE_EVENT}
+        event_id = text(first(self.fields, EVENT_ID))
+        return {
+            **of_form,
+            "event_name": text(first(self.fields, EVENT_NAME)) or LEAD_EVENT,
+            "event_id": event_id or str(uuid5(LEAD_NAMESPACE, f"event {lead_id}")),
+            "event_type": text(of_form.get("event_type")) or "conversion",
+            "lead_id": str(lead_id),
+            "user_data": {
+                name: value
+                for name, value in self.values.items()
+                if name in _COLUMNS and name != "session_data"
+            },
+        }
+
+
+def read_lead(
+    payload: Any,
+    sender: Sender,
+    columns: Mapping[str, TableColumn],
+    *,
+    idempotency_key: str | None,
+    default_country: str,
+) -> LeadForm:
+    """The lead in a posted form. ``columns`` are those of the site's table, ``idempotency_key`` is
+    the request's own. Raises :class:`UnusableEventError`.
+    """
+    fields = as_mapping(payload)
+    if fields is None:
+        raise UnusableEventError("the body is not a JSON object")
+    taken = {name: column for name, column in columns.items() if name in _COLUMNS}
+    try:
+        values = (
+            LeadRows({**_required(columns), **taken})
+            .make(Record(0, _flat(fields), cells=False, size=0))
+            .values
+        )
+        email = _email(values)
+        _complete(values, sender, taken, default_country)
+        values["id"] = str(_lead_id(fields, email, idempotency_key))
+        return LeadForm(
+            id=UUID(values["id"]),
+            email=email,
+            values=values,
+            columns=tuple(columns[name] for name in values),
+            row=encode_row(values),
+            fields=fields,
+            names_event=text(first(fields, EVENT_NAME)) is not None,
+        )
+    except FieldError as error:
+        raise UnusableEventError(str(error)) from None
+
+
+def _required(columns: Mapping[str, TableColumn]) -> dict[str, TableColumn]:
+    """What the site's table takes no row without; a form has to bring it."""
+    return {
+        name: column
+        for name, column in columns.items()
+        if column.not_null and column.default is None and name != "id"
+    }
+
+
+def _flat(fields: Mapping[str, Any], levels: int = _MOST_LEVELS) -> dict[str, Any]:
+    """The form's fields, and those of the places in it that are about its person. What stands
+    nearer to the top counts."""
+    flat = {name: value for name, value in fields.items() if name != "id"}
+    for name, value in fields.items():
+        meaning = meaning_of(name)
+        if isinstance(value, dict) and isinstance(meaning, Place) and meaning.of_person:
+            flat.pop(name)
+            for inner, inner_value in _flat(value, levels - 1).items() if levels else ():
+                flat.setdefault(inner, inner_value)
+    if "session_data" not in flat and isinstance(flat.get("sessionData"), dict):
+        flat["session_data"] = flat.pop("sessionData")
+    return flat
+
+
+def _email(values: Mapping[str, Any]) -> str:
+    email = values["email"]
+    if normalize("em", email) is None or "@" not in email:
+        raise FieldError("email is no e-mail address: correct it")
+    for name, value in values.items():
+        if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+            raise FieldError(f"{name} is longer than {_LONGEST_TEXT} characters: shorten it")
+    return str(email)
+
+
+def _complete(
+    values: dict[str, Any],
+    sender: Sender,
+    columns: Mapping[str, TableColumn],
+    default_country: str,
+) -> None:
+    """Writes the state out, as the table has it, and adds what the form leaves to be found out: the
+    parts of a full name, and, for a form that names neither, the address and the browser that it
+    came from."""
+    if isinstance(values.get("state"), str):
+        country = country_code(str(values.get("country", ""))) or default_country.upper()
+        state = certain_state(values["state"], country)
+        values["state"] = state[0] if state else values["state"]
+    added: dict[str, str | None] = {}
+    if parts := split_full_name(str(values.get("name", ""))):
+        added["first_name"], added["last_name"] = parts
+    if "client_ip" not in values and "client_user_agent" not in values:
+        added["client_ip"] = normalize("client_ip_address", sender.address)
+        added["client_user_agent"] = normalize("client_user_agent", sender.user_agent)
+    for name, value in added.items():
+        if value and name in columns:
+            values.setdefault(name, value)
+
+
+def _lead_id(fields: Mapping[str, Any], email: str, idempotency_key: str | None) -> UUID:
+    """The same for a form that is sent again: by its own id, else by the key of its request, its
+    event, or its person and session. A form without any of them is a new lead."""
+    given = text(fields.get("lead_id"))
+    if given:
+        try:
+            return UUID(given)
+        except ValueError:
+            raise FieldError("lead_id is not a uuid: correct it or leave it out") from None
+    if idempotency_key:
+        return uuid5(LEAD_NAMESPACE, f"key {idempotency_key}")
+    if event_id := text(first(fields, EVENT_ID)):
+        return uuid5(LEAD_NAMESPACE, f"of event {event_id}")
+    if session := text(first(fields, ("session_id", "sessionId"))):
+        return uuid5(LEAD_NAMESPACE, f"session {session} {normalize('em', email)}")
+    return uuid4()

@@ -1,0 +1,137 @@
+"""Intake: where a site posts its leads and events.
+
+    POST /functions/v1/save-lead    a lead into ``leads``, its event into the ledger
+    POST /functions/v1/log-event    an event into the ledger and, for the destinations of
+                                    LOG_EVENT_FORWARD_TO, into the queue of accepted events
+
+Failure policy: 2xx means committed. Anything else promises nothing: what was posted may be posted
+again under the same id, and is recorded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import anyio.to_thread
+import orjson
+from fastapi import APIRouter, Header, Request, Response
+
+from tracking_pipeline.web.errors import ApiError, unavailable
+from tracking_pipeline.web.intake.answers import (
+    EVENT_BODY,
+    INTAKE_ERRORS,
+    LEAD_BODY,
+    LOG_EVENT,
+    SAVE_LEAD,
+    EventAnswer,
+    LeadAnswer,
+)
+from tracking_pipeline.web.intake.events import IncomingEvent, UnusableEventError
+from tracking_pipeline.web.intake.leads import read_lead
+from tracking_pipeline.web.intake.recorder import NotRecordedError, Recorded, RefusedEventError
+from tracking_pipeline.web.intake.service import Intake, intake_at_work
+
+T = TypeVar("T")
+
+# Reading a longer body takes longer than others should wait for the event loop.
+_LONGEST_IN_LOOP_BYTES = 32 * 1024
+_LONGEST_KEY = 200
+
+intake_router = APIRouter(prefix="/functions/v1", tags=["intake"], lifespan=intake_at_work)
+
+
+# The answers are written without a model: checking them takes as long as reading an event.
+@intake_router.post(
+    "/log-event",
+    summary="Record an event",
+    description=LOG_EVENT,
+    response_model=EventAnswer,
+    responses=INTAKE_ERRORS,
+    openapi_extra=EVENT_BODY,
+)
+async def log_event(request: Request) -> Response:
+    intake: Intake = request.app.state.intake
+    sender = intake.admit(request)
+    event = await _read(request, lambda payload: intake.read_event(payload, sender))
+    try:
+        recorded = await intake.recorder.record(event)
+    except NotRecordedError as error:
+        raise unavailable(str(error)) from None
+    except RefusedEventError as error:
+        raise ApiError(422, str(error)) from None
+    return _json(_event_answer(event, recorded))
+
+
+@intake_router.post(
+    "/save-lead",
+    summary="Save a lead",
+    description=SAVE_LEAD,
+    response_model=LeadAnswer,
+    responses=INTAKE_ERRORS,
+    openapi_extra=LEAD_BODY,
+)
+async def post_lead(
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(max_length=_LONGEST_KEY)] = None,
+) -> Response:
+    intake: Intake = request.app.state.intake
+    sender = intake.admit(request)
+    columns = await intake.columns.read()
+    form = await _read(
+        request,
+        lambda payload: read_lead(
+            payload,
+            sender,
+            columns,
+            idempotency_key=idempotency_key,
+            default_country=intake.rules.country,
+        ),
+    )
+    try:
+        lead, event, recorded = await intake.save_lead(form, sender)
+    except UnusableEventError as error:
+        raise ApiError(422, str(error)) from None
+    return _json(
+        {
+            "success": True,
+            "lead_id": str(lead.id),
+            "duplicate": not lead.is_new,
+            "located": lead.is_located,
+            "event": _event_answer(event, recorded) if event else None,
+        }
+    )
+
+
+async def _read(request: Request, read: Callable[[Any], T]) -> T:
+    """What ``read`` makes of the request's JSON body. Raises :class:`ApiError`: 400 or 422."""
+    body = await request.body()
+    if len(body) <= _LONGEST_IN_LOOP_BYTES:
+        return _decoded(body, read)
+    return await anyio.to_thread.run_sync(_decoded, body, read)
+
+
+def _decoded(body: bytes, read: Callable[[Any], T]) -> T:
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise ApiError(400, "the body is not JSON") from None
+    try:
+        return read(payload)
+    except UnusableEventError as error:
+        raise ApiError(422, str(error)) from None
+
+
+def _event_answer(event: IncomingEvent, recorded: Recorded) -> dict[str, Any]:
+    """As :class:`EventAnswer`."""
+    return {
+        "success": True,
+        "event_id": event.sent_as,
+        "duplicate": recorded.duplicate,
+        "duplicate_conversion": recorded.duplicate_conversion,
+        "forwarded_to": event.destinations if recorded.is_new else (),
+    }
+
+
+def _json(answer: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(answer), media_type="application/json")

@@ -1,0 +1,193 @@
+"""``GET /metrics``: the numbers that a monitoring system watches, in the format of Prometheus.
+
+https://prometheus.io/docs/instrumenting/exposition_formats
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+import psycopg
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from tracking_pipeline.delivery.events import DESTINATIONS
+from tracking_pipeline.health.alerts.heartbeat import read_heartbeat
+from tracking_pipeline.health.alerts.rules import AlertType
+from tracking_pipeline.store.accepted_events import read_accepted_backlog
+from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
+from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
+from tracking_pipeline.store.failed_events import Waiting, read_waiting
+from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
+from tracking_pipeline.web.answers import ERRORS
+from tracking_pipeline.web.context import Context
+from tracking_pipeline.web.monitoring.attempt_counters import BOUNDS_SECONDS, AttemptCounters
+from tracking_pipeline.web.security.access import shown_in_docs
+from tracking_pipeline.web.security.client_address import is_local
+
+metrics_router = APIRouter(tags=["monitoring"], responses=ERRORS)
+
+# By metric of the last check: its name here, and what it is.
+_OF_LAST_CHECK = {
+    "emq_score": ("tracking_emq_score", "Estimated Event Match Quality, 0 to 10."),
+    "error_rate": ("tracking_error_rate_percent", "Share of events that failed, in percent."),
+    "geo_coverage": ("tracking_geo_coverage_percent", "Share of leads with a place, in percent."),
+}
+_ALERT_LEVEL = {"warning": 1, "critical": 2}
+
+
+@metrics_router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def show_metrics(
+    request: Request, context: Context, _shown: Annotated[object, Depends(shown_in_docs)]
+) -> Response:
+    """Queue, outcomes, match quality, alerts, durations of attempts. For admins, and without a
+    token for this machine itself."""
+    if not is_local(request):
+        await context.access.admin(request)
+    found = await context.query(lambda connection: _read(connection, context.attempts))
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(found)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _read(connection: psycopg.Connection[Any], attempts: AttemptCounters) -> _Scrape:
+    attempts.catch_up(connection)
+    return _Scrape(
+        waiting={each.destination: each for each in read_waiting(connection)},
+        accepted=read_accepted_backlog(connection, DESTINATIONS),
+        states=read_destination_states(connection),
+        alerts=read_open_alerts(connection),
+        last_check=read_last_check(connection, tuple(_OF_LAST_CHECK)),
+        seconds_since_check=read_heartbeat(connection).seconds_since_check,
+        attempts=attempts,
+    )
+
+
+# By identity: the registry keeps its collectors in a dict.
+@dataclass(frozen=True, eq=False)
+class _Scrape(Collector):
+    """What one scrape read."""
+
+    waiting: dict[str, Waiting]
+    accepted: dict[str, int]
+    states: dict[str, DestinationState]
+    alerts: list[OpenAlert]
+    last_check: RecordedCheck | None
+    seconds_since_check: float | None
+    attempts: AttemptCounters
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._queue()
+        yield self._destinations()
+        yield from self._health()
+        yield self._alerts()
+        yield from self._attempts()
+
+    def _queue(self) -> Iterator[Metric]:
+        nothing = Waiting("", 0, 0, 0, None, None, 0)
+        rows = {name: self.waiting.get(name, nothing) for name in DESTINATIONS}
+        for name, about, values in (
+            (
+                "tracking_queue_waiting_events",
+                "Failed events that wait to be sent again.",
+                {name: each.waiting for name, each in rows.items()},
+            ),
+            (
+                "tracking_queue_due_events",
+                "Those of them whose waiting time is over.",
+                {name: each.due for name, each in rows.items()},
+            ),
+            (
+                "tracking_first_attempt_events",
+                "Events taken in that wait for their first attempt, counted up to a bound.",
+                {name: self.accepted.get(name, 0) for name in DESTINATIONS},
+            ),
+            (
+                "tracking_queue_oldest_age_seconds",
+                "How long the oldest of them has been there.",
+                {name: each.oldest_age_seconds or 0.0 for name, each in rows.items()},
+            ),
+            (
+                "tracking_dead_letter_events",
+                "Failed events that are not tried again by themselves.",
+                {name: each.dead_letters for name, each in rows.items()},
+            ),
+        ):
+            family = GaugeMetricFamily(name, about, labels=["destination"])
+            for destination, value in values.items():
+                family.add_metric([destination], value)
+            yield family
+
+    def _destinations(self) -> Metric:
+        family = GaugeMetricFamily(
+            "tracking_destination_up",
+            "1: events flow; 0: the destination is paused.",
+            labels=["destination"],
+        )
+        for name in DESTINATIONS:
+            state = self.states.get(name, DestinationState(name))
+            family.add_metric([name], float(state.state == "closed"))
+        return family
+
+    def _health(self) -> Iterator[Metric]:
+        """What has no data is absent, so that no rule mistakes it for a 0."""
+        for snapshot in self.last_check.snapshots if self.last_check else ():
+            if snapshot.dimension is None and snapshot.value is not None:
+                name, about = _OF_LAST_CHECK[snapshot.metric]
+                yield GaugeMetricFamily(name, f"{about} As of the last check.", snapshot.value)
+        if self.seconds_since_check is not None:
+            yield GaugeMetricFamily(
+                "tracking_last_check_age_seconds",
+                "How long ago the last health check was.",
+                self.seconds_since_check,
+            )
+
+    def _alerts(self) -> Metric:
+        family = GaugeMetricFamily(
+            "tracking_alert_level",
+            "0: no alert of this type is open; 1: a warning; 2: a critical one.",
+            labels=["alert_type"],
+        )
+        levels = {each.alert_type: _ALERT_LEVEL.get(each.severity, 1) for each in self.alerts}
+        for alert_type in get_args(AlertType):
+            family.add_metric([alert_type], levels.get(alert_type, 0))
+        return family
+
+    def _attempts(self) -> Iterator[Metric]:
+        counted = CounterMetricFamily(
+            "tracking_delivery_attempts",
+            "Attempts to deliver an event since this server started.",
+            labels=["destination", "outcome"],
+        )
+        for (destination, outcome), attempts in self.attempts.attempts.items():
+            counted.add_metric([destination, outcome], attempts)
+        yield counted
+        durations = HistogramMetricFamily(
+            "tracking_delivery_attempt_seconds",
+            "How long the request of an attempt took.",
+            labels=["destination"],
+        )
+        for destination, buckets in self.attempts.buckets.items():
+            durations.add_metric(
+                [destination], _cumulative(buckets), self.attempts.seconds[destination]
+            )
+        yield durations
+
+
+def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
+    """The buckets as Prometheus has them: each counts all that is not above its bound."""
+    bounds = [*map(str, BOUNDS_SECONDS), "+Inf"]
+    return [(bound, float(sum(buckets[: place + 1]))) for place, bound in enumerate(bounds)]

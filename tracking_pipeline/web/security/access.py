@@ -1,0 +1,169 @@
+"""Who may do what an admin does: the bearer of the admin token, an admin of the site, or a browser
+in which one of them has logged in.
+
+    Authorization: Bearer <ADMIN_API_TOKEN>
+    Authorization: Bearer <access token of a Supabase user who has the role admin in user_roles>
+    Cookie: tracking_session=...    (web/security/login.py); a change must come from our own page
+
+401 says that nobody was recognised, 403 that somebody was and may not (RFC 9110, RFC 6750).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.user_roles import RolesUnreadableError, is_admin
+from tracking_pipeline.web.errors import ApiError, unavailable
+from tracking_pipeline.web.security.jwks import KeysUnavailableError
+from tracking_pipeline.web.security.session import COOKIE, SESSION_SECONDS, Sessions
+from tracking_pipeline.web.security.supabase_tokens import InvalidTokenError, SupabaseTokens
+
+if TYPE_CHECKING:
+    from tracking_pipeline.web.context import WebContext
+
+REALM = "tracking_pipeline"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_USER = "user "
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An admin. ``actor`` is how the audit names them: ``token`` with a fingerprint, or ``user``
+    with their id. ``expires_at``: until when their proof holds, in Unix seconds."""
+
+    actor: str
+    expires_at: float
+
+
+class Access:
+    """Recognises admins. ``users`` None: only the token counts."""
+
+    def __init__(self, admin_token: str, users: SupabaseTokens | None, pool: AsyncPool) -> None:
+        self._token = _digest(admin_token)
+        self._token_actor = f"token {self._token.hex()[:12]}"
+        self._users = users
+        self._pool = pool
+        self._sessions = Sessions(admin_token)
+
+    async def admin(self, request: Request) -> Principal:
+        """The admin who sends this request. Raises :class:`ApiError`: 401, 403, or 503 where that
+        cannot be told now."""
+        bearer = _bearer(request)
+        if bearer is not None:
+            return await self.admin_of(bearer)
+        actor = self._sessions.actor_of(request.cookies.get(COOKIE, ""), time.time())
+        if actor is None:
+            raise _unauthorized()
+        if request.method not in _SAFE_METHODS and not is_own_page(request):
+            raise ApiError(403, "this request comes from another site's page")
+        # A user may have lost the role since.
+        if actor != self._token_actor:
+            await self._require_role(actor)
+        return Principal(actor, time.time() + SESSION_SECONDS)
+
+    async def admin_of(self, token: str) -> Principal:
+        """The admin whom a token proves. Raises as :meth:`admin` does."""
+        if hmac.compare_digest(_digest(token), self._token):
+            return Principal(self._token_actor, time.time() + SESSION_SECONDS)
+        if self._users is None:
+            raise _unauthorized(invalid=True)
+        try:
+            user = await self._users.user_of(token)
+        except InvalidTokenError:
+            raise _unauthorized(invalid=True) from None
+        except KeysUnavailableError as error:
+            log.error("%s", error)
+            raise unavailable("whose token this is cannot be told now") from None
+        actor = f"{_USER}{user.user_id}"
+        await self._require_role(actor)
+        return Principal(actor, user.expires_at)
+
+    def session_of(self, principal: Principal) -> tuple[str, int]:
+        """The cookie for a browser in which the admin logged in, and its life in seconds."""
+        seconds = int(min(principal.expires_at - time.time(), SESSION_SECONDS))
+        return self._sessions.issue(principal.actor, time.time() + seconds), seconds
+
+    async def _require_role(self, actor: str) -> None:
+        """403 unless the user that ``actor`` names is an admin now."""
+        try:
+            async with self._pool.connection() as connection:
+                if await is_admin(connection, UUID(actor.removeprefix(_USER))):
+                    return
+        except RolesUnreadableError as error:
+            log.error("%s", error)
+        raise ApiError(
+            403,
+            "this user is not an admin",
+            headers={"WWW-Authenticate": f'Bearer realm="{REALM}", error="insufficient_scope"'},
+        )
+
+
+def generated_token() -> str:
+    """A token for where none is configured."""
+    return secrets.token_urlsafe(32)
+
+
+def is_own_page(request: Request) -> bool:
+    """Whether the browser says that a page of this very server sends the request.
+
+    SameSite cookies stop other sites, but not another port or subdomain of this one. A request
+    without either header is no browser's, and a cookie is a browser's proof.
+    https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("origin", "")
+    return bool(origin) and urlsplit(origin).netloc == request.headers.get("host")
+
+
+# It decides nothing: it puts the "Authorize" button into /docs.
+shown_in_docs = HTTPBearer(
+    auto_error=False, description="ADMIN_API_TOKEN, or a Supabase access token of an admin."
+)
+
+
+async def require_admin(
+    request: Request, _shown: Annotated[object, Depends(shown_in_docs)]
+) -> Principal:
+    """The dependency of every admin endpoint."""
+    context: WebContext = request.app.state.context
+    return await context.access.admin(request)
+
+
+Admin = Annotated[Principal, Depends(require_admin)]
+
+
+def _bearer(request: Request) -> str | None:
+    """The token of the Authorization header; None where there is no such header."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _digest(token: str) -> bytes:
+    # Of one length whatever was sent, so that a comparison tells nothing about the token's own.
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _unauthorized(*, invalid: bool = False) -> ApiError:
+    challenge = f'Bearer realm="{REALM}"' + (', error="invalid_token"' if invalid else "")
+    return ApiError(
+        401, "an admin's bearer token is needed", headers={"WWW-Authenticate": challenge}
+    )
