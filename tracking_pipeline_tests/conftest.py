@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.migrate import migrate
@@ -17,6 +18,13 @@ from tracking_pipeline_tests.servers import (
     reachable_folder,
     start_server,
 )
+
+# No test is red because the machine is busy.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+# They wait for a real daemon or start many processes: the other workers' tests run meanwhile.
+_LONG = ("test_breach_to_message.py", "test_dev.py", "test_cli.py")
 
 _OURS = (
     "TRACKING_",
@@ -38,6 +46,11 @@ _OURS = (
     "LEAD_VALUE",
     "MAX_BODY_",
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, so that no worker ends alone with one of them."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
 
 
 @pytest.fixture(autouse=True)

@@ -57,7 +57,7 @@ def status(served: Served, text: str) -> int:
         {"aud": "anon"},
         {"sub": None},
         {"sub": "admin"},
-        {"nbf": time.time() + 600},
+        {"nbf": time.time() + 86_400},
         {"secret": "another-secret-that-is-long-enough-too"},
     ],
 )
