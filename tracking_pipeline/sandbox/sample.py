@@ -66,7 +66,8 @@ def _insert(
     connection: psycopg.Connection[Any], table: str, rows: Sequence[Mapping[str, Any]]
 ) -> None:
     columns = list(rows[0])
-    statement = sql.SQL("insert into public.{} ({}) values ({})").format(
+    # An earlier version's rows may be there under the same ids.
+    statement = sql.SQL("insert into public.{} ({}) values ({}) on conflict do nothing").format(
         sql.Identifier(table),
         sql.SQL(", ").join(map(sql.Identifier, columns)),
         sql.SQL(", ").join(sql.Placeholder() * len(columns)),
