@@ -25,7 +25,9 @@ ifneq ($(UV),)
 	uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+# To pip the pin of "google-auth[requests]" is none of "google-auth": the names alone are pinned too.
+	@sed -E 's/^([A-Za-z0-9._-]+)\[[^]]*\]==/\1==/' requirements.lock > $(VENV)/constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -c $(VENV)/constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 endif
 	@touch $@
