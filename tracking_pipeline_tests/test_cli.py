@@ -232,6 +232,12 @@ def test_wrong_use_exits_with_2_and_no_traceback(call: Call, arguments: tuple[st
     assert "Traceback" not in process.stderr
 
 
+def test_wrong_use_is_an_object_for_whoever_asked_for_one(call: Call) -> None:
+    process = call("retry", "--json", "--destination", "nowhere")
+    assert process.returncode == 2
+    assert answer(process)["success"] is False
+
+
 def test_a_setting_of_the_wrong_form_is_wrong_use(call: Call) -> None:
     process = call("retry", "--json", TRACKING_DATABASE_URL="mysql://u:s3cret@h/d")
     assert process.returncode == 2

@@ -17,6 +17,8 @@ from tracking_pipeline.resources import EXPLAINED_ERRORS
 from tracking_pipeline.runs import RunError
 from tracking_pipeline.settings import SettingsError
 
+WRONG_USE = 2
+
 
 def main() -> NoReturn:
     """The entry point: every error becomes one line and an exit status."""
@@ -24,10 +26,15 @@ def main() -> NoReturn:
     try:
         app()
         sys.exit(0)
+    except SystemExit as end:
+        # Typer has said on standard error what is wrong with the arguments.
+        if as_json and end.code == WRONG_USE:
+            _show_failure("wrong use: standard error says what is wrong with the arguments")
+        raise
     except KeyboardInterrupt:
         _fail("interrupted; nothing is lost, what was claimed is due again", 130, as_json=as_json)
     except SettingsError as error:
-        _fail(str(error), 2, as_json=as_json)
+        _fail(str(error), WRONG_USE, as_json=as_json)
     except (
         *EXPLAINED_ERRORS,
         ImportFileError,
@@ -49,6 +56,10 @@ def main() -> NoReturn:
 def _fail(message: str, status: int, *, as_json: bool) -> NoReturn:
     err.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps({"success": False, "error": message}) + b"\n")
-        sys.stdout.buffer.flush()
+        _show_failure(message)
     sys.exit(status)
+
+
+def _show_failure(message: str) -> None:
+    sys.stdout.buffer.write(orjson.dumps({"success": False, "error": message}) + b"\n")
+    sys.stdout.buffer.flush()
