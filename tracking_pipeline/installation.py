@@ -27,6 +27,7 @@ from tracking_pipeline.destinations import (
 )
 from tracking_pipeline.geo.configured import (
     configured_providers,
+    missing_geo_file,
     missing_geo_settings,
     sandbox_providers,
 )
@@ -67,8 +68,11 @@ class Installation:
             yield lambda client, pool: configured_destinations(self.settings, client, pool)
 
     def missing_geo_settings(self) -> dict[str, str]:
-        """For each source of places that is not configured, what to do."""
-        return {} if self.database.rehearsal else missing_geo_settings(self.settings)
+        """For each source of places that is not configured, or whose file is not there, what to
+        do."""
+        if self.database.rehearsal:
+            return {}
+        return {**missing_geo_settings(self.settings), **missing_geo_file(self.settings)}
 
     @contextmanager
     def geo_providers(self) -> Iterator[MakeProviders]:

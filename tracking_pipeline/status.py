@@ -11,7 +11,9 @@ import psycopg
 from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
 from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
+from tracking_pipeline.health.notifications.rules import DeadLetterBatch
 from tracking_pipeline.health.policy import policy_from
+from tracking_pipeline.health.readings.queue import batches_of
 from tracking_pipeline.health.standing import Standing, read_standing
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.runs import PastRun
@@ -19,7 +21,7 @@ from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
 from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import connect
-from tracking_pipeline.store.dead_letters import Group, read_offers
+from tracking_pipeline.store.dead_letters import read_offers
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.failed_events import Waiting, count_dead_letters, read_waiting
 from tracking_pipeline.store.leads import LocateBacklog, read_locate_backlog
@@ -55,15 +57,15 @@ class GeoStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole picture."""
+    """The whole picture. The reasons of dead letters are without personal data."""
 
     database: str
     rehearsal: bool
     health: Standing
     destinations: dict[str, DestinationStatus]
     geo: GeoStatus
-    dead_letters: list[tuple[str, str, int]]
-    replayable: list[Group]
+    dead_letters: list[DeadLetterBatch]
+    replayable: list[DeadLetterBatch]
     alerts: list[OpenAlert]
     last_runs: list[PastRun]
 
@@ -91,18 +93,8 @@ class Status:
                 "due": sum(each.due for each in waiting),
                 "leased": sum(each.leased for each in waiting),
                 "dead_letters": sum(each.dead_letters for each in waiting),
-                "dead_letters_by_reason": [
-                    {"destination": destination, "reason": reason, "count": count}
-                    for destination, reason, count in self.dead_letters
-                ],
-                "replayable_after_pause": [
-                    {
-                        "destination": group.destination,
-                        "reason": group.reason,
-                        "count": group.matched - group.delivered,
-                    }
-                    for group in self.replayable
-                ],
+                "dead_letters_by_reason": [_batch_json(each) for each in self.dead_letters],
+                "replayable_after_pause": [_batch_json(each) for each in self.replayable],
             },
             "geo": asdict(self.geo),
             "alerts": [
@@ -127,8 +119,11 @@ def read_status(installation: Installation, runs: list[PastRun]) -> Status:
             geo=_geo_status(
                 installation, read_locate_backlog(connection), read_suspicion(connection)
             ),
-            dead_letters=count_dead_letters(connection),
-            replayable=read_offers(connection),
+            dead_letters=batches_of(count_dead_letters(connection)),
+            replayable=batches_of(
+                (group.destination, group.reason, group.matched - group.delivered)
+                for group in read_offers(connection)
+            ),
             alerts=alerts,
             last_runs=runs,
         )
@@ -197,6 +192,10 @@ def _geo_status(
         warning,
         installation.missing_geo_settings(),
     )
+
+
+def _batch_json(batch: DeadLetterBatch) -> dict[str, Any]:
+    return {"destination": batch.destination, "reason": batch.reason, "count": batch.events}
 
 
 def _error_json(error: LastError | None) -> dict[str, Any] | None:

@@ -107,7 +107,7 @@ def read_conversion(
     ledger keeps it.
     """
     fields = as_mapping(event.payload)
-    if fields is None or _holds_several(fields):
+    if fields is None or holds_several(fields):
         # Of several, one person's identifiers would go out with another one's event.
         what = "holds several events" if fields else "is not a JSON object"
         return reject(f"event_payload {what}")
@@ -320,7 +320,8 @@ def as_mapping(payload: Any) -> Fields | None:
     return Fields(fields)
 
 
-def _holds_several(fields: Mapping[str, Any]) -> bool:
+def holds_several(fields: Mapping[str, Any]) -> bool:
+    """Whether Meta's ``data`` list has more than one event in it."""
     inner = fields.get("data")
     return isinstance(inner, list) and (
         sum(isinstance(each, dict) and bool(first(each, EVENT_NAME)) for each in inner) > 1

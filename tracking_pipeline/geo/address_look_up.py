@@ -18,6 +18,7 @@ import psycopg
 
 from tracking_pipeline.geo import mmdb
 from tracking_pipeline.geo.inquiry import AddressFinding, Inquiry
+from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.provider import Provider
 from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.ip_locations import (
@@ -74,9 +75,30 @@ class AddressLookUp:
         self._pool = pool
         self._again = again
         self._may_ask_online = online
+        self._files = tuple(each for each in providers if isinstance(each, MmdbProvider))
+        self._serve_by(providers)
+        self.is_spent = False
+
+    def _serve_by(self, providers: Sequence[Provider]) -> None:
         self._local = tuple(takewhile(lambda each: each.name in LOCAL_PROVIDERS, providers))
         self._online = tuple(providers[len(self._local) :])
-        self.is_spent = False
+
+    async def leave_out_refused_files(self) -> None:
+        """Opens the local files; one that cannot serve counts from now on as one that is not
+        there, so that its leads wait as they do without any provider."""
+        for file in self._files:
+            await file.locate(())
+        self._serve_by(
+            [
+                each
+                for each in (*self._local, *self._online)
+                if not (isinstance(each, MmdbProvider) and each.refusal)
+            ]
+        )
+
+    def refused_files(self) -> dict[str, str]:
+        """For each local file that could not serve, or not everything, the reason in one line."""
+        return {file.name: file.refusal for file in self._files if file.refusal}
 
     @property
     def has_local(self) -> bool:
@@ -106,6 +128,8 @@ class AddressLookUp:
             else {}
         )
         busy = [address for address, record in known.items() if record.status is None]
+        # A file that fails during the run: nobody can say, so the leads stay as they are.
+        unserved = local.unanswered() if self._local and not self._online else frozenset()
         beaten_to_it = [address for address in open_ones if address not in taken]
         return AtHand(
             local,
@@ -116,7 +140,7 @@ class AddressLookUp:
             },
             taken=taken,
             in_line=frozenset(busy if closed else [*busy, *beaten_to_it]),
-            left=frozenset(open_ones if closed else ()),
+            left=unserved | frozenset(open_ones if closed else ()),
         )
 
     async def ask_online(self, taken: Mapping[str, int]) -> dict[str, AddressFinding]:

@@ -101,6 +101,15 @@ def missing_geo_settings(settings: Settings) -> dict[str, str]:
     return {name: missing for name, missing in found.items() if missing}
 
 
+def missing_geo_file(settings: Settings) -> dict[str, str]:
+    """What to do where the local file of ``GEO_MMDB_PATH`` is not there, by its provider. Whether a
+    file that is there can serve, only a run tells: opening one takes a copy of it."""
+    path = settings.geo_mmdb_path
+    if mmdb.NAME not in settings.geo_providers or path is None or path.is_file():
+        return {}
+    return {mmdb.NAME: f"there is no file {path}: correct GEO_MMDB_PATH, or put it there"}
+
+
 def _missing_for_mmdb(settings: Settings) -> str | None:
     # A path that was set on purpose serves or is reported: the file may come back.
     if settings.geo_mmdb_path or database_file(settings.home).is_file():

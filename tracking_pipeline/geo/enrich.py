@@ -144,9 +144,6 @@ class _Run:
             again=request.recheck_failed,
             online=not request.dry_run,
         )
-        self._wanted = LeadsWanted(
-            failed=request.recheck_failed, never_seen=not self._look_up.has_any
-        )
         self._tally = Tally()
         self._position = BEGINNING
 
@@ -155,6 +152,7 @@ class _Run:
 
     async def go(self) -> EnrichTotals:
         """Walks over the leads until there are no more, or something stops it."""
+        await self._look_up.leave_out_refused_files()
         if not self._request.dry_run:
             await self._note_corrections()
         reason = self._why_stop()
@@ -182,10 +180,10 @@ class _Run:
         """Everything about the next batch that needs no network, in one short transaction."""
         async with self._pool.connection() as connection:
             if self._request.dry_run:
-                leads = await read_leads(connection, self._wanted, self._position, limit)
+                leads = await read_leads(connection, self._wanted(), self._position, limit)
                 return await self._look_at(connection, leads)
             async with connection.transaction():
-                leads = await claim_leads(connection, self._wanted, self._position, limit)
+                leads = await claim_leads(connection, self._wanted(), self._position, limit)
                 settled = await self._look_at(connection, leads)
                 for questions, seconds in (
                     (settled.sorted.asked, LEASE_SECONDS),
@@ -256,6 +254,11 @@ class _Run:
         self._position = UNDATED
         return True
 
+    def _wanted(self) -> LeadsWanted:
+        return LeadsWanted(
+            failed=self._request.recheck_failed, never_seen=not self._look_up.has_any
+        )
+
     def _batch_limit(self) -> int:
         if not self._request.limit:
             return BATCH_LEADS
@@ -292,7 +295,7 @@ class _Run:
         return self._tally.totals(
             seconds=time.monotonic() - self._started,
             stopped_reason=reason,
-            missing=self._providers.missing,
+            missing={**self._providers.missing, **self._look_up.refused_files()},
             dry_run=self._request.dry_run,
         )
 

@@ -91,6 +91,10 @@ class Inquiry:
         """The addresses whose city nobody knew yet."""
         return [address for address, heard in self._heard.items() if not heard.place.city]
 
+    def unanswered(self) -> frozenset[str]:
+        """The addresses about which no source has said anything yet."""
+        return frozenset(address for address, heard in self._heard.items() if not heard.answered)
+
     def finding(self, address: str, attempts: int) -> AddressFinding:
         """What came of the address, which was asked about in vain ``attempts`` times before."""
         heard = self._heard[address]

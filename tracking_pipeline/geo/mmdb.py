@@ -23,7 +23,7 @@ import maxminddb
 from maxminddb import InvalidDatabaseError
 
 from tracking_pipeline.geo.place import Place, place_of
-from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located
+from tracking_pipeline.geo.provider import NOWHERE, Answer, Located
 
 NAME = "mmdb"
 # Every known file says in its first records what it is about; the first networks of some are empty.
@@ -209,8 +209,9 @@ def _place(
 class MmdbProvider:
     """The provider ``mmdb``: looks addresses up in a local file, and follows that file.
 
-    Before each batch it looks whether the file has changed, and opens it anew if so. A file that
-    cannot serve answers "ask later" with the reason, which lets the next provider serve.
+    Before each batch it looks whether the file has changed, and opens it anew if so. What a file
+    cannot say has no answer, as if nobody had been asked: the next provider serves, and nothing is
+    spent on a lead for a fault that is not its own. ``refusal`` then has the reason.
     """
 
     name = NAME
@@ -218,6 +219,7 @@ class MmdbProvider:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._opened: GeoDatabase | GeoDatabaseError | None = None
+        self._damage: GeoDatabaseError | None = None
         self._version: _Version | None = None
         self._opening = anyio.Lock()
 
@@ -226,22 +228,32 @@ class MmdbProvider:
         """Database and build, once it is open: ``mmdb dbip-city-lite 2026-11``."""
         return self._opened.source if isinstance(self._opened, GeoDatabase) else NAME
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the file could not serve when it was last asked, in one line that tells what to do;
+        None where it could."""
+        refused = self._opened if isinstance(self._opened, GeoDatabaseError) else self._damage
+        return str(refused) if refused else None
+
     async def locate(self, addresses: Sequence[str]) -> dict[str, Answer]:
-        """Gives an answer for each address. A thousand take about ten milliseconds, during which
-        the event loop waits."""
+        """Gives an answer for each address that the file can be asked about. A thousand take about
+        ten milliseconds, during which the event loop waits."""
         database = await self._current()
         if isinstance(database, GeoDatabaseError):
-            return dict.fromkeys(addresses, AskLater(str(database)))
-        try:
-            return {address: database.look_up(address) for address in addresses}
-        except GeoDatabaseError as error:
-            return dict.fromkeys(addresses, AskLater(str(error)))
+            return {}
+        answers: dict[str, Answer] = {}
+        for address in addresses:
+            try:
+                answers[address] = database.look_up(address)
+            except GeoDatabaseError as error:
+                self._damage = error
+        return answers
 
     def close(self) -> None:
         """Closes the file; the next batch would open it again."""
         if isinstance(self._opened, GeoDatabase):
             self._opened.close()
-        self._opened = None
+        self._opened = self._damage = None
 
     async def _current(self) -> GeoDatabase | GeoDatabaseError:
         """Give the database of the file as it is now, or why it cannot serve."""

@@ -56,5 +56,5 @@ class Provider(Protocol):
 
     async def locate(self, addresses: Sequence[str]) -> dict[str, Answer]:
         """Gives an answer for each of ``addresses``, which are what
-        :func:`~tracking_pipeline.geo.address.public_address` gave. The answers are of the time that
-        ``source`` then names."""
+        :func:`~tracking_pipeline.geo.address.public_address` gave; none for those that it was not
+        asked about after all. The answers are of the time that ``source`` then names."""

@@ -10,6 +10,8 @@ from tracking_pipeline.geo.place import Place, stated_place
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import text_of
 
+# Once by a client that encodes twice, and once because the column is read as text.
+_MOST_ENCODINGS = 2
 # Where the site's assistant notes what the visitor told it.
 _AI_CONTEXT = "aiContext"
 _CITY = ("city",)
@@ -38,8 +40,10 @@ def session_place(session_data: object, default_country: str | None = None) -> P
 
 
 def _mapping(value: object) -> Mapping[object, object]:
-    """Give a JSON object; also one that was stored as text, as clients that encode twice do."""
-    if isinstance(value, str):
+    """Give a JSON object, or what the text of one holds."""
+    for _ in range(_MOST_ENCODINGS):
+        if not isinstance(value, str):
+            break
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError:

@@ -1,6 +1,7 @@
 """Every spelling of a person becomes the right match keys, for each platform.
 
-`normalize` reads one value, `match_keys` a whole payload, `sanitize` takes the person out of it.
+`normalize` reads one value, `match_keys` a whole payload, `sanitize` takes the person out of it,
+`plain_reason` out of a line for people.
 """
 
 from tracking_pipeline.identity.match import (
@@ -12,6 +13,7 @@ from tracking_pipeline.identity.match import (
 )
 from tracking_pipeline.identity.match_value import normalize
 from tracking_pipeline.identity.platforms import ExternalIdMode
+from tracking_pipeline.identity.reason import plain_reason
 from tracking_pipeline.identity.sanitize import sanitize
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "hashed_user_data",
     "match_keys",
     "normalize",
+    "plain_reason",
     "read_match_keys",
     "sanitize",
 ]

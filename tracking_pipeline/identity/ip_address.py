@@ -7,7 +7,15 @@ answers differently from one Python version to the next and calls multicast glob
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from collections.abc import Iterator
+from ipaddress import (
+    IPv4Address,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 
 from tracking_pipeline.identity.refusal import Refusal
 
@@ -42,8 +50,10 @@ _SEPARATOR = re.compile("[,;]")
 _PARAMETER = re.compile(r"([A-Za-z]+)\s*=\s*(.*)")
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::\w+)?")
 _V4_WITH_PORT = re.compile(r"([\d.]+):\w+")
-# How PostgreSQL writes an `inet` as text: with the length of its prefix, here all of it.
-_WHOLE_PREFIX = re.compile(r"([\d.]+)/32|([^/]*:[^/]*)/128")
+# How PostgreSQL writes an `inet` as text: with the length of its prefix.
+_WITH_PREFIX = re.compile(r"[\d.]+/\d{1,2}|[^/]*:[^/]*/\d{1,3}", re.ASCII)
+# A list as JSON text, whose strings are quoted; a bracketed address is not.
+_JSON_LIST = re.compile(r"""\s*\[\s*(["'].*["'])\s*\]\s*""", re.DOTALL)
 # Meta's parameter builder may hang 8 (formerly 2) characters on an address; its suffixes begin
 # with a letter.
 _SUFFIXED = re.compile(r"(.+)(\.[A-Za-z][A-Za-z0-9_-]{7}|\.[A-Za-z][A-Za-z0-9_-])")
@@ -62,7 +72,7 @@ def public_address(text: str, *, keep_suffix: bool = False) -> str | Refusal:
     if _PUBLIC_AT_A_GLANCE.fullmatch(text):
         return text
     refusal = Refusal.INVALID_IP
-    for part in _SEPARATOR.split(text):
+    for part in _parts(text):
         address, suffix = _parse(part)
         if address is None:
             continue
@@ -70,6 +80,14 @@ def public_address(text: str, *, keep_suffix: bool = False) -> str | Refusal:
             return f"{address}{suffix if keep_suffix else ''}"
         refusal = Refusal.NOT_PUBLIC_IP
     return refusal
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Give what may be an address each. White space separates too, but not around a parameter's
+    `=`: who is named by `by = 8.8.8.8` is not the client."""
+    json_list = _JSON_LIST.fullmatch(text)
+    for part in _SEPARATOR.split(json_list.group(1) if json_list else text):
+        yield from (part,) if "=" in part else part.split()
 
 
 def _parse(part: str) -> tuple[IPv4Address | IPv6Address | None, str]:
@@ -81,11 +99,10 @@ def _parse(part: str) -> tuple[IPv4Address | IPv6Address | None, str]:
         text = parameter.group(2).strip("\"'")
     suffix = ""
     bare = _BRACKETED.fullmatch(text) or _V4_WITH_PORT.fullmatch(text)
-    whole = _WHOLE_PREFIX.fullmatch(text)
     if bare:
         text = bare.group(1)
-    elif whole:
-        text = whole.group(1) or whole.group(2)
+    elif _WITH_PREFIX.fullmatch(text):
+        text = _host(text)
     else:
         suffixed = _SUFFIXED.fullmatch(text)
         if suffixed:
@@ -96,6 +113,16 @@ def _parse(part: str) -> tuple[IPv4Address | IPv6Address | None, str]:
     except ValueError:
         return None, ""
     return _unwrapped(address), suffix
+
+
+def _host(text: str) -> str:
+    """Give the address of an `inet` with a prefix; a network is nobody's, and stays as it is."""
+    try:
+        interface = ip_interface(text)
+    except ValueError:
+        return text
+    whole = interface.network.num_addresses == 1
+    return str(interface.ip) if whole or interface.ip != interface.network[0] else text
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -82,7 +82,8 @@ def enrich(
 ) -> EnrichTotals:
     with tracking.open() as installation, installation.geo_providers() as providers:
         context.log.info(f"serving {installation.database.label}")
-        for name, what_to_set in installation.missing_geo_settings().items():
+        not_configured = installation.missing_geo_settings()
+        for name, what_to_set in not_configured.items():
             context.log.info(f"{name} is not configured: {what_to_set}")
         try:
             totals = asyncio.run(
@@ -95,6 +96,9 @@ def enrich(
             )
         except EXPLAINED_ERRORS as error:
             raise dg.Failure(description=str(error)) from None
+    for name, reason in totals.missing.items():
+        if name not in not_configured:
+            context.log.warning(f"{name} did not serve: {reason}")
     context.log.info(_in_words(totals))
     context.add_output_metadata(enrich_metadata(totals))
     return totals

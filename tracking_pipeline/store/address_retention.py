@@ -9,17 +9,19 @@ from uuid import UUID
 import psycopg
 from typing_extensions import LiteralString
 
-# A cut address is a network. The index tracking_leads_whole_address has this very condition,
+from tracking_pipeline.store.migrations.indexes import WHOLE_ADDRESS
+
+# A cut address is a network. The index tracking_leads_uncut_address has this very condition,
 # and holds no lead that is done with.
-_CLAIM: LiteralString = """
+_CLAIM: LiteralString = f"""
 select l.id, l.client_ip::text
 from public.leads l
-where l.client_ip is not null and l.client_ip::text !~ '/(24|48)$'
+where {WHOLE_ADDRESS}
   and l.geo_status is not null and l.geo_next_at is null
   and coalesce(l.created_at, l.geo_at) < now() - make_interval(days => %s)
 limit %s
 for no key update skip locked
-"""
+"""  # noqa: S608  a constant of ours
 
 
 def claim_old_addresses(
@@ -30,9 +32,11 @@ def claim_old_addresses(
     return dict(connection.execute(_CLAIM, (days, limit)).fetchall())
 
 
+# A site's own column may be an inet: the row's type reads the text as what the column is.
 _CUT: LiteralString = """
 update public.leads l
-set client_ip = cut.client_ip
+set client_ip = (jsonb_populate_record(
+    null::public.leads, jsonb_build_object('client_ip', cut.client_ip))).client_ip
 from unnest(%s::uuid[], %s::text[]) as cut (id, client_ip)
 where l.id = cut.id
 """

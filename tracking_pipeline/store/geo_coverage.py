@@ -10,6 +10,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.migrations.indexes import CUT_ADDRESS
+
 
 @dataclass(frozen=True, slots=True)
 class CoverageCounts:
@@ -118,7 +120,7 @@ class StoredAddress:
 
 
 # A bounded number of the newest leads: what a site stores wrongly, it stores wrongly for all.
-_ADDRESSES: LiteralString = """
+_ADDRESSES: LiteralString = f"""
 with newest as materialized (
     select l.id, l.client_ip::text as client_ip
     from public.leads l
@@ -127,7 +129,7 @@ with newest as materialized (
     limit %(limit)s
 )
 select coalesce(
-        case when n.client_ip ~ '\\S' and n.client_ip !~ '/(24|48)$' then n.client_ip end,
+        case when n.client_ip ~ '\\S' and n.client_ip !~ {CUT_ADDRESS} then n.client_ip end,
         (select e.user_data ->> 'client_ip_address' from public.wm_event_log e
          where e.lead_id = n.id and e.user_data ->> 'client_ip_address' ~ '\\S'
          order by e.created_at desc nulls last limit 1),
@@ -137,7 +139,7 @@ select coalesce(
     count(*) as leads
 from newest n
 group by 1
-"""
+"""  # noqa: S608  a constant of ours
 
 
 def count_stored_addresses(

@@ -96,20 +96,40 @@ async def insert_lead(
     return cursor.rowcount == 1
 
 
-# The lead of this id, else the one that a site's own unique e-mail is in the way of.
-_KNOWN_LEAD: LiteralString = """
-select l.id
-from public.leads l
-where l.id = %(id)s or l.email = %(email)s
-order by l.id = %(id)s desc, l.created_at desc nulls last
-limit 1
-"""
+@dataclass(frozen=True, slots=True)
+class KnownLead:
+    """A lead that is there already, with its e-mail address as the site has it."""
+
+    id: UUID
+    email: str | None
 
 
-async def find_known_lead(
-    connection: psycopg.AsyncConnection[Any], lead_id: UUID, email: str
-) -> UUID | None:
-    """The lead that is in the way of one with this id and e-mail address."""
-    cursor = await connection.execute(_KNOWN_LEAD, {"id": lead_id, "email": email})
+async def find_lead_by_id(
+    connection: psycopg.AsyncConnection[Any], lead_id: UUID
+) -> KnownLead | None:
+    """The lead of this id."""
+    cursor = await connection.execute(
+        "select id, email::text from public.leads where id = %s", (lead_id,)
+    )
     row = await cursor.fetchone()
-    return row[0] if row else None
+    return KnownLead(*row) if row else None
+
+
+# Each by itself, so that an index on either serves it: a site's own unique one is in the way.
+_BY_EMAIL: tuple[LiteralString, ...] = (
+    "select id, email::text from public.leads where email = %s"
+    " order by created_at desc nulls last limit 1",
+    "select id, email::text from public.leads where lower(email::text) = lower(%s)"
+    " order by created_at desc nulls last limit 1",
+)
+
+
+async def find_lead_by_email(
+    connection: psycopg.AsyncConnection[Any], email: str
+) -> KnownLead | None:
+    """The newest lead with this e-mail address, else with it in another case."""
+    for statement in _BY_EMAIL:
+        cursor = await connection.execute(statement, (email,))
+        if row := await cursor.fetchone():
+            return KnownLead(*row)
+    return None

@@ -70,8 +70,10 @@ _FOUND_TYPES: dict[str, LiteralString] = {
     "country_source": "text",
 }
 
+# Where nothing was found the column keeps its own blank, which may be one that must not be null.
 _FILLED: LiteralString = (
-    "{column} = case when l.{column} ~ '\\S' then l.{column} else f.{column} end"
+    "{column} = case when l.{column} ~ '\\S' then l.{column}"
+    " else coalesce(f.{column}, l.{column}) end"
 )
 # What is there and is not what we wrote is a person's.
 _KEPT: LiteralString = """

@@ -21,6 +21,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.migrations.indexes import CUT_ADDRESS
+
 # A session of more, compressed, is no session; a thousand of them have to fit into memory.
 _LONGEST_SESSION_BYTES = 65_536
 
@@ -108,7 +110,7 @@ select w.id, w.created_at::text,
     case when w.complete is not true and pg_column_size(w.session_data) <= %(session_bytes)s
         then w.session_data::text end as session,
     case when w.complete is not true then coalesce(
-        case when w.client_ip ~ '\\S' and w.client_ip !~ '/(24|48)$' then w.client_ip end,
+        case when w.client_ip ~ '\\S' and w.client_ip !~ {cut_address} then w.client_ip end,
         (select e.user_data ->> 'client_ip_address' from public.wm_event_log e
          where e.lead_id = w.id and e.user_data ->> 'client_ip_address' ~ '\\S'
          order by e.created_at desc nulls last limit 1),
@@ -158,7 +160,9 @@ async def _read(
     if wanted.never_seen:
         conditions.append(_NOT_SEEN)
     statement = sql.SQL(_CLAIM).format(
-        conditions=sql.SQL(" and ").join(map(sql.SQL, conditions)), lock=lock
+        conditions=sql.SQL(" and ").join(map(sql.SQL, conditions)),
+        cut_address=sql.SQL(CUT_ADDRESS),
+        lock=lock,
     )
     arguments = {
         "created_at": after.created_at,

@@ -224,6 +224,24 @@ def test_a_group_whose_canaries_are_refused_again_is_held_back(
     assert len(sandbox.memory.accepted_ids & {row.sent_as for row in good}) == 2
 
 
+def test_groups_that_differ_by_a_person_only_are_told_as_one_and_held_back_each_by_itself(
+    replays: Replays, queue: Queue
+) -> None:
+    reasons = [f"no account for {name}@example.com" for name in ("emily", "robert")]
+    bad = replays.bury(
+        3, dead_letter_reason=reasons[0], event_payload={"email": "x"}, event_name=""
+    )
+    good = replays.bury(4, dead_letter_reason=reasons[1])
+    totals = replays.replay(canaries=1)
+    assert statuses(queue, bad) == ["dead_letter"] * 3
+    assert sorted(statuses(queue, good)) == ["pending"] * 3 + ["resolved"]
+    (group,) = totals.groups
+    assert (group.matched, group.replayed, group.held_back, group.gone) == (7, 5, 2, 0)
+    assert group.reason == "no account for [removed]"
+    assert sorted(each.holds_back for each in totals.canaries) == [False, True]
+    assert {each.reason for each in totals.canaries} == {group.reason}
+
+
 def test_a_group_no_larger_than_its_canaries_needs_none(
     replays: Replays, queue: Queue, sandbox: Sandbox
 ) -> None:

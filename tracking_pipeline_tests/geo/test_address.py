@@ -25,6 +25,8 @@ V6 = "2001:4860:4860::8888"
         (f'"{V4}"', V4),
         (f"'{V4}'", V4),
         (f"{V4}/32", V4),
+        (f"{V4}/24", V4),
+        (f"{V6}/48", V6),
         (f"{V4}.AQYBAQAA", V4),
         (V6, V6),
         (V6.upper(), V6),
@@ -63,6 +65,11 @@ def test_an_address_is_read_in_every_form_that_sites_store(stored: object, addre
         f"proto=https;by=8.8.4.4;for={V4}",
         f'for=_hidden, for="[fe80::1]:4711", for="{V4}:_port"',
         f"for = {V4}",
+        f'["{V4}","10.0.0.1"]',
+        f' [ "10.0.0.1", "[::1]:80", "{V4}" ] ',
+        f"['{V4}']",
+        f"{V4} 10.0.0.1",
+        f"10.0.0.1  unknown\t{V4}:443",
     ],
 )
 def test_the_first_public_address_of_a_list_is_taken(stored: str) -> None:
@@ -71,6 +78,7 @@ def test_the_first_public_address_of_a_list_is_taken(stored: str) -> None:
 
 def test_who_received_a_request_is_not_who_sent_it() -> None:
     assert public_address(f"by={V4};host=8.8.8.8;proto=http") is Refused.INVALID
+    assert public_address(f"by = {V4}") is Refused.INVALID
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", "\t\n", "\u200b"])
@@ -81,7 +89,8 @@ def test_a_blank_value_is_no_address_and_no_mistake(blank: object) -> None:
 @pytest.mark.parametrize(
     "stored",
     ["unknown", "(not set)", "localhost", "example.com", "8.8.8", "8.8.8.8.8", "256.1.1.1",
-     "08.8.8.8", "0x8.8.8.8", "8.8.8.8/24", "8,8.8.8", "1:2:3", "[8.8.8.8", "2001:::1",
+     "08.8.8.8", "0x8.8.8.8", "8.8.8.0/24", "8.8.8.8/99", "2001:4860:4860::/48", "8,8.8.8",
+     "1:2:3", "[8.8.8.8", "2001:::1",
      "８.８.８.８", "http://8.8.8.8/", 134744072, 8.8, True, [], ["8.8.8.8"], {}, b"8.8.8.8",
      "\ud800", f"{V4}, " * 500],
 )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from tracking_pipeline.geo.configured import (
     GeoProviders,
     configured_providers,
+    missing_geo_file,
     sandbox_providers,
 )
 from tracking_pipeline.geo.download import database_file
@@ -59,6 +60,15 @@ def test_a_provider_that_is_not_in_the_list_is_neither_asked_nor_missed(settings
     made = configured(settings(GEO_PROVIDERS="mmdb", IPINFO_TOKEN="t"))
     assert made.serving == ()
     assert made.missing.keys() == {"mmdb"}
+
+
+def test_a_file_that_is_not_there_is_told_and_may_come_back(settings: Any, tmp_path: Path) -> None:
+    file = tmp_path / "places.mmdb"
+    chosen = settings(GEO_MMDB_PATH=str(file))
+    assert str(file) in missing_geo_file(chosen)["mmdb"]
+    assert serving(chosen) == ["mmdb"]
+    file.touch()
+    assert missing_geo_file(chosen) == {}
 
 
 def test_a_downloaded_database_serves_without_a_setting(settings: Any, tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from tracking_pipeline.geo.mmdb import MmdbProvider
+from tracking_pipeline.geo.provider import Answer
+from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.geo.databases import (
     BERLIN,
     MIDDLE_OF_THE_US,
     SAN_JOSE,
     write_database,
 )
-from tracking_pipeline_tests.geo.enriching import Enriching, a_file
+from tracking_pipeline_tests.geo.enriching import Enriching, a_file, ip_api
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 
 IN_SAN_JOSE, IN_BERLIN, IN_THE_US, ELSEWHERE = "81.2.69.7", "81.2.70.7", "81.2.71.7", "81.2.72.7"
@@ -75,6 +80,32 @@ def test_white_space_is_no_value(leads: LeadTable, enriching: Enriching, blank: 
     lead = leads.add(client_ip=IN_BERLIN, city=blank, state=blank, zip=blank, country=blank)
     enriching.run()
     assert leads.place(lead) == BERLINS_PLACE
+
+
+@pytest.mark.parametrize("stored", [IN_SAN_JOSE, IN_THE_US, "10.1.2.3", ELSEWHERE, None])
+def test_a_blank_that_must_not_be_null_stays_as_it_is(
+    leads: LeadTable, enriching: Enriching, stored: str | None
+) -> None:
+    for column in ("city", "state", "zip"):
+        leads.connection.execute(
+            f"alter table leads alter {column} set default '', alter {column} set not null".encode()
+        )
+    lead = leads.add(client_ip=stored)
+    assert enriching.run().refused == 0
+    row = leads.row(lead)
+    assert row["zip"] == ""
+    assert row["city"] == ("San Jose" if stored == IN_SAN_JOSE else "")
+    assert enriching.run().corrected == 0
+
+
+def test_a_session_that_was_encoded_twice_is_read(leads: LeadTable, enriching: Enriching) -> None:
+    lead = leads.add()
+    leads.connection.execute(
+        "update leads set session_data = to_jsonb("
+        """'{"city": "Miami", "state": "FL", "zip": "33130"}'::text)"""
+    )
+    assert enriching.run().by_source == {"session": 1}
+    assert leads.place(lead)[:3] == ("Miami", "Florida", "33130")
 
 
 def test_a_lead_that_said_all_is_noted_as_the_persons_own(
@@ -283,6 +314,79 @@ def test_without_any_provider_what_people_said_is_noted_once_and_the_rest_waits(
     assert alone.run().examined == 0
     # ... until there is somebody to ask.
     assert enriching.run().enriched == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda file: os.truncate(file, file.stat().st_size // 2), Path.unlink],
+    ids=["cut short", "missing"],
+)
+def test_leads_lose_nothing_by_a_file_that_cannot_serve(
+    leads: LeadTable, enriching: Enriching, file: Path, spoil: Callable[[Path], None]
+) -> None:
+    whole = file.read_bytes()
+    spoil(file)
+    lead = leads.add(client_ip=IN_BERLIN)
+    for _ in range(7):
+        totals = enriching.run()
+        leads.make_due()
+        assert totals.missing["mmdb"].startswith(("there is no file", str(file)))
+        assert totals.by_status == {}
+    row = leads.row(lead)
+    assert (row["geo_status"], row["geo_attempts"], row["geo_next_at"]) == (None, 0, None)
+    file.write_bytes(whole)
+    totals = enriching.run()
+    assert (totals.enriched, totals.missing) == (1, {})
+
+
+def test_a_lead_that_waits_keeps_its_wait_while_the_file_cannot_serve(
+    leads: LeadTable, enriching: Enriching, file: Path
+) -> None:
+    lead = leads.add(client_ip=IN_BERLIN)
+    leads.connection.execute(
+        "update leads set geo_status = 'error', geo_attempts = 3, geo_at = now() - interval '1 h',"
+        " geo_next_at = now()"
+    )
+    before = leads.row(lead)
+    file.unlink()
+    enriching.run()
+    after = leads.row(lead)
+    assert {**before, "geo_wait": 0} == {**after, "geo_wait": 0}
+
+
+def test_a_file_that_fails_during_the_run_leaves_its_leads_as_they_are(
+    leads: LeadTable, database_url: str, file: Path
+) -> None:
+    leads.connection.execute(
+        "insert into leads (email, client_ip, created_at) select n || '@example.com', %s,"
+        " now() - make_interval(secs => n) from generate_series(1, 1100) as n",
+        (IN_BERLIN,),
+    )
+
+    class FailsAfterABatch(MmdbProvider):
+        async def locate(self, addresses: Sequence[str]) -> dict[str, Answer]:
+            answers = await super().locate(addresses)
+            if answers:
+                file.unlink()  # noqa: ASYNC240
+            return answers
+
+    failing = Enriching(database_url, lambda client, pool, seconds_left: FailsAfterABatch(file))
+    totals = failing.run()
+    assert (totals.enriched, totals.waiting) == (1000, 100)
+    assert "there is no file" in totals.missing["mmdb"]
+    assert leads.statuses() == {"ok": 1000, None: 100}
+    assert leads.one("select count(*) from leads where geo_at is null") == 100
+
+
+def test_the_next_provider_serves_in_place_of_a_file_that_cannot(
+    leads: LeadTable, database_url: str, file: Path, sandbox: Sandbox
+) -> None:
+    os.truncate(file, 100)
+    lead = leads.add(client_ip="8.8.8.8")
+    totals = Enriching(database_url, a_file(file), ip_api(sandbox)).run()
+    assert totals.by_source == {"ip_api": 1}
+    assert totals.missing.keys() == {"mmdb"}
+    assert leads.row(lead)["geo_status"] == "ok"
 
 
 def test_a_row_that_the_sites_table_refuses_does_not_hold_up_its_batch(

@@ -9,6 +9,7 @@ import pytest
 
 from tracking_pipeline.geo.retention import apply_ip_retention, kept
 from tracking_pipeline.store.database import DatabaseError
+from tracking_pipeline.store.migrations.indexes import INDEXES, build
 from tracking_pipeline_tests.geo.databases import BERLIN, write_database
 from tracking_pipeline_tests.geo.enriching import Enriching, a_file
 from tracking_pipeline_tests.geo.lead_table import LeadTable
@@ -52,6 +53,33 @@ def test_addresses_of_old_enriched_leads_are_cut_and_their_places_stay(
     # It has its place still to come.
     assert leads.row(open_one)["client_ip"] == "81.2.70.7"
     assert apply_ip_retention(database_url, 30, "truncate").leads_cut == 0
+
+
+@pytest.mark.parametrize(
+    ("stored", "left"),
+    [
+        ("81.2.70.7", "81.2.70.0/24"),
+        # What the length alone would take for cut.
+        ("81.2.70.7/24", "81.2.70.0/24"),
+        ("2001:4860:4860:1::/48", "2001:4860:4860::/48"),
+        ("2001:4860::8888", "2001:4860::/48"),
+        ("10.0.0.1", None),
+    ],
+)
+def test_an_address_in_a_column_of_the_sites_own_type_is_cut_too(
+    leads: LeadTable, enriching: Enriching, database_url: str, stored: str, left: str | None
+) -> None:
+    (index,) = [each for each in INDEXES if each.name == "tracking_leads_uncut_address"]
+    leads.connection.execute(f"drop index {index.name}".encode())
+    leads.connection.execute("alter table leads alter client_ip type inet using client_ip::inet")
+    build(leads.connection, index, invalid=False)
+    lead = leads.add(client_ip=stored, created_at=OLD)
+    enriching.run()
+    totals = apply_ip_retention(database_url, 30, "truncate")
+    assert (totals.leads_cut, totals.done) == (1, True)
+    assert leads.one("select client_ip::text from leads where id = %s", lead) == left
+    assert apply_ip_retention(database_url, 30, "truncate").leads_cut == 0
+    assert (leads.place(lead)[0] == "Berlin") == stored.startswith("81.2.70.7")
 
 
 def test_addresses_can_be_removed_instead(

@@ -30,6 +30,7 @@ MIAMI = Place(city="Miami", state="Florida", state_code="FL", zip="33101", count
 def test_a_place_is_read_at_the_top_and_under_ai_context(session: dict[str, Any]) -> None:
     assert session_place(session) == MIAMI
     assert session_place(json.dumps(session)) == MIAMI
+    assert session_place(json.dumps(json.dumps(session))) == MIAMI
 
 
 def test_a_session_without_a_country_keeps_the_state_as_it_is_written() -> None:

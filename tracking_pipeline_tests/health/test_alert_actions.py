@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -142,6 +142,41 @@ def test_without_a_name_all_open_alerts_are_meant(site: Site, database_url: str)
         ("failed_events_critical", "started"),
         ("failed_events_critical", "ended"),
     ]
+
+
+@pytest.fixture
+def own_alert(site: Site) -> UUID:
+    """The id of an open alert whose type is the site's own."""
+    site.connection.execute(
+        "alter table tracking_health_alerts drop constraint tracking_health_alerts_alert_type_check"
+    )
+    alert_id: UUID = site.one(
+        "insert into tracking_health_alerts (alert_type, severity, message)"
+        " values ('pixel_missing', 'warning', 'no pixel') returning id"
+    )
+    return alert_id
+
+
+def test_an_alert_of_the_sites_own_is_acted_on_by_its_id(
+    site: Site, own_alert: UUID, database_url: str
+) -> None:
+    for action in ("acknowledge", "silence", "resolve"):
+        done = act(site, action, ids=[own_alert], silence_hours=2, note=action)
+        assert done == AlertActions(changed=("pixel_missing",))
+    check_tracking_health(database_url, POLICY)
+
+    (row,) = site.read("select * from tracking_health_alerts where id = %s", own_alert)
+    assert row["acknowledged_by"] == row["resolved_by"] == "ann"
+    assert None not in (row["acknowledged_at"], row["silenced_until"], row["resolved_at"])
+    assert row["note"] == "resolve"
+    assert site.open_types() == {"failed_events_critical"}
+    assert site.read("select 1 from tracking_alert_state where alert_type = 'pixel_missing'") == []
+    assert act(site, "resolve", ids=[own_alert]).not_open == (str(own_alert),)
+
+
+def test_without_a_name_an_alert_of_the_sites_own_is_meant_too(site: Site, own_alert: UUID) -> None:
+    assert set(act(site, "resolve").changed) == {"failed_events_critical", "pixel_missing"}
+    assert site.alerts(open_only=True) == []
 
 
 def test_what_is_acknowledged_and_gets_worse_is_told(site: Site, database_url: str) -> None:

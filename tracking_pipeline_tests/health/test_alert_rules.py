@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracking_pipeline.health.alerts.recovery import Recovery, recovery_of
 from tracking_pipeline.health.alerts.rules import (
     ALERT_OF_METRIC,
     METRIC_OF_ALERT,
@@ -90,6 +91,51 @@ def test_critical_is_held_until_its_own_clear_threshold() -> None:
     watch = Watch().see("CbbbbC")
     assert watch.kinds == ["started"]
     assert watch.state.severity == "critical"
+
+
+@pytest.mark.parametrize(
+    ("series", "severity", "value", "threshold"),
+    [
+        ("C.", "critical", 9.0, 4.0),
+        ("Ca", "critical", 7.1, 4.0),
+        ("CW", "critical", 6.0, 4.0),
+        ("Cb", "critical", 4.1, 4.0),
+        ("C..", "critical", 9.0, 4.0),
+        ("WC.", "critical", 9.0, 4.0),
+        ("CWW", "warning", 6.0, 7.0),
+        ("Caa", "warning", 7.1, 7.0),
+        ("CWW.", "warning", 9.0, 7.0),
+        ("C..W", "warning", 6.0, 7.0),
+    ],
+)
+def test_while_the_value_gets_better_the_threshold_is_that_of_the_severity(
+    series: str, severity: str, value: float, threshold: float
+) -> None:
+    state = Watch().see(series).state
+    assert (state.severity, state.value, state.threshold) == (severity, value, threshold)
+
+
+@pytest.mark.parametrize(
+    ("series", "recovery"),
+    [
+        ("", None),
+        ("C", None),
+        ("CC", None),
+        ("WWW", None),
+        ("CWW", None),
+        ("C.", Recovery("ok", 2)),
+        ("C..", Recovery("ok", 1)),
+        ("C..a", Recovery("ok", 3)),
+        ("C..?", Recovery("ok", 1)),
+        ("CW", Recovery("warning", 1)),
+        ("CWb", Recovery("warning", 2)),
+        ("W.", Recovery("ok", 2)),
+        ("W.W", None),
+    ],
+)
+def test_a_recovery_says_how_many_checks_are_left(series: str, recovery: Recovery | None) -> None:
+    rules = AlertRules(clear_after_checks=3 if "." in series else 2)
+    assert recovery_of(Watch(rules).see(series).state, rules) == recovery
 
 
 def test_the_episode_keeps_its_birth_and_tells_its_newest_value() -> None:
@@ -277,6 +323,20 @@ def test_whatever_the_clock_does_the_phases_are_the_same(series: str, jumps: lis
         jumping.transitions += changed
     assert jumping.kinds == steady.kinds
     assert jumping.state.phase == steady.state.phase
+
+
+@given(SERIES, RULES)
+def test_what_a_recovery_announces_comes_true(series: str, rules: AlertRules) -> None:
+    watch = Watch(rules).see(series)
+    recovery = recovery_of(watch.state, rules)
+    if watch.state.phase != "firing" or recovery is None:
+        return
+    before = len(watch.transitions)
+    watch.see(("." if recovery.level == "ok" else "W") * (recovery.checks_left - 1))
+    assert watch.state.phase == "firing"
+    watch.see("." if recovery.level == "ok" else "W")
+    expected = "ended" if recovery.level == "ok" else "eased"
+    assert watch.transitions[before:][-1].kind == expected
 
 
 def test_a_state_of_another_version_is_read_as_far_as_it_is_known() -> None:

@@ -113,6 +113,43 @@ def test_an_alert_ends_after_two_healthy_checks_and_says_so_once(site: Site, che
     assert [kind for _, kind in site.messages()] == ["started", "ended"]
 
 
+def test_a_row_that_recovers_keeps_its_threshold_and_says_nothing_false(
+    site: Site, check: Any
+) -> None:
+    healthy(site)
+    site.add_failed(BAD_QUEUE, created_at=site.ago(days=2))
+    check()
+    site.empty_queue()
+    check()
+
+    (alert,) = site.alerts()
+    assert (alert["severity"], alert["metric_value"], alert["threshold"]) == ("critical", 0, 10)
+    assert "0 now, was more than 10 (critical)" in alert["message"]
+    assert "ends after 1 more healthy check." in alert["message"]
+    site.add_failed(BAD_QUEUE + 1, created_at=site.ago(days=2))
+    check()
+    (alert,) = site.alerts()
+    assert alert["message"].startswith("Failed events waiting to be sent again: 12, more than 10")
+
+
+def test_an_alert_that_gets_better_but_not_well_becomes_a_warning(site: Site, check: Any) -> None:
+    healthy(site)
+    site.add_failed(BAD_QUEUE, created_at=site.ago(days=2))
+    check()
+    site.empty_queue()
+    site.add_failed(7, created_at=site.ago(days=2))
+    rows = []
+    for _ in range(2):
+        check()
+        rows += site.alerts()
+
+    better, eased = rows
+    assert (better["severity"], better["threshold"]) == ("critical", 10)
+    assert "7 now, was more than 10 (critical)" in better["message"]
+    assert (eased["severity"], eased["threshold"]) == ("warning", 5)
+    assert ": 7, more than 5 (warning)" in eased["message"]
+
+
 def test_a_score_that_falls_names_the_key_that_fell(site: Site, check: Any) -> None:
     site.add_events(50, at=site.ago(days=9), keys={**EVERYTHING})
     site.add_events(50, at=site.ago(days=1), keys={"ph": ENOUGH["em"]})

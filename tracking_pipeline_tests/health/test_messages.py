@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import get_args
 from uuid import uuid4
@@ -14,13 +15,20 @@ from tracking_pipeline.health.alerts.causes import (
     emq_causes,
     fallen_key,
     paused_causes,
-    plain_reason,
 )
-from tracking_pipeline.health.alerts.messages import AlertFacts, alert_message, digest, notification
+from tracking_pipeline.health.alerts.messages import (
+    AlertFacts,
+    alert_message,
+    digest,
+    notification,
+    what_and_next_step,
+)
+from tracking_pipeline.health.alerts.recovery import Recovery
 from tracking_pipeline.health.alerts.rules import AlertType
 from tracking_pipeline.health.emq.keys import mask_of
 from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, score
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch, OwedMessage
+from tracking_pipeline.identity import plain_reason
 
 SINCE = datetime(2026, 11, 24, 10, 15, tzinfo=timezone.utc)
 EMQ = AlertFacts(
@@ -40,14 +48,64 @@ def test_a_message_says_value_threshold_since_when_cause_and_next_step() -> None
 @pytest.mark.parametrize("alert_type", get_args(AlertType))
 @pytest.mark.parametrize("value", [None, 0.0, 3.0, 12345.678])
 @pytest.mark.parametrize("threshold", [None, 0.0, 4.0])
+@pytest.mark.parametrize("recovery", [None, Recovery("ok", 2), Recovery("warning", 1)])
 def test_every_type_has_words_in_one_line(
-    alert_type: AlertType, value: float | None, threshold: float | None
+    alert_type: AlertType,
+    value: float | None,
+    threshold: float | None,
+    recovery: Recovery | None,
 ) -> None:
-    text = alert_message(AlertFacts(alert_type, "warning", value, threshold, SINCE))
+    facts = AlertFacts(alert_type, "warning", value, threshold, SINCE, recovery=recovery)
+    text = alert_message(facts)
     assert "\n" not in text
     assert "{" not in text
     assert text.endswith(".")
     assert text[0].isupper()
+
+
+@pytest.mark.parametrize(
+    ("alert_type", "value", "threshold", "recovery", "begins"),
+    [
+        (
+            "failed_events_critical",
+            0,
+            10,
+            Recovery("ok", 1),
+            "Failed events waiting to be sent again: 0 now, was more than 10 (critical), alert "
+            "since 2026-11-24 10:15 UTC; ends after 1 more healthy check. ",
+        ),
+        (
+            "emq_critical",
+            4.9,
+            4,
+            Recovery("warning", 2),
+            "The estimated EMQ score is 4.9 of 10 now, was below 4.0 (critical), alert since "
+            "2026-11-24 10:15 UTC; becomes a warning after 2 more checks without a critical "
+            "value. ",
+        ),
+        (
+            "dead_letters",
+            0,
+            0,
+            Recovery("ok", 2),
+            "Events that became dead letters lately: 0 now (critical), alert since 2026-11-24 "
+            "10:15 UTC; ends after 2 more healthy checks. ",
+        ),
+    ],
+)
+def test_while_it_recovers_a_message_says_what_is_and_what_was(
+    alert_type: AlertType, value: float, threshold: float, recovery: Recovery, begins: str
+) -> None:
+    facts = AlertFacts(alert_type, "critical", value, threshold, SINCE, recovery=recovery)
+    assert alert_message(facts).startswith(begins)
+
+
+def test_a_title_does_not_call_what_got_better_still_critical() -> None:
+    facts = replace(EMQ, value=4.9, recovery=Recovery("warning", 1))
+    told = notification(OwedMessage("reminder", "critical", "k"), facts, now=SINCE, alert_id=None)
+    assert told.title == (
+        "Critical alert, now better: the estimated EMQ score is 4.9 of 10 now, was below 4.0"
+    )
 
 
 def test_a_threshold_of_zero_is_not_worth_a_word() -> None:
@@ -95,6 +153,47 @@ def test_an_end_by_hand_does_not_claim_that_all_is_well() -> None:
     told = notification(OwedMessage("ended", "warning", "k"), facts, now=SINCE, alert_id=None)
     assert told.title == "Resolved by hand: the error rate is 3.2 %, above 2.0 %"
     assert told.body.startswith("Resolved by hand after 0 min")
+
+
+FAILING = "9 of the last 10 requests failed"
+REFUSING = "it refuses every event: invalid parameter"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "begins"),
+    [
+        ([], "Mend the token"),
+        (["190: token expired"], "Mend the token"),
+        ([None], "Mend the token"),
+        ([FAILING], "The other side fails"),
+        ([FAILING, FAILING], "The other side fails"),
+        ([REFUSING], "Check its address"),
+        ([FAILING, "190: token expired"], "Each reason asks for its own"),
+    ],
+)
+def test_what_to_do_about_a_pause_follows_from_its_reason(
+    reasons: list[str | None], begins: str
+) -> None:
+    causes = paused_causes(dict(zip("ab", reasons, strict=False)))
+    facts = AlertFacts("destination_paused", "critical", 1, 0, SINCE, causes=causes)
+    what, next_step = what_and_next_step("destination_paused", alert_message(facts))
+    assert next_step.startswith(begins)
+    assert begins not in what
+
+
+@pytest.mark.parametrize(
+    ("reason", "begins"),
+    [
+        ("190: token expired", "Mend the token"),
+        (FAILING, "The other side fails"),
+        (REFUSING, "Check its address"),
+    ],
+)
+def test_a_pause_that_delivery_told_gets_its_next_step(reason: str, begins: str) -> None:
+    told = f"meta_capi is paused: {reason}. Its events wait unspent."
+    what, next_step = what_and_next_step("destination_paused", told)
+    assert what == told
+    assert next_step.startswith(begins)
 
 
 def test_dead_letters_are_told_by_destination_and_reason() -> None:
@@ -177,3 +276,13 @@ def test_the_destination_with_most_events_is_named() -> None:
         "12 of 14 events are for meta_capi",
     )
     assert destination_causes({}) == destination_causes({"meta_capi": 0}) == ()
+
+
+def test_an_event_for_two_destinations_counts_once_in_the_total() -> None:
+    assert destination_causes({"meta_capi": 4, "gtm_server": 3}, 5) == (
+        "4 of 5 events are for meta_capi",
+    )
+
+
+def test_of_two_destinations_with_as_many_events_none_is_the_cause() -> None:
+    assert destination_causes({"meta_capi": 4, "gtm_server": 4, "google_ads": 1}) == ()

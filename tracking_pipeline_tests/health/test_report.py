@@ -128,7 +128,7 @@ def test_the_weighted_model_has_a_line_for_keys_without_a_weight() -> None:
     assert lines["em"].gain is not None
 
 
-def test_ages_without_failed_events_are_left_out() -> None:
+def test_ages_come_in_their_order_and_those_without_failed_events_are_left_out() -> None:
     ages = [line.age for line in make_report(sick_site()).recovery]
     assert ages == ["under 1 h", "1 to 6 h", "1 to 7 d"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter
 from datetime import datetime, timedelta
@@ -11,11 +12,12 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tracking_pipeline.health.report.charts import Chart
 from tracking_pipeline.health.report.charts_of import charts_of
 from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.health.report.images import png, svg
+from tracking_pipeline.health.report.images import LINE_COLORS, png, svg
 from tracking_pipeline.store.health_snapshots import Taken
 from tracking_pipeline_tests.health.recorded import NOW, new_site, sick_site
 
@@ -142,3 +144,15 @@ def test_an_image_for_markdown_is_small() -> None:
         image = png(each)
         assert image.startswith(b"\x89PNG")
         assert len(image) < 20_000
+
+
+def test_every_line_of_an_image_has_its_own_colour() -> None:
+    drawn = {each.name: each for each in charts_of(sick_site())}
+    assert max(len(each.lines) for each in drawn.values()) > 2
+    for name, each in drawn.items():
+        with Image.open(io.BytesIO(png(each))) as image:
+            counted = image.convert("RGB").getcolors(maxcolors=256)
+        assert counted is not None
+        pixels = {"#{:02x}{:02x}{:02x}".format(*color): count for count, color in counted}
+        for line, color in zip(each.lines, LINE_COLORS, strict=False):
+            assert pixels.get(color, 0) > 10, (name, line.label)

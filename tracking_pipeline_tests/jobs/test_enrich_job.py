@@ -51,6 +51,16 @@ def test_a_launch_with_untouched_config_enriches_what_is_due(leads: LeadTable) -
     assert leads.place(lead)[0] == "Berlin"
 
 
+def test_the_run_tells_once_why_the_file_did_not_serve(
+    leads: LeadTable, file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file.write_bytes(b"nothing")
+    leads.add_many(3, client_ip=IN_BERLIN)
+    result = launch()
+    assert "no whole MMDB file" in result.output_for_node("enrich_leads").missing["mmdb"]
+    assert capfd.readouterr().err.count("mmdb did not serve") == 1
+
+
 def test_the_launchpad_opens_filled_in_and_every_field_says_what_it_does() -> None:
     job = build_defs().get_job_def("enrich_leads_job")
     filled = job.run_config_schema.config_type.fields["ops"].default_value
@@ -124,7 +134,7 @@ def test_a_file_that_cannot_serve_is_no_failure_of_the_run(leads: LeadTable, fil
     file.write_bytes(b"no database")
     lead = leads.add(client_ip=IN_BERLIN)
     assert launch().success
-    assert leads.row(lead)["geo_status"] == "error"
+    assert leads.row(lead)["geo_status"] is None
 
 
 def test_retention_follows_the_settings(leads: LeadTable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,37 @@ def test_a_launch_with_untouched_config_counts_by_reason_and_changes_nothing(que
     assert rows == {"max_retries": 2, "expired": 1}
 
 
+def test_a_reason_that_somebody_else_wrote_is_told_without_the_person_in_it(
+    queue: Queue, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = ("emily", "robert")
+    for name in names:
+        bury(queue, dead_letter_reason=None, error_code=f"token for {name}@example.com refused")
+    result = launch()
+    (event,) = (e for e in result.events_for_node("replay_dead_letters") if e.is_successful_output)
+    totals = result.output_for_node("replay_dead_letters")
+    assert totals.by_reason == {"token for [removed] refused": 2}
+    assert [(each.matched, each.sent) for each in totals.groups] == [(2, 2)]
+    with open_installation(read_settings()) as installation:
+        status = read_status(installation, []).as_json()
+    assert status["queue"]["dead_letters_by_reason"] == [
+        {"destination": "meta_capi", "reason": "token for [removed] refused", "count": 2}
+    ]
+    log = capfd.readouterr().err
+    assert "token for [removed] refused: 2 matched" in log
+    told = f"{log} {totals} {totals.as_json()} {event.event_specific_data.metadata} {status}"
+    assert not any(name in told for name in names)
+
+
+def test_a_reason_is_matched_as_it_stands_in_the_row(queue: Queue) -> None:
+    meant, other = (
+        bury(queue, dead_letter_reason=f"token for {name}@example.com refused")[0]
+        for name in ("emily", "robert")
+    )
+    launch(dry_run=False, reason="token for emily@example.com refused", reason_match="exact")
+    assert [queue.row(row)["status"] for row in (meant, other)] == ["pending", "dead_letter"]
+
+
 def test_a_replay_goes_back_as_the_filters_say(queue: Queue) -> None:
     meant, other = bury(queue)[0], bury(queue, event_name="Purchase")[0]
     totals = launch(dry_run=False, event_name="Lead").output_for_node("replay_dead_letters")
@@ -104,13 +135,13 @@ def test_a_value_that_cannot_be_used_fails_the_run_with_one_line_and_costs_nothi
     assert queue.statuses() == {"dead_letter": 1}
 
 
-def end_a_pause(queue: Queue) -> Added:
+def end_a_pause(queue: Queue, error_code: str = "190", **columns: Any) -> Added:
     """A dead letter of a pause that is over."""
-    (row,) = bury(queue, error_code="190")
+    (row,) = bury(queue, error_code=error_code, **columns)
     queue.connection.execute(
         "update tracking_failed_events set updated_at = now() - interval '1 hour'"
     )
-    for outcome, code, minutes in (("paused", "190", 30), ("delivered", None, 20)):
+    for outcome, code, minutes in (("paused", error_code, 30), ("delivered", None, 20)):
         queue.connection.execute(
             "insert into tracking_delivery_attempts (failed_event_id, event_id, destination,"
             " attempt, outcome, lease_token, error_code, attempted_at) values"
@@ -144,6 +175,15 @@ def test_dead_letters_of_a_pause_that_is_over_are_offered(
     assert (answer.skip_message or "").startswith(
         "1 dead letters of a pause that is over (meta_capi)"
     )
+
+
+def test_an_offer_tells_the_reason_without_the_person_in_it(queue: Queue) -> None:
+    end_a_pause(queue, "token for emily@example.com refused", dead_letter_reason=None)
+    with open_installation(read_settings()) as installation:
+        status = read_status(installation, []).as_json()
+    assert status["queue"]["replayable_after_pause"] == [
+        {"destination": "meta_capi", "reason": "token for [removed] refused", "count": 1}
+    ]
 
 
 def test_by_setting_they_go_back_by_themselves(

@@ -112,7 +112,7 @@ def test_corrections_are_found_by_their_index(database_url: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        (lambda connection: claim_old_addresses(connection, 30, 9), "tracking_leads_whole_address"),
+        (lambda connection: claim_old_addresses(connection, 30, 9), "tracking_leads_uncut_address"),
         (read_locate_backlog, "tracking_leads_to_locate"),
     ],
     ids=["old addresses", "backlog"],

@@ -207,12 +207,13 @@ def test_a_sites_server_names_its_visitor(ours: Site) -> None:
         (b"17", 422, "JSON object"),
         (b'"text"', 422, "JSON object"),
         (b"[]", 422, "JSON object"),
-        ([META_FORM, META_FORM], 422, "JSON object"),
-        ({"data": [META_FORM, META_FORM]}, 422, "several events"),
+        ([META_FORM, META_FORM], 422, "send one event a request"),
+        ({"data": [META_FORM, META_FORM]}, 422, "send one event a request"),
         ({}, 422, "event_name"),
         ({"event_name": None}, 422, "event_name"),
         ({"event_name": {"a": 1}}, 422, "event_name"),
         ({"event_name": "\x00"}, 422, "event_name"),
+        ({"event_name": "x" * 201}, 422, "event_name is longer than 200"),
         ({"event_name": "Lead", "event_time": "yesterday"}, 422, "event_time"),
         ({"event_name": "Lead", "event_time": 9e18}, 422, "event_time"),
         ({"event_name": "Lead", "event_time": "2999-01-01"}, 422, "event_time"),
@@ -226,7 +227,21 @@ def test_what_is_no_event_is_refused_with_what_is_wrong(
     assert answer.status_code == status
     assert answer.json()["success"] is False
     assert word in answer.json()["error"]
+    assert "event_payload" not in answer.text
     assert ours.ledger() == []
+
+
+def test_who_wrote_an_event_is_not_the_senders_to_say(ours: Site) -> None:
+    ours.log_event({**META_FORM, "ingested_by": "finance"})
+
+    assert [row["ingested_by"] for row in ours.ledger()] == ["tracking_pipeline"]
+
+
+def test_a_text_that_was_cut_inside_an_emoji_does_not_cost_the_event(ours: Site) -> None:
+    body = b'\xef\xbb\xbf{"event_name": "Lead", "metadata": {"note": "hi \\ud83d"}}'
+
+    assert ours.log_event(body).status_code == 200
+    assert ours.ledger()[0]["metadata"]["note"] == "hi \ufffd"
 
 
 def nested(depth: int) -> Any:

@@ -139,10 +139,138 @@ def test_a_lead_that_is_there_is_not_changed_by_whoever_knows_its_id(ours: Site)
     lead_id = ours.save_lead(FORM).json()["lead_id"]
     before = ours.leads()
 
-    answer = ours.save_lead({"lead_id": lead_id, "email": "thief@example.com", "city": "Nowhere"})
+    answer = ours.save_lead({"lead_id": lead_id, "email": "thief@example.com", "fbc": "fb.1.2.3"})
 
-    assert answer.json()["duplicate"]
+    assert answer.status_code == 409
+    assert "lead_id" in answer.json()["error"]
+    assert EMAIL.lower() not in answer.text.lower()
     assert ours.leads() == before
+    assert len(ours.ledger()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers"),
+    [({"event_id": "lead-form"}, {}), ({}, {"idempotency_key": "form-1"})],
+    ids=["a constant event id", "a constant key"],
+)
+def test_persons_who_share_the_id_of_a_form_are_leads_of_their_own(
+    ours: Site, fields: dict[str, str], headers: dict[str, str]
+) -> None:
+    emails = ["a@example.com", "b@example.com", "c@example.com"]
+
+    answers = [ours.save_lead({"email": each, **fields}, **headers).json() for each in emails]
+
+    assert [lead["email"] for lead in ours.leads()] == emails
+    assert len({answer["lead_id"] for answer in answers}) == 3
+    assert not any(answer["duplicate"] for answer in answers)
+
+
+@pytest.mark.parametrize("names_id", [True, False], ids=["by its id", "by its session"])
+def test_the_second_step_of_a_form_fills_what_the_first_left_open(
+    ours: Site, names_id: bool
+) -> None:
+    first = ours.save_lead({"email": EMAIL, "city": "Austin", "session_id": SESSION}).json()
+    which = {"lead_id": first["lead_id"]} if names_id else {"session_id": SESSION}
+
+    step = {"phone": "+1 415 555 2671", "city": "Dallas", "state": "TX", "zip": "78701"}
+    second = ours.save_lead({"email": EMAIL.upper(), **step, **which}).json()
+
+    assert (second["lead_id"], second["duplicate"]) == (first["lead_id"], True)
+    (lead,) = ours.leads()
+    said = {"email": EMAIL, "phone": "+1 415 555 2671", "city": "Austin", "state": "Texas"}
+    assert {name: lead[name] for name in said} == said
+    assert lead["zip"] == "78701"
+
+
+def test_a_blank_column_is_filled_and_a_row_in_which_nothing_is_open_is_not_written(
+    ours: Site, connection: psycopg.Connection
+) -> None:
+    form = {"email": EMAIL, "session_id": SESSION}
+    ours.save_lead({**form, "zip": "78701"})
+    connection.execute("update leads set phone = '  '")
+
+    ours.save_lead({**form, "phone": "+1 415 555 2671"})
+    (filled,) = ours.read("select phone, xmin::text from leads")
+    ours.save_lead({**form, "phone": "+1 415 555 0000", "zip": "10001"})
+
+    assert filled["phone"] == "+1 415 555 2671"
+    assert ours.read("select phone, xmin::text from leads") == [filled]
+
+
+def test_the_server_of_a_second_step_is_not_taken_for_the_visitor(ours: Site) -> None:
+    form = {"email": EMAIL, "session_id": SESSION}
+    ours.save_lead({**form, "client_ip": "2.125.160.216"})
+
+    ours.save_lead({**form, "phone": "+1 415 555 2671"}, user_agent="node")
+
+    (lead,) = ours.leads()
+    assert (lead["client_ip"], lead["client_user_agent"]) == ("2.125.160.216", None)
+
+
+def test_what_a_person_says_replaces_what_was_looked_up_and_nothing_they_said_before(
+    connection: psycopg.Connection, database_url: str, tmp_path: Path
+) -> None:
+    path = write_database(tmp_path / "places.mmdb", {f"{ADDRESS}/32": BERLIN})
+    form = {"email": EMAIL, "session_id": SESSION}
+    with site(connection, database_url, geo_mmdb_path=path) as ours:
+        ours.save_lead({**form, "zip": "78701"})
+        assert ours.leads()[0]["city"] == "Berlin"
+        for city in ("Austin", "Dallas"):
+            ours.save_lead({**form, "city": city, "state": "TX", "zip": "10001", "country": "US"})
+        (lead,) = ours.leads()
+
+    place = {"city": "Austin", "state": "Texas", "zip": "78701", "country": "US"}
+    assert {name: lead[name] for name in place} == place
+    assert lead["geo_fields"] == {name: {"source": "user"} for name in place}
+    assert (lead["geo_source"], lead["state_code"]) == ("user", None)
+
+
+def test_a_place_that_is_half_the_persons_keeps_the_source_of_the_rest(
+    connection: psycopg.Connection, database_url: str, tmp_path: Path
+) -> None:
+    path = write_database(tmp_path / "places.mmdb", {f"{ADDRESS}/32": BERLIN})
+    form = {"email": EMAIL, "session_id": SESSION}
+    with site(connection, database_url, geo_mmdb_path=path) as ours:
+        ours.save_lead(form)
+        before = ours.leads()[0]
+        ours.save_lead({**form, "city": "Austin"})
+        (lead,) = ours.leads()
+
+    assert (lead["city"], lead["state"]) == ("Austin", before["state"])
+    assert lead["geo_source"] == before["geo_source"] != "user"
+    assert lead["geo_fields"] == {**before["geo_fields"], "city": {"source": "user"}}
+
+
+def test_what_the_session_said_of_the_place_is_the_persons(ours: Site) -> None:
+    place = {"city": "Austin", "state": "Texas", "zip": "78701"}
+    form = {"email": EMAIL, "session_id": SESSION}
+    ours.save_lead({**form, "session_data": place})
+    (before,) = ours.leads()
+    assert before["geo_fields"]["city"]["source"] == "session"
+
+    ours.save_lead({**form, "city": "Dallas"})
+
+    assert ours.leads() == [before]
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "'; drop table leads; --", "::1", 17])
+def test_an_address_that_is_nobodys_gives_way_to_the_connections(
+    ours: Site, address: object
+) -> None:
+    ours.save_lead({**FORM, "client_ip": address}).raise_for_status()
+    ours.save_lead({**FORM, "client_ip": address, "user_agent": "Mozilla/5.0 (X11)"})
+
+    assert [(lead["client_ip"], lead["client_user_agent"]) for lead in ours.leads()] == [
+        (ADDRESS, AGENT),
+        (ADDRESS, "Mozilla/5.0 (X11)"),
+    ]
+
+
+def test_a_lead_with_an_event_name_that_is_too_long_is_still_a_lead(ours: Site) -> None:
+    answer = ours.save_lead({**FORM, "event_name": "x" * 201})
+
+    assert (answer.status_code, answer.json()["event"]) == (200, None)
+    assert len(ours.leads()) == 1
 
 
 def test_a_form_reaches_no_other_column_of_the_sites_table(
@@ -177,10 +305,34 @@ def test_a_site_that_has_each_address_once_gets_the_event_of_the_lead_it_has(
     connection.execute("alter table leads add unique (email)")
     first = ours.save_lead(FORM).json()
 
-    again = ours.save_lead({**FORM, "session_id": SESSION}).json()
+    again = ours.save_lead({**FORM, "session_id": SESSION, "fbc": "fb.1.1700000000000.x"}).json()
 
-    assert (again["lead_id"], again["duplicate"]) == (first["lead_id"], True)
+    # Whoever knows no more of somebody than their address is not told the id.
+    assert (again["lead_id"], again["duplicate"]) == (None, True)
+    assert [lead["fbc"] for lead in ours.leads()] == ["fb.1.1700000000000.x"]
     assert {str(row["lead_id"]) for row in ours.ledger()} == {first["lead_id"]}
+
+
+def test_an_address_that_a_site_has_once_in_any_case_is_found_in_another(
+    ours: Site, connection: psycopg.Connection
+) -> None:
+    connection.execute("create unique index on leads (lower(email))")
+    ours.save_lead({"email": EMAIL})
+
+    assert ours.save_lead({"email": EMAIL.upper(), "zip": "78701"}).json()["duplicate"]
+    assert [lead["zip"] for lead in ours.leads()] == ["78701"]
+
+
+def test_a_lead_that_another_unique_column_is_in_the_way_of_is_no_success(
+    ours: Site, connection: psycopg.Connection
+) -> None:
+    connection.execute("alter table leads add unique (phone)")
+    ours.save_lead(FORM)
+
+    answer = ours.save_lead({**FORM, "email": "somebody.else@example.com"})
+
+    assert answer.status_code == 409
+    assert len(ours.leads()) == len(ours.ledger()) == 1
 
 
 def test_a_lead_that_the_sites_table_refuses_is_refused_whole(

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from psycopg.types.json import Jsonb
 
 from tracking_pipeline.health.check import check_tracking_health
@@ -270,6 +270,44 @@ def test_retry_all_sends_what_waits_and_tells_what_came_of_it(
     assert actions(site) == ["login", "retry"]
 
 
+def test_new_events_are_told_before_their_first_attempt_and_after_it(
+    with_meta: Sandbox, visitor: Visitor, served: Served, queue: Queue
+) -> None:
+    queue.accept(5)
+    queue.accept_one(destination="google_ec")
+    page = visitor.log_in(served)
+    shown = section(page, "Queue by destination")
+    meta = shown.get_by_role("listitem").filter(has_text="Meta Conversions API")
+    expect(meta).to_contain_text("New, not sent yet5")
+    page.get_by_role("button", name="Retry all").click()
+    expect(shown.get_by_role("status")).to_have_text(
+        "5 new events delivered at the first attempt. 1 new event not sent yet. See the run"
+    )
+    expect(meta).not_to_contain_text("New, not sent yet")
+
+
+def test_a_page_that_is_no_longer_live_says_so(visitor: Visitor, served: Served) -> None:
+    page = visitor.visit(served)
+    page.clock.install()
+    page.get_by_label("Token").fill(ADMIN_TOKEN)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Queue by destination").wait_for()
+    cookies = page.context.cookies()
+    page.context.clear_cookies()
+    page.clock.run_for(60_000)
+    news = page.locator("#news")
+    expect(news).to_have_text(
+        "This page is no longer live. You are signed out. Load the page again to sign in."
+    )
+    box = news.bounding_box()
+    assert box is not None
+    assert box["height"] > 10
+
+    page.context.add_cookies(cookies)
+    page.clock.run_for(60_000)
+    expect(news).to_have_text("The page is live again.")
+
+
 def test_a_run_that_takes_longer_is_waited_for(
     with_meta: Sandbox, visitor: Visitor, serve: Serve, queue: Queue
 ) -> None:
@@ -365,6 +403,86 @@ def test_a_replay_shows_what_would_happen_before_it_does_anything(
     # Three canaries were sent; the others are due within the minute.
     assert queue.statuses() == {"resolved": 3, "pending": 2, "dead_letter": 3}
     assert actions(site) == ["login", "replay", "replay", "replay"]
+
+
+def test_consent_is_to_the_forecast_that_is_shown_and_to_no_earlier_one(
+    with_meta: Sandbox, visitor: Visitor, served: Served, queue: Queue
+) -> None:
+    add_dead(queue, 5, "max_retries")
+    add_dead(queue, 2, "consent denied")
+    page = visitor.log_in(served)
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/admin-replay-dead-letters", hold_the_first)
+    letters = section(page, "Dead letters")
+    dialog = page.get_by_role("dialog", name="Replay dead letters")
+    with page.expect_request("**/admin-replay-dead-letters"):
+        _replay_button(letters, "Still failing").click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+    _replay_button(letters, "Consent denied").click()
+    consent = dialog.get_by_role("button", name="Replay 2 events")
+    expect(consent).to_be_visible()
+    with page.expect_response("**/admin-replay-dead-letters") as late:
+        held[0].continue_()
+    late.value.finished()
+    expect(dialog).to_contain_text("Of 2 events:")
+    consent.click()
+    expect(dialog).to_contain_text("2 events put back into the queue.")
+    expect(letters.get_by_role("status", include_hidden=True)).to_contain_text(
+        "2 events put back into the queue."
+    )
+    left = queue.read(
+        "select dead_letter_reason from tracking_failed_events where status = 'dead_letter'"
+    )
+    assert [each["dead_letter_reason"] for each in left] == ["max_retries"] * 5
+
+
+def test_a_replay_whose_dialog_was_closed_leaves_the_next_one_alone(
+    with_meta: Sandbox, visitor: Visitor, served: Served, queue: Queue
+) -> None:
+    add_dead(queue, 5, "max_retries")
+    add_dead(queue, 2, "consent denied")
+    page = visitor.log_in(served)
+    held: list[Route] = []
+
+    def hold_what_changes(route: Route) -> None:
+        if route.request.post_data_json["dry_run"] or held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/admin-replay-dead-letters", hold_what_changes)
+    letters = section(page, "Dead letters")
+    dialog = page.get_by_role("dialog", name="Replay dead letters")
+    _replay_button(letters, "Still failing").click()
+    with page.expect_request("**/admin-replay-dead-letters"):
+        dialog.get_by_role("button", name="Replay 5 events").click()
+    page.keyboard.press("Escape")
+    expect(letters.get_by_role("status")).to_have_text("Putting them back…")
+
+    _replay_button(letters, "Consent denied").click()
+    consent = dialog.get_by_role("button", name="Replay 2 events")
+    expect(consent).to_be_visible()
+    held[0].continue_()
+    # Said where it was clicked, and behind the dialog that is open now.
+    expect(letters.get_by_role("status", include_hidden=True)).to_contain_text(
+        "5 events put back into the queue."
+    )
+    expect(dialog).to_contain_text("Of 2 events:")
+    consent.click()
+    expect(dialog).to_contain_text("2 events put back into the queue.")
+
+
+def _replay_button(letters: Locator, reason: str) -> Locator:
+    return letters.get_by_role("listitem").filter(has_text=reason).get_by_role("button")
 
 
 def test_a_replay_of_a_filter_takes_what_the_filter_shows(

@@ -34,10 +34,12 @@ queries = st.dictionaries(
 )
 
 
-def _status(state: str = "ok", *, next_try: float | None = None, **waiting: int) -> object:
+def _status(
+    state: str = "ok", *, next_try: float | None = None, first_attempts: int = 0, **waiting: int
+) -> DestinationStatus:
     counts = {"waiting": 0, "due": 0, "leased": 0, "dead_letters": 0, **waiting}
     queued = Waiting("x", oldest_age_seconds=None, next_due_seconds=None, **counts)
-    return DestinationStatus(state, "", queued, next_try, None, 0)
+    return DestinationStatus(state, "", queued, next_try, None, first_attempts)
 
 
 # --- the filter in the address ---
@@ -161,11 +163,18 @@ def test_destinations_in_trouble_come_first() -> None:
         (_status(next_try=190.0, waiting=2), "In 3 min"),
         (_status(waiting=2, leased=2), "Being sent now"),
         (_status("not_configured", waiting=2), "Once it is set up"),
+        (_status("not_configured", first_attempts=1), "Once it is set up"),
         (_status("not_configured"), "–"),
     ],
 )
 def test_the_next_try_is_said_in_words(status: DestinationStatus, expected: str) -> None:
     assert queue_view({"meta_capi": status}, NOW).destinations[0].next_try == expected
+
+
+def test_events_that_were_never_sent_are_told_where_there_are_any() -> None:
+    statuses = {"a": _status(first_attempts=1200), "b": _status()}
+    shown = queue_view(statuses, NOW).destinations
+    assert [each.first_attempts for each in shown] == ["1,200", ""]
 
 
 # --- numbers and times ---

@@ -64,6 +64,13 @@ def test_one_event_is_named_by_its_own_id_or_its_rows(
     assert found["message"] == "no waiting event has this id, or another worker holds it"
 
 
+def test_an_accepted_event_is_named_too(with_meta: Sandbox, served: Served, queue: Queue) -> None:
+    sent, not_set_up = queue.accept_one(), queue.accept_one(destination="google_ec")
+    for event, number in ((sent, "accepted_delivered"), (not_set_up, "accepted_waiting")):
+        found = served.post(RETRY, event_id=str(event.event_id))
+        assert (found[number], found["processed"], found["message"]) == (1, 0, "")
+
+
 def test_the_run_stands_beside_those_of_the_ui(served: Served) -> None:
     run_id = served.post(RETRY)["run_id"]
     (run,) = served.get("/runs")["runs"]

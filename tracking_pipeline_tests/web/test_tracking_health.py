@@ -55,7 +55,7 @@ def test_every_key_that_the_dashboard_reads_is_there(served: Served) -> None:
 def test_without_a_check_nobody_says_that_all_is_well(served: Served) -> None:
     found = served.get(HEALTH)
     assert found["systemStatus"] == "degraded"
-    assert found["statusReason"] == "no health check has run yet"
+    assert found["statusReason"] == "No health check has run yet."
     assert found["emqScore"]["overall"] is None
     assert found["diagnostics"]["errorRate"] is None
 
@@ -161,6 +161,37 @@ def test_the_error_rate_counts_each_event_once(
     assert diagnostics["errorRate"] == 20.0
 
 
+def test_a_ledger_that_is_not_counted_to_the_end_has_no_error_rate(
+    served: Served, site: Site, database_url: str
+) -> None:
+    site.add_failed(3)
+    site.add_events(9)
+    never = served.get(HEALTH)
+    assert (never["countedUntil"], never["diagnostics"]["errorRate"]) == (None, None)
+
+    check(database_url)
+    assert served.get(HEALTH)["diagnostics"]["errorRate"] == 25.0
+
+    site.connection.execute(
+        "update tracking_rollup_progress set rolled_until = now() - interval '3 days'"
+    )
+    assert served.get(HEALTH)["diagnostics"]["errorRate"] is None
+
+
+def test_a_window_that_begins_after_the_last_roll_up_is_counted(
+    served: Served, site: Site, database_url: str
+) -> None:
+    check(database_url)
+    site.connection.execute(
+        "update tracking_rollup_progress set rolled_until ="
+        " date_trunc('hour', now()) - interval '3 hours'"
+    )
+    site.add_events(4, at=site.now())
+    found = served.get(HEALTH, start_date=site.ago(hours=1).isoformat())
+    assert found["countedUntil"] == found["endDate"]
+    assert found["emqScore"]["totalEvents"] == 4
+
+
 def test_an_estimate_of_the_cost_needs_the_value_of_a_lead(serve: Serve, site: Site) -> None:
     (event,) = site.add_failed(1)
     site.add_failed(1, event_id=event, destination="google_ec")
@@ -181,7 +212,8 @@ def test_an_open_alert_decides_the_status(served: Served, site: Site, database_u
     check(database_url)
     found = served.get(HEALTH)
     assert found["systemStatus"] == "critical"
-    assert "failed_events_critical" in found["statusReason"]
+    assert "ailed events are piling up" in found["statusReason"]
+    assert "_" not in found["statusReason"]
     assert found["lastCheck"]
 
 

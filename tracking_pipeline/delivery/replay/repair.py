@@ -31,7 +31,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from tracking_pipeline.delivery.conversion import EVENT_ID, number
 from tracking_pipeline.delivery.replay.repair_path import Path, holders, read_path

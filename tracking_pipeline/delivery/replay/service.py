@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -35,10 +36,12 @@ from tracking_pipeline.delivery.replay.totals import (
     ReplayRequest,
     ReplayTotals,
     chosen_rate,
+    shown_groups,
 )
 from tracking_pipeline.delivery.retry import MakeDestinations, RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.totals import RetryTotals
 from tracking_pipeline.http_client import http_client
+from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool
 from tracking_pipeline.store.dead_letters import (
     Group,
@@ -247,8 +250,11 @@ class _Replay:
     def totals(self, seconds: float) -> ReplayTotals:
         return ReplayTotals(
             dry_run=self._request.dry_run,
-            groups=tuple(map(self._group_totals, self._groups)),
-            canaries=self._canaries,
+            groups=shown_groups(map(self._group_totals, self._groups)),
+            # Each by itself: whether a group is held back is told by its own canaries alone.
+            canaries=tuple(
+                replace(each, reason=plain_reason(each.reason)) for each in self._canaries
+            ),
             repairs=dict(self._repairs),
             refusals=dict(self._refusals),
             events_per_minute=self._rate,

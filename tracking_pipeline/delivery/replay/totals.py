@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tracking_pipeline.delivery.replay.canary import CanaryTotals
 from tracking_pipeline.delivery.replay.repair import Rule
+from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.dead_letters import DeadLetters
 
 CANARIES = 3
@@ -61,10 +62,25 @@ class GroupTotals:
     may_count_twice: int = 0
 
 
+def shown_groups(groups: Iterable[GroupTotals]) -> tuple[GroupTotals, ...]:
+    """The groups under reasons without personal data, the most frequent first: those whose reasons
+    differ in nothing else are one."""
+    added: dict[tuple[str, str], Counter[str]] = {}
+    for group in groups:
+        numbers = added.setdefault((group.destination, plain_reason(group.reason)), Counter())
+        numbers.update({name: getattr(group, name) for name in NUMBERS})
+    shown = [
+        GroupTotals(destination, reason, **numbers)
+        for (destination, reason), numbers in added.items()
+    ]
+    return tuple(sorted(shown, key=lambda each: -each.matched))
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayTotals:
-    """One replay. ``repairs`` counts events by (number of the rule, change); ``refusals`` counts
-    forecast refusals by (destination, reason); ``minutes`` is how long the events are spread over.
+    """One replay, its reasons without personal data. ``repairs`` counts events by (number of the
+    rule, change); ``refusals`` counts forecast refusals by (destination, reason); ``minutes`` is
+    how long the events are spread over.
     """
 
     dry_run: bool

@@ -4,6 +4,9 @@ acknowledge   somebody is on it: no reminders until it ends or worsens
 silence       no message of this type for so long, also of episodes to come; the alert goes on
 resolve       the episode ends by hand; a metric that is still bad begins another at the next
               check
+
+An open alert of a type that is not ours (the site wrote it into the table) has no state machine and
+no messages: it is acted on all the same, and only its row changes.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import psycopg
 from tracking_pipeline.health.alerts.alerting import AlertBook, open_book
 from tracking_pipeline.health.alerts.rules import AlertType, acknowledge, silence
 from tracking_pipeline.health.policy import HealthPolicy
-from tracking_pipeline.store.alerts import acknowledge_alert, silence_alert
+from tracking_pipeline.store.alerts import acknowledge_alert, resolve_alert, silence_alert
 
 AlertAction = Literal["acknowledge", "silence", "resolve"]
 ALERT_TYPES: tuple[AlertType, ...] = get_args(AlertType)
@@ -30,7 +33,7 @@ class AlertActions:
     """``changed``: the types of alert that were acted on. ``not_open``: those named (a type, or an
     alert's id) that have no open alert, and so nothing to act on."""
 
-    changed: tuple[AlertType, ...] = ()
+    changed: tuple[str, ...] = ()
     not_open: tuple[str, ...] = ()
 
 
@@ -46,7 +49,7 @@ def act_on_alerts(
     note: str | None = None,
 ) -> AlertActions:
     """Acts on the open alerts of these types and ids, in one transaction; on all open ones where
-    neither is named.
+    neither is named. An alert of a type that is not ours is named by its id.
 
     ``by`` says who; it is shown. ``silence_hours`` from now, by the database's clock; 0 ends a
     silence. A type that is named can be silenced before it has an alert.
@@ -67,12 +70,12 @@ def act_on_alerts(
 
 def _chosen(
     book: AlertBook, types: Sequence[AlertType], ids: Sequence[UUID]
-) -> dict[str, AlertType | None]:
+) -> dict[str, str | None]:
     """The type of alert behind each name that was given; None where an id is of no open alert."""
     if not types and not ids:
-        return {name: name for name in ALERT_TYPES if name in book.rows}
-    type_of = {row.id: name for name in ALERT_TYPES if (row := book.rows.get(name))}
-    named: dict[str, AlertType | None] = {name: name for name in types}
+        return {name: name for name in book.rows}
+    type_of = {row.id: name for name, row in book.rows.items()}
+    named: dict[str, str | None] = {name: name for name in types}
     for alert_id in ids:
         alert_type = type_of.get(alert_id)
         named.setdefault(alert_type or str(alert_id), alert_type)
@@ -82,18 +85,24 @@ def _chosen(
 def _act(
     book: AlertBook,
     action: AlertAction,
-    alert_type: AlertType,
+    alert_type: str,
     *,
     by: str,
     silence_hours: float,
     note: str | None,
 ) -> None:
+    ours = next((each for each in ALERT_TYPES if each == alert_type), None)
     if action == "resolve":
-        book.resolve(alert_type, by=by, note=note)
+        if ours is None:
+            resolve_alert(book.connection, alert_type, by=by, note=note)
+        else:
+            book.resolve(ours, by=by, note=note)
     elif action == "acknowledge":
         acknowledge_alert(book.connection, alert_type, by=by, note=note)
-        book.save(alert_type, acknowledge(book.state(alert_type), book.now))
+        if ours is not None:
+            book.save(ours, acknowledge(book.state(ours), book.now))
     else:
         until = book.now + timedelta(hours=silence_hours) if silence_hours > 0 else None
         silence_alert(book.connection, alert_type, until=until, note=note)
-        book.save(alert_type, silence(book.state(alert_type), until))
+        if ours is not None:
+            book.save(ours, silence(book.state(ours), until))

@@ -24,6 +24,7 @@ import psycopg
 
 from tracking_pipeline.health.alerts.judgement import Judgement
 from tracking_pipeline.health.alerts.messages import AlertFacts, alert_message, notification
+from tracking_pipeline.health.alerts.recovery import recovery_of
 from tracking_pipeline.health.alerts.rules import (
     AlertState,
     AlertType,
@@ -165,6 +166,7 @@ class AlertBook:
             value=state.value,
             threshold=state.threshold,
             since=state.since or self.now,
+            recovery=recovery_of(state, rules_for(alert_type, self.policy.alerts)),
             causes=causes,
             ended_by_hand=by_hand,
         )

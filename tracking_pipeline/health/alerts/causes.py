@@ -5,11 +5,15 @@ Likely, not certain: what changed most, and where most of it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
-from tracking_pipeline.identity import sanitize
+from tracking_pipeline.identity import plain_reason
+
+PauseKind = Literal["account", "failing", "refusing", "mixed"]
 
 KEY_WORDS: dict[str, str] = {
     "em": "e-mail",
@@ -35,7 +39,9 @@ LEAST_FALL_PERCENT = 5.0
 # Less than the last digit that is shown.
 _LEAST_GAIN = 0.05
 _MOST_BATCHES = 10
-_LONGEST_REASON = 160
+# The reasons of pauses that no answer of the destination named: `delivery/gate.py` words them.
+_REQUESTS_FAILED = re.compile(r": \d+ of the last \d+ requests failed\b")
+_REFUSES_ALL = ": it refuses every event: "
 
 
 def emq_causes(
@@ -74,13 +80,18 @@ def fallen_key(
     return max(falls, key=falls.__getitem__) if any(falls.values()) else None
 
 
-def destination_causes(events_by_destination: Mapping[str, int]) -> tuple[str, ...]:
-    """Which destination has most of the events that wait or failed."""
-    total = sum(events_by_destination.values())
-    if total <= 0:
+def destination_causes(
+    events_by_destination: Mapping[str, int], distinct_events: int | None = None
+) -> tuple[str, ...]:
+    """Which destination has most of the events that wait or failed; nothing where two have as many.
+    ``distinct_events``: how many there are in all, where one event may be for several
+    destinations."""
+    most = max(events_by_destination.values(), default=0)
+    worst = [name for name, events in events_by_destination.items() if events == most]
+    if most <= 0 or len(worst) > 1:
         return ()
-    worst = max(events_by_destination, key=events_by_destination.__getitem__)
-    return (f"{events_by_destination[worst]} of {total} events are for {worst}",)
+    total = sum(events_by_destination.values()) if distinct_events is None else distinct_events
+    return (f"{most} of {total} events are for {worst[0]}",)
 
 
 def paused_causes(reason_by_destination: Mapping[str, str | None]) -> tuple[str, ...]:
@@ -88,6 +99,19 @@ def paused_causes(reason_by_destination: Mapping[str, str | None]) -> tuple[str,
     return tuple(
         f"{name}: {plain_reason(reason)}" for name, reason in sorted(reason_by_destination.items())
     )
+
+
+def pause_kind(causes: Sequence[str]) -> PauseKind:
+    """What kind of pause these :func:`paused_causes` tell of, ``mixed`` where they differ. An
+    unknown reason is one to be mended."""
+    kinds = {_pause_kind_of(cause) for cause in causes} or {"account"}
+    return kinds.pop() if len(kinds) == 1 else "mixed"
+
+
+def _pause_kind_of(cause: str) -> PauseKind:
+    if _REQUESTS_FAILED.search(cause):
+        return "failing"
+    return "refusing" if _REFUSES_ALL in cause else "account"
 
 
 def dead_letter_causes(batches: Sequence[DeadLetterBatch]) -> tuple[str, ...]:
@@ -100,13 +124,6 @@ def dead_letter_causes(batches: Sequence[DeadLetterBatch]) -> tuple[str, ...]:
     ]
     rest = sum(each.events for each in ordered[_MOST_BATCHES:])
     return (*told, f"{count_of(rest, 'event')} for other reasons") if rest else tuple(told)
-
-
-def plain_reason(reason: str | None) -> str:
-    """A reason in one short line without personal data: rows that others wrote say anything."""
-    cleaned = sanitize(" ".join((reason or "").split()))
-    text = cleaned.rstrip(".") if isinstance(cleaned, str) else ""
-    return text[:_LONGEST_REASON] or "no reason on record"
 
 
 def count_of(number: int, noun: str) -> str:

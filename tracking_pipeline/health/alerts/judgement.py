@@ -44,7 +44,7 @@ def judge_readings(
         ),
         "error_rate": Judgement(
             judge(limits["error_rate"], error_rate.percent, error_rate.events),
-            destination_causes(error_rate.failed_by_destination),
+            destination_causes(error_rate.failed_by_destination, error_rate.failed),
         ),
         "dead_letters": Judgement(
             judge(limits["dead_letters"], dead.events), dead_letter_causes(dead.batches)

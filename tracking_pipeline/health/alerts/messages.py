@@ -1,7 +1,7 @@
 """What an alert says: its value, the threshold, since when, the likely cause, the next step. Pure.
 
 No personal data: numbers, names of destinations and match keys, and reasons that
-``causes.plain_reason`` has been through.
+``identity.plain_reason`` has been through.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from uuid import UUID
 
-from tracking_pipeline.health.alerts.causes import count_of, dead_letter_causes
+from tracking_pipeline.health.alerts.causes import (
+    PauseKind,
+    count_of,
+    dead_letter_causes,
+    pause_kind,
+)
+from tracking_pipeline.health.alerts.recovery import Recovery
 from tracking_pipeline.health.alerts.rules import AlertType, Severity
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch, OwedMessage
 from tracking_pipeline.store.alert_notifications import Notification
@@ -20,7 +26,8 @@ from tracking_pipeline.store.alert_notifications import Notification
 @dataclass(frozen=True, slots=True)
 class AlertFacts:
     """What there is to say of one alert. ``causes`` are sentences without a full stop
-    (``health/alerts/causes.py``); ``ended_by_hand``: an operator resolved it."""
+    (``health/alerts/causes.py``); ``recovery``: the value is better than the severity;
+    ``ended_by_hand``: an operator resolved it."""
 
     alert_type: AlertType
     severity: Severity
@@ -28,46 +35,62 @@ class AlertFacts:
     threshold: float | None
     since: datetime
     causes: Sequence[str] = ()
+    recovery: Recovery | None = None
     ended_by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Words:
     """How one type of alert is told. ``{value}`` and ``{threshold}`` stand for the numbers, written
-    with ``decimals`` places; ``at_zero`` is used where the threshold is 0, and ``over`` is how
-    things stand at the end."""
+    with ``decimals`` places; ``beyond`` follows ``bad`` where there is a threshold other than 0,
+    ``at_zero`` stands for ``bad`` where there is none, and ``over`` is how things stand at the
+    end."""
 
     bad: str
     over: str
     next_step: str
+    beyond: str = ""
     decimals: int = 0
     at_zero: str = ""
 
 
+_UNSPENT = "The events wait unspent, and go on by themselves when a probe gets through"
+# What to do about a pause whose reason names nothing that could be mended in an account.
+_NEXT_STEP_OF_PAUSE: dict[PauseKind, str] = {
+    "failing": "The other side fails or cannot be reached, which mostly passes. If it stays so, "
+    f"check its status page, its address and the network. {_UNSPENT}",
+    "refusing": "Check its address, the version of its API and what stands in between: the events "
+    f"are hardly to blame when none is taken. {_UNSPENT}",
+    "mixed": "Each reason asks for its own: mend a token, a permission or an account that it "
+    "names; wait for a server that fails; check address and version where every event is refused. "
+    f"{_UNSPENT}",
+}
 _STATUS = "Run `tracking-pipeline status`: it shows the last error of each destination"
 _WORDS: dict[AlertType, _Words] = {
     "emq_critical": _Words(
-        bad="the estimated EMQ score is {value} of 10, below {threshold}",
+        bad="the estimated EMQ score is {value} of 10",
+        beyond="below {threshold}",
         over="the estimated EMQ score is {value} of 10",
         next_step="Open the asset emq_score: it shows how many events carry each match key. "
         "Mend the form or the server that no longer sends the key named here",
         decimals=1,
     ),
     "failed_events_critical": _Words(
-        bad="failed events waiting to be sent again: {value}, more than {threshold}",
-        at_zero="failed events waiting to be sent again: {value}",
+        bad="failed events waiting to be sent again: {value}",
+        beyond="more than {threshold}",
         over="failed events waiting to be sent again: {value}",
         next_step=_STATUS,
     ),
     "error_rate_critical": _Words(
-        bad="the error rate is {value} %, above {threshold} %",
-        at_zero="the error rate is {value} %",
+        bad="the error rate is {value} %",
+        beyond="above {threshold} %",
         over="the error rate is {value} %",
         next_step=_STATUS,
         decimals=1,
     ),
     "dead_letters": _Words(
-        bad="events that became dead letters: {value}, more than {threshold}",
+        bad="events that became dead letters: {value}",
+        beyond="more than {threshold}",
         at_zero="events that became dead letters and are not tried again by themselves: {value}",
         over="events that became dead letters lately: {value}",
         next_step="Mend the cause, then look with `tracking-pipeline replay --dry-run` at what "
@@ -76,8 +99,8 @@ _WORDS: dict[AlertType, _Words] = {
     "destination_paused": _Words(
         bad="destinations that are paused: {value}",
         over="no destination is paused",
-        next_step="Mend the token, the permission or the account that the reason names. The "
-        "events wait unspent, and go on by themselves when a probe gets through",
+        next_step="Mend the token, the permission or the account that the reason names. "
+        f"{_UNSPENT}",
     ),
     "geo_provider_down": _Words(
         bad="sources of places that do not answer: {value}",
@@ -102,9 +125,11 @@ _WORDS: dict[AlertType, _Words] = {
 def alert_message(facts: AlertFacts) -> str:
     """The alert in one line, for its row in ``tracking_health_alerts`` and for a started message:
     what, since when, the likely cause, the next step."""
-    return _in_sentences(
-        f"{_headline(facts)} ({facts.severity}), since {_moment(facts.since)}", facts
-    )
+    headline = f"{_headline(facts)} ({facts.severity})"
+    if facts.recovery is None:
+        return _in_sentences(f"{headline}, since {_moment(facts.since)}", facts)
+    outlook = _outlook(facts.recovery)
+    return _in_sentences(f"{headline}, alert since {_moment(facts.since)}; {outlook}", facts)
 
 
 def reading_message(facts: AlertFacts) -> str:
@@ -116,7 +141,7 @@ def _in_sentences(headline: str, facts: AlertFacts) -> str:
     sentences = [headline]
     if facts.causes:
         sentences.append(f"Likely cause: {'; '.join(facts.causes)}")
-    sentences.append(_WORDS[facts.alert_type].next_step)
+    sentences.append(_next_step(facts.alert_type, facts.causes))
     return ". ".join(_capital(sentence) for sentence in sentences) + "."
 
 
@@ -126,8 +151,21 @@ def what_and_next_step(alert_type: str, message: str) -> tuple[str, str]:
     words = next((words for known, words in _WORDS.items() if known == alert_type), None)
     if words is None:
         return message, ""
-    next_step = f"{_capital(words.next_step)}."
-    return message.removesuffix(next_step).rstrip(), next_step
+    known_steps = [words.next_step]
+    if alert_type == "destination_paused":
+        known_steps += _NEXT_STEP_OF_PAUSE.values()
+    for step in (f"{_capital(each)}." for each in known_steps):
+        if message.endswith(step):
+            return message.removesuffix(step).rstrip(), step
+    # Delivery raises this alert itself, without a next step, and gives the reason.
+    return message, f"{_capital(_next_step(alert_type, (message,)))}."
+
+
+def _next_step(alert_type: str, causes: Sequence[str]) -> str:
+    kind = pause_kind(causes) if alert_type == "destination_paused" else None
+    if kind is not None and kind in _NEXT_STEP_OF_PAUSE:
+        return _NEXT_STEP_OF_PAUSE[kind]
+    return next(words.next_step for known, words in _WORDS.items() if known == alert_type)
 
 
 def notification(
@@ -143,7 +181,8 @@ def notification(
         if facts.ended_by_hand:
             title = f"Resolved by hand: {headline}"
     else:
-        title = f"{_TITLES[message.kind].format(severity=message.severity)}: {headline}"
+        titles = _TITLES if facts.recovery is None else _TITLES_WHILE_BETTER
+        title = f"{titles[message.kind].format(severity=message.severity)}: {headline}"
         body = alert_message(facts)
     return Notification(
         alert_id=alert_id,
@@ -177,13 +216,26 @@ _TITLES = {
     "worsened": "worse, now {severity}",
     "reminder": "still {severity}",
 }
+_TITLES_WHILE_BETTER = dict.fromkeys(_TITLES, "{severity} alert, now better")
 
 
 def _headline(facts: AlertFacts) -> str:
     words = _WORDS[facts.alert_type]
-    text = words.at_zero if words.at_zero and not facts.threshold else words.bad
+    text = words.bad if facts.threshold else words.at_zero or words.bad
+    beyond = words.beyond if facts.threshold else ""
+    if facts.recovery is not None:
+        text = f"{words.over if facts.recovery.level == 'ok' else text} now"
+        beyond = beyond and f"was {beyond}"
+    sentence = ", ".join(filter(None, (text, beyond)))
     threshold = facts.threshold or 0.0
-    return text.format(value=_number(facts), threshold=f"{threshold:,.{words.decimals}f}")
+    return sentence.format(value=_number(facts), threshold=f"{threshold:,.{words.decimals}f}")
+
+
+def _outlook(recovery: Recovery) -> str:
+    left = recovery.checks_left
+    if recovery.level == "ok":
+        return f"ends after {count_of(left, 'more healthy check')}"
+    return f"becomes a warning after {count_of(left, 'more check')} without a critical value"
 
 
 def _number(facts: AlertFacts) -> str:

@@ -41,7 +41,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from tracking_pipeline.health.alerts.thresholds import Metric, Verdict
+from tracking_pipeline.health.alerts.thresholds import Level, Metric, Verdict
 
 AlertType = Literal[
     "emq_critical",
@@ -87,9 +87,11 @@ class AlertState:
     """All that is remembered of one type of alert between two checks.
 
     ``since``: the first bad check of what is going on now. ``bad_checks``, ``healthy_checks`` and
-    ``calmer_checks`` (not critical) are counted in a row. ``value`` and ``threshold`` are those of
-    the last check that had data. ``told_severity`` and ``told_at``: what the alert's receivers were
-    told last in this episode (``notification_rules``).
+    ``calmer_checks`` (not critical) are counted in a row. ``value`` and ``level`` are those of the
+    last check that had data. ``threshold`` is the one that was crossed for ``severity``, also while
+    the value is better than that; without an alert it is the last verdict's. ``told_severity`` and
+    ``told_at``: what the alert's receivers were told last in this episode
+    (``health/notifications/rules.py``).
     """
 
     phase: Phase = "ok"
@@ -101,6 +103,7 @@ class AlertState:
     healthy_checks: int = 0
     calmer_checks: int = 0
     value: float | None = None
+    level: Level | None = None
     threshold: float | None = None
     acknowledged_at: datetime | None = None
     silenced_until: datetime | None = None
@@ -165,9 +168,10 @@ def step(
     state = replace(state, checked_at=now)
     if verdict.level == "no_data":
         return state, []
-    state = replace(state, value=verdict.value, threshold=verdict.threshold)
+    state = replace(state, value=verdict.value, level=verdict.level)
     if state.phase == "firing":
         return _step_firing(state, verdict, now, rules)
+    state = replace(state, threshold=verdict.threshold)
     if verdict.level == "ok":
         return _back_to_rest(state), []
     return _step_bad(state, verdict, now, rules)
@@ -216,16 +220,20 @@ def _step_firing(
         state,
         healthy_checks=state.healthy_checks + 1 if verdict.holds == "ok" else 0,
         calmer_checks=state.calmer_checks + 1 if verdict.holds != "critical" else 0,
+        # The verdict of a better level names a threshold that this alert is not about.
+        threshold=verdict.threshold if verdict.level == state.severity else state.threshold,
     )
     if state.healthy_checks >= rules.clear_after_checks:
         return _ended(state, now)
     if state.severity == "warning" and verdict.level == "critical":
         # Whoever acknowledged the warning did not acknowledge this.
-        state = replace(state, severity="critical", acknowledged_at=None)
+        state = replace(
+            state, severity="critical", threshold=verdict.threshold, acknowledged_at=None
+        )
         return state, [_transition("worsened", state, now)]
     calmer = state.calmer_checks >= rules.clear_after_checks and verdict.holds == "warning"
     if state.severity == "critical" and calmer:
-        state = replace(state, severity="warning")
+        state = replace(state, severity="warning", threshold=verdict.threshold)
         return state, [_transition("eased", state, now)]
     return state, []
 

@@ -15,7 +15,6 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.geo.coverage import GeoCoverage, read_geo_coverage
-from tracking_pipeline.health.alerts.causes import plain_reason
 from tracking_pipeline.health.policy import HealthPolicy
 from tracking_pipeline.health.readings.events import (
     EmqReading,
@@ -31,6 +30,7 @@ from tracking_pipeline.health.readings.queue import (
     read_queue,
     read_recovery,
 )
+from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.destination_state import read_destination_states
 from tracking_pipeline.store.geo_providers import read_geo_provider_states
 from tracking_pipeline.store.rollup_progress import read_now

@@ -13,8 +13,8 @@ from typing import Any
 
 import psycopg
 
-from tracking_pipeline.health.alerts.causes import plain_reason
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
+from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.failed_events import Waiting, count_dead_letters, read_waiting
 from tracking_pipeline.store.health_readings import (
     Recovered,

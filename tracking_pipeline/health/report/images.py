@@ -46,7 +46,9 @@ _VARIABLES = {
 }
 # Few enough points that each is worth a dot.
 _FEW_POINTS = 24
-_PNG_COLORS = 32
+# How much of a colour there is in the pixels at the edge of a line or a letter.
+_TINTS = (1.0, 0.8, 0.6, 0.4, 0.2)
+_WHITE = (255, 255, 255)
 _HOURS_SHOWN_UP_TO = timedelta(days=2)
 
 
@@ -93,8 +95,23 @@ def png(chart: Chart) -> bytes:
     _draw(chart, _MARKDOWN).savefig(drawn, format="png", dpi=110, facecolor="white")
     small = io.BytesIO()
     with Image.open(drawn) as image:
-        image.convert("RGB").quantize(_PNG_COLORS).save(small, format="PNG", optimize=True)
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(_palette())
+        few = image.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+        few.save(small, format="PNG", optimize=True)
     return small.getvalue()
+
+
+def _palette() -> list[int]:
+    """The chart's own colours and their tints on white, as red, green, blue, red, and so on: a
+    palette found in the picture spends itself on the tints, and loses a thin line's colour."""
+    wholes = [tuple(bytes.fromhex(color.removeprefix("#"))) for color in _VARIABLES]
+    tints = [
+        tuple(round(255 - share * (255 - part)) for part in whole)
+        for whole in wholes
+        for share in _TINTS
+    ]
+    return [part for color in (_WHITE, *tints) for part in color]
 
 
 def _draw(chart: Chart, size: _Size) -> Figure:

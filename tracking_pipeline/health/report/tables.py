@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from tracking_pipeline.health.alerts.causes import KEY_WORDS, count_of, plain_reason
+from tracking_pipeline.health.alerts.causes import KEY_WORDS, count_of
 from tracking_pipeline.health.alerts.heartbeat import Heartbeat
 from tracking_pipeline.health.alerts.thresholds import Level, Metric, Thresholds, judge
 from tracking_pipeline.health.emq.keys import BIT_OF, KEYS, without_keys_from_ip
 from tracking_pipeline.health.emq.score import score as emq_score
+from tracking_pipeline.health.readings.queue import RECOVERY_AGES
 from tracking_pipeline.health.report.calibration_note import CalibrationNote
 from tracking_pipeline.health.report.evidence import Evidence
 from tracking_pipeline.health.report.words import duration, score, signed
+from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.match_key_rollup import Counts
 
 
@@ -243,10 +245,12 @@ class RecoveryLine:
 def recovery_lines(evidence: Evidence) -> list[RecoveryLine]:
     """Failed events by age, the youngest first; ages without any are left out."""
     ages: Mapping[str, Mapping[str, int]] = evidence.detail("recovery_rate")
+    # JSON of the database keeps its keys in an order of its own.
+    found = [(age, ages[age]) for age, _ in RECOVERY_AGES if age in ages]
     return [
         RecoveryLine(
             age, counted["failed"], counted["resolved"], counted["by_hand"], counted["dead_letters"]
         )
-        for age, counted in ages.items()
+        for age, counted in found
         if counted["failed"]
     ]

@@ -34,6 +34,14 @@ CORRECTED_LEADS = """(
 """Of a row of ``leads``: a column no longer holds the value that enrichment wrote into it. A query
 must use the same expression to be served by its index."""
 
+CUT_ADDRESS = (
+    "'^([0-9]+[.][0-9]+[.][0-9]+[.]0/24|[0-9A-Fa-f]+:([0-9A-Fa-f]+:)?([0-9A-Fa-f]+:)?:/48)$'"
+)
+"""The pattern of an address that was cut to its network. ``8.8.8.8/24``, as an ``inet`` may have
+it, is whole: the length alone tells nothing."""
+WHOLE_ADDRESS = f"client_ip is not null and client_ip::text !~ {CUT_ADDRESS}"
+"""Of a row of ``leads``: its address is still to be cut one day."""
+
 INDEXES = (
     # Claiming: due events of one destination, oldest due first. The expression makes "due at once"
     # (null) sort first; a claim must use the same expression to be served by it.
@@ -128,9 +136,9 @@ INDEXES = (
     Index("tracking_leads_corrected", "leads", f"(id) where {CORRECTED_LEADS}"),
     # Leads with a whole address, for the day on which it is cut.
     Index(
-        "tracking_leads_whole_address",
+        "tracking_leads_uncut_address",
         "leads",
-        "(created_at, id) where client_ip is not null and client_ip::text !~ '/(24|48)$'",
+        f"(created_at, id) where {WHOLE_ADDRESS}",
     ),
 )
 

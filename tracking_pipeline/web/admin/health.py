@@ -15,6 +15,7 @@ from tracking_pipeline.status import DestinationStatus
 from tracking_pipeline.web.admin.health_reading import TrackingHealth, read_tracking_health
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
+from tracking_pipeline.web.page.words import status_reason
 
 tracking_health_router = APIRouter(tags=["health"])
 
@@ -80,7 +81,8 @@ class DiagnosticsAnswer(BaseModel):
     )
     conversionIntegrity: ConversionIntegrity | None  # noqa: N815
     errorRate: float | None = Field(  # noqa: N815
-        description="Percent of events that failed at some destination; null: no events."
+        description="Percent of events that failed at some destination; null: no events, or the "
+        "ledger is not counted to the window's end."
     )
     totalEvents: int = Field(  # noqa: N815
         description="Conversions of the ledger and failed events that are not in it, each once."
@@ -103,7 +105,7 @@ class TrackingHealthAnswer(BaseModel):
     """How tracking stands."""
 
     systemStatus: Literal["healthy", "degraded", "critical"]  # noqa: N815
-    statusReason: str = Field(description="What makes it so.")  # noqa: N815
+    statusReason: str = Field(description="What makes it so, a sentence.")  # noqa: N815
     emqScore: EmqScoreAnswer  # noqa: N815
     fixQueue: FixQueueAnswer  # noqa: N815
     diagnostics: DiagnosticsAnswer
@@ -157,7 +159,7 @@ async def tracking_health(
     )
     return TrackingHealthAnswer(
         systemStatus=found.status.status,
-        statusReason=found.status.reason,
+        statusReason=status_reason(found.status.reason),
         emqScore=_emq_score(found),
         fixQueue=_fix_queue(found),
         diagnostics=_diagnostics(found),
@@ -228,6 +230,8 @@ def _queue(status: DestinationStatus, now: datetime) -> DestinationQueue:
 def _diagnostics(found: TrackingHealth) -> DiagnosticsAnswer:
     failures, integrity = found.failures, found.integrity
     events = found.conversions + failures.events - failures.in_ledger
+    # Failures are read to the end: a part of the events would make their share too large.
+    has_rate = events > 0 and found.counted_until == found.window.until
     return DiagnosticsAnswer(
         orphanEvents=integrity.orphans if integrity else None,
         duplicateEvents=integrity.duplicates if integrity else None,
@@ -236,7 +240,7 @@ def _diagnostics(found: TrackingHealth) -> DiagnosticsAnswer:
         )
         if integrity
         else None,
-        errorRate=round(100.0 * failures.events / events, 2) if events > 0 else None,
+        errorRate=round(100.0 * failures.events / events, 2) if has_rate else None,
         totalEvents=max(events, 0),
     )
 

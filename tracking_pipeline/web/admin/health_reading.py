@@ -123,11 +123,11 @@ def read_tracking_health(
 
 
 def _counted_until(rolled_until: datetime | None, window: Window) -> datetime | None:
-    if rolled_until is None or rolled_until <= window.since:
+    if rolled_until is None:
         return None
-    if window.until - rolled_until > LONGEST_NOT_ROLLED_UP:
-        return rolled_until
-    return window.until
+    if window.until - rolled_until <= LONGEST_NOT_ROLLED_UP:
+        return window.until
+    return rolled_until if rolled_until > window.since else None
 
 
 def _hour_after(moment: datetime) -> datetime:

@@ -42,6 +42,10 @@ class RetryAnswer(BaseModel):
     )
     throttled: int = Field(description="Left waiting because the destination asked us to wait.")
     paused: int = Field(description="Left waiting because the destination refuses everybody.")
+    accepted_delivered: int = Field(
+        description="Delivered at their first attempt; these were never failed events."
+    )
+    accepted_waiting: int = Field(description="Left waiting for their first attempt.")
     by_destination: dict[str, Any] = Field(description="The same numbers for each destination.")
     run_id: str = Field(description="The run, also in the Dagster UI.")
     joined: bool = Field(description="The run was under way already.")
@@ -79,11 +83,15 @@ async def retry_failed_events(
     )
 
 
+# What became of an event that the run found; of a failed one, or of one at its first attempt.
+_NUMBERS_OF_EVENTS = ("processed", "throttled", "paused", "accepted_delivered", "accepted_waiting")
+
+
 def _with_message(totals: dict[str, Any]) -> dict[str, Any]:
     return {**totals, "message": ""}
 
 
 def _with_message_about_one(totals: dict[str, Any]) -> dict[str, Any]:
-    taken = any(totals[name] for name in ("processed", "throttled", "paused"))
+    taken = any(totals[name] for name in _NUMBERS_OF_EVENTS)
     message = "no waiting event has this id, or another worker holds it"
     return {**totals, "message": "" if taken else message}

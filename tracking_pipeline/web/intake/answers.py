@@ -28,8 +28,15 @@ class LeadAnswer(BaseModel):
     """What became of a lead."""
 
     success: bool = Field(True, description="The lead is saved, now or before.")
-    lead_id: str = Field(description="The lead's id, for the events that follow.")
-    duplicate: bool = Field(False, description="The lead was there; nothing of it was changed.")
+    lead_id: str | None = Field(
+        description="The lead's id, for the events that follow; null where the lead was found by"
+        " its e-mail address alone."
+    )
+    duplicate: bool = Field(
+        False,
+        description="The lead was there. What it lacked was filled from this form; what the person"
+        " said before was not changed.",
+    )
     located: bool = Field(False, description="Its place is known already.")
     event: EventAnswer | None = Field(
         None, description="The lead's own event; null where the ledger does not take it."
@@ -51,15 +58,23 @@ INTAKE_ERRORS: dict[int | str, dict[str, Any]] = {
     },
 }
 
+LEAD_ERRORS: dict[int | str, dict[str, Any]] = {
+    **INTAKE_ERRORS,
+    409: {"model": ErrorAnswer, "description": "Another person's lead is in the way."},
+}
+
 LOG_EVENT = """
 Idempotent by `event_id`: the same id again is answered with `duplicate`. An event without one gets
-one. The address and the browser of the request are taken for the visitor's where the event names
-neither, so a site's server must name them.
+one. A request is one event. The address and the browser of the request are taken for the visitor's
+where the event names neither, so a site's server must name them.
 """
 SAVE_LEAD = """
 The same form again makes no second lead: one of the same `lead_id`, else the same
-`Idempotency-Key`, else the same `event_id`, else the same e-mail address and `session_id`. The
-lead's event, `lead_captured`, goes into the ledger; a form that names its `event_name` is recorded
+`Idempotency-Key`, else the same `event_id`, else the same `session_id`, each with the same e-mail
+address; also one of the same e-mail address, where `leads` holds each once. The later form fills
+what the lead lacks and replaces a city, state, zip or country that was looked up by address; what
+the person said before stays. A `lead_id` of another person's lead is refused with 409. The lead's
+event, `lead_captured`, goes into the ledger; a form that names its `event_name` is recorded
 and forwarded under it as by `log-event`.
 """
 

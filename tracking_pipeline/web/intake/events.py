@@ -15,8 +15,10 @@ from uuid import UUID, uuid4
 from tracking_pipeline.delivery.conversion import (
     EVENT_ID,
     Conversion,
+    as_mapping,
     denies_consent,
     first,
+    holds_several,
     impersonal_fields,
     read_conversion,
     text,
@@ -28,6 +30,8 @@ from tracking_pipeline.delivery.person import person_keys
 from tracking_pipeline.identity import ExternalIdMode, match_keys, normalize
 from tracking_pipeline.store.match_key_rollup import ConversionRule
 
+_LONGEST_NAME = 200
+_INGESTED_BY = "tracking_pipeline"
 _ADDRESS, _AGENT = "client_ip_address", "client_user_agent"
 
 
@@ -80,7 +84,11 @@ def read_event(payload: Any, sender: Sender, rules: IntakeRules, now: datetime) 
     event = _event(payload, new_id, now)
     conversion = read_conversion(event, for_advertising=False)
     if isinstance(conversion, Rejected):
-        raise UnusableEventError(conversion.reason)
+        raise UnusableEventError(_refusal(payload, conversion.reason))
+    if len(conversion.event_name) > _LONGEST_NAME:
+        raise UnusableEventError(
+            f"event_name is longer than {_LONGEST_NAME} characters: shorten it"
+        )
     fields = conversion.fields
     keys, _ = person_keys(event, fields, "meta", rules.country, "all")
     if _ADDRESS not in keys and _AGENT not in keys:
@@ -88,6 +96,8 @@ def read_event(payload: Any, sender: Sender, rules: IntakeRules, now: datetime) 
         # it is, or its own address would be taken for the visitor's.
         keys.update(_connection_keys(sender))
     row = ledger_row(event, conversion, keys, country=rules.country)
+    # Who wrote it is not the sender's to say.
+    row["ingested_by"] = _INGESTED_BY
     destinations = _destinations(fields, row, rules)
     try:
         return IncomingEvent(
@@ -102,6 +112,15 @@ def read_event(payload: Any, sender: Sender, rules: IntakeRules, now: datetime) 
         )
     except (TypeError, RecursionError):
         raise UnusableEventError("the event is nested too deeply") from None
+
+
+def _refusal(payload: Any, reason: str) -> str:
+    """Of a request, which has no column ``event_payload``."""
+    fields = as_mapping(payload)
+    is_list = isinstance(payload, list) and len(payload) > 1
+    if is_list or (fields is not None and holds_several(fields)):
+        return "the body holds several events: send one event a request"
+    return "the body is not a JSON object" if fields is None else reason
 
 
 def _event(payload: Any, new_id: UUID, now: datetime) -> FailedEvent:

@@ -14,8 +14,15 @@ from tracking_pipeline.geo.inquiry import Inquiry
 from tracking_pipeline.geo.lead_finding import found_by_address, found_without_look_up, question
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.saving import save
+from tracking_pipeline.identity import normalize
 from tracking_pipeline.store.importing import TableColumn, read_columns
-from tracking_pipeline.store.intake import find_known_lead, insert_lead
+from tracking_pipeline.store.intake import (
+    KnownLead,
+    find_lead_by_email,
+    find_lead_by_id,
+    insert_lead,
+)
+from tracking_pipeline.store.lead_filling import fill_lead
 from tracking_pipeline.store.lead_places import Found
 from tracking_pipeline.store.leads import Lead
 from tracking_pipeline.web.context import WebContext
@@ -85,21 +92,46 @@ def _lead_of(form: LeadForm) -> Lead:
     )
 
 
+class LeadConflictError(Exception):
+    """A lead that is not this person's is in the way; nothing was stored. One line, which tells
+    nothing of the other."""
+
+
 @dataclass(frozen=True, slots=True)
 class SavedLead:
-    """``is_new`` False: the lead was there already, and nothing of it was changed."""
+    """``is_new`` False: the lead was there already, and got of the form what it lacked. ``is_told``
+    False: it was found by its e-mail address alone, so its id is not the sender's to know."""
 
     id: UUID
     is_new: bool
     is_located: bool
+    is_told: bool = True
 
 
 async def save_lead(
     connection: psycopg.AsyncConnection[Any], form: LeadForm, place: Found | None
 ) -> SavedLead:
-    """Inserts the lead, in the caller's transaction, with its place. Raises psycopg errors."""
+    """Inserts the lead, in the caller's transaction, with its place; one that is there
+    already is filled instead. Raises :class:`LeadConflictError` and psycopg errors."""
     if await insert_lead(connection, form.columns, form.row):
         saved = await save(connection, [place] if place else [])
         return SavedLead(form.id, True, bool(saved.sources))
-    known = await find_known_lead(connection, form.id, form.email)
-    return SavedLead(known or form.id, False, False)
+    known = await _known_lead(connection, form)
+    await fill_lead(connection, known.id, form.said, form.said_row)
+    return SavedLead(known.id, False, False, is_told=known.id == form.id)
+
+
+async def _known_lead(connection: psycopg.AsyncConnection[Any], form: LeadForm) -> KnownLead:
+    """The lead that is in the way of the form's, where it is the same person's."""
+    known = await find_lead_by_id(connection, form.id)
+    if known is None:
+        known = await find_lead_by_email(connection, form.email)
+        if known is None:
+            raise LeadConflictError("another lead has what must be unique in leads: correct it")
+    elif normalize("em", known.email) != normalize("em", form.email):
+        # A site may also have corrected the address of a lead whose form is sent again.
+        raise LeadConflictError(
+            "another lead has this id: send another lead_id (without one: another"
+            " Idempotency-Key, event_id or session_id)"
+        )
+    return known

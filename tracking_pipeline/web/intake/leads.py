@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from tracking_pipeline.delivery.conversion import EVENT_ID, EVENT_NAME, as_mapping, first, text
+from tracking_pipeline.geo.address import public_address
 from tracking_pipeline.geo.states import certain_state
 from tracking_pipeline.identity import normalize
 from tracking_pipeline.identity.countries import country_code
@@ -70,13 +71,17 @@ _OF_THE_EVENT = frozenset(
 @dataclass(frozen=True, slots=True)
 class LeadForm:
     """A lead ready to be saved. ``row`` is a JSON object with the ``columns`` of its table;
-    ``values`` the same as a mapping. ``names_event``: the form says what event it is."""
+    ``values`` the same as a mapping. ``said`` and ``said_row`` are the part of it that the person
+    may add to a lead of theirs: what the form itself says. ``names_event``: the form says what
+    event it is."""
 
     id: UUID
     email: str
     values: Mapping[str, Any]
     columns: tuple[TableColumn, ...]
     row: bytes
+    said: tuple[TableColumn, ...]
+    said_row: bytes
     fields: Mapping[str, Any]
     names_event: bool
 
@@ -120,14 +125,21 @@ def read_lead(
             .values
         )
         email = _email(values)
-        _complete(values, sender, taken, default_country)
+        of_connection = _complete(values, sender, taken, default_country)
         values["id"] = str(_lead_id(fields, email, idempotency_key))
+        said = {
+            name: value
+            for name, value in values.items()
+            if name in _COLUMNS and name != "email" and name not in of_connection
+        }
         return LeadForm(
             id=UUID(values["id"]),
             email=email,
             values=values,
             columns=tuple(columns[name] for name in values),
             row=encode_row(values),
+            said=tuple(columns[name] for name in said),
+            said_row=encode_row(said),
             fields=fields,
             names_event=text(first(fields, EVENT_NAME)) is not None,
         )
@@ -174,38 +186,51 @@ def _complete(
     sender: Sender,
     columns: Mapping[str, TableColumn],
     default_country: str,
-) -> None:
+) -> frozenset[str]:
     """Writes the state out, as the table has it, and adds what the form leaves to be found out: the
     parts of a full name, and, for a form that names neither, the address and the browser that it
-    came from."""
+    came from. Gives the columns that are from the connection.
+
+    An address that is nobody's on the internet is no address: the connection's own counts.
+    """
+    names_address = "client_ip" in values
+    if names_address:
+        address = public_address(values.pop("client_ip"))
+        if isinstance(address, str):
+            values["client_ip"] = address
     if isinstance(values.get("state"), str):
         country = country_code(str(values.get("country", ""))) or default_country.upper()
         state = certain_state(values["state"], country)
         values["state"] = state[0] if state else values["state"]
-    added: dict[str, str | None] = {}
+    of_connection: dict[str, str | None] = {}
+    if "client_ip" not in values and (names_address or "client_user_agent" not in values):
+        of_connection["client_ip"] = normalize("client_ip_address", sender.address)
+    if "client_ip" not in values and "client_user_agent" not in values:
+        of_connection["client_user_agent"] = normalize("client_user_agent", sender.user_agent)
+    added = dict(of_connection)
     if parts := split_full_name(str(values.get("name", ""))):
         added["first_name"], added["last_name"] = parts
-    if "client_ip" not in values and "client_user_agent" not in values:
-        added["client_ip"] = normalize("client_ip_address", sender.address)
-        added["client_user_agent"] = normalize("client_user_agent", sender.user_agent)
     for name, value in added.items():
         if value and name in columns:
             values.setdefault(name, value)
+    return frozenset(of_connection)
 
 
 def _lead_id(fields: Mapping[str, Any], email: str, idempotency_key: str | None) -> UUID:
     """The same for a form that is sent again: by its own id, else by the key of its request, its
-    event, or its person and session. A form without any of them is a new lead."""
+    event, or its session. Of one person each: a form's event id is often a constant of its page. A
+    form without any of them is a new lead."""
     given = text(fields.get("lead_id"))
     if given:
         try:
             return UUID(given)
         except ValueError:
             raise FieldError("lead_id is not a uuid: correct it or leave it out") from None
+    person = normalize("em", email)
     if idempotency_key:
-        return uuid5(LEAD_NAMESPACE, f"key {idempotency_key}")
+        return uuid5(LEAD_NAMESPACE, f"key {idempotency_key} {person}")
     if event_id := text(first(fields, EVENT_ID)):
-        return uuid5(LEAD_NAMESPACE, f"of event {event_id}")
+        return uuid5(LEAD_NAMESPACE, f"of event {event_id} {person}")
     if session := text(first(fields, ("session_id", "sessionId"))):
-        return uuid5(LEAD_NAMESPACE, f"session {session} {normalize('em', email)}")
+        return uuid5(LEAD_NAMESPACE, f"session {session} {person}")
     return uuid4()

@@ -22,12 +22,15 @@ from tracking_pipeline.web.intake.answers import (
     EVENT_BODY,
     INTAKE_ERRORS,
     LEAD_BODY,
+    LEAD_ERRORS,
     LOG_EVENT,
     SAVE_LEAD,
     EventAnswer,
     LeadAnswer,
 )
+from tracking_pipeline.web.intake.body import read_json
 from tracking_pipeline.web.intake.events import IncomingEvent, UnusableEventError
+from tracking_pipeline.web.intake.lead_saving import LeadConflictError
 from tracking_pipeline.web.intake.leads import read_lead
 from tracking_pipeline.web.intake.recorder import NotRecordedError, Recorded, RefusedEventError
 from tracking_pipeline.web.intake.service import Intake, intake_at_work
@@ -68,7 +71,7 @@ async def log_event(request: Request) -> Response:
     summary="Save a lead",
     description=SAVE_LEAD,
     response_model=LeadAnswer,
-    responses=INTAKE_ERRORS,
+    responses=LEAD_ERRORS,
     openapi_extra=LEAD_BODY,
 )
 async def post_lead(
@@ -92,10 +95,12 @@ async def post_lead(
         lead, event, recorded = await intake.save_lead(form, sender)
     except UnusableEventError as error:
         raise ApiError(422, str(error)) from None
+    except LeadConflictError as error:
+        raise ApiError(409, str(error)) from None
     return _json(
         {
             "success": True,
-            "lead_id": str(lead.id),
+            "lead_id": str(lead.id) if lead.is_told else None,
             "duplicate": not lead.is_new,
             "located": lead.is_located,
             "event": _event_answer(event, recorded) if event else None,
@@ -113,8 +118,8 @@ async def _read(request: Request, read: Callable[[Any], T]) -> T:
 
 def _decoded(body: bytes, read: Callable[[Any], T]) -> T:
     try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        payload = read_json(body)
+    except ValueError:
         raise ApiError(400, "the body is not JSON") from None
     try:
         return read(payload)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracking_pipeline.health.alerts.causes import plain_reason
+from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.status import DestinationStatus
 from tracking_pipeline.web.page import words
 from tracking_pipeline.web.page.words import Moment, moment
@@ -22,7 +22,7 @@ STATE_WORDS = {
 @dataclass(frozen=True, slots=True)
 class DestinationView:
     """One destination. ``state`` is that of :class:`~tracking_pipeline.status.DestinationStatus`,
-    ``next_try`` a sentence."""
+    ``next_try`` a sentence. ``first_attempts`` is empty where no event waits for its first one."""
 
     name: str
     title: str
@@ -30,6 +30,7 @@ class DestinationView:
     state_words: str
     detail: str
     waiting: str
+    first_attempts: str
     oldest: str
     next_try: str
     dead_letters: str
@@ -69,6 +70,7 @@ def _destination(name: str, status: DestinationStatus, now: datetime) -> Destina
         state_words=STATE_WORDS[status.state],
         detail=detail,
         waiting=words.count(waiting.waiting),
+        first_attempts=words.count(status.first_attempts) if status.first_attempts else "",
         oldest="–" if oldest is None else words.duration(oldest),
         next_try=_next_try(status),
         dead_letters=words.count(waiting.dead_letters),
@@ -81,7 +83,7 @@ def _destination(name: str, status: DestinationStatus, now: datetime) -> Destina
 def _next_try(status: DestinationStatus) -> str:
     seconds = status.next_try_seconds
     if status.state == "not_configured":
-        return "Once it is set up" if status.waiting.waiting else "–"
+        return "Once it is set up" if status.waiting.waiting or status.first_attempts else "–"
     if status.waiting.leased and not status.waiting.due:
         return "Being sent now"
     if seconds is None:

@@ -49,9 +49,10 @@ def status_view(reading: PageReading, alerts: Sequence[ListedAlert]) -> StatusVi
     make it degraded at least: old news of good health are no good news."""
     if reading.check is None:
         known = system_status(_open(alerts), None)
-        return StatusView(known.status, _TITLES[known.status], _reason(known.reason), None)
+        reason = words.status_reason(known.reason)
+        return StatusView(known.status, _TITLES[known.status], reason, None)
     known = system_status(_open(alerts), verdicts_of(reading.check))
-    level, reason = known.status, _reason(known.reason)
+    level, reason = known.status, words.status_reason(known.reason)
     heartbeat = Heartbeat((reading.now - reading.check.taken_at).total_seconds())
     if heartbeat.is_stalled and "pipeline_stalled" not in known.reason:
         stalled = "Health checks have stopped: is the Dagster daemon running?"
@@ -70,14 +71,6 @@ def _open(alerts: Sequence[ListedAlert]) -> list[OpenAlert]:
         )
         for each in alerts
     ]
-
-
-def _reason(text: str) -> str:
-    """The status's reason, which names alerts and metrics, in words."""
-    named = {**words.METRIC_WORDS, **words.ALERT_WORDS}
-    parts = [named.get(part, part) for part in text.split(", ")]
-    joined = "; ".join(part[:1].lower() + part[1:] for part in dict.fromkeys(parts))
-    return f"{words.capital(joined)}."
 
 
 def figures(reading: PageReading, whole: Mapping[str, Snapshot]) -> list[Figure]:

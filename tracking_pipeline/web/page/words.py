@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from tracking_pipeline.health.alerts.causes import plain_reason
+from tracking_pipeline.identity import plain_reason
 
 DESTINATION_WORDS = {
     "meta_capi": "Meta Conversions API",
@@ -122,6 +122,15 @@ def capital(sentence: str) -> str:
 def reason(text: str) -> str:
     """Why events were given up, in words; what others wrote loses its personal data."""
     return REASON_WORDS.get(text) or capital(plain_reason(text))
+
+
+def status_reason(text: str) -> str:
+    """The reason of a :class:`~tracking_pipeline.health.system_status.SystemStatus`, which names
+    alerts and metrics, as a sentence."""
+    named = {**METRIC_WORDS, **ALERT_WORDS}
+    parts = [named.get(part, part) for part in text.split(", ")]
+    joined = "; ".join(part[:1].lower() + part[1:] for part in dict.fromkeys(parts))
+    return f"{capital(joined)}."
 
 
 def destination(name: str) -> str:

@@ -10,22 +10,27 @@ const REFRESH_MS = 60000;
 class Refusal extends Error {}
 
 const number = (value) => value.toLocaleString("en-US");
-const events = (count) => `${number(count)} event${count === 1 ? "" : "s"}`;
+const events = (count, kind = "") => `${number(count)} ${kind}event${count === 1 ? "" : "s"}`;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function call(path, body) {
+async function ask(path, request = {}) {
   let response;
   try {
-    response = await fetch(path, {
-      method: body === undefined ? "GET" : "POST",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+    response = await fetch(path, request);
   } catch {
     throw new Refusal("The server does not answer. Is it running?");
   }
-  const answer = await response.json().catch(() => ({}));
   if (response.status === 401) throw new Refusal("You are signed out. Load the page again to sign in.");
+  return response;
+}
+
+async function call(path, body) {
+  const response = await ask(path, {
+    method: body === undefined ? "GET" : "POST",
+    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Refusal(`It did not work: ${answer.error || response.status}.`);
   return { status: response.status, answer };
 }
@@ -48,15 +53,20 @@ async function run(path, body, tell) {
 
 // --- words ---
 
+// Events at their first attempt are no failed events: the answer counts them apart.
 function retryWords(totals) {
   const parts = [];
   if (totals.resolved) parts.push(`${number(totals.resolved)} delivered`);
   if (totals.failed) parts.push(`${number(totals.failed)} will be tried again`);
   if (totals.dead_lettered) parts.push(`${number(totals.dead_lettered)} given up`);
   const held = (totals.paused || 0) + (totals.throttled || 0);
-  const tried = totals.processed ? `Tried ${events(totals.processed)}: ${parts.join(", ")}.` : "";
-  const left = held ? ` ${events(held)} wait: their destination takes none just now.` : "";
-  return (tried + left).trim() || "There was nothing that could be sent.";
+  const sentences = [];
+  if (totals.processed) sentences.push(`Tried ${events(totals.processed)}: ${parts.join(", ")}.`);
+  if (held) sentences.push(`${events(held)} wait: their destination takes none just now.`);
+  const [sent, unsent] = [totals.accepted_delivered || 0, totals.accepted_waiting || 0];
+  if (sent) sentences.push(`${events(sent, "new ")} delivered at the first attempt.`);
+  if (unsent) sentences.push(`${events(unsent, "new ")} not sent yet.`);
+  return sentences.join(" ") || "There was nothing that could be sent.";
 }
 
 function replayWords(totals) {
@@ -99,15 +109,35 @@ function runLink(runId) {
   return link;
 }
 
+const news = document.getElementById("news");
+let live = true;
+
+// What cannot be brought up to date says so, to the eye too, until it can again.
 async function refresh() {
-  const response = await fetch(location.href);
-  if (!response.ok) throw new Refusal("The page cannot be brought up to date. Load it again.");
+  try {
+    await takeFresh();
+    if (!live) showLive(true, "The page is live again.");
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (live) showLive(false, `This page is no longer live. ${error.message}`);
+  }
+}
+
+function showLive(isLive, text) {
+  live = isLive;
+  news.className = isLive ? "unseen" : "card";
+  news.textContent = text;
+}
+
+async function takeFresh() {
+  const response = await ask(location.href);
+  if (!response.ok) throw new Refusal("It cannot be brought up to date. Load it again.");
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
     if (!next || next.outerHTML === part.outerHTML) continue;
     if (part.dataset.live === "status" && next.dataset.level !== part.dataset.level) {
-      document.getElementById("news").textContent = next.querySelector("h1").textContent;
+      news.textContent = next.querySelector("h1").textContent;
     }
     const hadFocus = part.contains(document.activeElement);
     part.replaceWith(next);
@@ -177,15 +207,23 @@ const dialog = document.getElementById("replay");
 const outcome = dialog.querySelector("[data-outcome]");
 const confirm = dialog.querySelector("[data-confirm]");
 const close = dialog.querySelector("[data-close]");
-let asked = 0;
+let turns = 0;
+
+// Consent is to the forecast that is shown: nothing that an earlier dialog still waits for may touch
+// this one.
+function beginTurn() {
+  const turn = ++turns;
+  confirm.onclick = null;
+  confirm.hidden = true;
+  confirm.ariaDisabled = null;
+  return () => turn === turns && dialog.open;
+}
 
 async function replay(button) {
   const order = JSON.parse(button.dataset.order);
-  const section = button.closest("section");
-  const turn = ++asked;
-  const isOpen = () => turn === asked && dialog.open;
-  const tell = (text) => isOpen() && outcome.replaceChildren(paragraph(text));
-  confirm.hidden = true;
+  const result = button.closest("section").querySelector("[data-result]");
+  const isCurrent = beginTurn();
+  const tell = (text) => isCurrent() && outcome.replaceChildren(paragraph(text));
   close.textContent = "Cancel";
   dialog.returnValue = "";
   dialog.showModal();
@@ -193,15 +231,14 @@ async function replay(button) {
   tell("Finding out what would happen. Nothing is changed yet…");
   try {
     const totals = await run(`${API}admin-replay-dead-letters`, { ...order, dry_run: true }, tell);
-    if (isOpen()) showForecast(totals);
+    if (isCurrent()) showForecast(totals, () => putBack(order, result, tell, isCurrent));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     tell(error.message);
   }
-  confirm.onclick = () => putBack(order, section, tell);
 }
 
-function showForecast(totals) {
+function showForecast(totals, consented) {
   const left = totals.matched - totals.already_delivered;
   if (!left) {
     outcome.replaceChildren(paragraph("None of them is left to replay."));
@@ -220,28 +257,32 @@ function showForecast(totals) {
   const pace = `${number(totals.events_per_minute)} a minute for each destination`;
   outcome.append(paragraph(`A few of each kind go first; the others follow at ${pace}.`));
   confirm.textContent = `Replay ${events(left)}`;
+  confirm.onclick = consented;
   confirm.hidden = false;
 }
 
-async function putBack(order, section, tell) {
+// What came of it is said in the section too: the dialog may be closed by then.
+async function putBack(order, result, tell, isCurrent) {
   if (confirm.ariaDisabled === "true") return;
   confirm.ariaDisabled = "true";
   tell("Putting them back…");
-  const result = section.querySelector("[data-result]");
+  say(result, "Putting them back…");
   try {
     const totals = await run(`${API}admin-replay-dead-letters`, { ...order, dry_run: false }, tell);
     tell(replayWords(totals));
     say(result, replayWords(totals), { runId: totals.run_id });
-    confirm.hidden = true;
-    close.textContent = "Close";
-    close.focus();
+    if (isCurrent()) {
+      confirm.hidden = true;
+      close.textContent = "Close";
+      close.focus();
+    }
     await refresh();
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     tell(error.message);
     say(result, error.message, { failed: true });
   } finally {
-    confirm.ariaDisabled = null;
+    if (isCurrent()) confirm.ariaDisabled = null;
   }
 }
 
@@ -261,6 +302,8 @@ function term(words, count) {
 // --- listening ---
 
 close.addEventListener("click", () => dialog.close());
+// The event comes late: the next dialog may be open already.
+dialog.addEventListener("close", () => dialog.open || beginTurn());
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");
@@ -271,5 +314,5 @@ document.addEventListener("click", (event) => {
 setInterval(() => {
   const busy = dialog.open || document.activeElement?.closest("[data-live]");
   if (document.hidden || busy || !document.getElementById("every-minute").checked) return;
-  refresh().catch(() => {});
+  refresh();
 }, REFRESH_MS);

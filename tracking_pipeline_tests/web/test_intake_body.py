@@ -1,0 +1,49 @@
+"""A posted body as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracking_pipeline.web.intake.body import read_json
+
+TEXTS = st.text(st.characters(codec=None, categories=None), max_size=20)
+
+
+@given(st.dictionaries(TEXTS, TEXTS, max_size=3))
+def test_any_text_of_a_browser_is_read_with_lone_surrogates_replaced(said: dict[str, str]) -> None:
+    def whole(text: str) -> str:
+        paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in paired)
+
+    body = json.dumps(said).encode()
+
+    assert read_json(body) == {whole(key): whole(value) for key, value in said.items()}
+
+
+def test_an_escaped_backslash_is_no_surrogate() -> None:
+    assert read_json(b'["\\\\ud83d", "\\ud83d", "\\ud83d\\ude00"]') == [
+        "\\ud83d",
+        "\ufffd",
+        "\U0001f600",
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b'["\\ud83d"',
+        b'["\\ud83d", NaN]',
+        b'["\\udzzz"]',
+        b'["\\ud83d",' + b"[" * 100_000,
+    ],
+)
+def test_what_is_no_json_is_an_error(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        read_json(body)
