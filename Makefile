@@ -47,8 +47,9 @@ lint: $(VENV)/.installed
 types: $(VENV)/.installed
 	$(BIN)/mypy
 
+# One worker more than two cores have: the long tests mostly wait for a daemon.
 unit: $(VENV)/.installed
-	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
+	$(BIN)/pytest -n 3 --dist worksteal $(TESTS)
 
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \

@@ -79,9 +79,10 @@ class TransactionPooler:
     def left_behind(self) -> list[str]:
         """What clients have left in the sessions of the server connections. To be asked when no
         client is in a transaction."""
+        # All at once: one that is still on its way back must not be missed for one asked twice.
+        servers = [self._idle.get(timeout=30) for _ in self._servers]
         found = []
-        for _ in self._servers:
-            server = self._idle.get(timeout=30)
+        for server in servers:
             found += [row[0] for row in server.connection.execute(_LEFT_BEHIND).fetchall()]
             self._idle.put(server)
         return sorted(found)
