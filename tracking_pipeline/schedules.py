@@ -16,6 +16,14 @@ from tracking_pipeline.jobs.retry import retry_failed_events_job
 from tracking_pipeline.resources import TrackingResource
 
 
+def _unless_under_way(
+    context: dg.ScheduleEvaluationContext, job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition
+) -> dg.RunRequest | dg.SkipReason:
+    if is_under_way(context.instance, job.name):
+        return dg.SkipReason(f"a run of {job.name} is under way")
+    return dg.RunRequest()
+
+
 @dg.schedule(
     job=retry_failed_events_job,
     cron_schedule="*/5 * * * *",
@@ -27,9 +35,7 @@ from tracking_pipeline.resources import TrackingResource
 def retry_failed_events_schedule(
     context: dg.ScheduleEvaluationContext,
 ) -> dg.RunRequest | dg.SkipReason:
-    if is_under_way(context.instance, retry_failed_events_job.name):
-        return dg.SkipReason("a retry run is under way")
-    return dg.RunRequest()
+    return _unless_under_way(context, retry_failed_events_job)
 
 
 @dg.schedule(
@@ -44,9 +50,7 @@ def retry_failed_events_schedule(
 def check_tracking_health_schedule(
     context: dg.ScheduleEvaluationContext,
 ) -> dg.RunRequest | dg.SkipReason:
-    if is_under_way(context.instance, check_tracking_health_job.name):
-        return dg.SkipReason("a health check is under way")
-    return dg.RunRequest()
+    return _unless_under_way(context, check_tracking_health_job)
 
 
 @dg.schedule(
@@ -60,9 +64,7 @@ def check_tracking_health_schedule(
 def enrich_leads_schedule(
     context: dg.ScheduleEvaluationContext,
 ) -> dg.RunRequest | dg.SkipReason:
-    if is_under_way(context.instance, enrich_leads_job.name):
-        return dg.SkipReason("an enrichment run is under way")
-    return dg.RunRequest()
+    return _unless_under_way(context, enrich_leads_job)
 
 
 @dg.schedule(

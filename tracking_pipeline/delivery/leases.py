@@ -18,7 +18,7 @@ import psycopg
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.queues import FAILED, Queue
 from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.failed_events import LEASE_SECONDS
+from tracking_pipeline.store.leases import LEASE_SECONDS, release_leases, renew_leases
 
 RENEW_EVERY_SECONDS = 20.0
 # No request starts with less: it may take 20 seconds, and settling takes a moment.
@@ -72,7 +72,7 @@ class Leases:
             return
         try:
             async with self._pool.connection() as connection:
-                await self._queue.release(connection, tokens)
+                await release_leases(connection, self._queue.table, tokens)
         except psycopg.OperationalError:
             return
 
@@ -93,7 +93,7 @@ class Leases:
             return
         try:
             async with self._pool.connection() as connection:
-                kept = await self._queue.renew(connection, held)
+                kept = await renew_leases(connection, self._queue.table, held)
         except psycopg.OperationalError:
             return
         for row_id, token in held.items():

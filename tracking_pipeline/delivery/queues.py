@@ -1,4 +1,4 @@
-"""The two queues that events wait in, as a drain uses them: each is a set of statements in store/.
+"""The two queues that events wait in, as a drain uses them: each a table and its statements.
 
 Accepted events wait for their first attempt, failed ones for another. Both are leased in the same
 way and sent by the same drain, under the same limits; what differs is what a settle makes of a row.
@@ -16,8 +16,6 @@ import psycopg
 from tracking_pipeline.store.accepted_events import (
     claim_accepted_events,
     count_accepted,
-    release_accepted_leases,
-    renew_accepted_leases,
 )
 from tracking_pipeline.store.failed_events import (
     Selection,
@@ -25,14 +23,13 @@ from tracking_pipeline.store.failed_events import (
     bury_crashed_events,
     claim_due_events,
     count_selected,
-    release_leases,
-    renew_leases,
     settle_attempts,
 )
 from tracking_pipeline.store.first_attempts import (
     bury_crashed_accepted_events,
     settle_first_attempts,
 )
+from tracking_pipeline.store.leases import QueueTable
 
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
 
@@ -49,18 +46,6 @@ class Claim(Protocol):
         *,
         probe: bool = False,
     ) -> list[dict[str, Any]]: ...
-
-
-class Renew(Protocol):
-    """As :func:`~tracking_pipeline.store.failed_events.renew_leases`."""
-
-    async def __call__(self, connection: Connection, tokens: dict[UUID, int]) -> set[UUID]: ...
-
-
-class Release(Protocol):
-    """As :func:`~tracking_pipeline.store.failed_events.release_leases`."""
-
-    async def __call__(self, connection: Connection, tokens: dict[UUID, int]) -> None: ...
 
 
 class Settle(Protocol):
@@ -100,35 +85,32 @@ class Queue:
     """One queue. ``first_attempts``: its events were never attempted, so that one which is
     delivered was never a failed event; the names of its numbers tell the two apart."""
 
+    table: QueueTable
     first_attempts: bool
     delivered_number: str
     waiting_number: str
     claim: Claim
-    renew: Renew
-    release: Release
     settle: Settle
     bury: Bury
     count: Count
 
 
 ACCEPTED = Queue(
+    table="tracking_accepted_events",
     first_attempts=True,
     delivered_number="accepted_delivered",
     waiting_number="accepted_waiting",
     claim=claim_accepted_events,
-    renew=renew_accepted_leases,
-    release=release_accepted_leases,
     settle=settle_first_attempts,
     bury=bury_crashed_accepted_events,
     count=count_accepted,
 )
 FAILED = Queue(
+    table="tracking_failed_events",
     first_attempts=False,
     delivered_number="resolved",
     waiting_number="waiting",
     claim=claim_due_events,
-    renew=renew_leases,
-    release=release_leases,
     settle=settle_attempts,
     bury=bury_crashed_events,
     count=count_selected,

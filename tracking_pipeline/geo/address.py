@@ -10,10 +10,8 @@ from enum import Enum
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
-    IPv4Network,
     IPv6Address,
     IPv6Interface,
-    IPv6Network,
     ip_network,
 )
 
@@ -53,20 +51,11 @@ def public_address(value: object) -> str | Refused | None:
     return Refused.PRIVATE if address is Refusal.NOT_PUBLIC_IP else Refused.INVALID
 
 
-def truncated(address: str) -> str:
-    """Gives the address with its last part set to zero: ``81.2.69.0``, ``2001:4860:4860::``.
+def masked(address: str) -> str:
+    """Gives the address as messages show it, with its last part hidden: ``81.2.69.0/24``,
+    ``2001:4860:4860::/48``.
 
     ``address`` is what :func:`public_address` gave; raises ValueError for anything else.
     """
-    return str(_neighbourhood(address).network_address)
-
-
-def masked(address: str) -> str:
-    """Gives the address as messages show it, with its last part hidden: ``81.2.69.0/24``,
-    ``2001:4860:4860::/48``. Takes and raises as :func:`truncated` does."""
-    return str(_neighbourhood(address))
-
-
-def _neighbourhood(address: str) -> IPv4Network | IPv6Network:
     version = 6 if ":" in address else 4
-    return ip_network(f"{address}/{_KEPT_BITS[version]}", strict=False)
+    return str(ip_network(f"{address}/{_KEPT_BITS[version]}", strict=False))

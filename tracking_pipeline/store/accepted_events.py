@@ -8,27 +8,21 @@
 A row was never attempted, so it is no failed event: it becomes one, under the same id, when its
 first attempt fails (:mod:`tracking_pipeline.store.first_attempts`).
 
-Leases are those of :mod:`tracking_pipeline.store.failed_events`: whoever holds the newest token may
-renew, release or settle the row. Only the database's ``now()`` counts.
+Leases are those of :mod:`tracking_pipeline.store.leases`. Only the database's ``now()`` counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
-from tracking_pipeline.store.failed_events import (
-    BACKLOG_CAP,
-    LEASE_SECONDS,
-    MOST_LEASE_LOSSES,
-    Selection,
-)
+from tracking_pipeline.store.failed_events import BACKLOG_CAP, Selection
+from tracking_pipeline.store.leases import LEASE_SECONDS, MOST_LEASE_LOSSES
 
 WAITING: LiteralString = "a.delivered_at is null"
 """The rows ``a`` that wait for their first attempt."""
@@ -106,40 +100,6 @@ async def claim_accepted_events(
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_composed(_CLAIM, selection), arguments)
         return await cursor.fetchall()
-
-
-_RENEW: LiteralString = """
-update public.tracking_accepted_events a
-set lease_expires_at = now() + make_interval(secs => %s)
-from unnest(%s::uuid[], %s::bigint[]) as held (id, lease_token)
-where a.id = held.id and a.lease_token = held.lease_token and a.lease_expires_at is not null
-returning a.id
-"""
-
-
-async def renew_accepted_leases(
-    connection: psycopg.AsyncConnection[Any], tokens: dict[UUID, int]
-) -> set[UUID]:
-    """Gives the held rows a whole lease again. Returns the ids that were still ours."""
-    cursor = await connection.execute(
-        _RENEW, (LEASE_SECONDS, list(tokens), list(tokens.values())), binary=True
-    )
-    return {row[0] for row in await cursor.fetchall()}
-
-
-_RELEASE: LiteralString = """
-update public.tracking_accepted_events a
-set lease_expires_at = null, lease_token = a.lease_token + 1
-from unnest(%s::uuid[], %s::bigint[]) as held (id, lease_token)
-where a.id = held.id and a.lease_token = held.lease_token
-"""
-
-
-async def release_accepted_leases(
-    connection: psycopg.AsyncConnection[Any], tokens: dict[UUID, int]
-) -> None:
-    """Hands back rows that were claimed and never started: nothing spent, due as before."""
-    await connection.execute(_RELEASE, (list(tokens), list(tokens.values())))
 
 
 _COUNT: LiteralString = """

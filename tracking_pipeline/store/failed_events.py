@@ -20,9 +20,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
-LEASE_SECONDS = 60
-# The fifth lease lost in a row: whatever takes the worker down with this event will do so again.
-MOST_LEASE_LOSSES = 5
+from tracking_pipeline.store.leases import LEASE_SECONDS, MOST_LEASE_LOSSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,38 +155,6 @@ async def claim_due_events(
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement, arguments)
         return await cursor.fetchall()
-
-
-_RENEW: LiteralString = """
-update public.tracking_failed_events f
-set lease_expires_at = now() + make_interval(secs => %s)
-from unnest(%s::uuid[], %s::bigint[]) as held (id, lease_token)
-where f.id = held.id and f.lease_token = held.lease_token and f.lease_expires_at is not null
-returning f.id
-"""
-
-
-async def renew_leases(
-    connection: psycopg.AsyncConnection[Any], tokens: dict[UUID, int]
-) -> set[UUID]:
-    """Gives the held rows a whole lease again. Returns the ids that were still ours."""
-    cursor = await connection.execute(
-        _RENEW, (LEASE_SECONDS, list(tokens), list(tokens.values())), binary=True
-    )
-    return {row[0] for row in await cursor.fetchall()}
-
-
-_RELEASE: LiteralString = """
-update public.tracking_failed_events f
-set lease_expires_at = null, lease_token = f.lease_token + 1
-from unnest(%s::uuid[], %s::bigint[]) as held (id, lease_token)
-where f.id = held.id and f.lease_token = held.lease_token
-"""
-
-
-async def release_leases(connection: psycopg.AsyncConnection[Any], tokens: dict[UUID, int]) -> None:
-    """Hands back rows that were claimed and never started: nothing spent, due as before."""
-    await connection.execute(_RELEASE, (list(tokens), list(tokens.values())))
 
 
 # Fenced by the token alone: a test of the status in this WHERE turned the plan into a nested loop

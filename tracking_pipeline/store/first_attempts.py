@@ -19,7 +19,8 @@ from psycopg import sql
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.accepted_events import MAX_RETRIES, WAITING
-from tracking_pipeline.store.failed_events import MOST_LEASE_LOSSES, Settlement
+from tracking_pipeline.store.failed_events import Settlement
+from tracking_pipeline.store.leases import MOST_LEASE_LOSSES
 
 # Whoever accepts now and judges later.
 _JUDGES_LATER: LiteralString = "destination = 'google_ec'"

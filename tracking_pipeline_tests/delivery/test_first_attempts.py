@@ -14,11 +14,10 @@ from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.accepted_events import (
     claim_accepted_events,
     read_accepted_backlog,
-    release_accepted_leases,
-    renew_accepted_leases,
 )
 from tracking_pipeline.store.failed_events import Selection, Settlement
 from tracking_pipeline.store.first_attempts import forget_old_deliveries, settle_first_attempts
+from tracking_pipeline.store.leases import release_leases, renew_leases
 from tracking_pipeline_tests.delivery.failed_event_queue import (
     Added,
     Queue,
@@ -29,6 +28,7 @@ from tracking_pipeline_tests.delivery.failed_event_queue import (
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
 from tracking_pipeline_tests.delivery.test_crash import MOST_UNSETTLED_EVENTS, Workers
 
+TABLE = "tracking_accepted_events"
 LONG_AGO = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -362,13 +362,13 @@ def test_only_the_newest_token_counts(database_url: str, queue: Queue) -> None:
     tokens = {held.added.id: held.token}
     stale = {held.added.id: held.token - 1}
 
-    assert held.do(renew_accepted_leases, stale) == set()
+    assert held.do(renew_leases, TABLE, stale) == set()
     assert held.settle(held.token - 1) == set()
-    held.do(release_accepted_leases, stale)
+    held.do(release_leases, TABLE, stale)
     assert queue.accepted()[held.added.id]["lease_expires_at"] is not None
     assert queue.attempts(held.added) == []
 
-    assert held.do(renew_accepted_leases, tokens) == {held.added.id}
+    assert held.do(renew_leases, TABLE, tokens) == {held.added.id}
     assert held.settle(held.token) == {held.added.id}
     assert queue.accepted() == {}
     assert held.settle(held.token) == set()
@@ -379,7 +379,7 @@ def test_what_is_released_can_be_claimed_at_once(database_url: str, queue: Queue
     held = Held(database_url, queue)
     assert held.do(claim_accepted_events, "meta_capi", Selection(LONG_AGO), 10) == []
 
-    held.do(release_accepted_leases, {held.added.id: held.token})
+    held.do(release_leases, TABLE, {held.added.id: held.token})
 
     (again,) = held.do(claim_accepted_events, "meta_capi", Selection(LONG_AGO), 10)
     assert again["lease_token"] > held.token

@@ -9,6 +9,7 @@ import pytest
 from tracking_pipeline.delivery import leases
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store import failed_events
+from tracking_pipeline.store import leases as stored_leases
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
 
@@ -18,7 +19,8 @@ LEASE_SECONDS = 2
 @pytest.fixture
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lease's own proportions, thirty times as fast."""
-    monkeypatch.setattr(failed_events, "LEASE_SECONDS", LEASE_SECONDS)
+    for module in (failed_events, stored_leases):
+        monkeypatch.setattr(module, "LEASE_SECONDS", LEASE_SECONDS)
     monkeypatch.setattr(leases, "LEASE_SECONDS", LEASE_SECONDS)
     monkeypatch.setattr(leases, "RENEW_EVERY_SECONDS", 0.3)
     monkeypatch.setattr(leases, "LEAST_SECONDS_LEFT", 0.5)

@@ -129,14 +129,21 @@ def test_before_the_first_answer_two_thousand_events_are_enough(
 
 def test_the_room_is_empty_when_all_is_given_back() -> None:
     room = _room(1, 1)
+    told = []
+
+    async def wait() -> None:
+        await room.wait_until_empty()
+        told.append("empty")
 
     async def give_back_while_one_waits() -> None:
         room.take()
         room.take()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(room.wait_until_empty)
-            await anyio.wait_all_tasks_blocked()
-            room.give_back()
-            room.give_back()
+            tasks.start_soon(wait)
+            for _ in range(2):
+                await anyio.wait_all_tasks_blocked()
+                assert told == []
+                room.give_back()
 
     anyio.run(give_back_while_one_waits)
+    assert told == ["empty"]

@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb, set_json_loads
 
 from tracking_pipeline.store import failed_events
 from tracking_pipeline.store.failed_events import (
-    MOST_LEASE_LOSSES,
     Selection,
     Settlement,
     bury_crashed_events,
@@ -21,13 +20,13 @@ from tracking_pipeline.store.failed_events import (
     find_settled,
     read_backlog,
     read_clock,
-    release_leases,
-    renew_leases,
     settle_attempts,
 )
+from tracking_pipeline.store.leases import MOST_LEASE_LOSSES, release_leases, renew_leases
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
 from tracking_pipeline_tests.store.statements import AsyncConnection, run_statement
 
+TABLE = "tracking_failed_events"
 T = TypeVar("T")
 
 
@@ -65,10 +64,10 @@ class Worker:
         )
 
     def renew(self, tokens: dict[UUID, int]) -> set[UUID]:
-        return self.run(lambda connection: renew_leases(connection, tokens))
+        return self.run(lambda connection: renew_leases(connection, TABLE, tokens))
 
     def release(self, tokens: dict[UUID, int]) -> None:
-        self.run(lambda connection: release_leases(connection, tokens))
+        self.run(lambda connection: release_leases(connection, TABLE, tokens))
 
     def bury(self) -> dict[str, int]:
         return self.run(

@@ -61,11 +61,6 @@ def keys_of(mask: int) -> tuple[str, ...]:
     return tuple(key for key, bit in BIT_OF.items() if mask & bit)
 
 
-def keys_from_ip(mask: int) -> tuple[str, ...]:
-    """The keys in a mask that were derived from an IP address."""
-    return tuple(key for key, bit in FROM_IP_BIT_OF.items() if mask & bit)
-
-
 def without_keys_from_ip(mask: int) -> int:
     """The mask as it would be had nobody looked up an IP address."""
     for key, flag in FROM_IP_BIT_OF.items():
