@@ -17,10 +17,10 @@ from tracking_pipeline.resources import TrackingResource
 
 
 def _unless_under_way(
-    context: dg.ScheduleEvaluationContext, job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition
+    context: dg.ScheduleEvaluationContext, job_name: str
 ) -> dg.RunRequest | dg.SkipReason:
-    if is_under_way(context.instance, job.name):
-        return dg.SkipReason(f"a run of {job.name} is under way")
+    if is_under_way(context.instance, job_name):
+        return dg.SkipReason(f"a run of {job_name} is under way")
     return dg.RunRequest()
 
 
@@ -35,7 +35,7 @@ def _unless_under_way(
 def retry_failed_events_schedule(
     context: dg.ScheduleEvaluationContext,
 ) -> dg.RunRequest | dg.SkipReason:
-    return _unless_under_way(context, retry_failed_events_job)
+    return _unless_under_way(context, retry_failed_events_job.name)
 
 
 @dg.schedule(
@@ -50,7 +50,7 @@ def retry_failed_events_schedule(
 def check_tracking_health_schedule(
     context: dg.ScheduleEvaluationContext,
 ) -> dg.RunRequest | dg.SkipReason:
-    return _unless_under_way(context, check_tracking_health_job)
+    return _unless_under_way(context, check_tracking_health_job.name)
 
 
 @dg.schedule(
@@ -64,7 +64,7 @@ def check_tracking_health_schedule(
 def enrich_leads_schedule(
     context: dg.ScheduleEvaluationContext,
 ) -> dg.RunRequest | dg.SkipReason:
-    return _unless_under_way(context, enrich_leads_job)
+    return _unless_under_way(context, enrich_leads_job.name)
 
 
 @dg.schedule(
