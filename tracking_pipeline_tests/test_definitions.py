@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -95,7 +96,7 @@ def test_everything_an_operator_meets_has_a_description() -> None:
     # An asset, or its check, is described where it is listed: in the catalog.
     op_jobs = [job for job in jobs if not job.asset_layer.selected_asset_keys]
     assert op_jobs
-    described = [
+    described: list[Any] = [
         *jobs,
         *(node for job in op_jobs for node in job.nodes),
         *repository.schedule_defs,
@@ -106,7 +107,7 @@ def test_everything_an_operator_meets_has_a_description() -> None:
 
 
 def test_the_launchpad_opens_filled_in_and_every_field_says_what_it_does() -> None:
-    job = build_defs().get_job_def("retry_failed_events_job")
+    job: Any = build_defs().get_job_def("retry_failed_events_job")
     filled = job.run_config_schema.config_type.fields["ops"].default_value
     assert filled["plan_retry"]["config"] == {
         "destination": "all",
@@ -127,7 +128,7 @@ def test_the_launchpad_opens_filled_in_and_every_field_says_what_it_does() -> No
     ],
 )
 def test_every_field_of_a_launchpad_says_what_it_does(job_name: str, op: str) -> None:
-    schema = build_defs().get_job_def(job_name).run_config_schema
+    schema: Any = build_defs().get_job_def(job_name).run_config_schema
     ops = schema.config_type.fields["ops"]
     filled = ops.default_value[op]["config"]
     fields = ops.config_type.fields[op].config_type.fields["config"].config_type.fields

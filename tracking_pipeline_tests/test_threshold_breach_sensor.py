@@ -153,12 +153,12 @@ def test_no_second_check_is_launched_beside_one_under_way(
 def test_a_check_that_failed_is_launched_again_later() -> None:
     edges = {"dead_letters": "breach"}
     other = {"dead_letters": "breach", "error_rate_critical": "breach"}
-    cursor = cursor_of(edges, 100)  # type: ignore[arg-type]
-    assert not is_time_to_launch(cursor, edges, 101)  # type: ignore[arg-type]
-    assert is_time_to_launch(cursor, other, 101)  # type: ignore[arg-type]
-    assert is_time_to_launch(cursor, edges, 100 + PATIENCE_WINDOWS)  # type: ignore[arg-type]
-    assert is_time_to_launch(None, edges, 100)  # type: ignore[arg-type]
-    assert is_time_to_launch("", edges, 100)  # type: ignore[arg-type]
+    cursor = cursor_of(edges, 100)
+    assert not is_time_to_launch(cursor, edges, 101)
+    assert is_time_to_launch(cursor, other, 101)
+    assert is_time_to_launch(cursor, edges, 100 + PATIENCE_WINDOWS)
+    assert is_time_to_launch(None, edges, 100)
+    assert is_time_to_launch("", edges, 100)
 
 
 def test_a_database_that_is_not_there_fails_the_tick_with_one_line(

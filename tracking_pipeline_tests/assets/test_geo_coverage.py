@@ -72,7 +72,7 @@ def test_a_servers_address_behind_the_leads_fails_the_check_and_is_masked(
     check = checks["addresses_are_visitors"]
     assert not check.passed
     assert check.severity is dg.AssetCheckSeverity.ERROR
-    (record,) = check.metadata["behind_many_leads"].records  # type: ignore[union-attr]
+    (record,) = check.metadata["behind_many_leads"].records  # type: ignore[attr-defined]
     assert record.data["address"] == "81.2.69.0/24"
     assert "81.2.69.160" not in str(check.metadata)
 

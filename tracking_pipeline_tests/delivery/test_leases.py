@@ -66,7 +66,7 @@ def test_a_lease_that_is_not_renewed_goes_to_another_worker_and_the_first_settle
 def test_no_request_starts_with_too_little_of_its_lease_left(
     queue: Queue, runs: Runs, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "LEAST_SECONDS_LEFT", float(failed_events.LEASE_SECONDS + 1))
+    monkeypatch.setattr(leases, "LEAST_SECONDS_LEFT", float(stored_leases.LEASE_SECONDS + 1))
     added = queue.add_one()
 
     totals = runs.run(time_budget_seconds=0.5)
@@ -150,7 +150,7 @@ def test_an_event_that_kills_its_workers_is_buried_and_counted(
     queue: Queue, runs: Runs, sandbox: Sandbox
 ) -> None:
     added = queue.add_one(
-        lease_losses=failed_events.MOST_LEASE_LOSSES - 1, lease_expires_at="2020-01-01"
+        lease_losses=stored_leases.MOST_LEASE_LOSSES - 1, lease_expires_at="2020-01-01"
     )
 
     totals = runs.run()

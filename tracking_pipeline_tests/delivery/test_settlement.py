@@ -32,7 +32,7 @@ def test_a_delivered_event_is_resolved_and_spends_no_retry() -> None:
 
 @pytest.mark.parametrize("duplicate", ["event", "conversion", None])
 def test_a_duplicate_is_resolved_and_told_apart(duplicate: str | None) -> None:
-    settled = settlement(claimed({}), Delivered(duplicate=duplicate), dice=0.0)  # type: ignore[arg-type]
+    settled = settlement(claimed({}), Delivered(duplicate=duplicate), dice=0.0)
 
     assert (settled.status, settled.duplicate) == ("resolved", duplicate)
 

@@ -85,7 +85,7 @@ def test_addresses_are_located_with_the_source_named(workers: Workers, sandbox: 
         assert isinstance(answer, Located)
         assert answer.hosting == known(address).hosting
         assert answer.place.country == known(address).country
-    provider = workers.maker()(None, None)  # type: ignore[arg-type]  # only its name is asked
+    provider = workers.maker()(None, None)  # only its name is asked
     assert (provider.name, provider.source) == ("ip_api", "ip_api 2026-11-24")
     assert sandbox.memory.violations == []
 
@@ -264,7 +264,7 @@ def test_the_paid_service_is_asked_without_windows_and_the_key_is_told_to_nobody
     refused = workers.locate(["8.8.8.8"], **paid)
     assert refused == {"8.8.8.8": AskLater("HTTP 403: check IP_API_KEY")}
     assert sandbox.memory.violations == []
-    assert KEY not in caplog.text + repr(workers.maker(**paid)(None, None))  # type: ignore[arg-type]
+    assert KEY not in caplog.text + repr(workers.maker(**paid)(None, None))
     assert "8.8.8.8" not in caplog.text
 
 

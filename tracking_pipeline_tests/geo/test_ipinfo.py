@@ -107,7 +107,7 @@ def test_a_token_of_the_free_plan_is_told_where_it_serves(workers: Workers) -> N
 
 
 def test_the_source_is_named_with_the_day(workers: Workers) -> None:
-    provider = workers.maker()(None, None)  # type: ignore[arg-type]  # only its name is asked
+    provider = workers.maker()(None, None)  # only its name is asked
     assert (provider.name, provider.source) == ("ipinfo", "ipinfo 2026-11-24")
 
 
@@ -116,7 +116,7 @@ def test_a_used_up_quota_holds_all_workers(
     workers: Workers, sandbox: Sandbox, retry_after: str | None, seconds: float
 ) -> None:
     sandbox.conditions["ipinfo"].throttle(1, retry_after)
-    assert {each.after_seconds for each in workers.locate(addresses(500)).values()} == {seconds}  # type: ignore[union-attr]
+    assert {each.after_seconds for each in workers.locate(addresses(500)).values()} == {seconds}
     again = locate_together(workers.database_url, workers.maker(), addresses(1), addresses(1))
     assert again == [[{}], [{}]]
     assert seconds - 1 < workers.state.held_seconds <= seconds
@@ -160,7 +160,7 @@ def test_the_token_is_told_to_nobody(
     caplog.set_level(logging.DEBUG)
     sandbox.conditions["ipinfo"].outage(401)
     workers.locate(["8.8.8.8"])
-    assert TOKEN not in caplog.text + repr(workers.maker()(None, None))  # type: ignore[arg-type]
+    assert TOKEN not in caplog.text + repr(workers.maker()(None, None))
     assert "8.8.8.8" not in caplog.text
     assert sandbox.memory.violations == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -252,9 +253,8 @@ def test_a_pause_that_delivery_raised_is_taken_over_and_told_once(
     site: Site, check: Any, database_url: str
 ) -> None:
     for destination in ("meta_capi", "google_ec"):
-        run_statement(
-            database_url, lambda it, name=destination: open_breaker(it, name, "190: token")
-        )
+        opening = partial(open_breaker, destination=destination, reason="190: token")
+        run_statement(database_url, opening)
     (raised,) = site.alerts()
     check()
     check()

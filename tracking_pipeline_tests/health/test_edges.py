@@ -73,7 +73,7 @@ def test_whatever_a_check_would_begin_is_an_edge(rules: AlertRules, checked: str
 def test_edges_are_named_by_the_alert_they_belong_to() -> None:
     states = {"dead_letters": Watch().see("W").state}
     verdicts = {"queue_depth": VERDICTS["C"], "dead_letters": VERDICTS["."]}
-    assert find_edges(states, verdicts) == {  # type: ignore[arg-type]
+    assert find_edges(states, verdicts) == {
         "failed_events_critical": "breach",
         "dead_letters": "recovery",
     }

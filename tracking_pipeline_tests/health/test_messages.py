@@ -126,7 +126,7 @@ def test_a_threshold_of_zero_is_not_worth_a_word() -> None:
 )
 def test_the_title_says_what_kind_of_news_it_is(kind: str, title: str) -> None:
     alert_id = uuid4()
-    owed = OwedMessage(kind, "critical", "the key")  # type: ignore[arg-type]
+    owed = OwedMessage(kind, "critical", "the key")
     told = notification(owed, EMQ, now=SINCE, alert_id=alert_id)
     assert told.title == title
     assert (told.alert_id, told.alert_type, told.kind) == (alert_id, "emq_critical", kind)

@@ -278,7 +278,10 @@ def test_a_url_that_cannot_be_used_is_named_by_its_position(
 
 
 def test_no_url_is_ever_written_down(
-    outbox: Outbox, hook: Webhook, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
+    outbox: Outbox,
+    hook: Webhook,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     told = channels(hook.url, NOBODY_LISTENS)
     hook.statuses = [403]

@@ -90,7 +90,7 @@ def test_an_alert_is_never_held_at_less_than_it_is_raised(
     direction: str, warning: float, critical: float, margin: float, value: float
 ) -> None:
     thresholds = Thresholds(
-        direction,  # type: ignore[arg-type]
+        direction,
         warning,
         critical,
         clear_margin=margin,

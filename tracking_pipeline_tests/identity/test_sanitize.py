@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.identity import match_keys, sanitize
+from tracking_pipeline.identity.phone_in_text import REMOVED
 from tracking_pipeline.identity.sanitize import (
     _EMAIL,
     _SIGN,
-    REMOVED,
     _sanitized_text,
     _without_addresses,
 )

@@ -62,7 +62,7 @@ def test_the_run_tells_once_why_the_file_did_not_serve(
 
 
 def test_the_launchpad_opens_filled_in_and_every_field_says_what_it_does() -> None:
-    job = build_defs().get_job_def("enrich_leads_job")
+    job: Any = build_defs().get_job_def("enrich_leads_job")
     filled = job.run_config_schema.config_type.fields["ops"].default_value
     assert filled["enrich_leads"]["config"] == {
         "limit": 0,

@@ -53,7 +53,7 @@ def bury(queue: Queue, count: int = 1, **columns: Any) -> list[Added]:
 
 
 def test_the_launchpad_opens_as_a_dry_run_and_every_field_says_what_it_does() -> None:
-    job = build_defs().get_job_def("replay_dead_letters_job")
+    job: Any = build_defs().get_job_def("replay_dead_letters_job")
     filled = job.run_config_schema.config_type.fields["ops"].default_value
     assert filled["replay_dead_letters"]["config"]["dry_run"] is True
     ops = job.run_config_schema.config_type.fields["ops"].config_type
@@ -202,7 +202,7 @@ def test_by_setting_they_go_back_by_themselves(
 def test_everything_an_operator_meets_has_a_description() -> None:
     repository = build_defs().get_repository_def()
     for name in ("replay_dead_letters_job", "send_notifications_job"):
-        job = repository.get_job(name)
+        job: Any = repository.get_job(name)
         for each in (job, *job.nodes):
             assert getattr(each, "description", None) or each.definition.description, each.name
     for sensor in ("alert_notification_sensor", "replay_after_pause_sensor"):

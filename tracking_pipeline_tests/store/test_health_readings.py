@@ -86,7 +86,7 @@ def test_a_reading_walks_an_index_and_no_table(
     long_history: psycopg.Connection, read: Callable[[psycopg.Connection], Any]
 ) -> None:
     explained = _Explained(long_history)
-    read(explained)  # type: ignore[arg-type]
+    read(explained)
 
     scans = [node for node in explained.nodes if "Relation Name" in node]
     assert scans

@@ -91,6 +91,8 @@ class Visitor:
         page.get_by_label("Token").fill(ADMIN_TOKEN)
         page.get_by_role("button", name="Sign in").click()
         page.get_by_role("heading", name="Queue by destination").wait_for()
+        # A click before the script is there is lost.
+        page.wait_for_load_state()
         return page
 
 

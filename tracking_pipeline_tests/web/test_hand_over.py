@@ -90,7 +90,7 @@ def destinations() -> list[Destination]:
     client: Any = httpx.AsyncClient()
     return [
         MetaCapi(MetaAccount("1", "token"), client),
-        GoogleEc(GoogleAccount("1", "2"), AccessToken("token"), client, None),  # type: ignore[arg-type]
+        GoogleEc(GoogleAccount("1", "2"), AccessToken("token"), client, None),
         GtmServer(GtmContainer("https://gtm.example.com"), client),
     ]
 
