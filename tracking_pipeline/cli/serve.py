@@ -54,4 +54,5 @@ def serve(
             if not server.serve(installation, runs, admin_token=chosen.token, listener=listener):
                 raise CommandError("the API could not start: the lines above say why")
     except KeyboardInterrupt:
-        err.print("Stopped.")
+        pass
+    err.print("Stopped.")

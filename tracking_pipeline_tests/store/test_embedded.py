@@ -90,23 +90,33 @@ class User:
         self.process.communicate()
 
 
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; nothing for one that is gone or about to be."""
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
 def processes_of(home: Path) -> list[psutil.Process]:
     """Give what runs with this home on its command line: the server, its keeper, its users."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if any(str(home) in word for word in process.cmdline()):
-                found.append(process)
-    return found
+    return [
+        found
+        for found in psutil.process_iter()
+        if any(str(home) in word for word in words_of(found))
+    ]
 
 
 def servers_of(home: Path) -> list[psutil.Process]:
-    return [found for found in processes_of(home) if found.cmdline()[0].endswith("/postgres")]
+    return [
+        found
+        for found in processes_of(home)
+        if any(word.endswith("/postgres") for word in words_of(found)[:1])
+    ]
 
 
 def keeper_of(home: Path) -> psutil.Process:
     (keeper,) = [
-        found for found in processes_of(home) if any("keeper" in w for w in found.cmdline())
+        found for found in processes_of(home) if any("keeper" in w for w in words_of(found))
     ]
     return keeper
 
@@ -234,7 +244,7 @@ def test_the_keeper_stops_the_server_of_a_killed_only_user(home: Path) -> None:
 def test_a_killed_keeper_is_replaced_by_the_next_user(home: Path) -> None:
     with hold(home):
         keeper_of(home).kill()
-        wait_until(lambda: not any("keeper" in " ".join(p.cmdline()) for p in processes_of(home)))
+        wait_until(lambda: not any("keeper" in " ".join(words_of(p)) for p in processes_of(home)))
         user = User(home)
         user.wait_until_it_holds()
         assert keeper_of(home).is_running()

@@ -34,6 +34,7 @@ def variables(database_url: str, server: TestServer, tmp_path: Path) -> dict[str
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
+        "PYTHONFAULTHANDLER": "1",
         "TRACKING_HOME": str(reachable_folder()),
         "TRACKING_DATABASE_URL": database_url,
         "DAGSTER_POSTGRES_URL": server.create_database(f"dagster_{tmp_path.name}".lower()),
@@ -113,6 +114,7 @@ def test_without_a_token_it_prints_one_and_serves_this_machine_under_it(
     with started(port, **variables) as process:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
     *_, before, token, last = err.splitlines()
     assert (before, last) == (
         "ADMIN_API_TOKEN is not set: for as long as this server runs, it is",
