@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tracking_pipeline.cli.entry import main
 from tracking_pipeline.geo.download import FILE_NAME
 from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline.store.embedded.server import hold
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.geo.databases import BERLIN, write_database
 from tracking_pipeline_tests.geo.lead_table import LeadTable
@@ -33,9 +35,12 @@ TOMORROW = datetime.now(timezone.utc) + timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def home() -> Path:
-    """One TRACKING_HOME for the file: its embedded server keeps Dagster's storage."""
-    return reachable_folder()
+def home() -> Iterator[Path]:
+    """One TRACKING_HOME for the file: its embedded server, which keeps Dagster's storage, stays up
+    between the commands."""
+    folder = reachable_folder()
+    with hold(folder):
+        yield folder
 
 
 @pytest.fixture
@@ -226,10 +231,16 @@ def test_missing_settings_are_a_result_and_no_failure(
         (),
     ],
 )
-def test_wrong_use_exits_with_2_and_no_traceback(call: Call, arguments: tuple[str, ...]) -> None:
-    process = call(*arguments)
-    assert process.returncode == 2
-    assert "Traceback" not in process.stderr
+def test_wrong_use_exits_with_2_and_says_why(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tracking-pipeline", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    told = "".join(capfd.readouterr())
+    assert told
+    assert "Traceback" not in told
 
 
 def test_wrong_use_is_an_object_for_whoever_asked_for_one(call: Call) -> None:

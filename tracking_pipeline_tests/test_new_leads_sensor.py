@@ -13,6 +13,7 @@ from tracking_pipeline.jobs.enrich import enrich_leads_job
 from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.schedules import enrich_leads_schedule
 from tracking_pipeline.sensors.new_leads import new_leads_sensor
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 
 
@@ -28,7 +29,7 @@ def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+    with fresh_instance() as made:
         yield made
 
 

@@ -21,6 +21,7 @@ from tracking_pipeline.sensors.queue_growth import (
 )
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.failed_events import BACKLOG_CAP, Backlog
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 
 RETRY, CHECK = "retry_failed_events_job", "check_tracking_health_job"
@@ -40,7 +41,7 @@ def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+    with fresh_instance() as made:
         yield made
 
 

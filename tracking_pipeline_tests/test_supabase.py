@@ -21,6 +21,7 @@ from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.settings import Settings, read_settings
 from tracking_pipeline.store.access import AccessError, check_access
 from tracking_pipeline.store.migrate import is_migrated, migrate
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, payload
 from tracking_pipeline_tests.geo.databases import BERLIN, write_database
 from tracking_pipeline_tests.geo.lead_table import LeadTable
@@ -194,7 +195,7 @@ def test_every_job_runs_through_the_pooler(pooler: TransactionPooler) -> None:
 def test_every_sensor_ticks_through_the_pooler(pooler: TransactionPooler) -> None:
     defs = build_defs()
     assert defs.resources is not None
-    with dg.instance_for_test() as instance:
+    with fresh_instance() as instance:
         for sensor in defs.get_repository_def().sensor_defs:
             resources = {name: defs.resources[name] for name in sensor.required_resource_keys}
             with dg.build_sensor_context(instance, resources=resources) as context:

@@ -17,6 +17,7 @@ from tracking_pipeline.sensors.threshold_breach import (
     is_time_to_launch,
     threshold_breach_sensor,
 )
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.health.site import Site
 
 
@@ -33,7 +34,7 @@ def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+    with fresh_instance() as made:
         yield made
 
 

@@ -13,6 +13,7 @@ from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.health.emq.keys import KEYS
 from tracking_pipeline.jobs.check import CHECKED, answer_of
 from tracking_pipeline.runs import RunError, run_job
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.health.site import Site
 
 NAMES = [key.to_user_string() for key in CHECKED]
@@ -206,7 +207,7 @@ def test_a_database_that_is_not_there_fails_the_run_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TRACKING_DATABASE_URL", "postgresql://u:s3cret@127.0.0.1:1/shop")
-    with dg.instance_for_test() as instance, pytest.raises(RunError) as caught:
+    with fresh_instance() as instance, pytest.raises(RunError) as caught:
         run_job(instance, "check_tracking_health_job", {}, resources={})
     assert "TRACKING_DATABASE_URL" in str(caught.value)
     assert "s3cret" not in str(caught.value)

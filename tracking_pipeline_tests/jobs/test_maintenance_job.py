@@ -13,6 +13,7 @@ import pytest
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.jobs.maintenance import prune_runs
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.health.site import Site, policy
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
@@ -21,7 +22,7 @@ STARTED = dg.DagsterRunStatus.STARTED
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+    with fresh_instance() as made:
         yield made
 
 

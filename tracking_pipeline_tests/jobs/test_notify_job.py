@@ -15,6 +15,7 @@ from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.sensors.alert_notification import alert_notification_sensor
 from tracking_pipeline.store.alert_notifications import Notification, enqueue
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.health.sinks import Webhook, webhook
 
 
@@ -32,7 +33,7 @@ def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str, hook: Webhoo
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+    with fresh_instance() as made:
         yield made
 
 

@@ -16,6 +16,7 @@ from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sensors.replay_after_pause import replay_after_pause_sensor
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.status import read_status
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
 
 
@@ -35,7 +36,7 @@ def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str, sandbox: San
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+    with fresh_instance() as made:
         yield made
 
 

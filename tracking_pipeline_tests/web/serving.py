@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import dagster as dg
 import httpx
 import psycopg
 
@@ -17,6 +16,7 @@ from tracking_pipeline.settings import read_settings
 from tracking_pipeline.web.admin.run_desk import RunDesk
 from tracking_pipeline.web.app import create_app
 from tracking_pipeline.web.server import listen, make_server
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 
 ADMIN_TOKEN = "an-admin-token-for-tests"
@@ -58,7 +58,7 @@ def serving(
     answer waits for a run."""
     settings = read_settings()
     with (
-        dg.instance_for_test() as instance,
+        fresh_instance() as instance,
         open_installation(settings) as installation,
         listen("127.0.0.1", 0) as listener,
     ):

@@ -16,6 +16,7 @@ from tracking_pipeline.runs import RunError
 from tracking_pipeline.web.admin.run_desk import DeskRun, RunDesk
 from tracking_pipeline.web.admin.run_process import RunOrder
 from tracking_pipeline.web.admin.run_results import retry_answer
+from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.web.serving import closed_queue
 
@@ -25,7 +26,7 @@ ORDER = RunOrder(retry_failed_events_job.name, {}, retry_answer)
 @pytest.fixture
 def instance(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    with dg.instance_for_test() as opened:
+    with fresh_instance() as opened:
         yield opened
 
 
