@@ -25,6 +25,7 @@ from tracking_pipeline.store.dead_letters import read_offers
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.failed_events import Waiting, count_dead_letters, read_waiting
 from tracking_pipeline.store.leads import LocateBacklog, read_locate_backlog
+from tracking_pipeline.store.unclaimable_events import count_unclaimable
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Status:
     health: Standing
     destinations: dict[str, DestinationStatus]
     geo: GeoStatus
+    unclaimable: int
+    """Failed events without a status, or waiting without a destination: nothing sends them."""
     dead_letters: list[DeadLetterBatch]
     replayable: list[DeadLetterBatch]
     alerts: list[OpenAlert]
@@ -93,6 +96,7 @@ class Status:
                 "due": sum(each.due for each in waiting),
                 "leased": sum(each.leased for each in waiting),
                 "dead_letters": sum(each.dead_letters for each in waiting),
+                "unclaimable": self.unclaimable,
                 "dead_letters_by_reason": [_batch_json(each) for each in self.dead_letters],
                 "replayable_after_pause": [_batch_json(each) for each in self.replayable],
             },
@@ -119,6 +123,7 @@ def read_status(installation: Installation, runs: list[PastRun]) -> Status:
             geo=_geo_status(
                 installation, read_locate_backlog(connection), read_suspicion(connection)
             ),
+            unclaimable=count_unclaimable(connection),
             dead_letters=batches_of(count_dead_letters(connection)),
             replayable=batches_of(
                 (group.destination, group.reason, group.matched - group.delivered)

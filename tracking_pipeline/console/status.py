@@ -54,6 +54,14 @@ def show_queue(status: Mapping[str, Any]) -> None:
             error = each["last_error"]
             when, outcome = error["at"][:16].replace("T", " "), error["outcome"]
             out.print(Text(f"  {name}: last error {when} ({outcome}) {error['message']}"))
+    if unclaimable := status["queue"]["unclaimable"]:
+        out.print(
+            Text(
+                f"  {unclaimable} rows of tracking_failed_events have no status, or wait for no "
+                "destination: nothing sends them until both are set",
+                style="yellow",
+            )
+        )
     _show_geo(status["geo"])
     reasons = status["queue"]["dead_letters_by_reason"]
     if reasons:

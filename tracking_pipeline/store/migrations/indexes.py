@@ -42,6 +42,10 @@ it, is whole: the length alone tells nothing."""
 WHOLE_ADDRESS = f"client_ip is not null and client_ip::text !~ {CUT_ADDRESS}"
 """Of a row of ``leads``: its address is still to be cut one day."""
 
+UNCLAIMABLE_EVENT = """(
+    status is null or destination is null and status in ('pending', 'retrying'))"""
+"""Of a row of ``tracking_failed_events``: nothing ever sends it."""
+
 INDEXES = (
     # Claiming: due events of one destination, oldest due first. The expression makes "due at once"
     # (null) sort first; a claim must use the same expression to be served by it.
@@ -66,6 +70,12 @@ INDEXES = (
         "tracking_failed_events",
         "(event_id)",
         leading_column="event_id",
+    ),
+    # What nothing will ever send: none, as a rule.
+    Index(
+        "tracking_failed_events_unclaimable",
+        "tracking_failed_events",
+        f"(id) where {UNCLAIMABLE_EVENT}",
     ),
     # What was resolved today.
     Index(
