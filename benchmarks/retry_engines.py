@@ -20,12 +20,11 @@ from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import http_client
-from tracking_pipeline.store.database import AsyncPool, connection_pool
+from tracking_pipeline.store.database import AsyncPool, connection_pool, read_clock
 from tracking_pipeline.store.failed_events import (
     Selection,
     Settlement,
     claim_due_events,
-    read_clock,
     settle_attempts,
 )
 

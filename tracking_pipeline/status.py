@@ -23,9 +23,13 @@ from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.dead_letters import read_offers
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
-from tracking_pipeline.store.failed_events import Waiting, count_dead_letters, read_waiting
 from tracking_pipeline.store.leads import LocateBacklog, read_locate_backlog
-from tracking_pipeline.store.unclaimable_events import count_unclaimable
+from tracking_pipeline.store.queue_counts import (
+    Waiting,
+    count_dead_letters,
+    count_unclaimable,
+    read_waiting,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from tracking_pipeline.sensors.queue_growth import (
     why_nothing_is_due,
 )
 from tracking_pipeline.settings import read_settings
-from tracking_pipeline.store.failed_events import BACKLOG_CAP, Backlog
+from tracking_pipeline.store.queue_counts import BACKLOG_CAP, Backlog
 from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 

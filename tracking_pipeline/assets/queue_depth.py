@@ -12,7 +12,7 @@ from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.health.check import Reading
 from tracking_pipeline.health.report.words import duration
 from tracking_pipeline.resources import HealthResource, TrackingResource
-from tracking_pipeline.store.failed_events import Waiting
+from tracking_pipeline.store.queue_counts import Waiting
 
 
 @dg.asset(

@@ -30,8 +30,8 @@ from tracking_pipeline.delivery.queues import QUEUES, Queue
 from tracking_pipeline.delivery.settler import Settler
 from tracking_pipeline.delivery.totals import RetryTotals, Tally, totals_of
 from tracking_pipeline.http_client import DeliveryClient, http_client
-from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool
-from tracking_pipeline.store.failed_events import Selection, read_clock
+from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool, read_clock
+from tracking_pipeline.store.failed_events import Selection
 from tracking_pipeline.store.refusals import is_of_the_row
 
 TIME_BUDGET_SECONDS = 240

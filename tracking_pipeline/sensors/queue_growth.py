@@ -17,9 +17,9 @@ from tracking_pipeline.sensors.words import number, span
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
-from tracking_pipeline.store.failed_events import Backlog, read_backlog
 from tracking_pipeline.store.health_readings import count_waiting
 from tracking_pipeline.store.health_snapshots import read_last_value
+from tracking_pipeline.store.queue_counts import Backlog, read_backlog
 
 METRIC = "queue_depth"
 

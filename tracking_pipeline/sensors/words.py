@@ -1,6 +1,6 @@
 """Numbers and spans of time in skip reasons."""
 
-from tracking_pipeline.store.failed_events import BACKLOG_CAP
+from tracking_pipeline.store.queue_counts import BACKLOG_CAP
 
 
 def number(count: int) -> str:

@@ -21,8 +21,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
-from tracking_pipeline.store.failed_events import BACKLOG_CAP, Selection
+from tracking_pipeline.store.failed_events import Selection
 from tracking_pipeline.store.leases import LEASE_SECONDS, MOST_LEASE_LOSSES
+from tracking_pipeline.store.queue_counts import BACKLOG_CAP
 
 WAITING: LiteralString = "a.delivered_at is null"
 """The rows ``a`` that wait for their first attempt."""

@@ -6,7 +6,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -125,3 +126,12 @@ def _cannot_connect(url: str, error: psycopg.Error) -> str:
     except ValueError:
         place = "the given address"
     return f"cannot connect to database {place}{state}: check TRACKING_DATABASE_URL and the server"
+
+
+async def read_clock(connection: psycopg.AsyncConnection[Any]) -> datetime:
+    """The database's clock: the only one that counts."""
+    cursor = await connection.execute("select now()")
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101  a select without a table gives one row
+    moment: datetime = row[0]
+    return moment

@@ -12,17 +12,17 @@ import pytest
 from psycopg.types.json import Jsonb, set_json_loads
 
 from tracking_pipeline.store import failed_events
+from tracking_pipeline.store.database import read_clock
 from tracking_pipeline.store.failed_events import (
     Selection,
     Settlement,
     bury_crashed_events,
     claim_due_events,
     find_settled,
-    read_backlog,
-    read_clock,
     settle_attempts,
 )
 from tracking_pipeline.store.leases import MOST_LEASE_LOSSES, release_leases, renew_leases
+from tracking_pipeline.store.queue_counts import read_backlog
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
 from tracking_pipeline_tests.store.statements import AsyncConnection, run_statement
 

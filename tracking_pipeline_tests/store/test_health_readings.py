@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from tracking_pipeline.store.failed_events import count_dead_letters, read_waiting
 from tracking_pipeline.store.health_readings import (
     count_failures,
     count_new_dead_letters,
@@ -28,6 +27,7 @@ from tracking_pipeline.store.match_key_rollup import (
     find_chunk,
     read_counts,
 )
+from tracking_pipeline.store.queue_counts import count_dead_letters, read_waiting
 
 ROWS = 40_000
 RULE = ConversionRule(("Lead",))

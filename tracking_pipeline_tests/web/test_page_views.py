@@ -15,8 +15,8 @@ from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.status import DestinationStatus
 from tracking_pipeline.store.alert_list import ListedAlert
 from tracking_pipeline.store.dead_letters import Group
-from tracking_pipeline.store.failed_events import Waiting
 from tracking_pipeline.store.metric_history import Point
+from tracking_pipeline.store.queue_counts import Waiting
 from tracking_pipeline.web.admin.replay import ReplayBody
 from tracking_pipeline.web.page import charts, words
 from tracking_pipeline.web.page.alerts_view import open_alerts

@@ -42,7 +42,7 @@ from tracking_pipeline.delivery.retry import MakeDestinations, RetryRequest, ret
 from tracking_pipeline.delivery.totals import RetryTotals
 from tracking_pipeline.http_client import http_client
 from tracking_pipeline.identity import plain_reason
-from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool
+from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool, read_clock
 from tracking_pipeline.store.dead_letters import (
     Group,
     Match,
@@ -51,7 +51,6 @@ from tracking_pipeline.store.dead_letters import (
     stream_matches,
 )
 from tracking_pipeline.store.destination_state import read_destination_state
-from tracking_pipeline.store.failed_events import read_clock
 from tracking_pipeline.store.replays import (
     Replay,
     read_dead_letters,

@@ -15,13 +15,13 @@ import psycopg
 
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
 from tracking_pipeline.identity import plain_reason
-from tracking_pipeline.store.failed_events import Waiting, count_dead_letters, read_waiting
 from tracking_pipeline.store.health_readings import (
     Recovered,
     count_new_dead_letters,
     count_recovered,
 )
 from tracking_pipeline.store.health_snapshots import read_value_before
+from tracking_pipeline.store.queue_counts import Waiting, count_dead_letters, read_waiting
 
 # Growth is measured against the oldest check of about the last hour; over less it is noise.
 GROWTH_LONGEST_SECONDS = 75 * 60.0

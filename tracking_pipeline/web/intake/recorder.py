@@ -19,8 +19,7 @@ from uuid import UUID
 
 import psycopg
 
-from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.failed_events import read_clock
+from tracking_pipeline.store.database import AsyncPool, read_clock
 from tracking_pipeline.store.intake import Accepted, accept_events
 from tracking_pipeline.store.refusals import is_of_the_row
 from tracking_pipeline.web.intake.events import IncomingEvent

@@ -26,8 +26,8 @@ from tracking_pipeline.health.alerts.rules import AlertType
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
-from tracking_pipeline.store.failed_events import Waiting, read_waiting
 from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
+from tracking_pipeline.store.queue_counts import Waiting, read_waiting
 from tracking_pipeline.web.answers import ERRORS
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.monitoring.attempt_counters import BOUNDS_SECONDS, AttemptCounters

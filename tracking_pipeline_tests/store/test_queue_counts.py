@@ -1,4 +1,4 @@
-"""Rows of the queue that nothing ever sends are found, and no others."""
+"""What is counted of the queue, and what is not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tracking_pipeline.store.unclaimable_events import count_unclaimable
+from tracking_pipeline.store.queue_counts import count_dead_letters, count_unclaimable
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 
 
@@ -34,3 +34,17 @@ def test_a_row_without_a_status_or_a_destination_is_counted(
     )
     Queue(connection).add(3, **columns)
     assert count_unclaimable(connection) == count
+
+
+def test_rare_reasons_are_counted_together_and_none_is_left_out(
+    connection: psycopg.Connection,
+) -> None:
+    queue = Queue(connection)
+    queue.add(4, status="dead_letter", dead_letter_reason="expired")
+    for number in range(3):
+        queue.add(1, status="dead_letter", dead_letter_reason=f"refused {number}")
+    queue.add(9, status="pending")
+    assert count_dead_letters(connection, reasons=1) == [
+        ("meta_capi", "expired", 4),
+        ("meta_capi", "other reasons", 3),
+    ]

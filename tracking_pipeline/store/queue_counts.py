@@ -1,0 +1,149 @@
+"""How much is in the queue: what waits, what was given up, what nothing will ever send."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from typing_extensions import LiteralString
+
+from tracking_pipeline.store.migrations.indexes import UNCLAIMABLE_EVENT
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The queue of one destination. Ages and waits are in seconds, None where nothing waits."""
+
+    destination: str
+    waiting: int
+    due: int
+    leased: int
+    oldest_age_seconds: float | None
+    next_due_seconds: float | None
+    dead_letters: int
+
+
+_WAITING: LiteralString = """
+with waiting as (
+    select f.destination,
+        count(*) as waiting,
+        count(*) filter (
+            where coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()
+              and (f.lease_expires_at is null or f.lease_expires_at <= now())) as due,
+        count(*) filter (where f.lease_expires_at > now()) as leased,
+        extract(epoch from
+            now() - min(f.created_at) filter (where isfinite(f.created_at))
+        )::float8 as oldest_age_seconds,
+        extract(epoch from
+            min(f.next_retry_at) filter (
+                where f.next_retry_at > now() and isfinite(f.next_retry_at)) - now()
+        )::float8 as next_due_seconds
+    from public.tracking_failed_events f
+    where f.status in ('pending', 'retrying')
+    group by f.destination
+), dead as (
+    select f.destination, count(*) as dead_letters
+    from public.tracking_failed_events f
+    where f.status = 'dead_letter'
+    group by f.destination
+)
+select destination, coalesce(w.waiting, 0), coalesce(w.due, 0), coalesce(w.leased, 0),
+    w.oldest_age_seconds, w.next_due_seconds, coalesce(d.dead_letters, 0)
+from waiting w
+full join dead d using (destination)
+where destination is not null
+order by destination
+"""
+
+
+def read_waiting(connection: psycopg.Connection[Any]) -> list[Waiting]:
+    """The state of the queue, one row a destination that has waiting events or dead letters."""
+    return [Waiting(*row) for row in connection.execute(_WAITING).fetchall()]
+
+
+_DEAD_LETTERS: LiteralString = """
+with counted as (
+    select f.destination, coalesce(f.dead_letter_reason, f.error_code, 'unknown') as reason,
+        count(*) as events,
+        row_number() over (order by count(*) desc) > %s as is_rare
+    from public.tracking_failed_events f
+    where f.status = 'dead_letter'
+    group by 1, 2
+)
+select destination, case when is_rare then 'other reasons' else reason end as reason,
+    sum(events)::bigint as events
+from counted
+group by is_rare, 1, 2
+order by is_rare, 3 desc, 1, 2
+"""
+
+
+def count_dead_letters(
+    connection: psycopg.Connection[Any], *, reasons: int = 50
+) -> list[tuple[str, str, int]]:
+    """Dead letters as (destination, reason, count), the most frequent first. Those beyond so many
+    ``reasons`` count together, last: a site's own may differ in every row."""
+    return connection.execute(_DEAD_LETTERS, (reasons,)).fetchall()
+
+
+UNCLAIMABLE_CAP = 1000
+
+_UNCLAIMABLE: LiteralString = """
+select count(*) from (
+    select from public.tracking_failed_events where {unclaimable} limit %s) as found
+"""
+
+
+def count_unclaimable(connection: psycopg.Connection[Any]) -> int:
+    """Rows without a status, or waiting for no destination, which a site's own CHECKs let through:
+    only a person can put them right. Counted no further than :data:`UNCLAIMABLE_CAP`."""
+    statement = sql.SQL(_UNCLAIMABLE).format(unclaimable=sql.SQL(UNCLAIMABLE_EVENT))
+    ((count,),) = connection.execute(statement, (UNCLAIMABLE_CAP,)).fetchall()
+    return int(count)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for one destination, each number counted no further than :data:`BACKLOG_CAP`."""
+
+    destination: str
+    due: int
+    not_due: int
+    next_due_seconds: float | None
+
+
+BACKLOG_CAP = 10_000
+
+# Cheap however long the queue is: each count walks a bounded stretch of the index of due events.
+_BACKLOG: LiteralString = """
+select d.destination,
+    (select count(*) from (
+        select from public.tracking_failed_events f
+        where f.destination = d.destination and f.status in ('pending', 'retrying')
+          and coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()
+          and (f.lease_expires_at is null or f.lease_expires_at <= now())
+        limit %(cap)s) as due),
+    (select count(*) from (
+        select from public.tracking_failed_events f
+        where f.destination = d.destination and f.status in ('pending', 'retrying')
+          and coalesce(f.next_retry_at, '-infinity'::timestamptz) > now()
+        limit %(cap)s) as not_due),
+    extract(epoch from (
+        select coalesce(f.next_retry_at, '-infinity'::timestamptz)
+        from public.tracking_failed_events f
+        where f.destination = d.destination and f.status in ('pending', 'retrying')
+          and coalesce(f.next_retry_at, '-infinity'::timestamptz) > now()
+          and isfinite(f.next_retry_at)
+        order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
+        limit 1) - now())::float8
+from unnest(%(destinations)s::text[]) as d (destination)
+"""
+
+
+def read_backlog(connection: psycopg.Connection[Any], destinations: Sequence[str]) -> list[Backlog]:
+    """What waits for each of the destinations: for a sensor, which must be quick."""
+    arguments = {"destinations": list(destinations), "cap": BACKLOG_CAP}
+    return [Backlog(*row) for row in connection.execute(_BACKLOG, arguments).fetchall()]
