@@ -102,12 +102,17 @@ def missing_geo_settings(settings: Settings) -> dict[str, str]:
 
 
 def missing_geo_file(settings: Settings) -> dict[str, str]:
-    """What to do where the local file of ``GEO_MMDB_PATH`` is not there, by its provider. Whether a
-    file that is there can serve, only a run tells: opening one takes a copy of it."""
-    path = settings.geo_mmdb_path
-    if mmdb.NAME not in settings.geo_providers or path is None or path.is_file():
+    """What to do where the local file is not there, or was cut short, by its provider. Whether all
+    of it can serve, only a run tells: opening one takes a copy of it."""
+    if mmdb.NAME not in settings.geo_providers:
         return {}
-    return {mmdb.NAME: f"there is no file {path}: correct GEO_MMDB_PATH, or put it there"}
+    path = settings.geo_mmdb_path
+    if path is not None and not path.is_file():
+        return {mmdb.NAME: f"there is no file {path}: correct GEO_MMDB_PATH, or put it there"}
+    path = path or database_file(settings.home)
+    if path.is_file() and not mmdb.has_end(path):
+        return {mmdb.NAME: f"{path} is no whole MMDB file: replace it"}
+    return {}
 
 
 def _missing_for_mmdb(settings: Settings) -> str | None:

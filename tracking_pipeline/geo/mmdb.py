@@ -28,6 +28,9 @@ from tracking_pipeline.geo.provider import NOWHERE, Answer, Located
 NAME = "mmdb"
 # Every known file says in its first records what it is about; the first networks of some are empty.
 _RECORDS_TO_JUDGE_BY = 1000
+# https://maxmind.github.io/MaxMind-DB/: the metadata stand in the last 128 KiB, behind a mark.
+_METADATA_BYTES = 128 * 1024
+_METADATA_MARK = b"\xab\xcd\xefMaxMind.com"
 _NOT_IN_A_SOURCE = re.compile(r"[^a-z0-9]+")
 
 
@@ -111,6 +114,17 @@ class GeoDatabase:
     def close(self) -> None:
         """Gives the private copy back; nothing can be looked up afterwards."""
         self._reader.close()
+
+
+def has_end(path: Path) -> bool:
+    """Whether the file ends as one of this format does: not where it was cut short, nor where it is
+    of another format. Cheap, and no proof that the rest is whole. False where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _METADATA_BYTES))
+            return _METADATA_MARK in file.read()
+    except OSError:
+        return False
 
 
 def _open_copy(path: Path) -> maxminddb.Reader:

@@ -17,6 +17,7 @@ from tracking_pipeline.geo.download import database_file
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.settings import Settings, read_settings
 from tracking_pipeline_tests.geo.asking import TODAY, locate, time_enough
+from tracking_pipeline_tests.geo.databases import BERLIN, write_database
 
 NOBODY: Any = None  # neither client nor pool is used by the making of a provider
 
@@ -67,8 +68,23 @@ def test_a_file_that_is_not_there_is_told_and_may_come_back(settings: Any, tmp_p
     chosen = settings(GEO_MMDB_PATH=str(file))
     assert str(file) in missing_geo_file(chosen)["mmdb"]
     assert serving(chosen) == ["mmdb"]
-    file.touch()
+    write_database(file, {"192.0.2.0/24": BERLIN})
     assert missing_geo_file(chosen) == {}
+
+
+@pytest.mark.parametrize("is_configured", [True, False])
+def test_a_file_that_was_cut_short_is_told(
+    settings: Any, tmp_path: Path, is_configured: bool
+) -> None:
+    file = tmp_path / "places.mmdb" if is_configured else database_file(tmp_path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_database(file, {"192.0.2.0/24": BERLIN})
+    chosen = settings(GEO_MMDB_PATH=str(file)) if is_configured else settings()
+    assert missing_geo_file(chosen) == {}
+    whole = file.read_bytes()
+    for length in (0, len(whole) // 2):
+        file.write_bytes(whole[:length])
+        assert missing_geo_file(chosen) == {"mmdb": f"{file} is no whole MMDB file: replace it"}
 
 
 def test_a_downloaded_database_serves_without_a_setting(settings: Any, tmp_path: Path) -> None:
