@@ -68,11 +68,14 @@ class Installation:
             yield lambda client, pool: configured_destinations(self.settings, client, pool)
 
     def missing_geo_settings(self) -> dict[str, str]:
-        """For each source of places that is not configured, or whose file is not there, what to
-        do."""
-        if self.database.rehearsal:
-            return {}
-        return {**missing_geo_settings(self.settings), **missing_geo_file(self.settings)}
+        """For each source of places that is not configured, what to set."""
+        return {} if self.database.rehearsal else missing_geo_settings(self.settings)
+
+    def missing_geo_sources(self) -> dict[str, str]:
+        """For each source of places that cannot serve, what to do: what is not configured, and a
+        file that is not there or not whole."""
+        file = {} if self.database.rehearsal else missing_geo_file(self.settings)
+        return {**self.missing_geo_settings(), **file}
 
     @contextmanager
     def geo_providers(self) -> Iterator[MakeProviders]:

@@ -199,7 +199,7 @@ def _geo_status(
         backlog.waiting,
         suspicion.with_address_percent,
         warning,
-        installation.missing_geo_settings(),
+        installation.missing_geo_sources(),
     )
 
 

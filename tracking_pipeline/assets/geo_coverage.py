@@ -117,7 +117,7 @@ def addresses_are_visitors(tracking: TrackingResource) -> dg.AssetCheckResult:
 def enrichment_keeps_up(tracking: TrackingResource) -> dg.AssetCheckResult:
     with tracking.open() as installation, connect(installation.database.url) as connection:
         coverage = read_geo_coverage(connection)
-        missing = installation.missing_geo_settings()
+        missing = installation.missing_geo_sources()
     return dg.AssetCheckResult(
         passed=coverage.waiting_for_hours == 0,
         severity=dg.AssetCheckSeverity.WARN,

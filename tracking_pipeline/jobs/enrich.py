@@ -84,7 +84,7 @@ def enrich(
         context.log.info(f"serving {installation.database.label}")
         not_configured = installation.missing_geo_settings()
         for name, what_to_set in not_configured.items():
-            context.log.info(f"{name} cannot serve: {what_to_set}")
+            context.log.info(f"{name} is not configured: {what_to_set}")
         try:
             totals = asyncio.run(
                 enrich_leads(
