@@ -28,7 +28,7 @@ import psycopg
 from typing_extensions import LiteralString
 
 from benchmarks.retry_stand import temporary_postgres
-from tracking_pipeline.health.check import check_tracking_health
+from tracking_pipeline.health.check import record_reading, take_reading
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.embedded.server import EmbeddedPostgres
@@ -107,8 +107,9 @@ def fill(postgres: EmbeddedPostgres, name: str, rows: int, pace_seconds: float) 
 def check(url: str) -> int:
     """One check; gives how many events it counted."""
     policy = policy_from(Settings(_env_file=None))
-    result = check_tracking_health(url, policy, roll_up_budget_seconds=_ROLL_UP_BUDGET_SECONDS)
-    return result.rolled_up.events
+    reading = take_reading(url, policy, roll_up_budget_seconds=_ROLL_UP_BUDGET_SECONDS)
+    record_reading(url, reading)
+    return reading.rolled_up.events
 
 
 def seconds_of_check(url: str) -> float:

@@ -38,8 +38,9 @@ class TrackingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def open(self) -> Iterator[Installation]:
-        """The installation, for the time of the block. A failure to open it is a ``Failure`` whose
-        description tells the operator what to do."""
+        """The installation, for the time of the block. A failure to open it, and one of
+        :data:`EXPLAINED_ERRORS` that the block raises, are a ``Failure`` whose description tells
+        the operator what to do."""
         rehearsal = {"auto": None, "yes": True, "no": False}[self.rehearsal]
         try:
             with open_installation(read_settings(), rehearsal=rehearsal) as installation:
@@ -59,11 +60,8 @@ class HealthResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         whose description tells the operator what to do."""
         if self._reading is None:
             with tracking.open() as installation:
-                try:
-                    policy = policy_from(installation.settings)
-                    self._reading = take_reading(installation.database.url, policy)
-                except EXPLAINED_ERRORS as error:
-                    raise dg.Failure(description=str(error)) from None
+                policy = policy_from(installation.settings)
+                self._reading = take_reading(installation.database.url, policy)
         return self._reading
 
 

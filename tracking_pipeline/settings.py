@@ -1,5 +1,5 @@
 """Every setting of the pipeline, read from the environment and from ``.env``. Nothing else reads
-them.
+them; ``TRACKING_DEBUG`` alone, which shows where an error was, is read where it is shown.
 
 Values are read when :func:`read_settings` is called, never on import, so that importing a Dagster
 definition needs no environment. Secrets are ``SecretStr``: they print as ``**********``.

@@ -149,7 +149,7 @@ def read_destinations(
     accepted = read_accepted_backlog(connection, DESTINATIONS)
     return {
         name: _destination_status(
-            waiting.get(name, Waiting(name, 0, 0, 0, None, None, 0)),
+            waiting.get(name, Waiting(name)),
             states.get(name, DestinationState(name)),
             missing.get(name),
             errors.get(name),

@@ -129,6 +129,16 @@ def test_all_takes_what_is_not_due_and_event_id_takes_one(
     assert sandbox.memory.accepted_ids == {first.sent_as, second.sent_as}
 
 
+def test_an_accepted_event_that_was_just_delivered_is_not_said_to_be_missing(
+    call: Call, queue: Queue, sandbox: Sandbox, variables: dict[str, str]
+) -> None:
+    event = str(queue.accept_one().event_id)
+    process = call("retry", "--json", "--event-id", event, **variables)
+    assert answer(process)["accepted_delivered"] == 1
+    assert "No waiting event" not in process.stderr
+    assert "No waiting event" in call("retry", "--json", "--event-id", event, **variables).stderr
+
+
 def test_replay_counts_first_and_then_puts_dead_letters_back(
     call: Call, queue: Queue, variables: dict[str, str], tmp_path: Path
 ) -> None:

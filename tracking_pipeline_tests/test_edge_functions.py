@@ -96,14 +96,27 @@ def test_an_event_is_the_visitors_and_not_the_functions(api: Site) -> None:
     [
         {"client_ip_address": ANOTHERS},
         {"user_data": {"client_ip_address": ANOTHERS}},
+        {"lead": {"client_ip_address": ANOTHERS}},
+        {"client": {"ip": ANOTHERS}},
+        {"context": {"ip": ANOTHERS}},
     ],
-    ids=["flat", "Meta's"],
+    ids=["flat", "Meta's", "in a lead", "in a client", "in a context"],
 )
 def test_a_server_that_names_its_visitor_is_believed(api: Site, person: dict[str, Any]) -> None:
     with deployed("log-event", str(api.http.base_url)) as function:
         assert function.post("/log-event", json={"event_name": "Lead", **person}).is_success
 
     assert api.ledger()[0]["user_data"]["client_ip_address"] == ANOTHERS
+
+
+@needs_deno
+def test_a_forms_own_browser_is_not_replaced_by_the_functions_caller(api: Site) -> None:
+    form = {"email": "emily@example.com", "lead": {"user_agent": "Mozilla/5.0 of the form"}}
+    with deployed("save-lead", str(api.http.base_url)) as function:
+        assert function.post("/save-lead", json=form).is_success
+
+    (lead,) = api.leads()
+    assert (lead["client_ip"], lead["client_user_agent"]) == (None, "Mozilla/5.0 of the form")
 
 
 @needs_deno

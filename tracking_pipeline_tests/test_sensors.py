@@ -8,7 +8,6 @@ import dagster as dg
 import psycopg
 import pytest
 
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.jobs.active import is_under_way
 from tracking_pipeline.jobs.retry import retry_failed_events_job
@@ -23,6 +22,7 @@ from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.queue_counts import BACKLOG_CAP, Backlog
 from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.health.checking import check_tracking_health
 
 RETRY, CHECK = "retry_failed_events_job", "check_tracking_health_job"
 

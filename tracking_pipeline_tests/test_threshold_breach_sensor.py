@@ -136,7 +136,7 @@ def test_checks_that_stopped_coming_are_an_alert_that_needs_no_check(
     site.add_failed(6)
     site.let_pass(hours=1)
     assert daemon.tick() is None
-    assert daemon.skipped.endswith("last check 60 min ago: stalled")
+    assert daemon.skipped.endswith("last check 1 h 0 min ago: stalled")
     assert "pipeline_stalled" in site.open_types()
     assert ("pipeline_stalled", "started") in site.messages()
 

@@ -5,11 +5,12 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.assets.labels import FRESHNESS, GROUP, OWNERS
-from tracking_pipeline.assets.numbers import floats, limits, no_verdict, table
+from tracking_pipeline.assets.verdict import limits, no_verdict
 from tracking_pipeline.checks import results_of, specs_of
 from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.health.check import Reading
 from tracking_pipeline.health.readings.queue import RecoveryReading, recovered_percent
+from tracking_pipeline.metadata import floats, table
 from tracking_pipeline.resources import HealthResource, TrackingResource
 
 

@@ -13,6 +13,7 @@ from tracking_pipeline.assets.labels import FRESHNESS, GROUP, OWNERS
 from tracking_pipeline.checks import results_of, specs_of
 from tracking_pipeline.geo.coverage import WINDOW_DAYS, GeoCoverage, read_geo_coverage
 from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
+from tracking_pipeline.metadata import floats, table
 from tracking_pipeline.resources import HealthResource, TrackingResource
 from tracking_pipeline.store.database import connect
 
@@ -45,20 +46,13 @@ def geo_coverage(tracking: TrackingResource, health: HealthResource) -> dg.Mater
 def coverage_metadata(coverage: GeoCoverage) -> dict[str, Any]:
     """The coverage as typed metadata: every number under its own name. Without leads there are no
     shares to plot."""
-    records = [
-        dg.TableRecord({"source": source, "leads": count})
-        for source, count in coverage.by_source.items()
-    ]
+    sources = [{"source": source, "leads": count} for source, count in coverage.by_source.items()]
     shares = {name: getattr(coverage, name) for name in ("complete_percent", *_SHARES)}
     return {
-        **({"by_source": dg.MetadataValue.table(records)} if records else {}),
+        **table("by_source", sources),
         "leads": coverage.leads,
         "waiting": coverage.waiting,
-        **{
-            name: dg.MetadataValue.float(round(share, 2))
-            for name, share in shares.items()
-            if share is not None
-        },
+        **floats(shares, decimals=2),
         **{f"from_{source}": coverage.by_source.get(source, 0) for source in SOURCES},
     }
 
@@ -77,7 +71,7 @@ def leads_have_an_address(tracking: TrackingResource) -> dg.AssetCheckResult:
         metadata={
             "leads": suspicion.leads,
             "with_address": suspicion.with_address,
-            **_share("with_address_percent", suspicion.with_address_percent),
+            **floats({"with_address_percent": suspicion.with_address_percent}, decimals=2),
         },
     )
 
@@ -91,19 +85,22 @@ def leads_have_an_address(tracking: TrackingResource) -> dg.AssetCheckResult:
 )
 def addresses_are_visitors(tracking: TrackingResource) -> dg.AssetCheckResult:
     suspicion = _suspicion(tracking)
-    records = [
-        dg.TableRecord({"address": each.masked, "leads": each.leads, "percent": each.percent})
+    shared = [
+        {"address": each.masked, "leads": each.leads, "percent": each.percent}
         for each in suspicion.shared
     ]
+    shares = {
+        "hosting_percent": suspicion.hosting_percent,
+        "private_percent": suspicion.private_percent,
+    }
     return dg.AssetCheckResult(
         passed=not suspicion.looks_like_a_server,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
-            **({"behind_many_leads": dg.MetadataValue.table(records)} if records else {}),
+            **table("behind_many_leads", shared),
             "with_address": suspicion.with_address,
             "shared_addresses": len(suspicion.shared),
-            **_share("hosting_percent", suspicion.hosting_percent),
-            **_share("private_percent", suspicion.private_percent),
+            **floats(shares, decimals=2),
         },
     )
 
@@ -132,10 +129,6 @@ def enrichment_keeps_up(tracking: TrackingResource) -> dg.AssetCheckResult:
 def _suspicion(tracking: TrackingResource) -> Suspicion:
     with tracking.open() as installation, connect(installation.database.url) as connection:
         return read_suspicion(connection)
-
-
-def _share(name: str, share: float | None) -> dict[str, Any]:
-    return {} if share is None else {name: dg.MetadataValue.float(round(share, 2))}
 
 
 default_assets = [geo_coverage]

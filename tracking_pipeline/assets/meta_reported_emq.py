@@ -10,11 +10,11 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.assets.labels import GROUP, OWNERS
-from tracking_pipeline.assets.numbers import floats, table
 from tracking_pipeline.destinations import meta_account
 from tracking_pipeline.health.emq.reported import ReportedEmq, record_reported_emq
 from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
+from tracking_pipeline.metadata import floats, table
+from tracking_pipeline.resources import TrackingResource
 
 
 @dg.asset(
@@ -34,15 +34,12 @@ def meta_reported_emq(
     with tracking.open() as installation:
         # A rehearsal has no dataset, and no real score may get into its tables.
         asks = not installation.database.rehearsal
-        try:
-            reported = record_reported_emq(
-                installation.database.url,
-                meta_account(installation.settings) if asks else None,
-                policy_from(installation.settings),
-                run_id=context.run.run_id,
-            )
-        except EXPLAINED_ERRORS as error:
-            raise dg.Failure(description=str(error)) from None
+        reported = record_reported_emq(
+            installation.database.url,
+            meta_account(installation.settings) if asks else None,
+            policy_from(installation.settings),
+            run_id=context.run.run_id,
+        )
     if reported.detail:
         context.log.info(f"{reported.state}: {reported.detail}")
     return dg.MaterializeResult(metadata=reported_metadata(reported))

@@ -6,11 +6,12 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.assets.labels import FRESHNESS, GROUP, OWNERS
-from tracking_pipeline.assets.numbers import floats, limits, table
+from tracking_pipeline.assets.verdict import limits
 from tracking_pipeline.checks import results_of, specs_of
 from tracking_pipeline.delivery.events import DESTINATIONS
 from tracking_pipeline.health.check import Reading
-from tracking_pipeline.health.report.words import duration
+from tracking_pipeline.health.words import duration
+from tracking_pipeline.metadata import floats, table
 from tracking_pipeline.resources import HealthResource, TrackingResource
 from tracking_pipeline.store.queue_counts import Waiting
 
@@ -38,7 +39,7 @@ def queue_metadata(reading: Reading) -> dict[str, Any]:
     """The reading as typed metadata: every number under its own name."""
     queue, dead = reading.readings.queue, reading.readings.dead_letters
     by_destination: dict[str, Waiting] = {
-        **{name: Waiting(name, 0, 0, 0, None, None, 0) for name in DESTINATIONS},
+        **{name: Waiting(name) for name in DESTINATIONS},
         **queue.by_destination,
     }
     return {

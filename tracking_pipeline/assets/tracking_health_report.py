@@ -12,12 +12,12 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.assets.labels import GROUP, OWNERS
-from tracking_pipeline.assets.numbers import floats
 from tracking_pipeline.destinations import meta_account
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.report.evidence import Evidence, read_evidence
 from tracking_pipeline.installation import Installation
-from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
+from tracking_pipeline.metadata import floats
+from tracking_pipeline.resources import TrackingResource
 
 
 @dg.asset(
@@ -55,15 +55,15 @@ def _make(installation: Installation) -> dict[str, Any]:
     from tracking_pipeline.health.report.report import make_report  # noqa: PLC0415
 
     settings = installation.settings
+    evidence = read_evidence(
+        installation.database,
+        policy_from(settings),
+        asks_meta=meta_account(settings) is not None,
+    )
+    report = make_report(evidence)
     try:
-        evidence = read_evidence(
-            installation.database,
-            policy_from(settings),
-            asks_meta=meta_account(settings) is not None,
-        )
-        report = make_report(evidence)
         page = write_report(reports_folder(settings.home), report_html(report), report.made_at)
-    except (*EXPLAINED_ERRORS, ReportFileError) as error:
+    except ReportFileError as error:
         raise dg.Failure(description=str(error)) from None
     critical = sum(problem.severity == "critical" for problem in report.problems)
     return {

@@ -17,6 +17,12 @@ from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.replay.totals import CANARIES
 from tracking_pipeline.jobs.replay import ReplayConfig, replay_dead_letters_job
 
+# What became of an event that the run found; of a failed one, or of one at its first attempt.
+_NUMBERS_OF_ONE_EVENT = (
+    *("processed", "throttled", "paused"),
+    *("accepted_delivered", "accepted_waiting"),
+)
+
 
 def retry(  # noqa: PLR0917  typer calls it by name
     all_events: Annotated[
@@ -48,7 +54,7 @@ def retry(  # noqa: PLR0917  typer calls it by name
         quiet=as_json,
     )
     show(as_json, totals, show_retry)
-    if event_id and not any(totals[name] for name in ("processed", "throttled", "paused")):
+    if event_id and not any(totals[name] for name in _NUMBERS_OF_ONE_EVENT):
         err.print(f"No waiting event has the id {event_id}, or another worker holds it.")
 
 

@@ -25,6 +25,7 @@ from tracking_pipeline.settings import (
     read_settings,
 )
 from tracking_pipeline.store.database import connect
+from tracking_pipeline.store.queue_counts import has_failed_events
 
 
 def dev(
@@ -67,8 +68,7 @@ def _dagster_home(settings: Settings, folder: Path) -> Path:
 
 def _is_empty(installation: Installation) -> bool:
     with connect(installation.database.url) as connection:
-        row = connection.execute("select from tracking_failed_events limit 1").fetchone()
-        return row is None
+        return not has_failed_events(connection)
 
 
 def _refuse_taken_port(host: str, port: int) -> None:

@@ -13,7 +13,12 @@ from tracking_pipeline.console.tables import show_applied, show_import
 from tracking_pipeline.console.terminal import progress_bar
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.importing import Into, import_file
-from tracking_pipeline.installation import embedded_server, open_installation
+from tracking_pipeline.installation import (
+    EMBEDDED_DATABASE,
+    REHEARSAL_DATABASE,
+    embedded_server,
+    open_installation,
+)
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.migrate import migrate as migrate_tables
 
@@ -26,7 +31,7 @@ def migrate(as_json: Json = False) -> None:
         applied = migrate_tables(url, worker_role=settings.tracking_worker_role).applied
     else:
         with embedded_server(settings.home) as server:
-            name = "tracking_rehearsal" if settings.tracking_rehearsal else "tracking"
+            name = REHEARSAL_DATABASE if settings.tracking_rehearsal else EMBEDDED_DATABASE
             applied = migrate_tables(server.ensure_database(name)).applied
     show(as_json, {"success": True, "applied": applied}, show_applied)
 

@@ -32,6 +32,11 @@ def show_retry(totals: Mapping[str, Any]) -> None:
         )
     out.print(table)
     show_details(totals["by_destination"])
+    if totals["refused_later"] or totals["requeued_later"]:
+        out.print(
+            f"Of events delivered by earlier runs, {totals['refused_later']} were refused "
+            f"afterwards and given up, {totals['requeued_later']} are sent again."
+        )
     if totals["top_errors"]:
         errors = Table(title="Why events were not delivered", title_justify="left")
         errors.add_column("events", justify="right")

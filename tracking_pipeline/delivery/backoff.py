@@ -1,4 +1,4 @@
-"""How long a failed event waits before it is sent again. Pure: the dice are passed in."""
+"""How long a failed event waits before it is sent again. Pure: the jitter is passed in."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ JITTER_SHARE = 0.2
 _MOST_DOUBLINGS = 9
 
 
-def wait_seconds(retry_count: int, retry_after_seconds: float | None, dice: float) -> float:
-    """The wait of a row whose ``retry_count`` just became this number.
+def wait_seconds(retry_count: int, retry_after_seconds: float | None, jitter: float) -> float:
+    """The wait of a row whose ``retry_count`` just became this number, this failure included.
 
-    The wait before retry n is 5 * 2**(n-1) minutes (5, 10, 20, 40, 80), so a row with n retries
-    behind it waits 5 * 2**n minutes, at most 24 hours. ``dice`` in [0, 1) spreads the waits by up
-    to 20 % so that rows which failed together do not come back together. Never earlier than
-    ``retry_after_seconds``, which is itself bounded by the longest wait: a destination that asks
-    for a year does not get to hide an event.
+    5 * 2**n minutes for n failures (10, 20, 40, 80), at most 24 hours. ``jitter`` in [0, 1) spreads
+    the waits by up to 20 % so that rows which failed together do not come back together. Never
+    earlier than ``retry_after_seconds``, which is itself bounded by the longest wait: a destination
+    that asks for a year does not get to hide an event.
     """
     doublings = min(max(retry_count, 0), _MOST_DOUBLINGS)
     scheduled = float(min(BASE_SECONDS << doublings, LONGEST_SECONDS))
     asked = min(max(retry_after_seconds or 0.0, 0.0), LONGEST_SECONDS)
-    return max(scheduled, asked) * (1 + JITTER_SHARE * dice)
+    return max(scheduled, asked) * (1 + JITTER_SHARE * jitter)

@@ -9,6 +9,8 @@ log2(batch) + 2 requests more, and everyone but the poison is delivered.
 A few culprits are searched for in this way. When there turn out to be more, the rest is simply
 halved: that never costs more than two requests an event.
 
+Where an answer names members, those have their outcome by it, and the others are sent again.
+
 Only a refusal is bisected. A timeout, a 5xx or a throttle is the destination's own trouble, and
 more requests would add to it.
 """
@@ -23,6 +25,7 @@ from tracking_pipeline.delivery.destination import Reply
 from tracking_pipeline.delivery.events import Prepared
 from tracking_pipeline.delivery.outcomes import (
     Delivered,
+    Fault,
     Outcome,
     Paused,
     PerEvent,
@@ -32,6 +35,10 @@ from tracking_pipeline.delivery.outcomes import (
 )
 
 MOST_SEARCHES = 3
+
+
+INTERRUPTED = Paused(Fault("the search for a refused event was interrupted"))
+"""What the attempt of a :class:`Tried` without an outcome came to, where a request carried it."""
 
 
 @dataclass(slots=True)
@@ -107,8 +114,8 @@ class _Search:
                 await self._halve(_undecided(half))
 
     async def _is_refused(self, members: list[Tried]) -> bool:
-        """Sends the members in one request. True when it was refused and named no culprit among
-        them; without those that an answer names, the others are sent again.
+        """Sends the members in one request. True when it was refused and named none of them;
+        without those that an answer names, the others are sent again.
         """
         while members:
             if not await self._send_once(members):
@@ -150,13 +157,14 @@ class _Search:
         return self._judge_refusal(members, verdict)
 
     def _judge_refusal(self, members: list[Tried], refused: Refused) -> bool:
-        if len(members) == 1:
+        for position, outcome in refused.named.items():
+            if 0 <= position < len(members):
+                members[position].outcome = outcome
+        undecided = _undecided(members)
+        if len(members) == 1 and undecided:
             members[0].outcome = refused.rejected
             return False
-        for position in refused.culprits:
-            if 0 <= position < len(members):
-                members[position].outcome = refused.rejected
-        return bool(_undecided(members))
+        return bool(undecided)
 
 
 def _undecided(members: list[Tried]) -> list[Tried]:

@@ -7,6 +7,8 @@ request of a thousand events that times out is one failure of the other side.
 
 from __future__ import annotations
 
+import re
+
 WINDOW_SECONDS = 5 * 60
 # One failure of one request is no trend.
 LEAST_REQUESTS = 10
@@ -15,7 +17,21 @@ FAILED_SHARE = 0.7
 # the events. An API version that ended and a proxy in between answer like that.
 MOST_REFUSED_ALONE = 20
 
+# The reasons of pauses that no answer of the destination named. Health knows them again by these.
+FAILING = re.compile(r"\d+ of the last \d+ requests failed")
+REFUSING = re.compile(r"it refuses every event: ")
+
 
 def opens(requests: int, failures: int) -> bool:
     """Whether so many failures among so many requests of one window open the breaker."""
     return requests >= LEAST_REQUESTS and failures >= FAILED_SHARE * requests
+
+
+def failing_reason(requests: int, failures: int) -> str:
+    """Why a destination is paused whose requests fail. :data:`FAILING` matches it."""
+    return f"{failures} of the last {requests} requests failed"
+
+
+def refusing_reason(refusal: str) -> str:
+    """Why a destination is paused that refuses all for one reason. :data:`REFUSING` matches it."""
+    return f"it refuses every event: {refusal}"

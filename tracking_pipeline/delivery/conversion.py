@@ -62,6 +62,9 @@ _DENIED = (
 # Of a request that was stored whole: its secrets are no part of the event.
 _SECRETS = ("access_token", "appsecret_proof", "api_secret")
 
+_PERSONAL_IDENTIFIER = re.compile(
+    r"@|%40|[={\[]|(?:\+|%2[Bb])(?:\d[\s().-]{0,2}){9,14}\d(?!\d)", re.ASCII
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # Read by hand: what ``datetime.fromisoformat`` takes differs from Python 3.10 to 3.11.
 _ISO = re.compile(
@@ -109,7 +112,7 @@ def read_conversion(
     fields = as_mapping(event.payload)
     if fields is None or holds_several(fields):
         # Of several, one person's identifiers would go out with another one's event.
-        what = "holds several events" if fields else "is not a JSON object"
+        what = "holds several events" if fields else "is no JSON object that can be read"
         return reject(f"event_payload {what}")
     name = impersonal_text(first(fields, EVENT_NAME)) or impersonal_text(event.event_name)
     if not name:
@@ -129,7 +132,7 @@ def read_conversion(
         referrer_url=_absolute(impersonal_text(first(fields, _REFERRER))),
         value=number(first(fields, ("value", "conversion_value", "revenue", "total"))),
         currency=_currency(first(fields, ("currency", "currency_code"))),
-        order_id=impersonal_text(
+        order_id=identifier_text(
             first(fields, ("order_id", "orderId", "transaction_id", "transactionId"))
         ),
         fields=fields,
@@ -210,6 +213,18 @@ def impersonal_text(value: Any) -> str | None:
     clean = sanitize(plain)
     # The usual case: nothing was removed, and a second reading of the same text changes nothing.
     return plain if clean is plain else text(clean)
+
+
+def identifier_text(value: Any) -> str | None:
+    """:func:`text` of an order's or an event's id: what the tag on the page sent, or the two would
+    be counted as two conversions.
+
+    ``415-555-0123`` is such an id as well as a phone, so digits alone are never judged. Only what
+    is surely a person's goes as in :func:`impersonal_text`: an e-mail address, a number in full
+    international form (+ and 10 to 15 digits), fields with values.
+    """
+    plain = text(value)
+    return impersonal_text(plain) if plain and _PERSONAL_IDENTIFIER.search(plain) else plain
 
 
 def impersonal_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

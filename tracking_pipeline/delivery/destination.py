@@ -1,8 +1,8 @@
 """What the engine needs of a destination. Each destination is one file that fulfils this protocol.
 
-``prepare`` and ``classify`` decide, without I/O; ``send`` does the I/O and does not raise for
-anything that the other side does. So every rule of a platform can be tested without a socket, and
-the engine (claim, bisect, settle) knows no platform.
+``prepare`` decides, without I/O; ``send`` does the I/O, gives a verdict, and does not raise for
+anything that the other side does. The engine (claim, bisect, settle) knows no platform; what Google
+alone does, an answer that comes later, :mod:`~tracking_pipeline.delivery.retry` asks for by name.
 """
 
 from __future__ import annotations

@@ -23,17 +23,20 @@ import anyio
 import orjson
 from aiolimiter import AsyncLimiter
 
-from tracking_pipeline.delivery.bisection import deliver_batch
+from tracking_pipeline.delivery.bisection import INTERRUPTED, deliver_batch
 from tracking_pipeline.delivery.destination import Destination, Reply
-from tracking_pipeline.delivery.events import FailedEvent, Lead, Prepared
+from tracking_pipeline.delivery.events import FailedEvent, Prepared, lead_of
 from tracking_pipeline.delivery.gate import Gate
 from tracking_pipeline.delivery.leases import Leases
 from tracking_pipeline.delivery.outcomes import (
+    Delivered,
     Fault,
     Paused,
+    Refused,
     Rejected,
     Retry,
     Uniform,
+    Verdict,
     reject,
 )
 from tracking_pipeline.delivery.packing import pack
@@ -47,7 +50,6 @@ from tracking_pipeline.store.failed_events import Selection
 
 log = logging.getLogger(__name__)
 
-_LEAD_FIELDS = tuple(Lead.__dataclass_fields__)
 # How long a queue that was empty is not looked into again while the other one has events.
 _REST_SECONDS = 1.0
 
@@ -76,7 +78,7 @@ class Drain:
         gate: Gate,
         tally: Tally,
         time_is_up: Callable[[], bool],
-        dice: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._destination = destination
         self._pool = pool
@@ -85,7 +87,7 @@ class Drain:
         self._gate = gate
         self._tally = tally
         self._time_is_up = time_is_up
-        self._dice = dice
+        self._jitter = jitter
         self._room = Room(destination.limits)
         self._claimed: asyncio.Queue[_Batch] = asyncio.Queue()
         self._in_flight = anyio.Semaphore(destination.limits.in_flight, fast_acquire=True)
@@ -157,7 +159,7 @@ class Drain:
                 ready.append(prepared)
                 self._tally.dropped.update(prepared.dropped)
             else:
-                rejected.append(settlement(event, prepared, dice=0.0))
+                rejected.append(settlement(event, prepared, jitter=0.0))
         await source.settler.put(rejected)
         return [_Batch(source, events) for events in pack(ready, self._destination.limits)]
 
@@ -205,8 +207,8 @@ class Drain:
                 settlement(
                     each.prepared.event,
                     # Seen by the other side in a refused request, so it belongs in the log.
-                    each.outcome or _INTERRUPTED,
-                    dice=self._dice(),
+                    each.outcome or INTERRUPTED,
+                    jitter=self._jitter(),
                     requests=each.requests,
                     request_id=each.request_id,
                     duration_ms=each.duration_ms,
@@ -233,10 +235,9 @@ class Drain:
         self._room.answer()
         probing = self._gate.state == "probing"
         await self._gate.heed(reply.verdict, events=len(batch))
-        outcome = reply.verdict.outcome if isinstance(reply.verdict, Uniform) else None
-        if probing and isinstance(outcome, Retry):
-            # A paused destination costs no event a retry, and the probe's least of all.
-            reply = replace(reply, verdict=Uniform(Paused(outcome.fault)))
+        if probing and self._gate.state == "paused":
+            # A paused destination costs no event anything, and the probe's least of all.
+            reply = replace(reply, verdict=Uniform(Paused(_fault_of(reply.verdict))))
         if reply.cool_down_seconds is not None:
             await self._gate.hold(reply.cool_down_seconds, "near the destination's rate limit")
         return reply
@@ -250,18 +251,19 @@ class _Batch:
     events: list[Prepared]
 
 
+def _fault_of(verdict: Verdict) -> Fault:
+    """Why a request failed, of one whose answer closed the gate."""
+    if isinstance(verdict, Refused):
+        return verdict.rejected.fault
+    outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+    return Fault("") if outcome is None or isinstance(outcome, Delivered) else outcome.fault
+
+
 def _rests(source: Source) -> bool:
     return source.leases.clock() - source.was_empty_at < _REST_SECONDS
 
 
-# The gate closed, or the time was up, while a refused batch was searched: nothing is spent.
-_INTERRUPTED = Paused(Fault("the search for a refused event was interrupted"))
-
-
 def _event(row: dict[str, Any]) -> FailedEvent:
-    lead = None
-    if row["known_lead_id"] is not None:
-        lead = Lead(**{name: row[name] for name in _LEAD_FIELDS})
     return FailedEvent(
         id=row["id"],
         event_id=row["event_id"],
@@ -276,7 +278,7 @@ def _event(row: dict[str, Any]) -> FailedEvent:
         created_at=row["created_at"],
         now=row["now"],
         lease_token=row["lease_token"],
-        lead=lead,
+        lead=lead_of(row),
     )
 
 

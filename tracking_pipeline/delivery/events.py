@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -27,6 +28,17 @@ class Lead:
     fbc: str | None = None
     client_user_agent: str | None = None
     client_ip: str | None = None
+
+
+_LEAD_FIELDS = tuple(Lead.__dataclass_fields__)
+
+
+def lead_of(row: Mapping[str, Any]) -> Lead | None:
+    """The lead in a claimed row, whose columns are named as the fields here; None where the event
+    has none, or none that is known."""
+    if row["known_lead_id"] is None:
+        return None
+    return Lead(**{name: row[name] for name in _LEAD_FIELDS})
 
 
 @dataclass(frozen=True, slots=True)

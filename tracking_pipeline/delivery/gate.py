@@ -17,7 +17,9 @@ from tracking_pipeline.delivery.breaker import (
     LEAST_REQUESTS,
     MOST_REFUSED_ALONE,
     WINDOW_SECONDS,
+    failing_reason,
     opens,
+    refusing_reason,
 )
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.outcomes import (
@@ -94,7 +96,7 @@ class Gate:
     async def heed(self, verdict: Verdict, *, events: int) -> None:
         """Takes notice of what a request of so many events came to. Any answer about the events
         themselves, even a refusal, proves that a paused destination lets events in again; a fault
-        proves nothing.
+        proves nothing, and the very refusal for which it was paused proves the contrary.
         """
         outcome = verdict.outcome if isinstance(verdict, Uniform) else None
         if isinstance(outcome, Throttled):
@@ -102,20 +104,25 @@ class Gate:
         elif isinstance(outcome, Paused):
             reason = (outcome.fault.code, outcome.fault.message)
             await self._pause(": ".join(part for part in reason if part))
-        elif self.state == "probing" and isinstance(outcome, Retry):
+        elif self.state == "probing" and (
+            isinstance(outcome, Retry) or self._is_refused_as_before(verdict)
+        ):
             await self._pause(self.detail)
         elif self.state == "probing":
             await self._reopen()
         else:
             await self._count(failed=isinstance(outcome, Retry))
         if self.state == "ok" and self._refuses_everything(verdict, events):
-            await self._pause(f"it refuses every event: {self._refusal}")
+            await self._pause(refusing_reason(self._refusal))
+
+    def _is_refused_as_before(self, verdict: Verdict) -> bool:
+        return isinstance(verdict, Refused) and self.detail == refusing_reason(_words(verdict))
 
     def _refuses_everything(self, verdict: Verdict, events: int) -> bool:
         """Whether event after event was refused alone, for one reason, and none was accepted."""
         if isinstance(verdict, Refused):
             if events == 1:
-                reason = verdict.rejected.fault.message or verdict.rejected.reason
+                reason = _words(verdict)
                 self._refused_alone = self._refused_alone + 1 if reason == self._refusal else 1
                 self._refusal = reason
         elif not isinstance(verdict, Uniform) or isinstance(verdict.outcome, Delivered):
@@ -154,8 +161,7 @@ class Gate:
 
         await self._record(count)
         if counted and opens(*counted[0]) and self.state == "ok":
-            requests, failures = counted[0]
-            await self._pause(f"{failures} of the last {requests} requests failed")
+            await self._pause(failing_reason(*counted[0]))
 
     async def hold(self, seconds: float, why: str) -> None:
         """Closes the gate for everybody until the wait is over."""
@@ -187,3 +193,7 @@ class Gate:
                 self._destination,
                 error.sqlstate or "none",
             )
+
+
+def _words(refused: Refused) -> str:
+    return refused.rejected.fault.message or refused.rejected.reason

@@ -12,8 +12,8 @@ outcome, or the request was refused as a whole, which says nothing yet about its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 OutcomeName = Literal["delivered", "retry", "throttled", "paused", "rejected"]
@@ -98,12 +98,13 @@ class PerEvent:
 class Refused:
     """The request was refused because of one or more of its members and nothing of it was taken.
 
-    ``culprits`` are the positions that the answer named, empty when it named none. A single event
-    that is refused alone gets ``rejected``.
+    ``named`` is what the answer says of single members, by position: why that one can never be
+    accepted, or that it is there already. A single event that is refused alone, and not by name,
+    gets ``rejected``.
     """
 
     rejected: Rejected
-    culprits: frozenset[int] = frozenset()
+    named: Mapping[int, Delivered | Rejected] = field(default_factory=dict)
 
 
 Verdict: TypeAlias = Uniform | PerEvent | Refused

@@ -23,10 +23,12 @@ from tracking_pipeline.store.failed_events import (
     bury_crashed_events,
     claim_due_events,
     count_selected,
+    find_crashed_events,
     settle_attempts,
 )
 from tracking_pipeline.store.first_attempts import (
     bury_crashed_accepted_events,
+    find_crashed_accepted_events,
     settle_first_attempts,
 )
 from tracking_pipeline.store.leases import QueueTable
@@ -61,13 +63,21 @@ class Settle(Protocol):
     ) -> set[UUID]: ...
 
 
+class FindCrashed(Protocol):
+    """As :func:`~tracking_pipeline.store.failed_events.find_crashed_events`."""
+
+    async def __call__(
+        self, connection: Connection, destinations: Collection[str]
+    ) -> list[UUID]: ...
+
+
 class Bury(Protocol):
     """As :func:`~tracking_pipeline.store.failed_events.bury_crashed_events`."""
 
     async def __call__(
         self,
         connection: Connection,
-        destinations: Collection[str],
+        ids: Collection[UUID],
         *,
         worker: str,
         run_id: str | None,
@@ -91,6 +101,7 @@ class Queue:
     waiting_number: str
     claim: Claim
     settle: Settle
+    find_crashed: FindCrashed
     bury: Bury
     count: Count
 
@@ -102,6 +113,7 @@ ACCEPTED = Queue(
     waiting_number="accepted_waiting",
     claim=claim_accepted_events,
     settle=settle_first_attempts,
+    find_crashed=find_crashed_accepted_events,
     bury=bury_crashed_accepted_events,
     count=count_accepted,
 )
@@ -112,6 +124,7 @@ FAILED = Queue(
     waiting_number="waiting",
     claim=claim_due_events,
     settle=settle_attempts,
+    find_crashed=find_crashed_events,
     bury=bury_crashed_events,
     count=count_selected,
 )

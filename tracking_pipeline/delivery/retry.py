@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -171,9 +172,12 @@ class _Run:
         for destination in self._destinations:
             if isinstance(destination, GoogleEc):
                 found = await read_google_outcomes(self._pool, destination, run_id=self._run_id)
-                numbers = self._tallies[destination.name].numbers
-                numbers["refused_later"] += found.dead_lettered
-                numbers["requeued_later"] += found.requeued
+                tally = self._tallies[destination.name]
+                tally.numbers["refused_later"] += found.dead_lettered
+                tally.numbers["requeued_later"] += found.requeued
+                tally.numbers["requests"] += found.requests
+                if found.state != "ok":
+                    tally.state, tally.detail = found.state, found.detail
 
     async def dry(self) -> RetryTotals:
         """Counts what a run would take, and takes nothing."""
@@ -231,26 +235,37 @@ class _Run:
             )
 
     async def _bury(self) -> None:
+        names = [each.name for each in self._destinations]
         for queue in QUEUES:
-            buried = await self._bury_of(queue)
+            async with self._pool.connection() as connection:
+                crashed = await queue.find_crashed(connection, names)
+            buried = await self._bury_rows(queue, crashed)
             for tally in self._tallies.values():
                 count = buried.get(tally.destination, 0)
                 if count:
                     tally.numbers["dead_lettered"] += count
                     tally.count_error("rejected", "worker_crash", count)
 
-    async def _bury_of(self, queue: Queue) -> dict[str, int]:
-        """Fails open for what the site's own table does not take: it stays where it is, and must
-        not keep all others from being sent."""
-        names = [each.name for each in self._destinations]
+    async def _bury_rows(self, queue: Queue, ids: Sequence[UUID]) -> Counter[str]:
+        """Fails open for a row that the site's own table does not take: it stays where it is, and
+        keeps no other from being buried or sent."""
+        if not ids:
+            return Counter()
         try:
             async with self._pool.connection() as connection:
-                return await queue.bury(connection, names, worker=self._worker, run_id=self._run_id)
+                return Counter(
+                    await queue.bury(connection, ids, worker=self._worker, run_id=self._run_id)
+                )
         except psycopg.Error as error:
             if not is_of_the_row(error):
                 raise
-            log.error("a crashed event cannot be dead-lettered (SQLSTATE %s)", error.sqlstate)
-            return {}
+            if len(ids) == 1:
+                log.error("a crashed event cannot be dead-lettered (SQLSTATE %s)", error.sqlstate)
+                return Counter()
+            middle = len(ids) // 2
+            return await self._bury_rows(queue, ids[:middle]) + await self._bury_rows(
+                queue, ids[middle:]
+            )
 
     async def _count_left(self, selection: Selection) -> None:
         """What is left waiting, and whether a throttle or a pause is what it waits for."""

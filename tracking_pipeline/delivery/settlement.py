@@ -1,4 +1,4 @@
-"""What an outcome makes of a row of the queue. Pure: the dice for the jitter are passed in.
+"""What an outcome makes of a row of the queue. Pure: the jitter is passed in.
 
 Delivered   resolved
 Retry       retry_count + 1; retrying with a wait, or dead letter at the row's own max_retries
@@ -14,7 +14,7 @@ from uuid import UUID
 from tracking_pipeline.delivery.backoff import wait_seconds
 from tracking_pipeline.delivery.events import FailedEvent
 from tracking_pipeline.delivery.outcomes import Delivered, Fault, Outcome, Rejected, Retry
-from tracking_pipeline.store.failed_events import Settlement
+from tracking_pipeline.store.failed_events import MOST_RETRIES, Settlement
 
 RETRIES_EXHAUSTED = "max_retries"
 
@@ -23,7 +23,7 @@ def settlement(
     event: FailedEvent,
     outcome: Outcome,
     *,
-    dice: float,
+    jitter: float,
     requests: int = 0,
     request_id: UUID | None = None,
     duration_ms: int | None = None,
@@ -33,17 +33,18 @@ def settlement(
     retry_count: int | None = None
     wait: float | None = None
     reason: str | None = None
+    attempt = min(event.retry_count + 1, MOST_RETRIES)
     if isinstance(outcome, Delivered):
         status = "resolved"
     elif isinstance(outcome, Rejected):
         status, reason = "dead_letter", outcome.reason
     elif isinstance(outcome, Retry):
-        retry_count = event.retry_count + 1
+        retry_count = attempt
         if retry_count >= event.max_retries:
             status, reason = "dead_letter", RETRIES_EXHAUSTED
         else:
             status = "retrying"
-            wait = wait_seconds(retry_count, outcome.retry_after_seconds, dice)
+            wait = wait_seconds(retry_count, outcome.retry_after_seconds, jitter)
     fault = (
         Fault("", http_status=outcome.http_status)
         if isinstance(outcome, Delivered)
@@ -54,7 +55,7 @@ def settlement(
         event_id=event.event_id,
         lease_token=event.lease_token,
         outcome=outcome.name,
-        attempt=event.retry_count + 1,
+        attempt=attempt,
         status=status,
         retry_count=retry_count,
         wait_seconds=wait,

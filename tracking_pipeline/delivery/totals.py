@@ -9,6 +9,24 @@ from typing import Any
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.store.failed_events import Settlement
 
+NUMBERS = (
+    "processed",
+    "resolved",
+    "failed",
+    "dead_lettered",
+    "throttled",
+    "paused",
+    "duplicates",
+    "requests",
+    "stale_settles",
+    "waiting",
+    "refused_later",
+    "requeued_later",
+    "accepted_delivered",
+    "accepted_waiting",
+)
+"""What every run counts, in the order in which it is told."""
+
 _MOST_KINDS_OF_ERROR = 200
 _MOST_TOP_ERRORS = 20
 
@@ -82,21 +100,9 @@ class RetryTotals:
 
     def as_json(self) -> dict[str, Any]:
         """The command line's and the API's answer."""
-        names = (
-            "processed",
-            "resolved",
-            "failed",
-            "dead_lettered",
-            "throttled",
-            "paused",
-            "duplicates",
-            "stale_settles",
-            "accepted_delivered",
-            "accepted_waiting",
-        )
         return {
             "success": True,
-            **{name: self.total(name) for name in names},
+            **{name: self.total(name) for name in NUMBERS},
             "duplicate_conversion": self.total("duplicate_conversions"),
             "by_destination": {
                 name: totals.as_json() for name, totals in self.by_destination.items()

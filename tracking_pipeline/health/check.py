@@ -1,6 +1,6 @@
-"""One health check: the service that the job, the command and the endpoint call.
+"""One health check, in two halves, so that assets can show each reading between them.
 
-    roll up -> read -> judge -> record and alert -> recount
+    take_reading: roll up -> read -> judge        record_reading: record and alert -> recount
 
 - The readings are of one moment of the database. What they mean is recorded in one transaction:
   snapshots, alerts, the states of the alerts' machines, and the messages that are owed. A check
@@ -10,9 +10,6 @@
 - The recount of the last days (``health/readings/rollup.py``) comes last, once a day, so that no
   alert waits for it.
 - What fails a check: a database that cannot be used. A breach is a result.
-
-It comes in two halves as well, for assets that show each reading by itself: :func:`take_reading`
-and :func:`record_reading`.
 """
 
 from __future__ import annotations
@@ -79,32 +76,18 @@ class CheckResult:
     recorded: Recorded
 
 
-def check_tracking_health(
-    database_url: str,
-    policy: HealthPolicy,
-    *,
-    run_id: str | None = None,
-    roll_up_budget_seconds: float = TIME_BUDGET_SECONDS,
-) -> CheckResult:
-    """One check of the database. ``run_id`` is the Dagster run that it is part of.
-
-    The first check of a long history counts for ``roll_up_budget_seconds`` and leaves the rest to
-    the next ones; until then there is no score.
-
-    Raises :class:`DatabaseError` when the database cannot be reached or fails.
-    """
-    reading = take_reading(database_url, policy, roll_up_budget_seconds=roll_up_budget_seconds)
-    recorded = record_reading(database_url, reading, run_id=run_id)
-    return CheckResult(reading.rolled_up, reading.readings, recorded)
-
-
 def take_reading(
     database_url: str,
     policy: HealthPolicy,
     *,
     roll_up_budget_seconds: float = TIME_BUDGET_SECONDS,
 ) -> Reading:
-    """The first half of a check: rolls up, reads and judges. Raises as the whole does."""
+    """The first half of a check: rolls up, reads and judges.
+
+    The first check of a long history counts for ``roll_up_budget_seconds`` and leaves the rest to
+    the next ones; until then there is no score. Raises :class:`DatabaseError` when the database
+    cannot be reached or fails.
+    """
     with _connected(database_url) as connection:
         rolled_up = roll_up(connection, policy.counting, time_budget_seconds=roll_up_budget_seconds)
         readings = read_health(connection, policy, caught_up=rolled_up.caught_up)
@@ -113,10 +96,15 @@ def take_reading(
 
 
 def record_reading(database_url: str, reading: Reading, *, run_id: str | None = None) -> Recorded:
-    """The second half: records the reading, steps the alerts, and recounts. Raises as the whole
-    does."""
+    """The second half: records the reading, steps the alerts, and recounts. ``run_id`` is the
+    Dagster run that it is part of. Raises as the first half does."""
     with _connected(database_url) as connection:
-        recorded = record(connection, reading, run_id=run_id)
+        try:
+            recorded = record(connection, reading, run_id=run_id)
+        except Exception:
+            # What cannot be recorded may be a count that only a recount puts right.
+            recount_recent(connection, reading.policy.counting)
+            raise
         recount_recent(connection, reading.policy.counting)
     return recorded
 

@@ -25,7 +25,7 @@ USUAL_CONVERSION_NAMES = (
     "phone_lead_captured",
 )
 # The pipeline counts as stalled when this many checks were missed in a row.
-_MISSED_CHECKS = 3
+MISSED_CHECKS_STALLED = 3
 
 
 def emq_from(settings: Settings) -> tuple[EmqModel, dict[str, float]]:
@@ -82,7 +82,7 @@ def thresholds_from(settings: Settings) -> dict[Metric, Thresholds]:
         # The next source serves meanwhile, and a lead without a place is still a lead.
         "geo_providers_down": Thresholds("above", warning=0, critical=None),
         "missing_metrics": Thresholds("above", warning=0, critical=None),
-        "missed_checks": Thresholds("above", warning=None, critical=_MISSED_CHECKS - 1),
+        "missed_checks": Thresholds("above", warning=None, critical=MISSED_CHECKS_STALLED - 1),
     }
 
 

@@ -25,7 +25,7 @@ from tracking_pipeline.importing.rows import Row, RowMaker
 from tracking_pipeline.importing.totals import ImportTotals, Problem
 from tracking_pipeline.importing.values import FieldError
 from tracking_pipeline.store.database import connect
-from tracking_pipeline.store.importing import TableColumn, read_columns, read_now
+from tracking_pipeline.store.importing import TableColumn, read_columns, read_time_of_import
 
 Into: TypeAlias = Literal["failed-events", "leads", "ledger"]
 
@@ -106,7 +106,7 @@ def _row_maker(
         return FailedEventRows(columns, destination)
     if into == "leads":
         return LeadRows(columns)
-    return LedgerRows(read_now(connection))
+    return LedgerRows(read_time_of_import(connection))
 
 
 def _batches(records: Iterable[Record | Problem]) -> Iterator[list[Record | Problem]]:

@@ -12,12 +12,12 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from tracking_pipeline.assets.numbers import table
 from tracking_pipeline.health.alerts.actions import ALERT_TYPES, AlertActions, act_on_alerts
 from tracking_pipeline.health.alerts.rules import AlertType
 from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.health.report.words import moment
+from tracking_pipeline.health.words import moment
 from tracking_pipeline.jobs.tags import FIRST_IN_QUEUE, GROUP_TAG
+from tracking_pipeline.metadata import table
 from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.store.alert_list import ListedAlert, list_alerts
 from tracking_pipeline.store.database import connect

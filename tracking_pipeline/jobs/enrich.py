@@ -21,7 +21,8 @@ from pydantic import Field
 from tracking_pipeline.geo.enrich import TIME_BUDGET_SECONDS, EnrichRequest, enrich_leads
 from tracking_pipeline.geo.enrich_totals import EnrichTotals
 from tracking_pipeline.jobs.tags import GROUP_TAG, LONG_RUN
-from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
+from tracking_pipeline.metadata import table
+from tracking_pipeline.resources import TrackingResource
 
 STATUSES = ("ok", "no_data", "private", "invalid", "rate_limited", "error")
 SOURCES = ("session", "mmdb", "ip_api", "ipinfo")
@@ -85,17 +86,14 @@ def enrich(
         not_configured = installation.missing_geo_settings()
         for name, what_to_set in not_configured.items():
             context.log.info(f"{name} is not configured: {what_to_set}")
-        try:
-            totals = asyncio.run(
-                enrich_leads(
-                    installation.database.url,
-                    providers,
-                    config.request(installation.settings.default_country.upper()),
-                    progress=lambda so_far: context.log.info(_in_words(so_far)),
-                )
+        totals = asyncio.run(
+            enrich_leads(
+                installation.database.url,
+                providers,
+                config.request(installation.settings.default_country.upper()),
+                progress=lambda so_far: context.log.info(_in_words(so_far)),
             )
-        except EXPLAINED_ERRORS as error:
-            raise dg.Failure(description=str(error)) from None
+        )
     for name, reason in totals.missing.items():
         if name not in not_configured:
             context.log.warning(f"{name} did not serve: {reason}")
@@ -118,9 +116,9 @@ def enrich_metadata(totals: EnrichTotals) -> dict[str, Any]:
         *("refused", "corrected", "asked_online"),
     )
     return {
-        **_table("by_source", "source", totals.by_source),
-        **_table("by_status", "status", totals.by_status),
-        **_table("not_configured", "provider", totals.missing),
+        **table("by_source", _rows("source", "leads", totals.by_source)),
+        **table("by_status", _rows("status", "leads", totals.by_status)),
+        **table("not_configured", _rows("provider", "what to do", totals.missing)),
         **{name: getattr(totals, name) for name in numbers},
         **{f"from_{name}": totals.by_source.get(name, 0) for name in SOURCES},
         **{f"status_{name}": totals.by_status.get(name, 0) for name in STATUSES},
@@ -129,13 +127,8 @@ def enrich_metadata(totals: EnrichTotals) -> dict[str, Any]:
     }
 
 
-def _table(name: str, key: str, values: Mapping[str, int | str]) -> dict[str, Any]:
-    """A table of two columns under its name; nothing where it would be empty."""
-    if not values:
-        return {}
-    column = "leads" if all(isinstance(value, int) for value in values.values()) else "what to do"
-    records = [dg.TableRecord({key: each, column: value}) for each, value in values.items()]
-    return {name: dg.MetadataValue.table(records)}
+def _rows(key: str, column: str, values: Mapping[str, int | str]) -> list[dict[str, int | str]]:
+    return [{key: each, column: value} for each, value in values.items()]
 
 
 @dg.job(

@@ -15,7 +15,8 @@ import dagster as dg
 from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.health.notifications.notify import NotifyTotals, deliver_notifications
 from tracking_pipeline.jobs.tags import FIRST_IN_QUEUE, GROUP_TAG
-from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
+from tracking_pipeline.metadata import table
+from tracking_pipeline.resources import TrackingResource
 
 
 @dg.op(
@@ -27,10 +28,7 @@ from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
 def send_notifications(context: dg.OpExecutionContext, tracking: TrackingResource) -> NotifyTotals:
     with tracking.open() as installation:
         channels = read_channels(installation.settings.alert_channels)
-        try:
-            totals = deliver_notifications(installation.database, channels)
-        except EXPLAINED_ERRORS as error:
-            raise dg.Failure(description=str(error)) from None
+        totals = deliver_notifications(installation.database, channels)
     for name, each in totals.by_channel.items():
         context.log.info(f"{name}: {each.sent} sent, {each.failed} failed {each.error}".rstrip())
     if totals.unusable:
@@ -45,14 +43,12 @@ def send_notifications(context: dg.OpExecutionContext, tracking: TrackingResourc
 
 def notify_metadata(totals: NotifyTotals) -> dict[str, Any]:
     """The totals as typed metadata: every number under its own name, and a table of channels."""
-    table = [
-        dg.TableRecord(
-            {"channel": name, "sent": each.sent, "failed": each.failed, "error": each.error}
-        )
+    channels = [
+        {"channel": name, "sent": each.sent, "failed": each.failed, "error": each.error}
         for name, each in totals.by_channel.items()
     ]
     return {
-        **({"by_channel": dg.MetadataValue.table(table)} if table else {}),
+        **table("by_channel", channels),
         "sent": totals.sent,
         "failed": totals.failed,
         "closed": totals.closed,

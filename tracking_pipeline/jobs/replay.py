@@ -21,6 +21,7 @@ import dagster as dg
 from pydantic import Field
 
 from tracking_pipeline.delivery.conversion import read_time
+from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.replay.repair import RepairError, read_rules
 from tracking_pipeline.delivery.replay.service import replay_dead_letters as replay_service
 from tracking_pipeline.delivery.replay.totals import (
@@ -30,7 +31,8 @@ from tracking_pipeline.delivery.replay.totals import (
     ReplayTotals,
 )
 from tracking_pipeline.jobs.tags import DESTINATION_TAG, GROUP_TAG, LONG_RUN
-from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
+from tracking_pipeline.metadata import table
+from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.store.dead_letters import DeadLetters
 
 MOST_IDS = 10_000
@@ -46,7 +48,7 @@ class ReplayConfig(dg.Config):
         default=True,
         description="Count and forecast only. Set it to false to put the dead letters back.",
     )
-    destination: Literal["all", "meta_capi", "google_ec", "gtm_server", "supabase"] = Field(
+    destination: Literal["all", DestinationName] = Field(
         default="all", description="Only this destination's dead letters, or those of all."
     )
     reason: str = Field(
@@ -163,14 +165,9 @@ def replay_dead_letters(
     request = config.request()
     context.instance.add_run_tags(context.run_id, {DESTINATION_TAG: config.destination})
     with tracking.open() as installation, installation.destinations() as destinations:
-        try:
-            totals = asyncio.run(
-                replay_service(
-                    installation.database.url, destinations, request, run_id=context.run_id
-                )
-            )
-        except EXPLAINED_ERRORS as error:
-            raise dg.Failure(description=str(error)) from None
+        totals = asyncio.run(
+            replay_service(installation.database.url, destinations, request, run_id=context.run_id)
+        )
     _log(context.log, totals)
     context.add_output_metadata(replay_metadata(totals))
     return totals
@@ -193,14 +190,12 @@ def _log(log: dg.DagsterLogManager, totals: ReplayTotals) -> None:
 def replay_metadata(totals: ReplayTotals) -> dict[str, Any]:
     """The totals as typed metadata: every number under its own name, and tables for people."""
     found = totals.as_json()
-    tables = {
-        name: dg.MetadataValue.table([dg.TableRecord(row) for row in found[name]])
-        for name in ("groups", "canaries", "repairs", "refusals")
-        if found[name]
-    }
     return {
         # The tables first: the run page shows the first lines of a long message.
-        **tables,
+        **table("groups", found["groups"]),
+        **table("canaries", found["canaries"]),
+        **table("repairs", found["repairs"]),
+        **table("refusals", found["refusals"]),
         **{name: found[name] for name in NUMBERS},
         "events_per_minute": dg.MetadataValue.float(float(found["events_per_minute"])),
         "minutes": dg.MetadataValue.float(float(found["minutes"])),

@@ -12,7 +12,7 @@ import dagster as dg
 
 from tracking_pipeline.geo.retention import RetentionTotals, apply_ip_retention
 from tracking_pipeline.jobs.tags import GROUP_TAG, LONG_RUN
-from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
+from tracking_pipeline.resources import TrackingResource
 
 
 @dg.op(
@@ -26,12 +26,9 @@ def cut_old_addresses(
 ) -> RetentionTotals:
     with tracking.open() as installation:
         settings = installation.settings
-        try:
-            totals = apply_ip_retention(
-                installation.database.url, settings.ip_retention_days, settings.ip_retention
-            )
-        except EXPLAINED_ERRORS as error:
-            raise dg.Failure(description=str(error)) from None
+        totals = apply_ip_retention(
+            installation.database.url, settings.ip_retention_days, settings.ip_retention
+        )
     context.log.info(
         f"{totals.leads_cut} leads older than {settings.ip_retention_days} days cut "
         f"({settings.ip_retention}), {totals.addresses_forgotten} addresses forgotten"

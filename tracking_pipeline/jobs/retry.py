@@ -28,15 +28,15 @@ from tracking_pipeline.delivery.retry import (
     RetryRequest,
     retry_failed_events,
 )
-from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.delivery.totals import NUMBERS, RetryTotals
 from tracking_pipeline.jobs.tags import DESTINATION_TAG, GROUP_TAG, LONG_RUN
-from tracking_pipeline.resources import EXPLAINED_ERRORS, DrainProgress, TrackingResource
+from tracking_pipeline.resources import DrainProgress, TrackingResource
 
 
 class RetryConfig(dg.Config):
     """What to retry. Untouched, it retries everything that is due."""
 
-    destination: Literal["all", "meta_capi", "google_ec", "gtm_server", "supabase"] = Field(
+    destination: Literal["all", DestinationName] = Field(
         default="all",
         description="Only this destination's events, or those of all.",
     )
@@ -140,18 +140,15 @@ def drain_failed_events(
 ) -> RetryTotals:
     progress.begin(context.log, sum(plan.found.values()))
     with tracking.open() as installation, installation.destinations() as destinations:
-        try:
-            return asyncio.run(
-                retry_failed_events(
-                    installation.database.url,
-                    destinations,
-                    plan.request,
-                    run_id=context.run_id,
-                    progress=lambda totals: progress.report(context.log, totals),
-                )
+        return asyncio.run(
+            retry_failed_events(
+                installation.database.url,
+                destinations,
+                plan.request,
+                run_id=context.run_id,
+                progress=lambda totals: progress.report(context.log, totals),
             )
-        except EXPLAINED_ERRORS as error:
-            raise dg.Failure(description=str(error)) from None
+        )
 
 
 @dg.op(
@@ -162,6 +159,11 @@ def drain_failed_events(
 def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> RetryTotals:
     for name, each in totals.by_destination.items():
         note = "" if each.state == "ok" else f"; {each.state}: {each.detail}"
+        if each.refused_later or each.requeued_later:
+            note += (
+                f"; of events delivered earlier {each.refused_later} refused afterwards, "
+                f"{each.requeued_later} sent again"
+            )
         context.log.info(
             f"{name}: {each.resolved} resolved, {each.failed} failed, "
             f"{each.dead_lettered} dead-lettered, {each.waiting} left; "
@@ -178,20 +180,6 @@ _TABLE_COLUMNS = ("state", "resolved", "failed", "dead_lettered", "waiting", "re
 
 def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
     """The totals as typed metadata: every number under its own name, and tables for people."""
-    numbers = (
-        "processed",
-        "resolved",
-        "failed",
-        "dead_lettered",
-        "throttled",
-        "paused",
-        "duplicates",
-        "stale_settles",
-        "requests",
-        "waiting",
-        "accepted_delivered",
-        "accepted_waiting",
-    )
     tables: dict[str, Any] = {
         "by_destination": _table(
             [
@@ -212,21 +200,11 @@ def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
     return {
         # The tables first: the run page shows the first lines of a long message.
         **tables,
-        **{name: totals.total(name) for name in numbers},
+        **{name: totals.total(name) for name in NUMBERS},
         **{
             f"{name}_{number}": getattr(each, number)
             for name, each in totals.by_destination.items()
-            for number in (
-                "resolved",
-                "failed",
-                "dead_lettered",
-                "throttled",
-                "paused",
-                "requests",
-                "waiting",
-                "accepted_delivered",
-                "accepted_waiting",
-            )
+            for number in NUMBERS
         },
         "seconds": dg.MetadataValue.float(round(totals.seconds, 3)),
         "stopped_reason": totals.stopped_reason,

@@ -1,12 +1,14 @@
 """``alert_notification_sensor``: what the outbox owes is told."""
 
+from datetime import timedelta
+
 import dagster as dg
 
+from tracking_pipeline.health.words import duration
 from tracking_pipeline.jobs.active import is_under_way
 from tracking_pipeline.jobs.notify import send_notifications_job
 from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.sensors.windows import WINDOW_SECONDS, present_window
-from tracking_pipeline.sensors.words import span
 from tracking_pipeline.store.alert_notifications import Outbox, read_outbox
 from tracking_pipeline.store.database import connect
 
@@ -36,5 +38,5 @@ def why_nothing_is_sent(outbox: Outbox) -> str:
     """The skip reason, in numbers: "0 to send, 2 waiting, next in 4 min"."""
     words = [f"0 to send, {outbox.waiting} waiting"]
     if outbox.next_due_seconds is not None:
-        words.append(f"next in {span(outbox.next_due_seconds)}")
+        words.append(f"next in {duration(timedelta(seconds=outbox.next_due_seconds))}")
     return ", ".join(words)

@@ -4,16 +4,18 @@ looked at.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import dagster as dg
 
 from tracking_pipeline.delivery.events import DESTINATIONS
+from tracking_pipeline.health.words import duration
 from tracking_pipeline.jobs.active import is_under_way
 from tracking_pipeline.jobs.check import CHECKED, check_tracking_health_job
 from tracking_pipeline.jobs.retry import retry_failed_events_job
 from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.sensors.windows import WINDOW_SECONDS, present_window
-from tracking_pipeline.sensors.words import number, span
+from tracking_pipeline.sensors.words import number
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
@@ -97,7 +99,7 @@ def why_nothing_is_due(backlog: Sequence[Backlog], sendable: Sequence[Backlog]) 
     words = [f"0 due, {number(sum(each.not_due for each in backlog))} waiting"]
     waits = [each.next_due_seconds for each in sendable if each.next_due_seconds is not None]
     if waits:
-        words.append(f"next in {span(min(waits))}")
+        words.append(f"next in {duration(timedelta(seconds=min(waits)))}")
     held = sum(each.due for each in backlog) - sum(each.due for each in sendable)
     if held:
         words.append(f"{number(held)} held back: destination paused, throttled or not configured")

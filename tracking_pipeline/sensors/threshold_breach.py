@@ -5,6 +5,7 @@ themselves is raised here directly, because no check would.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import dagster as dg
 
@@ -14,11 +15,11 @@ from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC, AlertState, A
 from tracking_pipeline.health.alerts.thresholds import Metric, Verdict
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.readings.quick_look import look_quickly
+from tracking_pipeline.health.words import duration
 from tracking_pipeline.jobs.active import is_under_way
 from tracking_pipeline.jobs.check import CHECKED, check_tracking_health_job
 from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.sensors.windows import WINDOW_SECONDS, present_window
-from tracking_pipeline.sensors.words import span
 from tracking_pipeline.store.alerts import read_alert_states
 from tracking_pipeline.store.database import connect
 
@@ -80,7 +81,8 @@ def in_numbers(verdicts: Mapping[Metric, Verdict], heartbeat: Heartbeat) -> str:
         if verdicts[metric].value is not None
     ]
     since = heartbeat.seconds_since_check
-    checked = "no check yet" if since is None else f"last check {span(since)} ago"
+    ago = None if since is None else duration(timedelta(seconds=since))
+    checked = "no check yet" if ago is None else f"last check {ago} ago"
     stalled = ": stalled" if heartbeat.is_stalled else ""
     return f"{', '.join(words)}; {checked}{stalled}"
 

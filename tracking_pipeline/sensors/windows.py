@@ -4,11 +4,12 @@ from typing import Any
 
 import psycopg
 
+from tracking_pipeline.store.database import read_now
+
 # Two ticks inside one window launch one run; the next window may launch again.
 WINDOW_SECONDS = 30
 
 
 def present_window(connection: psycopg.Connection[Any], seconds: int = WINDOW_SECONDS) -> int:
     """The number of the present window."""
-    row = connection.execute("select extract(epoch from now())::bigint").fetchone()
-    return int(row[0] if row else 0) // seconds
+    return int(read_now(connection).timestamp()) // seconds

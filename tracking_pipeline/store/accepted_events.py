@@ -31,13 +31,24 @@ WAITING: LiteralString = "a.delivered_at is null"
 _NOT_LEASED: LiteralString = "(a.lease_expires_at is null or a.lease_expires_at <= now())"
 _NAMED: LiteralString = "and (a.id = %(event_id)s or a.event_id = %(event_id)s)"
 
+_ONE_TO_PROBE: LiteralString = """and a.id = (
+          select first.id
+          from (
+              select a.id
+              from public.tracking_accepted_events a
+              where a.destination = %(destination)s and {waiting} and {not_leased} {named}
+              order by a.created_at, a.id
+              limit 1000) as first
+          order by random()
+          limit 1)"""
+
 # As the claim of failed events, with the same columns; all that waits here is due.
 _CLAIM: LiteralString = """
 with due as materialized (
     select a.id
     from public.tracking_accepted_events a
     where a.destination = %(destination)s
-      and {waiting} and {not_leased} {named}
+      and {waiting} and {not_leased} {named} {probed}
       and not (a.lease_expires_at is not null and a.lease_losses >= %(losses)s)
       and (%(probe)s or not exists (
           select from public.tracking_destination_state s
@@ -69,11 +80,14 @@ MAX_RETRIES = 5
 """Of a failed event that was an accepted one, as of any other that says nothing else."""
 
 
-def _composed(statement: LiteralString, selection: Selection) -> sql.Composed:
+def _composed(
+    statement: LiteralString, selection: Selection, *, probe: bool = False
+) -> sql.Composed:
     return sql.SQL(statement).format(
         waiting=sql.SQL(WAITING),
         not_leased=sql.SQL(_NOT_LEASED),
         named=sql.SQL(_NAMED if selection.event_id is not None else ""),
+        probed=_composed(_ONE_TO_PROBE, selection) if probe else sql.SQL(""),
         max_retries=sql.Literal(MAX_RETRIES),
     )
 
@@ -99,7 +113,7 @@ async def claim_accepted_events(
         "probe": probe,
     }
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_composed(_CLAIM, selection), arguments)
+        await cursor.execute(_composed(_CLAIM, selection, probe=probe), arguments)
         return await cursor.fetchall()
 
 

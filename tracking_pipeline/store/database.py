@@ -135,3 +135,20 @@ async def read_clock(connection: psycopg.AsyncConnection[Any]) -> datetime:
     assert row is not None  # noqa: S101  a select without a table gives one row
     moment: datetime = row[0]
     return moment
+
+
+def read_now(connection: psycopg.Connection[Any]) -> datetime:
+    """The same, without an event loop. Within a transaction it is the moment when that began."""
+    row = connection.execute("select now()").fetchone()
+    assert row is not None  # noqa: S101  a select without a table gives one row
+    moment: datetime = row[0]
+    return moment
+
+
+@contextmanager
+def one_moment(connection: psycopg.Connection[Any]) -> Iterator[datetime]:
+    """A transaction in which all statements see the tables as they are at one moment, which is
+    given. It only reads."""
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read, read only")
+        yield read_now(connection)

@@ -63,6 +63,9 @@ class Settlement:
     duplicate: str | None = None
 
 
+MOST_RETRIES = 2**31 - 1
+"""More the column cannot hold; a site's row may have this many already."""
+
 # `coalesce(...)` is the expression of the index tracking_failed_events_due, null first: a row that
 # entered the queue without a time is due at once.
 _DUE: LiteralString = "and coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()"
@@ -72,6 +75,22 @@ _NOT_TRIED_IN_THIS_RUN: LiteralString = """and not exists (
           and a.outcome not in ('throttled', 'paused'))"""
 _NAMED: LiteralString = "and (f.id = %(event_id)s or f.event_id = %(event_id)s)"
 _NOT_LEASED: LiteralString = "and (f.lease_expires_at is null or f.lease_expires_at <= now())"
+
+
+# Any of the first, and not the oldest again and again: one that draws the fault all by itself must
+# not keep its destination closed.
+_ONE_TO_PROBE: LiteralString = """and f.id = (
+          select first.id
+          from (
+              select f.id
+              from public.tracking_failed_events f
+              where f.destination = %(destination)s
+                and f.status in ('pending', 'retrying')
+                {selected}
+              order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
+              limit 1000) as first
+          order by random()
+          limit 1)"""
 
 
 def _selected(selection: Selection) -> sql.Composed:
@@ -138,12 +157,16 @@ async def claim_due_events(
 ) -> list[dict[str, Any]]:
     """Leases up to ``limit`` rows of one destination, oldest due first, and returns them.
 
-    None while the destination is paused or throttled for all, unless this is the ``probe``.
+    None while the destination is paused or throttled for all, unless this is the ``probe``, which
+    takes one of the first thousand.
 
     Each row is a mapping of the columns in the statement; ``payload`` and ``user_data`` are JSON
     text.
     """
-    statement = sql.SQL(_CLAIM).format(selected=_selected(selection))
+    selected = _selected(selection)
+    if probe:
+        selected += sql.SQL(_ONE_TO_PROBE).format(selected=selected)
+    statement = sql.SQL(_CLAIM).format(selected=selected)
     arguments = {
         **_arguments(selection),
         "destination": destination,
@@ -250,15 +273,34 @@ async def find_settled(
     return {row[0] for row in await cursor.fetchall()}
 
 
+_CRASHED: LiteralString = """
+    f.lease_expires_at <= now()
+      and f.lease_losses >= %(losses)s
+      and f.status in ('pending', 'retrying')"""
+_FIND_CRASHED: LiteralString = """
+select f.id
+from public.tracking_failed_events f
+where {crashed} and f.destination = any(%(destinations)s)
+limit 1000
+"""
+
+
+async def find_crashed_events(
+    connection: psycopg.AsyncConnection[Any], destinations: Collection[str]
+) -> list[UUID]:
+    """Rows whose fifth lease in a row was lost, up to a thousand of them."""
+    cursor = await connection.execute(
+        sql.SQL(_FIND_CRASHED).format(crashed=sql.SQL(_CRASHED)),
+        {"losses": MOST_LEASE_LOSSES - 1, "destinations": list(destinations)},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 _BURY: LiteralString = """
 with lost as materialized (
     select f.id
     from public.tracking_failed_events f
-    where f.lease_expires_at <= now()
-      and f.lease_losses >= %(losses)s
-      and f.status in ('pending', 'retrying')
-      and f.destination = any(%(destinations)s)
-    limit 1000
+    where f.id = any(%(ids)s) and {crashed}
     for update skip locked
 ), buried as (
     update public.tracking_failed_events f
@@ -277,7 +319,8 @@ with lost as materialized (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, error_code,
         error_message, lease_token, worker, run_id)
-    select b.id, b.event_id, b.destination, coalesce(b.retry_count, 0) + 1, 'rejected', 0,
+    select b.id, b.event_id, b.destination,
+        least(coalesce(b.retry_count, 0)::bigint + 1, %(most)s)::integer, 'rejected', 0,
         'worker_crash', %(message)s, b.lease_token - 1, %(worker)s, %(run_id)s
     from buried b
 )
@@ -287,17 +330,19 @@ select destination, count(*) from buried group by destination
 
 async def bury_crashed_events(
     connection: psycopg.AsyncConnection[Any],
-    destinations: Collection[str],
+    ids: Collection[UUID],
     *,
     worker: str,
     run_id: str | None,
 ) -> dict[str, int]:
-    """Dead-letters rows whose fifth lease in a row was lost. Returns how many, by destination."""
+    """Dead-letters those of the rows whose fifth lease in a row was lost, in one statement. Returns
+    how many, by destination."""
     cursor = await connection.execute(
-        _BURY,
+        sql.SQL(_BURY).format(crashed=sql.SQL(_CRASHED)),
         {
             "losses": MOST_LEASE_LOSSES - 1,
-            "destinations": list(destinations),
+            "ids": list(ids),
+            "most": MOST_RETRIES,
             "message": "the worker was lost five times in a row while it held this event",
             "worker": worker,
             "run_id": run_id,

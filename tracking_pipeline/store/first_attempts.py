@@ -127,17 +127,21 @@ async def settle_first_attempts(
     return {row[0] for row in await cursor.fetchall()}
 
 
-_LOST: LiteralString = """
-    select a.id
-    from public.tracking_accepted_events a
-    where a.lease_expires_at <= now()
+_CRASHED: LiteralString = """
+    a.lease_expires_at <= now()
       and a.lease_losses >= %(losses)s
-      and {waiting}
-      and a.destination = any(%(destinations)s)
-    limit 1000
+      and {waiting}"""
+_FIND_CRASHED: LiteralString = """
+select a.id
+from public.tracking_accepted_events a
+where {crashed} and a.destination = any(%(destinations)s)
+limit 1000
 """
 _BURY: LiteralString = """
-with lost as materialized ({lost}
+with lost as materialized (
+    select a.id
+    from public.tracking_accepted_events a
+    where a.id = any(%(ids)s) and {crashed}
     for update skip locked
 ), gone as (
     delete from public.tracking_accepted_events a
@@ -155,31 +159,38 @@ with lost as materialized ({lost}
 )
 select destination, count(*) from gone group by destination
 """
-_CRASHED: LiteralString = """'dead_letter', 0, null, null, null, 'worker_crash', %(message)s,
+_DEAD: LiteralString = """'dead_letter', 0, null, null, null, 'worker_crash', %(message)s,
         'worker_crash', null, m.lease_token + 1"""
-_LOST_STATEMENT = sql.SQL(_LOST).format(waiting=sql.SQL(WAITING))
-_BURY_STATEMENT = sql.SQL(_BURY).format(lost=_LOST_STATEMENT, move=_moving("gone", _CRASHED))
+_IS_CRASHED = sql.SQL(_CRASHED).format(waiting=sql.SQL(WAITING))
+_FIND_CRASHED_STATEMENT = sql.SQL(_FIND_CRASHED).format(crashed=_IS_CRASHED)
+_BURY_STATEMENT = sql.SQL(_BURY).format(crashed=_IS_CRASHED, move=_moving("gone", _DEAD))
+
+
+async def find_crashed_accepted_events(
+    connection: psycopg.AsyncConnection[Any], destinations: Collection[str]
+) -> list[UUID]:
+    """Rows whose fifth lease in a row was lost, up to a thousand of them."""
+    arguments = {"losses": MOST_LEASE_LOSSES - 1, "destinations": list(destinations)}
+    cursor = await connection.execute(_FIND_CRASHED_STATEMENT, arguments)
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def bury_crashed_accepted_events(
     connection: psycopg.AsyncConnection[Any],
-    destinations: Collection[str],
+    ids: Collection[UUID],
     *,
     worker: str,
     run_id: str | None,
 ) -> dict[str, int]:
-    """Dead-letters rows whose fifth lease in a row was lost. Returns how many, by destination."""
+    """Dead-letters those of the rows whose fifth lease in a row was lost, in one statement. Returns
+    how many, by destination."""
     arguments = {
         "losses": MOST_LEASE_LOSSES - 1,
-        "destinations": list(destinations),
+        "ids": list(ids),
         "message": "the worker was lost five times in a row while it held this event",
         "worker": worker,
         "run_id": run_id,
     }
-    # Looked for first: moving a row locks more tables than a run should need that moves none.
-    cursor = await connection.execute(_LOST_STATEMENT, arguments)
-    if await cursor.fetchone() is None:
-        return {}
     cursor = await connection.execute(_BURY_STATEMENT, arguments)
     return {row[0]: row[1] for row in await cursor.fetchall()}
 

@@ -10,14 +10,18 @@ Only the database's ``now()`` counts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import orjson
 import psycopg
 from psycopg.rows import dict_row
 from typing_extensions import LiteralString
+
+from tracking_pipeline.store.failed_events import Settlement
 
 # Google has nothing to tell before half an hour, and keeps what it has to tell for about 50 days.
 # https://developers.google.com/data-manager/api/devguides/diagnostics
@@ -35,16 +39,17 @@ GoogleOutcome = Literal["delivered", "refused", "narrowed", "unknown"]
 class GoogleRequest:
     """A request that is due to be asked about. ``members`` are the lease tokens of its failed
     events by the row's id; ``events`` is how many it carried, of which some may have an answer
-    elsewhere; ``checks`` counts this one."""
+    elsewhere; ``checks`` counts this one; ``now`` is the database's clock at the claim."""
 
     request_id: str
     members: Mapping[UUID, int]
     events: int
     checks: int
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
+class TakenBack:
     """How many deliveries were taken back: into the dead letters, or into the queue again."""
 
     dead_lettered: int = 0
@@ -91,7 +96,7 @@ set checks = r.checks + 1,
         secs => least(%(first)s * 2 ^ least(r.checks, %(doublings)s), %(longest)s))
 from due
 where r.request_id = due.request_id
-returning r.request_id, r.failed_event_ids, r.lease_tokens, r.events, r.checks
+returning r.request_id, r.failed_event_ids, r.lease_tokens, r.events, r.checks, now()
 """
 
 
@@ -109,8 +114,8 @@ async def claim_google_request(connection: psycopg.AsyncConnection[Any]) -> Goog
     row = await cursor.fetchone()
     if row is None:
         return None
-    request_id, ids, tokens, events, checks = row
-    return GoogleRequest(request_id, dict(zip(ids, tokens, strict=True)), events, checks)
+    request_id, ids, tokens, *rest = row
+    return GoogleRequest(request_id, dict(zip(ids, tokens, strict=True)), *rest)
 
 
 _CLOSE: LiteralString = """
@@ -155,8 +160,9 @@ async def keep_members(
 _READ_MEMBERS: LiteralString = """
 select f.id, f.event_id, f.event_name, f.event_type, f.event_payload as payload, f.user_data,
     f.lead_id, f.session_id, coalesce(f.retry_count, 0) as retry_count,
-    coalesce(f.max_retries, 5) as max_retries, coalesce(f.created_at, now()) as created_at,
-    now() as now, m.lease_token,
+    coalesce(f.max_retries, 5) as max_retries,
+    case when f.created_at between '0001-01-02' and '9999-12-30' then f.created_at else now() end
+        as created_at, now() as now, m.lease_token,
     l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
     l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip
 from unnest(%s::uuid[], %s::bigint[]) as m (id, lease_token)
@@ -177,77 +183,72 @@ async def read_delivered_members(
         return await cursor.fetchall()
 
 
-_REVOKE: LiteralString = """
-with revoked as (
+# The fence is the test of the status beside the token: a site may have put a row back by hand.
+_SETTLE: LiteralString = """
+with settled as materialized (
+    select f.event_id, f.destination, s.*
+    from json_to_recordset(%(settlements)s::json) as s (
+        id uuid, lease_token bigint, outcome text, attempt integer, status text,
+        retry_count integer, wait_seconds float8, dead_letter_reason text, error_message text,
+        error_code text, http_status integer, requests integer, request_id uuid,
+        duration_ms integer)
+    join public.tracking_failed_events f on f.id = s.id
+    where f.status = 'resolved' and f.lease_token = s.lease_token + 1
+    for update of f
+), taken_back as (
     update public.tracking_failed_events f
-    set status = case
-            when %(final)s or coalesce(f.retry_count, 0) + 1 >= coalesce(f.max_retries, 5)
-            then 'dead_letter' else 'retrying'
-        end,
-        dead_letter_reason = case
-            when %(final)s then %(reason)s
-            when coalesce(f.retry_count, 0) + 1 >= coalesce(f.max_retries, 5) then 'max_retries'
-        end,
-        retry_count = coalesce(f.retry_count, 0) + (not %(final)s)::int,
+    set status = s.status,
+        retry_count = coalesce(s.retry_count, f.retry_count),
         next_retry_at = case
-            when not %(final)s and coalesce(f.retry_count, 0) + 1 < coalesce(f.max_retries, 5)
-            then now() + make_interval(secs => %(wait_seconds)s)
+            when s.status <> 'dead_letter' then now() + make_interval(secs => s.wait_seconds)
         end,
         resolved_at = null,
         resolved_by = null,
-        error_message = %(message)s,
-        error_code = %(code)s,
-        http_status = null,
+        dead_letter_reason = s.dead_letter_reason,
+        error_message = coalesce(s.error_message, f.error_message),
+        error_code = s.error_code,
+        http_status = s.http_status,
         updated_at = now(),
         lease_token = f.lease_token + 1
-    from unnest(%(ids)s::uuid[], %(tokens)s::bigint[]) as m (id, lease_token)
-    where f.id = m.id and f.status = 'resolved' and f.lease_token = m.lease_token + 1
-    returning f.id, f.event_id, f.destination, f.status, f.retry_count, f.lease_token
+    from settled s
+    where f.id = s.id and s.status is not null
+    returning f.status
 ), logged as (
     insert into public.tracking_delivery_attempts (
-        failed_event_id, event_id, destination, attempt, outcome, requests, error_code,
-        error_message, lease_token, worker, run_id)
-    select r.id, r.event_id, r.destination, r.retry_count + (%(final)s)::int,
-        case when %(final)s then 'rejected' else 'retry' end, 0, %(code)s, %(message)s,
-        r.lease_token - 1, %(worker)s, %(run_id)s
-    from revoked r
+        failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
+        error_code, error_message, duration_ms, lease_token, worker, run_id)
+    select s.id, s.event_id, s.destination, s.attempt, s.outcome, s.requests, s.request_id,
+        s.http_status, s.error_code, s.error_message, s.duration_ms, s.lease_token, %(worker)s,
+        %(run_id)s
+    from settled s
 )
-select count(*) filter (where status = 'dead_letter'), count(*) filter (where status = 'retrying')
-from revoked
+select count(*) filter (where status = 'dead_letter'),
+    count(*) filter (where status in ('pending', 'retrying'))
+from taken_back
 """
 
 
-async def revoke_deliveries(
+async def settle_deliveries(
     connection: psycopg.AsyncConnection[Any],
-    members: Mapping[UUID, int],
+    settlements: Sequence[Settlement],
     *,
-    reason: str,
-    code: str,
-    message: str,
-    final: bool,
-    wait_seconds: float = 0.0,
     worker: str,
     run_id: str | None,
-) -> Revoked:
-    """Takes back that these failed events were delivered, where this request is what resolved them.
+) -> TakenBack:
+    """Applies what Google said later of failed events that it had accepted, and writes the attempt
+    rows, all in one statement; only to rows that are still resolved by the attempt whose lease
+    token the settlement has.
 
-    ``final`` makes them dead letters with ``reason``. Otherwise one retry is spent and they are due
-    again after ``wait_seconds``, or dead letters at their own ``max_retries``. Each gets a row in
-    the log of attempts, without a request of its own.
+    A settlement with a status takes the delivery back; one without leaves the row as it is and is
+    logged only.
     """
     cursor = await connection.execute(
-        _REVOKE,
+        _SETTLE,
         {
-            "ids": list(members),
-            "tokens": list(members.values()),
-            "reason": reason,
-            "code": code,
-            "message": message,
-            "final": final,
-            "wait_seconds": wait_seconds,
+            "settlements": orjson.dumps(settlements).decode(),
             "worker": worker,
             "run_id": run_id,
         },
     )
     row = await cursor.fetchone()
-    return Revoked(*row) if row else Revoked()
+    return TakenBack(*row) if row else TakenBack()

@@ -27,6 +27,11 @@ class Failures:
     in_ledger: int = 0
     by_destination: dict[str, int] = field(default_factory=dict)
 
+    def with_conversions(self, conversions: int) -> int:
+        """How many events there were with the ledger's ``conversions``, each once. A count of them
+        that was made earlier can lack some of those that failed; those are known to be there."""
+        return self.events + max(conversions - self.in_ledger, 0)
+
 
 _FAILURES: LiteralString = """
 with failed as materialized (
@@ -61,6 +66,51 @@ def count_failures(
         in_ledger=counted.pop("in ledger", 0),
         by_destination={name: counted[name] for name in sorted(filter(None, counted))},
     )
+
+
+# In the order of the index: told to find so many rows, the planner may take a scan of the whole
+# table for cheap, and the rows of a window are its last. An id that is null is no other's.
+_EVENTS: LiteralString = """
+with seen as materialized (
+    select e.event_id, {conversion} as is_conversion
+    from public.wm_event_log e
+    where e.created_at >= %(since)s and e.created_at < %(until)s
+    order by e.created_at
+    limit %(most)s
+), known as (
+    select event_id from seen where is_conversion and event_id is not null
+    union
+    select f.event_id
+    from public.tracking_failed_events f
+    where f.created_at >= %(since)s and f.created_at < %(until)s and f.event_id is not null
+)
+select (select count(*) from seen),
+    (select count(*) from known)
+    + (select count(*) from seen where is_conversion and event_id is null)
+""".replace("{conversion}", CONVERSION)
+
+
+def count_conversions_and_failures(
+    connection: psycopg.Connection[Any],
+    since: datetime,
+    until: datetime,
+    rule: ConversionRule,
+    *,
+    most_rows: int,
+) -> int | None:
+    """The distinct ids of the ledger's conversions and of the failed events together, created
+    within [since, until). None where the ledger has ``most_rows`` rows of that time, or more."""
+    row = connection.execute(
+        _EVENTS,
+        {
+            "since": since,
+            "until": until,
+            "names": list(rule.names),
+            "by_type": rule.by_type,
+            "most": most_rows,
+        },
+    ).fetchone()
+    return int(row[1]) if row and row[0] < most_rows else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +177,13 @@ _COUNT_WAITING: LiteralString = """
 select count(*)
 from (
     select from public.tracking_failed_events f
-    where f.status in ('pending', 'retrying')
+    where f.status in ('pending', 'retrying') and f.destination is not null
     limit %s) as waiting
 """
 
 
 def count_waiting(connection: psycopg.Connection[Any]) -> int:
-    """The failed events that wait, counted no further than :data:`WAITING_CAP`: for a sensor."""
+    """The failed events that wait for a destination, counted no further than :data:`WAITING_CAP`:
+    for a sensor."""
     row = connection.execute(_COUNT_WAITING, (WAITING_CAP,)).fetchone()
     return row[0] if row else 0

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from typing_extensions import LiteralString
 
-from tracking_pipeline.store.database import DatabaseError
+from tracking_pipeline.store.database import DatabaseError, read_now
 from tracking_pipeline.store.refusals import is_of_the_row
 
 
@@ -166,15 +166,12 @@ def find_leads(connection: psycopg.Connection[Any], ids: Collection[str]) -> set
     return {row[0] for row in rows}
 
 
-def read_now(connection: psycopg.Connection[Any]) -> datetime:
-    """The database's clock."""
+def read_time_of_import(connection: psycopg.Connection[Any]) -> datetime:
+    """The database's clock. Raises as the whole import does."""
     try:
-        row = connection.execute("select now()").fetchone()
+        return read_now(connection)
     except psycopg.Error as error:
         raise _failure(error, "") from None
-    assert row is not None  # noqa: S101  a select without a table gives one row
-    moment: datetime = row[0]
-    return moment
 
 
 _CONSTRAINED: LiteralString = """

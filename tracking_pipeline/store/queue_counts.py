@@ -1,4 +1,8 @@
-"""How much is in the queue: what waits, what was given up, what nothing will ever send."""
+"""How much is in the queue: what waits, what was given up, what nothing will ever send.
+
+A row without a destination, which a site's own CHECK may let through, is in no count of what waits
+or was given up, here and elsewhere: no run can claim it. ``count_unclaimable`` tells of it.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,12 @@ class Waiting:
     """The queue of one destination. Ages and waits are in seconds, None where nothing waits."""
 
     destination: str
-    waiting: int
-    due: int
-    leased: int
-    oldest_age_seconds: float | None
-    next_due_seconds: float | None
-    dead_letters: int
+    waiting: int = 0
+    due: int = 0
+    leased: int = 0
+    oldest_age_seconds: float | None = None
+    next_due_seconds: float | None = None
+    dead_letters: int = 0
 
 
 _WAITING: LiteralString = """
@@ -42,19 +46,18 @@ with waiting as (
                 where f.next_retry_at > now() and isfinite(f.next_retry_at)) - now()
         )::float8 as next_due_seconds
     from public.tracking_failed_events f
-    where f.status in ('pending', 'retrying')
+    where f.status in ('pending', 'retrying') and f.destination is not null
     group by f.destination
 ), dead as (
     select f.destination, count(*) as dead_letters
     from public.tracking_failed_events f
-    where f.status = 'dead_letter'
+    where f.status = 'dead_letter' and f.destination is not null
     group by f.destination
 )
 select destination, coalesce(w.waiting, 0), coalesce(w.due, 0), coalesce(w.leased, 0),
     w.oldest_age_seconds, w.next_due_seconds, coalesce(d.dead_letters, 0)
 from waiting w
 full join dead d using (destination)
-where destination is not null
 order by destination
 """
 
@@ -64,13 +67,19 @@ def read_waiting(connection: psycopg.Connection[Any]) -> list[Waiting]:
     return [Waiting(*row) for row in connection.execute(_WAITING).fetchall()]
 
 
+def has_failed_events(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the queue has any row, whatever its status."""
+    found = connection.execute("select from public.tracking_failed_events limit 1").fetchone()
+    return found is not None
+
+
 _DEAD_LETTERS: LiteralString = """
 with counted as (
     select f.destination, coalesce(f.dead_letter_reason, f.error_code, 'unknown') as reason,
         count(*) as events,
         row_number() over (order by count(*) desc) > %s as is_rare
     from public.tracking_failed_events f
-    where f.status = 'dead_letter'
+    where f.status = 'dead_letter' and f.destination is not null
     group by 1, 2
 )
 select destination, case when is_rare then 'other reasons' else reason end as reason,

@@ -22,6 +22,8 @@ from typing import Any
 import psycopg
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.database import read_now
+
 MATCH_KEYS = "match_keys"
 
 
@@ -102,14 +104,6 @@ def save_progress(connection: psycopg.Connection[Any], progress: Progress) -> No
             "recount_begun_at": progress.recount_begun_at,
         },
     )
-
-
-def read_now(connection: psycopg.Connection[Any]) -> datetime:
-    """The database's clock: the beginning of the present transaction."""
-    row = connection.execute("select now()").fetchone()
-    assert row is not None  # noqa: S101  a select without a table gives one row
-    moment: datetime = row[0]
-    return moment
 
 
 # Every transaction holds a lock on its own virtual id from its first moment, and every role sees

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, timezone
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from tracking_pipeline.web.errors import ErrorAnswer
 
@@ -39,8 +40,29 @@ def _in_calendar(moment: datetime) -> datetime:
     return moment
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_calendar)]
-"""A time with its zone."""
+# The "+" of a zone that a sender left as it is in a query, where it means a space.
+_SPACE_OF_ZONE = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)\Z")
+
+
+def _as_meant(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    return _SPACE_OF_ZONE.sub(r"\1+\2", given.strip()) or None
+
+
+AS_MEANT = BeforeValidator(_as_meant)
+"""For an optional time: an empty text is none, and a zone's "+" may have become a space."""
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The same with a zone: UTC where it names none."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+Moment = Annotated[
+    Annotated[datetime, AfterValidator(in_utc), AfterValidator(_in_calendar)] | None, AS_MEANT
+]
+"""A day or a time, in UTC where it names no zone; or none."""
 
 
 class Done(BaseModel):

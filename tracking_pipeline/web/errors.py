@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from tracking_pipeline.store.database import DatabaseError
 
 RETRY_AFTER_SECONDS = 5
 _MOST_PROBLEMS = 5
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +84,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 def _problem(found: Mapping[str, Any]) -> str:
     place, message = found["loc"], found["msg"]
     if found["type"] == "extra_forbidden":
-        # The last part is the client's own word.
-        place, message = place[:-1], "has a field that is not known"
+        # The last part is the client's own word: told where it cannot be but a field's name.
+        place, name = place[:-1], str(place[-1])
+        known_as = f"the field {name}, which" if _FIELD_NAME.fullmatch(name) else "a field that"
+        message = f"has {known_as} is not known"
     elif found["type"] == "json_invalid":
         message = "is not valid JSON"
     return f"{'.'.join(map(str, place))}: {message}"

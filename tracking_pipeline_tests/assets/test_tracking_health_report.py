@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from tracking_pipeline.assets.tracking_health_report import tracking_health_report
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.resources import TrackingResource
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 
 

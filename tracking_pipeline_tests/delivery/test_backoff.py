@@ -25,10 +25,10 @@ def test_a_retry_count_of_any_size_waits_a_day() -> None:
 
 
 @given(st.integers(0, 10_000), DICE)
-def test_the_dice_only_make_it_later_and_by_a_fifth_at_most(retry_count: int, dice: float) -> None:
+def test_jitter_only_makes_it_later_and_by_a_fifth_at_most(retry_count: int, jitter: float) -> None:
     bare = wait_seconds(retry_count, None, 0.0)
 
-    assert bare <= wait_seconds(retry_count, None, dice) <= bare * 1.2
+    assert bare <= wait_seconds(retry_count, None, jitter) <= bare * 1.2
 
 
 def test_two_rows_that_failed_together_do_not_come_back_together() -> None:
@@ -37,9 +37,9 @@ def test_two_rows_that_failed_together_do_not_come_back_together() -> None:
 
 @given(st.integers(0, 20), st.floats(0, DAY), DICE)
 def test_no_retry_comes_before_the_time_that_the_answer_named(
-    retry_count: int, asked: float, dice: float
+    retry_count: int, asked: float, jitter: float
 ) -> None:
-    assert wait_seconds(retry_count, asked, dice) >= asked
+    assert wait_seconds(retry_count, asked, jitter) >= asked
 
 
 def test_an_answer_that_asks_for_less_does_not_shorten_the_wait() -> None:

@@ -58,7 +58,7 @@ class Remote:
         return Reply(self._instead.get(len(self.requests)) or self._judge(members), duration_ms=5)
 
     def _judge(self, members: tuple[int, ...]) -> Verdict:
-        positions = frozenset(i for i, member in enumerate(members) if member in self.culprits)
+        named = {i: REJECTED for i, member in enumerate(members) if member in self.culprits}
         if positions:
             return Refused(REJECTED, positions if self._names else frozenset())
         self.accepted.update(members)

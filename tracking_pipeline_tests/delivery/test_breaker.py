@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tracking_pipeline.delivery.breaker import opens
+from tracking_pipeline.delivery.totals import DestinationTotals
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.delivery.runs import Runs
@@ -116,6 +117,60 @@ def test_a_destination_that_refuses_every_event_is_paused_before_the_queue_is_de
     assert totals.paused == 180
     assert state(queue)["reason"].startswith("it refuses every event: ")
     assert {row["alert_type"] for row in queue.alerts()} == {"destination_paused"}
+
+
+def let_it_probe(queue: Queue, runs: Runs) -> DestinationTotals:
+    queue.read("update tracking_destination_state set probe_at = now() returning 1")
+    return runs.run().by_destination["meta_capi"]
+
+
+def test_a_probe_that_is_refused_as_all_were_costs_nothing_and_doubles_the_wait(
+    queue: Queue, sandbox: Sandbox, runs: Runs
+) -> None:
+    for row in queue.add(60):
+        sandbox.scripts.set(row.sent_as, ["bad"])
+    runs.run()
+    seen = len(sandbox.memory.requests)
+
+    for probes, interval in enumerate((120, 240, 480), start=1):
+        totals = let_it_probe(queue, runs)
+        assert (totals.state, totals.dead_lettered, totals.paused) == ("paused", 0, 40)
+        assert len(sandbox.memory.requests) == seen + probes
+        assert state(queue)["probe_interval_seconds"] == interval
+    assert [alert["resolved_at"] for alert in queue.alerts()] == [None]
+
+
+def test_one_event_that_is_accepted_opens_a_destination_that_refused_all(
+    queue: Queue, sandbox: Sandbox, runs: Runs
+) -> None:
+    for row in queue.add(20):
+        sandbox.scripts.set(row.sent_as, ["bad"])
+    runs.run()
+    assert state(queue)["state"] == "open"
+    queue.add(10)
+
+    totals = let_it_probe(queue, runs)
+
+    assert (totals.state, totals.resolved) == ("ok", 10)
+    assert state(queue)["state"] == "closed"
+
+
+def test_an_event_that_is_always_refused_does_not_keep_its_destination_closed(
+    queue: Queue, sandbox: Sandbox, runs: Runs
+) -> None:
+    for row in queue.add(21):
+        sandbox.scripts.set(row.sent_as, ["bad"])
+    runs.run()
+    assert queue.statuses() == {"dead_letter": 20, "pending": 1}
+    (good,) = queue.add(1, next_retry_at="2026-01-01")  # after the bad one, that has no time
+
+    # A probe takes any of the first events: not in sixty tries the same of two.
+    for _ in range(60):
+        if let_it_probe(queue, runs).state == "ok":
+            break
+
+    assert queue.row(good)["status"] == "resolved"
+    assert queue.statuses() == {"dead_letter": 21, "resolved": 1}
 
 
 def test_poison_among_good_events_pauses_nothing(

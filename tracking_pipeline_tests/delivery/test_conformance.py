@@ -642,7 +642,9 @@ def test_no_secret_stands_in_a_url_but_where_the_protocol_wants_it(
     run(http)
 
     (request,) = http.front.received
-    if http.contestant is not conformance.MEASUREMENT_PROTOCOL:
+    if http.contestant is conformance.MEASUREMENT_PROTOCOL:
+        assert f"api_secret={conformance.SECRET}" in request.path
+    else:
         assert_no_canary(request.path)
 
 

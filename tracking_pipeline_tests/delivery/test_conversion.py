@@ -113,7 +113,7 @@ def test_every_shape_of_a_payload_says_the_same(payload: Any) -> None:
     "payload", [None, 3, True, "", "no JSON", "[1]", [META_FORM, META_FORM], []]
 )
 def test_what_is_no_object_is_rejected(payload: Any) -> None:
-    assert refused(payload) == "event_payload is not a JSON object"
+    assert refused(payload) == "event_payload is no JSON object that can be read"
 
 
 def test_the_secrets_of_a_stored_request_are_no_part_of_the_event() -> None:
@@ -296,7 +296,7 @@ def test_what_is_not_for_advertising_needs_no_consent(consent: Any) -> None:
     [None, True, "granted", {}, {"ad_user_data": "granted"}, {"analytics_storage": "denied"}, 1],
 )
 def test_silence_or_a_grant_is_no_refusal(consent: Any) -> None:
-    read({"event_name": "Lead", "consent": consent})
+    assert read({"event_name": "Lead", "consent": consent}).event_name == "Lead"
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_any_payload_is_a_conversion_or_a_reason(payload: Any) -> None:
 
     if isinstance(result, Rejected):
         assert result.reason in {
-            "event_payload is not a JSON object",
+            "event_payload is no JSON object that can be read",
             "missing event_name",
             "consent denied",
             "invalid event_time",

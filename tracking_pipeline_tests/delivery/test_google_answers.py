@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from tracking_pipeline.delivery.google.answers import (
     CONFIGURATION_REASONS,
     DAILY_QUOTA_SECONDS,
-    DEFAULT_THROTTLE_SECONDS,
-    LONGEST_THROTTLE_SECONDS,
     TOO_EARLY_SECONDS,
     classify,
     request_id,
+)
+from tracking_pipeline.delivery.http_answers import (
+    DEFAULT_THROTTLE_SECONDS,
+    LONGEST_THROTTLE_SECONDS,
 )
 from tracking_pipeline.delivery.outcomes import (
     Delivered,

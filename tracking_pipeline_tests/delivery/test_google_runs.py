@@ -14,12 +14,8 @@ import pytest
 from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.google.credentials import AccessToken
 from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.google.outcomes import (
-    GoogleOutcomes,
-    RequestStatus,
-    read_google_outcomes,
-    read_status,
-)
+from tracking_pipeline.delivery.google.outcomes import GoogleOutcomes, read_google_outcomes
+from tracking_pipeline.delivery.google.request_status import RequestStatus, read_status
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.totals import DestinationTotals
 from tracking_pipeline.http_client import Answer, http_client
@@ -314,6 +310,23 @@ def test_events_that_all_failed_later_become_dead_letters_with_the_reason(
     assert (sent["outcome"], sent["requests"]) == ("delivered", 1)
     assert (found["outcome"], found["requests"]) == ("rejected", 0)
     assert (found["attempt"], found["run_id"]) == (1, "run-of-a-test")
+
+
+def test_a_retry_run_tells_what_was_refused_or_put_back_later(
+    queue: Queue, google: GoogleRuns, add: Any
+) -> None:
+    bad, fresh, _ = add(3)
+    google.limits = in_requests_of(1)
+    google.run()
+    google.behave(
+        processing=False,
+        refused_later={bad.sent_as: "DENIED_CONSENT", fresh.sent_as: "TOO_RECENT_CLICK"},
+    )
+    half_an_hour_goes_by(queue)
+
+    totals = google.run()
+
+    assert (totals.processed, totals.refused_later, totals.requeued_later) == (0, 1, 1)
 
 
 def test_a_reason_that_may_pass_puts_events_back_for_six_hours_and_spends_a_retry(

@@ -159,3 +159,45 @@ def test_an_event_that_kills_its_workers_is_buried_and_counted(
     assert totals.by_destination["meta_capi"].dead_lettered == 1
     assert [(error.reason, error.count) for error in totals.errors] == [("worker_crash", 1)]
     assert not sandbox.memory.requests
+
+
+def test_a_crashed_event_that_cannot_be_buried_keeps_no_other_from_it(
+    queue: Queue, runs: Runs
+) -> None:
+    crashed = {
+        "lease_losses": stored_leases.MOST_LEASE_LOSSES - 1,
+        "lease_expires_at": "2020-01-01",
+    }
+    rows = queue.add(6, **crashed)
+    (stuck,) = queue.add(1, event_name="Stuck", **crashed)
+    queue.connection.execute(
+        "alter table tracking_failed_events add constraint site_rule"
+        " check (event_name <> 'Stuck' or status <> 'dead_letter')"
+    )
+
+    totals = runs.run()
+
+    assert totals.by_destination["meta_capi"].dead_lettered == 6
+    assert {queue.row(row)["dead_letter_reason"] for row in rows} == {"worker_crash"}
+    assert queue.row(stuck)["status"] == "pending"
+
+
+@pytest.mark.parametrize("script", [None, "bad", 503])
+def test_a_count_at_the_end_of_its_column_is_settled_and_buried_like_any_other(
+    queue: Queue, runs: Runs, sandbox: Sandbox, script: str | int | None
+) -> None:
+    most = 2**31 - 1
+    (sent,) = queue.add(1, retry_count=most, max_retries=most)
+    (crashed,) = queue.add(
+        1,
+        retry_count=most,
+        lease_losses=stored_leases.MOST_LEASE_LOSSES - 1,
+        lease_expires_at="2020-01-01",
+    )
+    if script is not None:
+        sandbox.scripts.set(sent.sent_as, [script])
+
+    runs.run()
+
+    assert queue.row(crashed)["dead_letter_reason"] == "worker_crash"
+    assert queue.row(sent)["status"] == ("resolved" if script is None else "dead_letter")

@@ -8,11 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.meta.answers import (
-    LONGEST_THROTTLE_SECONDS,
-    classify,
-    cool_down_seconds,
-)
+from tracking_pipeline.delivery.http_answers import LONGEST_THROTTLE_SECONDS
+from tracking_pipeline.delivery.meta.answers import classify, cool_down_seconds
 from tracking_pipeline.delivery.outcomes import (
     Delivered,
     Outcome,

@@ -20,7 +20,7 @@ FAULT = Fault("no answer in time", "timeout")
 def tally_of(*outcomes: Outcome, retry_count: int = 0) -> Tally:
     tally = Tally("meta_capi")
     for outcome in outcomes:
-        tally.count(settlement(claimed({}, retry_count=retry_count), outcome, dice=0.0))
+        tally.count(settlement(claimed({}, retry_count=retry_count), outcome, jitter=0.0))
     return tally
 
 
@@ -76,7 +76,7 @@ def test_a_destination_with_a_new_error_each_time_does_not_fill_the_memory() -> 
 
 def test_the_answer_has_the_keys_that_others_rely_on_and_their_sums() -> None:
     meta, ledger = tally_of(Delivered(), Retry(FAULT)), Tally("supabase")
-    ledger.count(settlement(claimed({}), Delivered(duplicate="conversion"), dice=0.0))
+    ledger.count(settlement(claimed({}), Delivered(duplicate="conversion"), jitter=0.0))
     ledger.numbers["throttled"] = 3
 
     answer = totals(meta, ledger).as_json()

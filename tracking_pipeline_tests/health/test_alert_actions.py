@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from tracking_pipeline.health.alerts.actions import AlertActions, act_on_alerts
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.store.destination_state import open_breaker
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 from tracking_pipeline_tests.store.statements import run_statement
 

@@ -12,12 +12,13 @@ import pytest
 
 from tracking_pipeline.health.alerts import alerting
 from tracking_pipeline.health.alerts.thresholds import Metric
-from tracking_pipeline.health.check import CheckResult, check_tracking_health
+from tracking_pipeline.health.check import CheckResult
 from tracking_pipeline.health.policy import HealthPolicy
 from tracking_pipeline.store.alert_notifications import Notification
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline.store.destination_state import close_breaker, open_breaker
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import ENOUGH, EVERYTHING, Site, policy
 from tracking_pipeline_tests.store.statements import run_statement
 
@@ -56,6 +57,32 @@ def test_a_fresh_installation_raises_nothing(site: Site, check: Any) -> None:
     assert set(levels(result).values()) == {"ok", "no_data"}
     assert site.alerts() == []
     assert site.messages() == []
+
+
+def test_failed_events_that_the_ledger_got_behind_the_mark_fail_no_check(
+    site: Site, check: Any
+) -> None:
+    check()
+    for number, event_id in enumerate(site.add_events(60, at=site.ago(hours=2))):
+        if number % 2:
+            site.add_failed(event_id=event_id)
+
+    assert check().readings.error_rate.percent == 50.0
+
+
+def test_a_check_that_cannot_be_recorded_recounts_all_the_same(site: Site, check: Any) -> None:
+    check()
+    site.add_events(3, at=site.ago(hours=2))
+    site.connection.execute(
+        "update tracking_rollup_progress set recount_begun_at = now() - interval '2 days'"
+    )
+    site.connection.execute(
+        "alter table tracking_health_snapshots add constraint full_disk check (value < -1)"
+        " not valid"
+    )
+    with pytest.raises(DatabaseError):
+        check()
+    assert site.rolled_up() == 3
 
 
 def test_a_breach_is_an_alert_with_its_value_its_cause_and_one_message(

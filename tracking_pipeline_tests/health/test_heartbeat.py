@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from tracking_pipeline.health.alerts.heartbeat import is_stalled, read_heartbeat, watch_heartbeat
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 
 POLICY = policy(alert_channels="json://alerts.example.com")

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from tracking_pipeline.delivery.breaker import failing_reason, refusing_reason
 from tracking_pipeline.health.alerts.causes import (
     dead_letter_causes,
     destination_causes,
@@ -136,7 +137,7 @@ def test_the_title_says_what_kind_of_news_it_is(kind: str, title: str) -> None:
 @pytest.mark.parametrize(
     ("lasted", "words"),
     [
-        (timedelta(minutes=-5), "Over after 0 min,"),
+        (timedelta(minutes=-5), "Over after 0 s,"),
         (timedelta(minutes=45), "Over after 45 min,"),
         (timedelta(hours=2, minutes=15), "Over after 2 h 15 min,"),
         (timedelta(days=3, hours=4), "Over after 3 d 4 h,"),
@@ -152,11 +153,11 @@ def test_an_end_by_hand_does_not_claim_that_all_is_well() -> None:
     facts = AlertFacts("error_rate_critical", "warning", 3.21, 2.0, SINCE, ended_by_hand=True)
     told = notification(OwedMessage("ended", "warning", "k"), facts, now=SINCE, alert_id=None)
     assert told.title == "Resolved by hand: the error rate is 3.2 %, above 2.0 %"
-    assert told.body.startswith("Resolved by hand after 0 min")
+    assert told.body.startswith("Resolved by hand after 0 s")
 
 
-FAILING = "9 of the last 10 requests failed"
-REFUSING = "it refuses every event: invalid parameter"
+FAILING = failing_reason(requests=10, failures=9)
+REFUSING = refusing_reason("invalid parameter")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.health.readings.quick_look import look_quickly
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 
 POLICY = policy(health_minimum_events=1)

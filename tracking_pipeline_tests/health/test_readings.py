@@ -12,13 +12,9 @@ from hypothesis import strategies as st
 from tracking_pipeline.health.emq.keys import mask_of
 from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, score_event
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
-from tracking_pipeline.health.readings.all import (
-    one_moment,
-    read_geo_down,
-    read_health,
-    read_paused,
-)
+from tracking_pipeline.health.readings.all import read_geo_down, read_health, read_paused
 from tracking_pipeline.health.readings.events import (
+    MOST_LEDGER_ROWS,
     EmqReading,
     ErrorRateReading,
     read_emq,
@@ -31,6 +27,8 @@ from tracking_pipeline.health.readings.queue import (
     read_recovery,
 )
 from tracking_pipeline.health.readings.rollup import full_hour, roll_up
+from tracking_pipeline.store.database import one_moment
+from tracking_pipeline.store.health_readings import count_waiting
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 
 POLICY = policy()
@@ -47,11 +45,13 @@ def emq(site: Site) -> EmqReading:
         return read_emq(site.connection, POLICY, now)
 
 
-def error_rate(site: Site, *, rolled_up: bool = True) -> ErrorRateReading:
+def error_rate(
+    site: Site, *, rolled_up: bool = True, most_ledger_rows: int = MOST_LEDGER_ROWS
+) -> ErrorRateReading:
     if rolled_up:
         roll_up(site.connection, POLICY.counting)
     with one_moment(site.connection) as now:
-        return read_error_rate(site.connection, POLICY, now)
+        return read_error_rate(site.connection, POLICY, now, most_ledger_rows=most_ledger_rows)
 
 
 def test_the_score_is_that_of_the_window_and_the_trend_that_of_the_one_before(site: Site) -> None:
@@ -150,6 +150,72 @@ def test_without_any_event_there_is_no_error_rate(site: Site) -> None:
     assert error_rate(site).percent is None
 
 
+# Few enough to be counted one by one, or of a ledger that is too long for that.
+@pytest.mark.parametrize("most_ledger_rows", [MOST_LEDGER_ROWS, 1])
+def test_the_window_of_the_error_rate_is_exact(site: Site, most_ledger_rows: int) -> None:
+    site.add_events(80)
+    site.add_events(20, at=site.ago(hours=24, minutes=1))
+    site.add_failed(5, created_at=site.ago(hours=1))
+    site.add_failed(1, created_at=site.ago(hours=24, minutes=6))
+
+    reading = error_rate(site, most_ledger_rows=most_ledger_rows)
+
+    assert (reading.failed, reading.events) == (5, 85)
+
+
+@pytest.mark.parametrize("hours", [1, 5, 23.9])
+@pytest.mark.parametrize("rolled_up", [True, False])
+def test_a_long_ledger_is_counted_by_the_hour_without_a_gap_or_an_overlap(
+    site: Site, rolled_up: bool, hours: float
+) -> None:
+    border = full_hour(site.ago(hours=hours))
+    for at in (border, border - timedelta(microseconds=1), border + timedelta(minutes=59)):
+        site.add_events(1, at=at)
+    counted_one_by_one = error_rate(site, rolled_up=rolled_up)
+    assert error_rate(site, rolled_up=rolled_up, most_ledger_rows=1) == counted_one_by_one
+
+
+def test_rows_that_come_behind_the_mark_of_the_roll_up_are_events_at_once(site: Site) -> None:
+    roll_up(site.connection, POLICY.counting)
+    site.add_events(30)
+    for event_id in site.add_events(60, at=site.ago(hours=2)):
+        site.add_failed(event_id=event_id)
+
+    assert error_rate(site).percent == pytest.approx(100 * 60 / 90)
+
+
+@pytest.mark.parametrize("fresh", [0, 30])
+def test_no_more_than_all_events_fail_however_late_the_ledger_is_written(
+    site: Site, fresh: int
+) -> None:
+    roll_up(site.connection, POLICY.counting)
+    site.add_events(fresh)
+    for event_id in site.add_events(60, at=site.ago(hours=2)):
+        site.add_failed(event_id=event_id)
+
+    assert error_rate(site, most_ledger_rows=1).percent == 100.0
+
+
+def test_a_ledger_row_without_an_event_id_is_an_event(site: Site) -> None:
+    site.connection.execute("alter table wm_event_log alter event_id drop not null")
+    site.add_events(2)
+    site.connection.execute("insert into wm_event_log (event_name) values ('Lead'), ('Lead')")
+    site.add_failed(1)
+
+    assert error_rate(site).events == 5
+
+
+def test_an_id_that_the_ledger_holds_twice_is_one_event(site: Site) -> None:
+    site.connection.execute(
+        "alter table wm_event_log drop constraint if exists wm_event_log_event_id_key"
+    )
+    (event_id,) = site.add_events(1)
+    site.connection.execute(
+        "insert into wm_event_log (event_id, event_name) values (%s, 'Lead')", (event_id,)
+    )
+    assert error_rate(site).events == 1
+
+
 @pytest.mark.parametrize("rolled_up", [True, False])
 def test_the_error_rate_waits_for_no_roll_up(site: Site, rolled_up: bool) -> None:
     site.add_events(4, at=site.ago(hours=3))
@@ -179,6 +245,25 @@ def test_the_queue_is_counted_by_destination_and_by_reason(site: Site) -> None:
         DeadLetterBatch("meta_capi", "expired", 4),
         DeadLetterBatch("meta_capi", "190", 1),
     ]
+
+
+def test_what_no_run_can_claim_is_in_no_count_of_the_queue(site: Site) -> None:
+    # As a site's own table may be.
+    site.connection.execute(
+        "alter table tracking_failed_events"
+        " alter status drop not null, alter destination drop not null"
+    )
+    site.add_failed(1)
+    site.add_failed(2, destination=None)
+    site.add_failed(2, status=None)
+    site.add_failed(2, destination=None, status="dead_letter", dead_letter_reason="expired")
+
+    queue = read_queue(site.connection)
+
+    assert (queue.waiting, queue.dead_letters) == (1, 0)
+    assert queue.dead_letters_by_reason == []
+    assert read_dead_letters(site.connection, site.now()).events == 0
+    assert count_waiting(site.connection) == 1
 
 
 def test_an_empty_queue_has_no_age_and_no_growth(site: Site) -> None:

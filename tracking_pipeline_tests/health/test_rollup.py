@@ -18,7 +18,6 @@ from psycopg.types.json import Jsonb
 
 from tracking_pipeline.health.emq.keys import keys_of, mask_of, without_keys_from_ip
 from tracking_pipeline.health.readings import horizon, rollup
-from tracking_pipeline.health.readings.all import one_moment
 from tracking_pipeline.health.readings.rollup import (
     RECOUNT_DAYS,
     CountingRule,
@@ -28,6 +27,7 @@ from tracking_pipeline.health.readings.rollup import (
     recount_recent,
     roll_up,
 )
+from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.match_key_rollup import ConversionRule, Counts, stream_conversions
 from tracking_pipeline.store.migrate import migrate
 from tracking_pipeline.store.rollup_progress import Progress, read_progress, save_progress

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.definitions import build_defs
-from tracking_pipeline.health.check import check_tracking_health
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 
 

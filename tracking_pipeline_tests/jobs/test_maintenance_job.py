@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from tracking_pipeline.definitions import build_defs
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.jobs.maintenance import prune_runs
 from tracking_pipeline_tests.dagster_instance import fresh_instance
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE

@@ -10,13 +10,13 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.readings.rollup import recount_recent
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import COMMANDS, AccessError, check_access
 from tracking_pipeline.store.health_snapshots import prune_snapshots
 from tracking_pipeline.store.migrate import is_migrated, migrate
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.servers import TestServer, find_server_binaries
 from tracking_pipeline_tests.store.site import Site, login_role, new_site, site_server
 

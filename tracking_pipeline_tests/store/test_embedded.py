@@ -462,6 +462,7 @@ def test_a_home_deleted_under_its_user_ends_in_peace(home: Path) -> None:
     shutil.rmtree(home)
     server.release()
     running.terminate()  # by itself it finds out within a minute
+    wait_until(lambda: not running.is_running())
 
 
 def test_a_data_folder_of_another_major_version_is_not_touched(home: Path) -> None:

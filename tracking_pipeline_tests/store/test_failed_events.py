@@ -18,6 +18,7 @@ from tracking_pipeline.store.failed_events import (
     Settlement,
     bury_crashed_events,
     claim_due_events,
+    find_crashed_events,
     find_settled,
     settle_attempts,
 )
@@ -70,11 +71,11 @@ class Worker:
         self.run(lambda connection: release_leases(connection, TABLE, tokens))
 
     def bury(self) -> dict[str, int]:
-        return self.run(
-            lambda connection: bury_crashed_events(
-                connection, ["meta_capi"], worker="w", run_id=None
-            )
-        )
+        async def find_and_bury(connection: AsyncConnection) -> dict[str, int]:
+            ids = await find_crashed_events(connection, ["meta_capi"])
+            return await bury_crashed_events(connection, ids, worker="w", run_id=None)
+
+        return self.run(find_and_bury)
 
 
 def _resolved(added: Added, token: int) -> Settlement:

@@ -8,7 +8,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.store.health_history import (
     REPORTED_METRIC,
     read_breach_to_alert_seconds,
@@ -17,6 +16,7 @@ from tracking_pipeline.store.health_history import (
     read_reported_scores,
 )
 from tracking_pipeline.store.health_snapshots import Snapshot, write_snapshots
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 
 

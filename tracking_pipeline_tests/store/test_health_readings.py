@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.store.health_readings import (
+    count_conversions_and_failures,
     count_failures,
     count_new_dead_letters,
     count_recovered,
@@ -57,6 +58,9 @@ READS: dict[str, Callable[[psycopg.Connection], Any]] = {
     "waiting, for a sensor": count_waiting,
     "dead letters": count_dead_letters,
     "failures of a day": lambda it: count_failures(it, NOW - timedelta(days=1), NOW, RULE),
+    "events of a day": lambda it: count_conversions_and_failures(
+        it, NOW - timedelta(days=1), NOW, RULE, most_rows=1000
+    ),
     "recovery of a week": lambda it: count_recovered(it, (3600.0, 604_800.0)),
     "new dead letters": lambda it: count_new_dead_letters(it, NOW - timedelta(days=1), NOW),
     "conversions of a day": lambda it: count_conversions(it, NOW - timedelta(days=1), NOW, RULE),

@@ -206,9 +206,16 @@ def test_attempts_cannot_be_changed(empty: Site) -> None:
         " (failed_event_id, event_id, destination, attempt, outcome, lease_token)"
         " values (gen_random_uuid(), gen_random_uuid(), 'meta_capi', 1, 'delivered', 1)"
     )
-    for statement in ("update %s set attempt = 2", "delete from %s"):
+    for statement in ("update %s set attempt = 2", "delete from %s", "truncate %s"):
         with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
             empty.run(statement % "tracking_delivery_attempts")
+
+
+def test_nobody_empties_the_audit_and_the_ledger_is_the_sites_to_empty(empty: Site) -> None:
+    migrate(empty.url)
+    with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+        empty.run("truncate tracking_admin_actions", superuser=True)
+    empty.run("truncate wm_event_log")
 
 
 @pytest.mark.parametrize("supabase", [False, True], ids=["plain", "supabase"])
@@ -650,7 +657,6 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
     ) == [(False,)]
     assert on_new("authenticated") == {
         ("tracking_accepted_events", "select"),
-        ("tracking_admin_actions", "select"),
         ("tracking_delivery_attempts", "select"),
         ("tracking_destination_state", "select"),
         ("tracking_geo_providers", "select"),
@@ -662,11 +668,78 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
         ("tracking_alert_state", "select"),
         ("tracking_alert_notifications", "select"),
     }
-    assert {
-        ("tracking_delivery_attempts", "insert"),
-        ("tracking_destination_state", "update"),
-        ("tracking_schema_version", "select"),
-    } <= on_new("service_role")
+
+
+CHANGED, APPENDED = "DELETE INSERT SELECT UPDATE", "INSERT SELECT"
+OF_SERVICE_ROLE = {
+    **dict.fromkeys(OWN_TABLES, CHANGED),
+    "tracking_delivery_attempts": APPENDED,
+    "tracking_admin_actions": APPENDED,
+    "tracking_schema_version": "SELECT",
+}
+
+
+def granted_to(site: Site, role: str) -> dict[str, str]:
+    """Every privilege in the tables' and sequences' own lists, by name."""
+    return dict(
+        site.run(
+            "select relname, string_agg(privilege_type, ' ' order by privilege_type)"
+            " from pg_class, aclexplode(relacl) where relnamespace = 'public'::regnamespace"
+            f" and grantee = '{role}'::regrole group by relname"
+        )
+    )
+
+
+def as_an_earlier_version_left_it(site: Site) -> None:
+    site.run(
+        "update tracking_schema_version set version_num = '0005';"
+        + "".join(f"grant all on {table} to service_role;" for table in OWN_TABLES)
+        + "grant all on all sequences in schema public to service_role;"
+        "grant select on tracking_admin_actions to authenticated;"
+        "create policy tracking_admins_read on tracking_admin_actions for select to authenticated"
+        " using ((select public.has_role((select auth.uid()), 'admin')));"
+        "drop trigger tracking_reject_truncate on tracking_delivery_attempts;"
+        "drop trigger tracking_reject_truncate on tracking_admin_actions"
+    )
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["new", "of an earlier version"])
+def test_service_role_keeps_what_it_needs_of_our_tables_and_all_of_the_sites(
+    on_supabase: Site, earlier: bool
+) -> None:
+    of_site = granted_to(on_supabase, "service_role")
+    assert "TRUNCATE" in of_site["leads"]
+    migrate(on_supabase.url)
+    if earlier:
+        as_an_earlier_version_left_it(on_supabase)
+        assert "TRUNCATE" in granted_to(on_supabase, "service_role")["tracking_delivery_attempts"]
+        migrate(on_supabase.url)
+
+    assert granted_to(on_supabase, "service_role") == {**of_site, **OF_SERVICE_ROLE}
+    with pytest.raises(psycopg.errors.RestrictViolation):
+        on_supabase.run("truncate tracking_delivery_attempts", superuser=True)
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["new", "of an earlier version"])
+def test_not_even_an_admin_reads_the_audit(on_supabase: Site, earlier: bool) -> None:
+    migrate(on_supabase.url)
+    if earlier:
+        as_an_earlier_version_left_it(on_supabase)
+        migrate(on_supabase.url)
+
+    assert ("tracking_admin_actions", "select") not in who_may(on_supabase, "authenticated")
+    assert (
+        on_supabase.run("select policyname from pg_policies where tablename like '%admin_actions'")
+        == []
+    )
+
+
+def test_tables_that_we_make_give_service_role_no_truncate(server: TestServer) -> None:
+    with new_site(server, supabase=True) as fresh:
+        migrate(fresh.url)
+
+        granted = granted_to(fresh, "service_role")
+        assert [granted[table] for table in TABLES] == [CHANGED, APPENDED, CHANGED, CHANGED]
 
 
 @pytest.mark.parametrize(

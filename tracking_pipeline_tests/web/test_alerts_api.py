@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tracking_pipeline_tests.web.serving import FUNCTIONS, Served
+from tracking_pipeline_tests.web.serving import ADMIN_TOKEN, FUNCTIONS, Served
 
 
 @pytest.fixture
@@ -49,6 +49,21 @@ def test_an_alert_is_acknowledged_by_its_id_with_a_note(served: Served, alert_id
     (alert,) = open_alerts(served)
     assert alert["acknowledged_by"].startswith("token ")
     assert (alert["note"], alert["acknowledged_at"] is not None) == ("on it", True)
+
+
+def test_a_body_without_a_label_is_read_and_another_sites_page_gains_nothing_by_it(
+    served: Served, alert_id: str
+) -> None:
+    path, body = f"{FUNCTIONS}/alerts/resolve", b'{"types": ["failed_events_critical"]}'
+    label = {"Content-Type": "text/plain;charset=UTF-8"}
+    own_page = {"Origin": served.url}
+    served.client.post("/session", json={"token": ADMIN_TOKEN}, headers=own_page)
+    for page in ({}, {"Origin": "https://evil.example.com"}, {"Sec-Fetch-Site": "cross-site"}):
+        response = served.client.post(path, content=body, headers={**label, **page})
+        assert response.status_code == 403, page
+    assert len(open_alerts(served)) == 1
+    assert served.client.post(path, content=body, headers={**label, **own_page}).is_success
+    assert open_alerts(served) == []
 
 
 def test_an_alert_is_silenced_for_hours_and_heard_again(served: Served, alert_id: str) -> None:

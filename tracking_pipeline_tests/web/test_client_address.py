@@ -15,8 +15,14 @@ from tracking_pipeline.web.security.client_address import client_address, is_loc
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
 
-def request(peer: str | None, *forwarded_for: str, host: str = "localhost:8000") -> Request:
+THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1"))
+
+
+def request(
+    peer: str | None, *forwarded_for: str, host: str = "localhost:8000", **others: str
+) -> Request:
     headers = [(b"x-forwarded-for", each.encode("latin-1")) for each in forwarded_for]
+    headers += [(name.replace("_", "-").encode(), each.encode()) for name, each in others.items()]
     scope: dict[str, Any] = {
         "type": "http",
         "method": "GET",
@@ -76,8 +82,21 @@ def test_a_header_of_anything_breaks_nothing_and_moves_no_stranger(header: str) 
 def test_local_is_who_asks_this_machine_from_this_machine(
     peer: str | None, host: str, local: bool
 ) -> None:
-    assert is_local(request(peer, host=host)) is local
+    assert is_local(request(peer, host=host), TRUSTED) is local
 
 
-def test_behind_a_proxy_nobody_is_local() -> None:
-    assert not is_local(request("127.0.0.1", "127.0.0.1"))
+@pytest.mark.parametrize(
+    "sign",
+    [
+        *("x_forwarded_for", "x_forwarded_host", "x_forwarded_proto", "forwarded", "via"),
+        *("x_real_ip", "cf_connecting_ip", "true_client_ip"),
+    ],
+)
+def test_behind_a_proxy_nobody_is_local(sign: str) -> None:
+    assert not is_local(request("127.0.0.1", **{sign: "127.0.0.1"}), TRUSTED)
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_where_a_proxy_of_ours_is_on_this_machine_nobody_is_local(peer: str) -> None:
+    assert is_local(request(peer), TRUSTED)
+    assert not is_local(request(peer), THIS_MACHINE)

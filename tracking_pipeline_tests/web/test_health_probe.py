@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from tracking_pipeline.health.check import check_tracking_health
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 from tracking_pipeline_tests.servers import TestServer
 from tracking_pipeline_tests.web.serving import Served

@@ -14,14 +14,25 @@ TEXTS = st.text(st.characters(codec=None, categories=None), max_size=20)
 
 
 @given(st.dictionaries(TEXTS, TEXTS, max_size=3))
-def test_any_text_of_a_browser_is_read_with_lone_surrogates_replaced(said: dict[str, str]) -> None:
+def test_any_text_of_a_browser_is_read_without_nul_and_with_lone_surrogates_replaced(
+    said: dict[str, str],
+) -> None:
     def whole(text: str) -> str:
         paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in paired)
+        kept = paired.replace("\0", "")
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in kept)
 
     body = json.dumps(said).encode()
 
     assert read_json(body) == {whole(key): whole(value) for key, value in said.items()}
+
+
+def test_a_nul_is_left_out_and_an_escaped_backslash_is_none() -> None:
+    assert read_json(b'["a\\u0000b", "\\\\u0000", {"\\u0000": "\\\\\\u0000"}]') == [
+        "ab",
+        "\\u0000",
+        {"": "\\"},
+    ]
 
 
 def test_an_escaped_backslash_is_no_surrogate() -> None:

@@ -187,6 +187,35 @@ def test_an_opaque_external_id_goes_out_as_the_pixel_sends_it(
     assert "customer-77" not in json.dumps(ledger, default=str)
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"user_agent": "Mozilla/5.0 of the event"},
+        {"lead": {"userAgent": "Mozilla/5.0 of the event"}},
+        {"client": {"user_agent": "Mozilla/5.0 of the event"}},
+        {"context": {"user_agent": "Mozilla/5.0 of the event"}},
+    ],
+)
+def test_an_event_that_names_its_visitor_is_believed_before_who_forwards_it(
+    ours: Site, named: dict[str, Any]
+) -> None:
+    ours.log_event({**FLAT_FORM, **named}, x_visitor_address="2.125.160.216")
+
+    (row,) = ours.ledger()
+    assert row["user_data"]["client_user_agent"] == "Mozilla/5.0 of the event"
+    assert "client_ip_address" not in row["user_data"]
+
+
+def test_who_forwards_an_event_names_its_visitor_beside_it(ours: Site) -> None:
+    ours.log_event({"event_name": "Lead"}, x_visitor_address="2.125.160.216")
+
+    (row,) = ours.ledger()
+    assert row["user_data"] == {
+        "client_ip_address": "2.125.160.216",
+        "client_user_agent": AGENT,
+    }
+
+
 def test_a_sites_server_names_its_visitor(ours: Site) -> None:
     ours.log_event({**FLAT_FORM, "client_ip_address": "2.125.160.216"}, user_agent="node")
 

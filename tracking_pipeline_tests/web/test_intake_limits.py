@@ -70,12 +70,21 @@ def test_nobody_posts_without_the_key(ours: Site, headers: dict[str, str], name:
 def test_without_a_key_configured_only_this_machine_posts(
     connection: psycopg.Connection, database_url: str
 ) -> None:
-    with site(connection, database_url, intake_key=None) as ours:
+    with site(connection, database_url, intake_key=None, trusted_proxies="") as ours:
         assert ours.log_event(EVENT).status_code == 403
         assert ours.log_event(EVENT, host="tracking.example.com").status_code == 403
         del ours.http.headers["x-forwarded-for"]
         assert ours.log_event(EVENT, host="tracking.example.com").status_code == 403
         assert ours.log_event(EVENT).status_code == 200
+
+
+def test_without_a_key_nobody_posts_through_a_proxy_that_says_nothing(
+    connection: psycopg.Connection, database_url: str
+) -> None:
+    with site(connection, database_url, intake_key=None) as ours:
+        del ours.http.headers["x-forwarded-for"]
+        assert ours.log_event(EVENT).status_code == 403
+    assert ours.ledger() == []
 
 
 def test_a_client_that_posts_too_much_is_asked_to_wait_and_others_are_not(

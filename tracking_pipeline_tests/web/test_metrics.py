@@ -8,8 +8,10 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tracking_pipeline.health.check import check_tracking_health
+from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
+from tracking_pipeline_tests.web.conftest import Serve
 from tracking_pipeline_tests.web.serving import Served
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -41,8 +43,9 @@ def add_attempt(connection: psycopg.Connection, outcome: str, duration_ms: int |
 
 
 def test_the_queue_the_score_and_the_alerts_are_there(
-    served: Served, connection: psycopg.Connection, database_url: str
+    serve: Serve, with_meta: Sandbox, connection: psycopg.Connection, database_url: str
 ) -> None:
+    served = serve(GTM_SERVER_URL="http://127.0.0.1:1")
     site = Site(connection)
     site.add_events(30)
     site.add_failed(11, created_at=site.ago(hours=1))
@@ -61,6 +64,9 @@ def test_the_queue_the_score_and_the_alerts_are_there(
     assert of(samples, "tracking_dead_letter_events", destination="google_ec") == 2
     assert of(samples, "tracking_destination_up", destination="gtm_server") == 0
     assert of(samples, "tracking_destination_up", destination="meta_capi") == 1
+    assert of(samples, "tracking_destination_up", destination="supabase") == 1
+    # Not configured, so neither up nor paused.
+    assert of(samples, "tracking_destination_up", destination="google_ec") is None
     assert of(samples, "tracking_emq_score") == 4.5
     assert of(samples, "tracking_alert_level", alert_type="failed_events_critical") == 2
     assert of(samples, "tracking_alert_level", alert_type="pipeline_stalled") == 0
@@ -113,8 +119,17 @@ def test_only_this_machine_itself_scrapes_without_a_token(served: Served) -> Non
         {"X-Forwarded-For": "127.0.0.1"},
         {"Forwarded": "for=127.0.0.1"},
         {"Via": "1.1 proxy"},
+        {"CF-Connecting-IP": "127.0.0.1"},
         {"Host": "evil.example.com"},
     ):
         response = served.client.get("/metrics", headers=headers)
         assert response.status_code == 401, headers
         assert served.admin.get("/metrics", headers=headers).status_code == 200
+
+
+def test_through_a_proxy_on_this_machine_that_says_nothing_nobody_scrapes_without_a_token(
+    serve: Serve,
+) -> None:
+    served = serve(TRUSTED_PROXIES="127.0.0.1")
+    assert served.client.get("/metrics").status_code == 401
+    assert served.admin.get("/metrics").status_code == 200

@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from psycopg.types.json import Jsonb
 
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 from tracking_pipeline_tests.web.browsing import (
     PHONE,

@@ -44,6 +44,24 @@ def test_retry_all_sends_what_waits_and_tells_the_numbers_under_both_names(
     ]
 
 
+@pytest.mark.parametrize(
+    "label",
+    [
+        {},
+        {"Content-Type": "text/plain;charset=UTF-8"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    ],
+)
+def test_a_body_is_read_whatever_it_is_labelled(
+    with_meta: Sandbox, served: Served, queue: Queue, label: dict[str, str]
+) -> None:
+    row = queue.add_one(next_retry_at=TOMORROW)
+    body = b'{"retryAll": true}'
+    response = served.admin.post(FUNCTIONS + RETRY, content=body, headers=label)
+    assert response.status_code == 200, response.text
+    assert queue.row(row)["status"] == "resolved"
+
+
 def test_without_a_body_only_what_is_due_is_sent(
     with_meta: Sandbox, served: Served, queue: Queue
 ) -> None:
@@ -62,6 +80,34 @@ def test_one_event_is_named_by_its_own_id_or_its_rows(
     found = served.post(RETRY, event_id=str(uuid4()))
     assert found["processed"] == 0
     assert found["message"] == "no waiting event has this id, or another worker holds it"
+
+
+@pytest.mark.parametrize("name", ["event_id", "eventId"])
+def test_one_event_is_named_in_the_body(
+    with_meta: Sandbox, served: Served, queue: Queue, name: str
+) -> None:
+    wanted, other = queue.add(2)
+    found = served.post(RETRY, {name: str(wanted.event_id)}, event_id=str(wanted.event_id))
+    assert (found["resolved"], found["message"]) == (1, "")
+    assert queue.row(other)["status"] == "pending"
+    found = served.post(RETRY, {name: str(uuid4())})
+    assert found["message"] == "no waiting event has this id, or another worker holds it"
+
+
+def test_what_a_retry_does_not_know_is_named_and_nothing_is_sent(
+    with_meta: Sandbox, served: Served, queue: Queue
+) -> None:
+    first, second = queue.add(2)
+    for body, word in (
+        ({"evnet_id": str(first.id)}, "evnet_id"),
+        ({"retryAll": True, "destination": "meta_capi"}, "destination"),
+        ({"event_id": "1"}, "event_id"),
+        ({"event_id": str(first.id), "eventId": str(second.id)}, "several events"),
+    ):
+        response = served.admin.post(FUNCTIONS + RETRY, json=body)
+        assert response.status_code == 422, body
+        assert word in response.json()["error"]
+    assert queue.statuses() == {"pending": 2}
 
 
 def test_an_accepted_event_is_named_too(with_meta: Sandbox, served: Served, queue: Queue) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
 
-from tracking_pipeline.health.check import check_tracking_health
 from tracking_pipeline.web.admin.health import trend
+from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 from tracking_pipeline_tests.web.conftest import Serve
-from tracking_pipeline_tests.web.serving import FUNCTIONS, Served
+from tracking_pipeline_tests.web.serving import FUNCTIONS, Served, answer
 
 HEALTH = "/admin-tracking-health"
 
@@ -226,16 +226,39 @@ def test_a_window_that_is_none_is_refused_in_one_line(served: Served) -> None:
         {"start_date": "2001-01-01"},
         {"start_date": "2001-01-01", "end_date": "2026-01-01"},
         {"start_date": "0001-01-01"},
-        {"end_date": "9999-12-31"},
+        {"start_date": "9999-12-31"},
         {"end_date": "0001-01-01"},
         {"start_date": "1' or '1'='1"},
         {"start_date": "2026-01-01\x00"},
         {"start_date": "1e308"},
-        {"start_date": ""},
     ):
         response = served.admin.get(FUNCTIONS + HEALTH, params=window)
         assert response.status_code == 422, (window, response.text)
         assert "\n" not in response.json()["error"]
+
+
+@pytest.mark.parametrize("end", ["", "2100-01-01", "9999-12-31", "9999-12-31T23:59:59-12:00"])
+def test_an_end_that_is_to_come_or_empty_is_now(served: Served, end: str) -> None:
+    since = datetime.now(timezone.utc) - timedelta(days=3)
+    found = served.get(HEALTH, start_date=f"{since:%Y-%m-%d}", end_date=end)
+    assert abs(datetime.fromisoformat(found["endDate"]) - datetime.now(timezone.utc)) < timedelta(
+        hours=1
+    )
+
+
+def test_empty_dates_are_none(served: Served) -> None:
+    found, without = served.get(HEALTH, start_date="", end_date=""), served.get(HEALTH)
+    assert found["startDate"] == without["startDate"]
+
+
+@pytest.mark.parametrize("zone", ["+01:00", "%2B01:00", "+0100", "%2b0100"])
+def test_a_zone_is_understood_whose_plus_was_not_escaped(served: Served, zone: str) -> None:
+    day = datetime.now(timezone.utc).date() - timedelta(days=1)
+    path = f"{FUNCTIONS}{HEALTH}?start_date={day}T12:00:00{zone}"
+    found = answer(served.admin.get(path))
+    assert datetime.fromisoformat(found["startDate"]) == datetime(
+        day.year, day.month, day.day, 11, tzinfo=timezone.utc
+    )
 
 
 def test_the_trend_is_a_word() -> None:

@@ -17,19 +17,22 @@ const PATIENCE_MS = 100_000;
 
 /** For admins: their own token goes along. */
 export function forwardAdmin(request: Request): Promise<Response> {
-  return forward(request, ["authorization", "content-type"], (body) => body);
+  return forward(request, ["authorization", "content-type"]);
 }
 
-/** For a site's visitors: the key of the site goes along, and who the visitor is. */
+/** For a site's visitors: the key of the site goes along, and who the visitor is. The API sees this
+ * function's address, so the visitor's is named beside the body; what the body itself says of its
+ * visitor comes first there. */
 export function forwardIntake(request: Request): Promise<Response> {
   const passed = ["apikey", "x-api-key", "content-type", "idempotency-key", "user-agent"];
-  return forward(request, passed, (body) => withVisitor(body, request.headers));
+  const address = request.headers.get("x-forwarded-for")?.split(",")[0].trim() ?? "";
+  return forward(request, passed, { "x-visitor-address": address });
 }
 
 async function forward(
   request: Request,
   passed: string[],
-  prepare: (body: string) => string,
+  added: Record<string, string> = {},
 ): Promise<Response> {
   if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: CORS });
   const api = Deno.env.get("TRACKING_API_URL")?.replace(/\/+$/, "");
@@ -39,8 +42,8 @@ async function forward(
   try {
     const answer = await fetch(`${api}/functions/v1${path}${search}`, {
       method: request.method,
-      headers: only(request.headers, passed),
-      body: request.method === "POST" ? prepare(await request.text()) : undefined,
+      headers: { ...only(request.headers, passed), ...added },
+      body: request.method === "POST" ? await request.arrayBuffer() : undefined,
       redirect: "manual",
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
@@ -50,25 +53,6 @@ async function forward(
     // A sender that gets no 2xx sends the same again; the API records it once.
     return unavailable("the tracking API does not answer: send this again later");
   }
-}
-
-/** The API sees this function's address, so the visitor's has to stand in the body. */
-function withVisitor(body: string, headers: Headers): string {
-  let fields: Record<string, unknown>;
-  try {
-    fields = JSON.parse(body);
-  } catch {
-    return body; // the API says what is wrong with it
-  }
-  if (typeof fields !== "object" || fields === null || Array.isArray(fields)) return body;
-  const named = { ...fields, ...(fields.user_data as object | undefined) };
-  // A server that posts for somebody else names them itself.
-  if ("client_ip_address" in named || "client_user_agent" in named) return body;
-  return JSON.stringify({
-    ...fields,
-    client_ip_address: headers.get("x-forwarded-for")?.split(",")[0].trim(),
-    client_user_agent: headers.get("user-agent") ?? undefined,
-  });
 }
 
 function only(headers: Headers, names: string[]): Record<string, string> {

@@ -17,14 +17,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tracking_pipeline.delivery.http_answers import (
+    DEFAULT_THROTTLE_SECONDS,
+    bounded_throttle,
+    classify_status,
+    unreadable,
+    without_answer,
+)
 from tracking_pipeline.delivery.outcomes import (
     Delivered,
     Fault,
-    Outcome,
     Paused,
     Refused,
     Rejected,
-    Retry,
     Throttled,
     Uniform,
     Verdict,
@@ -60,11 +65,9 @@ _CONFIGURATION_STATUSES = frozenset(
 )
 _REFUSAL_STATUSES = frozenset(("INVALID_ARGUMENT", "OUT_OF_RANGE", "ALREADY_EXISTS"))
 
-DEFAULT_THROTTLE_SECONDS = 60.0
 # A day's allowance comes back at once, at an hour that the answer does not tell.
 DAILY_QUOTA_SECONDS = 60 * 60.0
 TOO_EARLY_SECONDS = 6 * 60 * 60.0
-LONGEST_THROTTLE_SECONDS = 6 * 60 * 60.0
 
 # `events[3].userData...` in JSON's words; `events.events[3]` is how the SDK quotes repeated fields.
 _EVENT = re.compile(r"(?:events\.)?events\[(\d{1,6})\]")
@@ -96,24 +99,14 @@ def classify(answer: Answer, now: datetime, *, events: int, secrets: Sequence[st
     ``now`` is used only for a ``Retry-After`` date in an answer without a ``Date``.
     """
     if answer.fault or answer.status is None:
-        fault = Fault(_FAULTS[answer.fault or "connection"], answer.fault, answer.status)
-        return Uniform(Retry(fault))
+        return Uniform(without_answer(answer))
     if request_id(answer):
         return Uniform(Delivered(answer.status))
     body = answer.json()
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
         return _classify_error(answer, error, now, events, secrets)
-    status = answer.status
-    fault = Fault(f"HTTP {status} without a readable answer", str(status), status)
-    return _classify_status(answer, fault, now)
-
-
-_FAULTS = {
-    "timeout": "no answer in time",
-    "connection": "the connection failed",
-    "oversized": "the answer was too large to be one of this API",
-}
+    return _classify_status(answer, unreadable(answer.status), now)
 
 
 def _classify_error(
@@ -127,9 +120,10 @@ def _classify_error(
     status = _text(error.get("status"))
     violations = _violations(details)
     exact = [each.reason for each in violations if each.reason]
-    reasons = [*exact, *_error_reasons(details)]
-    reason = reasons[0] if reasons else status
-    fault = Fault(_message(error, violations, secrets), _code(reason), answer.status)
+    general = _error_reasons(details)
+    reasons = [*exact, *general]
+    field = violations[0].field if violations else ""
+    fault = _fault(answer, error, field, reasons[0] if reasons else status, secrets)
     if answer.status == 429 or status == "RESOURCE_EXHAUSTED":
         return Uniform(Throttled(fault, _throttle_seconds(answer.headers, details, now)))
     if not TOO_EARLY_REASONS.isdisjoint(reasons):
@@ -143,53 +137,55 @@ def _classify_error(
         or about_the_call
     ):
         return Uniform(Paused(fault))
-    if reasons and set(exact or reasons) <= DUPLICATE_REASONS:
-        # Nothing of a refused request was taken: its members have to be looked at one by one.
-        duplicate = Uniform(Delivered(answer.status, duplicate="event"))
-        return duplicate if events == 1 else Refused(_rejected(fault))
-    if status in _REFUSAL_STATUSES:
-        return Refused(_rejected(fault), _culprits(violations))
-    return _classify_status(answer, fault, now, _retry_seconds(details))
+    duplicates = bool(reasons) and set(exact or reasons) <= DUPLICATE_REASONS
+    if duplicates and events == 1:
+        return Uniform(Delivered(answer.status, duplicate="event"))
+    if duplicates or status in _REFUSAL_STATUSES:
+        # Nothing of a refused request was taken, so those that it does not name are sent again.
+        general_reason = general[0] if general else status
+        return Refused(_rejected(fault), _named(answer, error, violations, general_reason, secrets))
+    return _classify_status(answer, fault, now, details)
 
 
 def _classify_status(
-    answer: Answer, fault: Fault, now: datetime, asked: float | None = None
+    answer: Answer, fault: Fault, now: datetime, details: Sequence[Mapping[str, Any]] = ()
 ) -> Verdict:
-    """An answer without Google's words for what is wrong: a proxy's page, or nothing that can be
-    read.
-
-    A 400 speaks of what was sent, and the search for the culprit costs less than a dead letter for
-    each of its mates. A page of HTML is a proxy's, and says nothing.
-    """
-    status = answer.status
-    asked = retry_after_seconds(answer.headers, now) or asked
-    outcome: Outcome = Retry(fault, asked)
-    if status == 429:
-        outcome = Throttled(fault, _bounded(asked or DEFAULT_THROTTLE_SECONDS))
-    elif status in (401, 403, 404) or (status is not None and 300 <= status < 400):
-        outcome = Paused(fault)
-    elif status == 413 or (status in (400, 422) and not _is_page(answer)):
-        return Refused(_rejected(fault))
-    return Uniform(outcome)
+    asked = _asked_seconds(answer.headers, details, now)
+    return classify_status(
+        answer,
+        _rejected(fault),
+        retry_after_seconds=asked,
+        throttle_seconds=bounded_throttle(asked or DEFAULT_THROTTLE_SECONDS),
+    )
 
 
 def _rejected(fault: Fault) -> Rejected:
     return Rejected(f"refused by Google: {fault.code}", fault)
 
 
-def _culprits(violations: Sequence[Violation]) -> frozenset[int]:
-    """The events that the answer names for its first reason. Those of another reason are sent
-    again and named again, so that each dead letter has the reason that is its own."""
-    named = [each for each in violations if each.event is not None]
-    if not named or named[0].reason in DUPLICATE_REASONS:
-        return frozenset()
-    return frozenset(
-        each.event for each in named if each.event is not None and each.reason == named[0].reason
-    )
+def _named(
+    answer: Answer,
+    error: Mapping[str, Any],
+    violations: Sequence[Violation],
+    general_reason: str,
+    secrets: Sequence[str],
+) -> dict[int, Delivered | Rejected]:
+    """What becomes of each event that the answer names, by its first violation."""
+    named: dict[int, Delivered | Rejected] = {}
+    for each in violations:
+        if each.event is None or each.event in named:
+            continue
+        reason = each.reason or general_reason
+        if reason in DUPLICATE_REASONS:
+            named[each.event] = Delivered(answer.status, duplicate="event")
+        else:
+            named[each.event] = _rejected(_fault(answer, error, each.field, reason, secrets))
+    return named
 
 
 def _violations(details: Sequence[Mapping[str, Any]]) -> list[Violation]:
-    """The field violations; those that are no duplicates come first, so that they decide."""
+    """The field violations; those that are no duplicates come first, so that they decide, for the
+    request and for an event that has both."""
     found = []
     for detail in details:
         for each in _listed(detail.get("fieldViolations")):
@@ -210,12 +206,15 @@ def _error_reasons(details: Sequence[Mapping[str, Any]]) -> list[str]:
     return [_text(detail.get("reason")) for detail in details if detail.get("reason")]
 
 
-def _message(
-    error: Mapping[str, Any], violations: Sequence[Violation], secrets: Sequence[str]
-) -> str:
+def _fault(
+    answer: Answer, error: Mapping[str, Any], field: str, reason: str, secrets: Sequence[str]
+) -> Fault:
+    """The fault in Google's words, whatever the event's place in its request: equal ones are
+    counted as one."""
     # The description of a violation may quote the value; the field does not.
-    words = [_text(error.get("message")), *(each.field for each in violations[:1])]
-    return redact(": ".join(filter(None, words)) or "an error without a message", *secrets)
+    words = filter(None, (_text(error.get("message")), _EVENT.sub("events[]", field)))
+    message = redact(": ".join(words) or "an error without a message", *secrets)
+    return Fault(message, _code(reason), answer.status)
 
 
 def _code(reason: str) -> str:
@@ -226,13 +225,9 @@ def _code(reason: str) -> str:
 def _throttle_seconds(
     headers: Mapping[str, str], details: Sequence[Mapping[str, Any]], now: datetime
 ) -> float:
-    asked = retry_after_seconds(headers, now) or _retry_seconds(details)
+    asked = _asked_seconds(headers, details, now)
     by_default = DAILY_QUOTA_SECONDS if _is_daily(details) else DEFAULT_THROTTLE_SECONDS
-    return _bounded(asked or by_default)
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, 1.0), LONGEST_THROTTLE_SECONDS)
+    return bounded_throttle(asked or by_default)
 
 
 def _is_daily(details: Sequence[Mapping[str, Any]]) -> bool:
@@ -243,6 +238,13 @@ def _is_daily(details: Sequence[Mapping[str, Any]]) -> bool:
     return any("perday" in limit.replace("_", "").lower() for limit in limits)
 
 
+def _asked_seconds(
+    headers: Mapping[str, str], details: Sequence[Mapping[str, Any]], now: datetime
+) -> float | None:
+    """The wait that the answer asks for: of its headers, else of ``RetryInfo``."""
+    return retry_after_seconds(headers, now) or _retry_seconds(details)
+
+
 def _retry_seconds(details: Sequence[Mapping[str, Any]]) -> float | None:
     """The wait of ``RetryInfo``, a duration in JSON such as "30s" or "1.5s"."""
     for detail in details:
@@ -250,10 +252,6 @@ def _retry_seconds(details: Sequence[Mapping[str, Any]]) -> float | None:
         if match:
             return float(match[1])
     return None
-
-
-def _is_page(answer: Answer) -> bool:
-    return "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
 
 
 def _listed(value: Any) -> list[Any]:

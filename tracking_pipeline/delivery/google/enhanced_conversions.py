@@ -5,7 +5,7 @@ https://developers.google.com/data-manager/api/devguides/events
 
 One invalid event fails its whole request, so what can be known to be invalid is rejected here,
 before a request. A 200 means accepted, not used: the request's id is kept with its events, and
-``google_outcomes`` asks later what became of them. The token goes in a header, never in a URL.
+``google/outcomes.py`` asks later what became of them. The token goes in a header, never in a URL.
 
 ``transactionId`` is what Google knows a conversion by: the order, else the event's own id. It is
 the same in every try, so a conversion that arrives twice is counted once.
@@ -27,18 +27,15 @@ import psycopg
 from tracking_pipeline.delivery.conversion import (
     Conversion,
     first,
-    impersonal_text,
+    identifier_text,
     read_conversion,
     text,
 )
 from tracking_pipeline.delivery.destination import Limits, Reply
 from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
-from tracking_pipeline.delivery.google.answers import (
-    DEFAULT_THROTTLE_SECONDS,
-    classify,
-    request_id,
-)
+from tracking_pipeline.delivery.google.answers import classify, request_id
 from tracking_pipeline.delivery.google.credentials import Credentials, CredentialsError
+from tracking_pipeline.delivery.http_answers import DEFAULT_THROTTLE_SECONDS
 from tracking_pipeline.delivery.outcomes import (
     Fault,
     Paused,
@@ -302,7 +299,7 @@ def transaction_id(conversion: Conversion, event: FailedEvent) -> str:
     Never a text that personal data was taken out of: all such orders would look the same, and
     Google would keep the first one only.
     """
-    for candidate in (conversion.order_id, impersonal_text(conversion.event_id)):
+    for candidate in (conversion.order_id, identifier_text(conversion.event_id)):
         if candidate and REMOVED not in candidate:
             return candidate
     return str(event.event_id)

@@ -1,21 +1,25 @@
 """What became of the events that Google accepted: read later, by a run that comes anyway.
 
-Google checks an accepted request on its own time and then tells one status for it, with a count of
-events for each reason and no list of them. So the answer is exact for a request of one event, and
-for one whose events all fared alike:
+Google checks an accepted request on its own time and then tells one status for it, whose meaning
+:mod:`~tracking_pipeline.delivery.google.request_status` reads. What is done with its events:
 
-    SUCCESS            delivered, as the queue says already
-    duplicates only    delivered: Google had them, from an earlier try or from the tag on the page
-    FAILED             every event failed: dead letters with the reason, or, where the reason may
-                       pass (unknown ones too), back in the queue after six hours, one retry spent
-    PARTIAL_SUCCESS    some failed and nobody says which: narrowed
+    delivered     nothing: the queue says so already
+    refused       all become dead letters, with the reason
+    later         all are back in the queue after six hours, one retry spent
+    account       all are back in the queue, nothing spent, and the breaker opens
+    unclear       narrowed
+    processing    asked about again later, and so is what cannot be read
+
+Asking and sending again keep to the destination's rate, one request at a time, and whatever says
+that nobody gets in (a token, a quota, the account) closes the destination for all as it does in a
+drain.
 
 **Narrowing.** The events of such a request are sent again in parts of a sixteenth each, under the
 same ``transactionId``, and each part is asked about later: 2,000 events need three rounds to single
 ones. What Google has already it reports as a duplicate, so nothing is counted twice. Meanwhile the
-events stay ``resolved``, as most of them truly are; only those found refused are taken back. An
-event that cannot be sent any more (consent withdrawn, too old, replayed since) leaves the search
-and stays as it is.
+events stay ``resolved``, as most of them truly are; only those found refused are taken back. Each
+try is an attempt in the log. An event that cannot be sent any more (consent withdrawn, too old,
+replayed since) leaves the search and stays as it is.
 
 **First attempts.** An event that Google accepted at its first attempt is kept among the accepted
 events until it is judged. Judged well, it is forgotten; where some of its request failed, all of
@@ -32,27 +36,36 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import psycopg
+from aiolimiter import AsyncLimiter
 
-from tracking_pipeline.delivery.bisection import Tried, deliver_batch
+from tracking_pipeline.delivery.bisection import deliver_batch
 from tracking_pipeline.delivery.destination import Reply
-from tracking_pipeline.delivery.events import FailedEvent, Lead, Prepared
+from tracking_pipeline.delivery.events import FailedEvent, Prepared, lead_of
 from tracking_pipeline.delivery.gate import Gate
-from tracking_pipeline.delivery.google.answers import DUPLICATE_REASONS
+from tracking_pipeline.delivery.google.answers import classify
 from tracking_pipeline.delivery.google.credentials import CredentialsError
-from tracking_pipeline.delivery.google.enhanced_conversions import GoogleEc
-from tracking_pipeline.delivery.outcomes import Delivered, Rejected
+from tracking_pipeline.delivery.google.enhanced_conversions import GoogleEc, without_token
+from tracking_pipeline.delivery.google.later_settlement import (
+    later_outcome,
+    sent_again,
+    taking_back,
+)
+from tracking_pipeline.delivery.google.request_status import RequestStatus, read_status
+from tracking_pipeline.delivery.outcomes import Delivered, Paused, Rejected, Throttled, Uniform
 from tracking_pipeline.http_client import Answer, get
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import read_destination_state
+from tracking_pipeline.store.failed_events import Settlement
 from tracking_pipeline.store.first_attempts import (
     forget_delivered_events,
     forget_old_deliveries,
@@ -62,12 +75,11 @@ from tracking_pipeline.store.google_requests import (
     MOST_CHECKS,
     GoogleOutcome,
     GoogleRequest,
-    Revoked,
     claim_google_request,
     close_google_request,
     keep_members,
     read_delivered_members,
-    revoke_deliveries,
+    settle_deliveries,
 )
 
 # One run's share: a backlog of requests is worked off over the following runs.
@@ -77,47 +89,22 @@ TIME_BUDGET_SECONDS = 60.0
 PARTS = 16
 # Longer than Google keeps what it has to tell about a request.
 JUDGED_WITHIN_DAYS = 60
-# TOO_RECENT_CLICK and the like: Google asks for some hours.
-LATER_SECONDS = 6 * 60 * 60.0
-
-# The event itself is at fault, and will be next time. What is not listed here may pass.
-PERMANENT_REASONS = frozenset(
-    (
-        "CLICK_NOT_FOUND",
-        "CONVERSION_PRECEDES_CLICK",
-        "DENIED_CONSENT",
-        "EVENT_ID_DECODE_ERROR",
-        "EVENT_TOO_OLD",
-        "INVALID_AD_IDENTIFIERS",
-        "INVALID_CLICK",
-        "INVALID_EVENT",
-        "INVALID_FORMAT",
-        "INVALID_GBRAID",
-        "INVALID_GCLID",
-        "INVALID_OPERATING_ACCOUNT_FOR_CLICK",
-        "INVALID_WBRAID",
-        "NO_CONSENT",
-        "ONE_PER_CLICK_CONVERSION_ACTION_NOT_PERMITTED_WITH_BRAID",
-        "OPERATING_ACCOUNT_MISMATCH_FOR_AD_IDENTIFIER",
-        "ORIGINAL_CONVERSIONS_NOT_FOUND",
-        "UNKNOWN_CONSENT",
-        "USER_ID_NOT_FOUND",
-        "USER_ID_NOT_FOUND_FOR_GCLID",
-    )
-)
-_PREFIXES = ("PROCESSING_ERROR_REASON_", "PROCESSING_ERROR_")
 
 log = logging.getLogger(__name__)
-
-_LEAD_FIELDS = tuple(Lead.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
 class GoogleOutcomes:
-    """One reading, in requests; ``dead_lettered`` and ``requeued`` are events.
+    """One reading, in accepted requests; ``dead_lettered`` and ``requeued`` are events,
+    ``requests`` those that sent events again.
 
-    ``checked`` = delivered + refused + narrowed + processing + unreadable + unknown.
+    ``checked`` = delivered + refused + narrowed + processing + unreadable + unknown. ``state`` says
+    how the destination stood at the end, as :class:`~tracking_pipeline.delivery.gate.Gate` does,
+    and ``detail`` why.
     """
+
+    state: str = "ok"
+    detail: str = ""
 
     checked: int = 0
     delivered: int = 0
@@ -128,65 +115,7 @@ class GoogleOutcomes:
     unknown: int = 0
     dead_lettered: int = 0
     requeued: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RequestStatus:
-    """What Google says of a request: whether all its events fared alike, and how.
-
-    ``refused`` and ``later`` hold for every event; ``unclear`` means some failed and nobody knows
-    which. ``reasons`` are Google's, without their prefix, the duplicates left out.
-    """
-
-    state: Literal["processing", "delivered", "refused", "later", "unclear", "unreadable"]
-    reasons: tuple[str, ...] = ()
-
-
-def read_status(answer: Answer, events: int) -> RequestStatus:
-    """The status in an answer of ``requestStatus:retrieve`` about a request of so many events."""
-    body = answer.json() if answer.status == 200 and not answer.fault else None
-    listed = body.get("requestStatusPerDestination") if isinstance(body, dict) else None
-    told = listed[0] if isinstance(listed, list) and listed else None
-    if not isinstance(told, dict):
-        return RequestStatus("unreadable")
-    status = told.get("requestStatus")
-    if status == "SUCCESS":
-        return RequestStatus("delivered")
-    if status in ("FAILED", "PARTIAL_SUCCESS"):
-        return _failed(_reasons(told.get("errorInfo")), events, some=status == "PARTIAL_SUCCESS")
-    return RequestStatus("processing")
-
-
-def _failed(found: tuple[str, ...], events: int, *, some: bool) -> RequestStatus:
-    reasons = tuple(reason for reason in found if reason not in DUPLICATE_REASONS)
-    duplicates = len(reasons) < len(found)
-    if duplicates and not reasons:
-        return RequestStatus("delivered")
-    permanent = {reason in PERMANENT_REASONS for reason in reasons}
-    alike = not (some or duplicates) and len(permanent) <= 1
-    if events > 1 and not alike:
-        return RequestStatus("unclear", reasons)
-    return RequestStatus("refused" if True in permanent else "later", reasons)
-
-
-def _reasons(error_info: Any) -> tuple[str, ...]:
-    """The reasons that were met, the most frequent first. Google may leave them out."""
-    counts = error_info.get("errorCounts") if isinstance(error_info, dict) else None
-    found: dict[str, int] = {}
-    for each in counts if isinstance(counts, list) else ():
-        reason = each.get("reason") if isinstance(each, dict) else None
-        if isinstance(reason, str) and reason.replace("_", "").isalnum() and len(reason) < 120:
-            for prefix in _PREFIXES:
-                reason = reason.removeprefix(prefix)
-            found[reason] = _count(each.get("recordCount"))
-    return tuple(sorted(found, key=lambda reason: (-found[reason], reason)))
-
-
-def _count(value: Any) -> int:
-    # An int64 in JSON is a text.
-    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
-        return int(value)
-    return value if isinstance(value, int) else 0
+    requests: int = 0
 
 
 async def read_google_outcomes(
@@ -207,7 +136,7 @@ async def read_google_outcomes(
         )
     except Exception as error:  # whatever it is: it must not cost the run what it delivered
         log.warning("Google's outcomes cannot be read: %s", type(error).__name__)
-    return GoogleOutcomes(**reading.counts)
+    return reading.outcomes()
 
 
 @dataclass
@@ -215,13 +144,18 @@ class _Reading:
     pool: AsyncPool
     google: GoogleEc
     run_id: str | None
+    jitter: Callable[[], float] = random.random
     counts: Counter[str] = field(default_factory=Counter)
-    parts: int = 0
 
     def __post_init__(self) -> None:
         self._gate = Gate(self.pool, self.google.name)
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._started = time.monotonic()
+        rate = self.google.limits.requests_per_second
+        self._pace = AsyncLimiter(1, 1 / rate) if rate else None
+
+    def outcomes(self) -> GoogleOutcomes:
+        return GoogleOutcomes(self._gate.state, self._gate.detail, **self.counts)
 
     async def run(self) -> None:
         async with self.pool.connection() as connection:
@@ -239,21 +173,24 @@ class _Reading:
         return (
             self._gate.is_open
             and self.counts["checked"] < MOST_CHECKS_A_RUN
-            and self.parts < MOST_PARTS_A_RUN
+            and self.counts["requests"] < MOST_PARTS_A_RUN
             and time.monotonic() - self._started < TIME_BUDGET_SECONDS
         )
 
-    async def _may_send(self, batch: Sequence[Prepared]) -> bool:
-        return self._may_go_on()
+    async def _wait_for_turn(self) -> None:
+        if self._pace is not None:
+            await self._pace.acquire()
 
     async def _check(self, request: GoogleRequest) -> bool:
         """Asks about one request and settles it. False where it makes no sense to go on now."""
+        await self._wait_for_turn()
         try:
-            answer = await _retrieve(self.google, request.request_id)
+            answer, secrets = await _retrieve(self.google, request.request_id)
         except CredentialsError as error:
-            log.warning("Google's outcomes cannot be read: %s", error)
+            await self._gate.heed(Uniform(without_token(error)), events=request.events)
             return False
         self.counts["checked"] += 1
+        await self._heed(answer, request, secrets)
         status = read_status(answer, request.events)
         if status.state in ("processing", "unreadable"):
             await self._leave(request, status)
@@ -262,9 +199,18 @@ class _Reading:
         elif status.state == "unclear":
             await self._narrow(request, status)
         else:
-            await self._revoke(request, status)
-        # Refused for the token, the quota or the network: the next one would fare no better.
-        return answer.status is not None and answer.status not in (401, 403, 429)
+            await self._take_back(request, status)
+        # Without an answer, the next one would fare no better.
+        return answer.status is not None
+
+    async def _heed(self, answer: Answer, request: GoogleRequest, secrets: Sequence[str]) -> None:
+        """A quota or a refused token would meet the events as well. What else is wrong with such an
+        answer (a 404 for a request that Google has forgotten, a 5xx) says nothing about them."""
+        verdict = classify(answer, request.now, events=request.events, secrets=secrets)
+        outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+        refused = isinstance(outcome, Paused) and answer.status in (401, 403)
+        if refused or isinstance(outcome, Throttled):
+            await self._gate.heed(verdict, events=request.events)
 
     async def _leave(self, request: GoogleRequest, status: RequestStatus) -> None:
         if request.checks >= MOST_CHECKS:
@@ -280,25 +226,21 @@ class _Reading:
             await forget_delivered_events(connection, request.members)
         self.counts[outcome] += 1
 
-    async def _revoke(self, request: GoogleRequest, status: RequestStatus) -> None:
+    async def _take_back(self, request: GoogleRequest, status: RequestStatus) -> None:
         """Takes back the delivery of every event of the request, and closes it with that."""
-        names = ", ".join(status.reasons) or "no reason given"
+        outcome = later_outcome(status)
+        if isinstance(outcome, Paused):
+            await self._gate.heed(Uniform(outcome), events=request.events)
         async with self.pool.connection() as connection, connection.transaction():
             await reopen_delivered_events(connection, request.members)
-            revoked = await revoke_deliveries(
+            rows = await read_delivered_members(connection, request.members)
+            await self._settle(
                 connection,
-                request.members,
-                reason=f"refused by Google: {names}",
-                code=status.reasons[0] if status.reasons else "FAILED",
-                message=f"accepted, then refused by Google: {names}",
-                final=status.state == "refused",
-                wait_seconds=LATER_SECONDS,
-                worker=self._worker,
-                run_id=self.run_id,
+                [taking_back(_event(row), outcome, jitter=self.jitter()) for row in rows],
             )
+            names = ", ".join(status.reasons) or "no reason given"
             await close_google_request(connection, request.request_id, "refused", names)
         self.counts["refused"] += 1
-        self._count(revoked)
 
     async def _narrow(self, request: GoogleRequest, status: RequestStatus) -> None:
         """Sends the events again in parts, each of which becomes a request of its own."""
@@ -307,21 +249,28 @@ class _Reading:
             rows = await read_delivered_members(connection, request.members)
         ready = [prepared for row in rows if (prepared := self._prepared(_event(row)))]
         size = -(-len(ready) // PARTS)
-        tried: list[Tried] = []
+        left: list[UUID] = []
         for start in range(0, len(ready), size or 1):
-            tried += await deliver_batch(ready[start : start + size], self._send, self._may_send)
-        await self._reject(tried)
-        left = [
-            each.prepared.event.id
-            for each in tried
-            if not isinstance(each.outcome, (Delivered, Rejected))
-        ]
+            left += await self._send_part(ready[start : start + size])
         if left:
             async with self.pool.connection() as connection:
                 await keep_members(connection, request.request_id, left)
             self.counts["narrowed"] += 1
         else:
             await self._close(request, "narrowed", ", ".join(status.reasons))
+
+    async def _send_part(self, part: Sequence[Prepared]) -> list[UUID]:
+        """Sends a part, settles it, and gives the rows that still have no answer."""
+        tried = await deliver_batch(part, self._send, self._may_send)
+        sent = [sent_again(each) for each in tried if each.requests]
+        if sent:
+            async with self.pool.connection() as connection:
+                await self._settle(connection, sent)
+        return [
+            each.prepared.event.id
+            for each in tried
+            if not isinstance(each.outcome, (Delivered, Rejected))
+        ]
 
     def _prepared(self, event: FailedEvent) -> Prepared | None:
         """The event as it was sent, or None where it cannot be sent any more: a payload that was
@@ -333,49 +282,38 @@ class _Reading:
             return None
         return prepared if isinstance(prepared, Prepared) else None
 
+    async def _may_send(self, batch: Sequence[Prepared]) -> bool:
+        if self._may_go_on():
+            await self._wait_for_turn()
+        return self._may_go_on()
+
     async def _send(self, batch: Sequence[Prepared]) -> Reply:
-        self.parts += 1
+        self.counts["requests"] += 1
         reply = await self.google.send(batch, batch[0].event.now)
         await self._gate.heed(reply.verdict, events=len(batch))
         return reply
 
-    async def _reject(self, tried: Sequence[Tried]) -> None:
-        """An event that is refused at once when it comes again: its answer is exact, too."""
-        for each in tried:
-            if not isinstance(each.outcome, Rejected):
-                continue
-            event, fault = each.prepared.event, each.outcome.fault
-            async with self.pool.connection() as connection:
-                revoked = await revoke_deliveries(
-                    connection,
-                    {event.id: event.lease_token},
-                    reason=each.outcome.reason,
-                    code=fault.code or "unknown",
-                    message=fault.message,
-                    final=True,
-                    worker=self._worker,
-                    run_id=self.run_id,
-                )
-            self._count(revoked)
-
-    def _count(self, revoked: Revoked) -> None:
-        self.counts["dead_lettered"] += revoked.dead_lettered
-        self.counts["requeued"] += revoked.requeued
+    async def _settle(
+        self, connection: psycopg.AsyncConnection[Any], settlements: Sequence[Settlement]
+    ) -> None:
+        taken_back = await settle_deliveries(
+            connection, settlements, worker=self._worker, run_id=self.run_id
+        )
+        self.counts["dead_lettered"] += taken_back.dead_lettered
+        self.counts["requeued"] += taken_back.requeued
 
 
-async def _retrieve(google: GoogleEc, request_id: str) -> Answer:
+async def _retrieve(google: GoogleEc, request_id: str) -> tuple[Answer, Sequence[str]]:
+    """Google's answer about a request, and the secrets that the question carried."""
     url = f"{google.url}/v1/requestStatus:retrieve"
 
     async def retrieve(headers: Mapping[str, str]) -> Answer:
         return await get(google.client, url, params={"requestId": request_id}, headers=headers)
 
-    answer, _ = await google.authorised(retrieve)
-    return answer
+    return await google.authorised(retrieve)
 
 
 def _event(row: Mapping[str, Any]) -> FailedEvent:
     """A row of :func:`read_delivered_members` as a claim would give it."""
-    columns = dict(row)
-    lead = {name: columns.pop(name) for name in _LEAD_FIELDS}
-    known: UUID | None = columns.pop("known_lead_id")
-    return FailedEvent(**columns, lead=Lead(**lead) if known else None)
+    names = [name for name in FailedEvent.__dataclass_fields__ if name in row]
+    return FailedEvent(**{name: row[name] for name in names}, lead=lead_of(row))

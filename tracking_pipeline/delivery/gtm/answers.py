@@ -16,6 +16,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from tracking_pipeline.delivery.http_answers import (
+    DEFAULT_THROTTLE_SECONDS,
+    bounded_throttle,
+    is_web_page,
+    unreadable,
+    without_answer,
+)
 from tracking_pipeline.delivery.outcomes import (
     Delivered,
     Fault,
@@ -31,9 +38,6 @@ from tracking_pipeline.delivery.outcomes import (
 from tracking_pipeline.http_client import Answer, retry_after_seconds
 
 GtmProtocol: TypeAlias = Literal["data_client", "measurement_protocol"]
-
-DEFAULT_THROTTLE_SECONDS = 60.0
-LONGEST_THROTTLE_SECONDS = 6 * 60 * 60.0
 
 # Of the statuses that an operator can choose for what the Data Client has taken.
 _CHOSEN_STATUSES = (301, 302, 403, 404)
@@ -52,11 +56,6 @@ _LIST_TAKEN_AS_ONE_EVENT = (
     'the Data Client took a list for one event: tick "Accept Multiple Events" in it, '
     "or unset GTM_ACCEPT_MULTIPLE_EVENTS"
 )
-_FAULTS = {
-    "timeout": "no answer in time",
-    "connection": "the connection failed",
-    "oversized": "the answer was too large to be a container's",
-}
 
 
 def classify(
@@ -69,7 +68,7 @@ def classify(
     """
     status = answer.status
     if answer.fault or status is None:
-        return Uniform(Retry(Fault(_FAULTS[answer.fault or "connection"], answer.fault, status)))
+        return Uniform(without_answer(answer, expected="a container's"))
     by_data_client = protocol == "data_client" and _has_data_clients_mark(answer)
     if 200 <= status < 300 or (by_data_client and status in _CHOSEN_STATUSES):
         return Uniform(_taken(answer, status, protocol, sent_list=sent_list))
@@ -89,13 +88,13 @@ def _taken(answer: Answer, status: int, protocol: GtmProtocol, *, sent_list: boo
     The Data Client answers with JSON or, where it is configured so, with nothing or a message of
     the operator's; a list with a list.
     """
-    if "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<":
+    if is_web_page(answer):
         fault = Fault("a web page answered, not the container", str(status), status)
         return Retry(fault)
     if protocol == "data_client" and 200 <= status < 300 and answer.body:
         body = answer.json()
         if body is None:
-            return Retry(Fault(f"HTTP {status} without a readable answer", str(status), status))
+            return Retry(unreadable(status))
         if sent_list and isinstance(body, dict):
             return Paused(Fault(_LIST_TAKEN_AS_ONE_EVENT, "single_events_only", status))
     return Delivered(status)
@@ -106,7 +105,7 @@ def _refused(answer: Answer, status: int, now: datetime) -> Outcome:
     if status == 429:
         wait = DEFAULT_THROTTLE_SECONDS if asked is None else asked
         fault = Fault("the container asks to slow down", str(status), status)
-        return Throttled(fault, min(max(wait, 1.0), LONGEST_THROTTLE_SECONDS))
+        return Throttled(fault, bounded_throttle(wait))
     if status in (408, 425) or not 300 <= status < 500:
         return Retry(Fault(f"the container answered HTTP {status}", str(status), status), asked)
     if status < 400:

@@ -15,10 +15,16 @@ from typing import Any
 
 import orjson
 
+from tracking_pipeline.delivery.http_answers import (
+    DEFAULT_THROTTLE_SECONDS,
+    bounded_throttle,
+    classify_status,
+    unreadable,
+    without_answer,
+)
 from tracking_pipeline.delivery.outcomes import (
     Delivered,
     Fault,
-    Outcome,
     Paused,
     Refused,
     Rejected,
@@ -42,8 +48,6 @@ CALL_ERROR = "GraphMethodException"
 POLICY_BLOCK = 368
 INVALID_EVENT_CODES = frozenset((100, 105))
 
-DEFAULT_THROTTLE_SECONDS = 60.0
-LONGEST_THROTTLE_SECONDS = 6 * 60 * 60.0
 # In percent of the allowance, as the usage headers count.
 NEARLY_USED_UP = 95.0
 
@@ -54,8 +58,7 @@ def classify(answer: Answer, now: datetime, *, secrets: tuple[str, ...] = ()) ->
     ``now`` is used only for a ``Retry-After`` date in an answer without a ``Date``.
     """
     if answer.fault or answer.status is None:
-        fault = Fault(_FAULTS[answer.fault or "connection"], answer.fault, answer.status)
-        return Uniform(Retry(fault))
+        return Uniform(without_answer(answer))
     body = answer.json()
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
@@ -64,17 +67,7 @@ def classify(answer: Answer, now: datetime, *, secrets: tuple[str, ...] = ()) ->
         received = _integer(body.get("events_received"))
         if received is not None and received > 0:
             return Uniform(Delivered(answer.status))
-    status = answer.status
-    return _classify_status(
-        answer, Fault(f"HTTP {status} without a readable answer", str(status), status), now
-    )
-
-
-_FAULTS = {
-    "timeout": "no answer in time",
-    "connection": "the connection failed",
-    "oversized": "the answer was too large to be one of this API",
-}
+    return _classify_status(answer, unreadable(answer.status), now)
 
 
 def _classify_error(
@@ -100,25 +93,13 @@ def _classify_error(
 
 
 def _classify_status(answer: Answer, fault: Fault, now: datetime) -> Verdict:
-    """An answer without one of Meta's codes: a proxy's page, or nothing that can be read.
-
-    A 400 speaks of what was sent, and the search for the culprit costs less than a dead letter for
-    each of its mates. A page of HTML is a proxy's, and says nothing.
-    """
-    status = answer.status
     asked = retry_after_seconds(answer.headers, now)
-    outcome: Outcome = Retry(fault, asked)
-    if status == 429:
-        outcome = Throttled(fault, _throttle_seconds(asked, answer.headers))
-    elif status in (401, 403, 404) or (status is not None and 300 <= status < 400):
-        outcome = Paused(fault)
-    elif status == 413 or (status in (400, 422) and not _is_page(answer)):
-        return Refused(Rejected(f"refused by Meta: HTTP {status}", fault))
-    return Uniform(outcome)
-
-
-def _is_page(answer: Answer) -> bool:
-    return "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
+    return classify_status(
+        answer,
+        Rejected(f"refused by Meta: HTTP {answer.status}", fault),
+        retry_after_seconds=asked,
+        throttle_seconds=_throttle_seconds(asked, answer.headers),
+    )
 
 
 def _fault(
@@ -139,7 +120,7 @@ def _fault(
 
 def _throttle_seconds(asked: float | None, headers: Mapping[str, str]) -> float:
     seconds = asked if asked is not None else _regain_seconds(headers)
-    return min(max(seconds or DEFAULT_THROTTLE_SECONDS, 1.0), LONGEST_THROTTLE_SECONDS)
+    return bounded_throttle(seconds or DEFAULT_THROTTLE_SECONDS)
 
 
 def cool_down_seconds(headers: Mapping[str, str]) -> float | None:

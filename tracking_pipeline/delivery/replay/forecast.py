@@ -8,20 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
-from uuid import UUID
 
 import orjson
 
 from tracking_pipeline.delivery.conversion import read_conversion
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.events import FailedEvent, Lead
+from tracking_pipeline.delivery.events import FailedEvent, lead_of
 from tracking_pipeline.delivery.outcomes import Rejected, reject
 
 # Meta takes a second event with the same id and name for a copy only so long after the first.
 # https://developers.facebook.com/docs/marketing-api/conversions-api/deduplicate-pixel-and-server-events
 META_DUPLICATE_WINDOW = timedelta(hours=48)
-
-_LEAD_FIELDS = tuple(Lead.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +51,8 @@ def forecast(
 def event_of(row: Mapping[str, Any], payload: str | None, now: datetime) -> FailedEvent:
     """A row of :func:`~tracking_pipeline.store.replays.read_dead_letters` as a claim at ``now``
     would give it, with the repaired payload where there is one."""
-    known: UUID | None = row["known_lead_id"]
     names = [name for name in FailedEvent.__dataclass_fields__ if name in row]
-    event = FailedEvent(
-        **{name: row[name] for name in names},
-        now=now,
-        lead=Lead(**{name: row[name] for name in _LEAD_FIELDS}) if known else None,
-    )
+    event = FailedEvent(**{name: row[name] for name in names}, now=now, lead=lead_of(row))
     return replace(
         event,
         payload=_json(payload or row["payload"]),

@@ -5,10 +5,10 @@ Likely, not certain: what changed most, and where most of it is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from tracking_pipeline.delivery.breaker import FAILING, REFUSING
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
 from tracking_pipeline.identity import plain_reason
@@ -39,9 +39,6 @@ LEAST_FALL_PERCENT = 5.0
 # Less than the last digit that is shown.
 _LEAST_GAIN = 0.05
 _MOST_BATCHES = 10
-# The reasons of pauses that no answer of the destination named: `delivery/gate.py` words them.
-_REQUESTS_FAILED = re.compile(r": \d+ of the last \d+ requests failed\b")
-_REFUSES_ALL = ": it refuses every event: "
 
 
 def emq_causes(
@@ -109,9 +106,10 @@ def pause_kind(causes: Sequence[str]) -> PauseKind:
 
 
 def _pause_kind_of(cause: str) -> PauseKind:
-    if _REQUESTS_FAILED.search(cause):
+    _, _, reason = cause.partition(": ")
+    if FAILING.match(reason):
         return "failing"
-    return "refusing" if _REFUSES_ALL in cause else "account"
+    return "refusing" if REFUSING.match(reason) else "account"
 
 
 def dead_letter_causes(batches: Sequence[DeadLetterBatch]) -> tuple[str, ...]:

@@ -14,11 +14,11 @@ import psycopg
 from tracking_pipeline.health.alerts.alerting import open_book
 from tracking_pipeline.health.alerts.judgement import Judgement
 from tracking_pipeline.health.alerts.thresholds import judge
+from tracking_pipeline.health.configured import MISSED_CHECKS_STALLED
 from tracking_pipeline.health.policy import HealthPolicy
 from tracking_pipeline.store.health_snapshots import read_seconds_since_check
 
 CHECK_INTERVAL_SECONDS = 15 * 60
-MISSED_CHECKS_STALLED = 3
 
 
 @dataclass(frozen=True, slots=True)

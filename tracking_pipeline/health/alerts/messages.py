@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from uuid import UUID
 
 from tracking_pipeline.health.alerts.causes import (
@@ -20,6 +20,7 @@ from tracking_pipeline.health.alerts.causes import (
 from tracking_pipeline.health.alerts.recovery import Recovery
 from tracking_pipeline.health.alerts.rules import AlertType, Severity
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch, OwedMessage
+from tracking_pipeline.health.words import duration, moment
 from tracking_pipeline.store.alert_notifications import Notification
 
 
@@ -127,9 +128,9 @@ def alert_message(facts: AlertFacts) -> str:
     what, since when, the likely cause, the next step."""
     headline = f"{_headline(facts)} ({facts.severity})"
     if facts.recovery is None:
-        return _in_sentences(f"{headline}, since {_moment(facts.since)}", facts)
+        return _in_sentences(f"{headline}, since {moment(facts.since)}", facts)
     outlook = _outlook(facts.recovery)
-    return _in_sentences(f"{headline}, alert since {_moment(facts.since)}; {outlook}", facts)
+    return _in_sentences(f"{headline}, alert since {moment(facts.since)}; {outlook}", facts)
 
 
 def reading_message(facts: AlertFacts) -> str:
@@ -176,8 +177,8 @@ def notification(
     if message.kind == "ended":
         title = f"Over: {_WORDS[facts.alert_type].over.format(value=_number(facts))}"
         how = "Resolved by hand" if facts.ended_by_hand else "Over"
-        lasted = _duration(now - facts.since)
-        body = f"{how} after {lasted}, from {_moment(facts.since)} to {_moment(now)}."
+        lasted = duration(now - facts.since)
+        body = f"{how} after {lasted}, from {moment(facts.since)} to {moment(now)}."
         if facts.ended_by_hand:
             title = f"Resolved by hand: {headline}"
     else:
@@ -241,20 +242,6 @@ def _outlook(recovery: Recovery) -> str:
 def _number(facts: AlertFacts) -> str:
     decimals = _WORDS[facts.alert_type].decimals
     return "unknown" if facts.value is None else f"{facts.value:,.{decimals}f}"
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
-
-
-def _duration(length: timedelta) -> str:
-    """As in "2 h 15 min"; never negative, whatever the clock did."""
-    minutes = max(int(length.total_seconds() // 60), 0)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _capital(sentence: str) -> str:

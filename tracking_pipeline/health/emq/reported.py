@@ -23,10 +23,9 @@ from tracking_pipeline.delivery.meta.capi import MetaAccount, appsecret_proof
 from tracking_pipeline.delivery.redaction import redact
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE, score
 from tracking_pipeline.health.policy import HealthPolicy
-from tracking_pipeline.health.readings.all import one_moment
 from tracking_pipeline.health.readings.rollup import full_hour
 from tracking_pipeline.http_client import Answer, DeliveryClient, get, http_client
-from tracking_pipeline.store.database import DatabaseError, connect
+from tracking_pipeline.store.database import DatabaseError, connect, one_moment
 from tracking_pipeline.store.health_history import REPORTED_METRIC
 from tracking_pipeline.store.health_snapshots import Snapshot, write_snapshots
 from tracking_pipeline.store.match_key_rollup import read_counts

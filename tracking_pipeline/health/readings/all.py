@@ -6,8 +6,7 @@ to say says None, never 0 and never 100 %.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,9 +30,9 @@ from tracking_pipeline.health.readings.queue import (
     read_recovery,
 )
 from tracking_pipeline.identity import plain_reason
+from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.destination_state import read_destination_states
 from tracking_pipeline.store.geo_providers import read_geo_provider_states
-from tracking_pipeline.store.rollup_progress import read_now
 
 # One lost answer is the network's; three in a row are the source's.
 GEO_FAILURES_DOWN = 3
@@ -55,19 +54,11 @@ class HealthReadings:
     geo_down: Mapping[str, str]
 
 
-@contextmanager
-def one_moment(connection: psycopg.Connection[Any]) -> Iterator[datetime]:
-    """A transaction in which all statements see the tables as they are at one moment, which is
-    given: the roll-up and the ledger behind it have to fit together."""
-    with connection.transaction():
-        connection.execute("set transaction isolation level repeatable read, read only")
-        yield read_now(connection)
-
-
 def read_health(
     connection: psycopg.Connection[Any], policy: HealthPolicy, *, caught_up: bool = True
 ) -> HealthReadings:
-    """All readings. ``caught_up``: whether the roll-up before it came to its end."""
+    """All readings, of one moment: the roll-up and the ledger behind it have to fit together.
+    ``caught_up``: whether the roll-up before it came to its end."""
     with one_moment(connection) as now:
         return HealthReadings(
             taken_at=now,

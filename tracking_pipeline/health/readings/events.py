@@ -1,7 +1,8 @@
 """What the ledger says of the last days: the EMQ score, and the share of events that failed.
 
-A window begins at a full hour (UTC), because what was rolled up is known by the hour. Both are to
-be read within :func:`~tracking_pipeline.health.readings.all.one_moment`.
+The window of the score begins at a full hour (UTC), because what was rolled up is known by the
+hour; that of the error rate is exact. Both are to be read within
+:func:`~tracking_pipeline.store.database.one_moment`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,21 @@ import psycopg
 
 from tracking_pipeline.health.emq.score import EmqScore, score
 from tracking_pipeline.health.policy import HealthPolicy
-from tracking_pipeline.health.readings.rollup import CountingRule, count_events, full_hour
-from tracking_pipeline.store.health_readings import count_failures
-from tracking_pipeline.store.match_key_rollup import count_conversions, read_counts
+from tracking_pipeline.health.readings.rollup import count_events, full_hour
+from tracking_pipeline.store.health_readings import (
+    count_conversions_and_failures,
+    count_failures,
+)
+from tracking_pipeline.store.match_key_rollup import (
+    ConversionRule,
+    count_conversions,
+    read_counts,
+)
 from tracking_pipeline.store.rollup_progress import read_progress
+
+# So many rows of the ledger are read in some 20 ms, and the error rate is read twice a minute.
+MOST_LEDGER_ROWS = 50_000
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,7 @@ class ErrorRateReading:
         return {
             name: 100.0 * failed / self.events
             for name, failed in self.failed_by_destination.items()
+            if self.events
         }
 
 
@@ -88,13 +101,26 @@ def read_emq(
 
 
 def read_error_rate(
-    connection: psycopg.Connection[Any], policy: HealthPolicy, now: datetime
+    connection: psycopg.Connection[Any],
+    policy: HealthPolicy,
+    now: datetime,
+    *,
+    most_ledger_rows: int = MOST_LEDGER_ROWS,
 ) -> ErrorRateReading:
-    """The error rate of the last ``error_rate_window_hours``."""
-    since = full_hour(now - timedelta(hours=policy.error_rate_window_hours))
-    failures = count_failures(connection, since, now, policy.counting.conversions)
-    conversions = _count_conversions(connection, since, now, policy.counting)
-    events = conversions + failures.events - failures.in_ledger
+    """The error rate of the last ``error_rate_window_hours``.
+
+    All is counted from the tables themselves. Of a window with ``most_ledger_rows`` or more the
+    ledger's conversions are taken from the roll-up, which lacks rows that came with an old
+    ``created_at`` until the next recount.
+    """
+    since = now - timedelta(hours=policy.error_rate_window_hours)
+    rule = policy.counting.conversions
+    failures = count_failures(connection, since, now, rule)
+    events = count_conversions_and_failures(
+        connection, since, now, rule, most_rows=most_ledger_rows
+    )
+    if events is None:
+        events = failures.with_conversions(_count_conversions(connection, since, now, rule))
     return ErrorRateReading(
         percent=100.0 * failures.events / events if events else None,
         failed=failures.events,
@@ -105,12 +131,16 @@ def read_error_rate(
 
 
 def _count_conversions(
-    connection: psycopg.Connection[Any], since: datetime, now: datetime, rule: CountingRule
+    connection: psycopg.Connection[Any], since: datetime, now: datetime, rule: ConversionRule
 ) -> int:
-    """The ledger's conversions: what is rolled up, and the rest from the ledger itself. An event id
-    is in the ledger once, but for tables that came without its unique index."""
-    counts = read_counts(connection, since, now)
+    """The ledger's conversions: of the full hours what is rolled up, and the rest from the ledger
+    itself. An event id is in the ledger once, but for tables that came without its unique index."""
+    first_hour = full_hour(since + _HOUR)
+    counts = read_counts(connection, first_hour, now)
     rolled = sum(sum(of_name.values()) for of_name in counts.values())
-    rolled_until = read_progress(connection).rolled_until
-    rest_since = since if rolled_until is None else max(since, rolled_until)
-    return rolled + count_conversions(connection, rest_since, now, rule.conversions)
+    rolled_until = max(read_progress(connection).rolled_until or first_hour, first_hour)
+    return (
+        rolled
+        + count_conversions(connection, since, min(first_hour, now), rule)
+        + count_conversions(connection, rolled_until, now, rule)
+    )

@@ -12,9 +12,10 @@ import psycopg
 
 from tracking_pipeline.health.alerts.thresholds import Metric, Verdict, judge
 from tracking_pipeline.health.policy import HealthPolicy
-from tracking_pipeline.health.readings.all import one_moment, read_geo_down, read_paused
+from tracking_pipeline.health.readings.all import read_geo_down, read_paused
 from tracking_pipeline.health.readings.events import read_error_rate
 from tracking_pipeline.health.readings.queue import read_dead_letters
+from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.health_readings import count_waiting
 
 

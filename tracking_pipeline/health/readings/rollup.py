@@ -25,6 +25,7 @@ import psycopg
 from tracking_pipeline.delivery.person import PLACE_FIELDS, GeoMatchKeys
 from tracking_pipeline.health.emq.presence import present_keys, with_lead_address
 from tracking_pipeline.health.readings.horizon import final_until, look_again
+from tracking_pipeline.store.database import read_now
 from tracking_pipeline.store.match_key_rollup import (
     ConversionRule,
     Counts,
@@ -38,7 +39,6 @@ from tracking_pipeline.store.match_key_rollup import (
 from tracking_pipeline.store.rollup_progress import (
     Progress,
     locked_progress,
-    read_now,
     read_progress,
     read_running_transactions,
     save_progress,

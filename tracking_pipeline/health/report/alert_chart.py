@@ -8,7 +8,7 @@ from typing import Literal
 from tracking_pipeline.health.alerts.causes import count_of
 from tracking_pipeline.health.report.charts import Bar, Chart, Table
 from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.health.report.words import duration, moment
+from tracking_pipeline.health.words import duration, moment
 from tracking_pipeline.store.health_history import Episode
 
 # An episode of a minute in two weeks must still be seen.

@@ -20,7 +20,7 @@ from tracking_pipeline.health.emq.score import HIGHEST_SCORE
 from tracking_pipeline.health.report.alert_chart import alert_chart
 from tracking_pipeline.health.report.charts import Chart, Limit, Line, Table
 from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.health.report.words import moment
+from tracking_pipeline.health.words import moment
 from tracking_pipeline.store.health_history import REPORTED_METRIC
 
 _MOST_POINTS = 170

@@ -13,9 +13,8 @@ import psycopg
 
 from tracking_pipeline.geo.coverage import GeoCoverage, read_geo_coverage
 from tracking_pipeline.health.policy import HealthPolicy
-from tracking_pipeline.health.readings.all import one_moment
 from tracking_pipeline.health.readings.rollup import full_hour
-from tracking_pipeline.store.database import Database, DatabaseError, connect
+from tracking_pipeline.store.database import Database, DatabaseError, connect, one_moment
 from tracking_pipeline.store.health_history import (
     REPORTED_METRIC,
     Episode,

@@ -8,9 +8,9 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
-from tracking_pipeline.health.report import words
 from tracking_pipeline.health.report.images import svg
 from tracking_pipeline.health.report.report import HealthReport
+from tracking_pipeline.health.words import moment
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -40,6 +40,6 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["moment"] = words.moment
+    environment.filters["moment"] = moment
     environment.filters["marked"] = _marked
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))

@@ -35,7 +35,7 @@ from tracking_pipeline.health.report.tables import (
     recovery_lines,
 )
 from tracking_pipeline.health.report.then_and_now import ThenAndNow, then_and_now
-from tracking_pipeline.health.report.words import duration
+from tracking_pipeline.health.words import duration
 from tracking_pipeline.store.health_history import Episode
 
 ReportStatus = Literal["healthy", "warning", "critical", "unknown"]

@@ -15,7 +15,7 @@ from tracking_pipeline.health.emq.score import score as emq_score
 from tracking_pipeline.health.readings.queue import RECOVERY_AGES
 from tracking_pipeline.health.report.calibration_note import CalibrationNote
 from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.health.report.words import duration, score, signed
+from tracking_pipeline.health.words import duration, score, signed
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.match_key_rollup import Counts
 

@@ -11,7 +11,7 @@ from tracking_pipeline.health.alerts.causes import count_of
 from tracking_pipeline.health.emq.keys import ADDRESS_KEYS
 from tracking_pipeline.health.report.evidence import Evidence
 from tracking_pipeline.health.report.tables import KeyLine, RecoveryLine
-from tracking_pipeline.health.report.words import duration, percent, score
+from tracking_pipeline.health.words import duration, percent, score
 
 
 @dataclass(frozen=True, slots=True)

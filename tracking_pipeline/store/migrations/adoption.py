@@ -28,6 +28,9 @@ VERSION_TABLE = "tracking_schema_version"
 REJECT_CHANGE = "tracking_reject_change"
 """The trigger function, and the trigger, that keep a table append-only."""
 
+REJECT_TRUNCATE = "tracking_reject_truncate"
+"""The trigger that keeps a table from being emptied at once."""
+
 
 class CannotAdoptError(Exception):
     """A table of the right name is not one that the pipeline can work with. One line."""
@@ -91,6 +94,8 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     append_only: bool = False
+    admins_read: bool = True
+    """Whether an admin of the dashboard may read a created table."""
     storage: str = ""
     """Storage parameters of a created table, as in `with (...)`; an adopted one keeps its own."""
 
@@ -125,7 +130,7 @@ class Adoption:
         for table in tables:
             if columns := found[table.name]:
                 refuse_a_strangers_table(table, columns)
-        self._lock([table.name for table in tables if found[table.name]])
+        self.lock(table.name for table in tables if found[table.name])
         for table in tables:
             if columns := found[table.name]:
                 self._add_missing_columns(table, columns)
@@ -134,6 +139,31 @@ class Adoption:
             if table.append_only:
                 self._keep_append_only(table.name)
         return {name for name, columns in found.items() if not columns}
+
+    def lock(self, tables: Iterable[str]) -> None:
+        """Lock the tables one by one, so that a refusal names the one that could not be had.
+
+        A deadlock is a lock that could not be had, too: another transaction took the same tables
+        in another order, and the server picked this one to give way. Raises `TableBusyError`.
+        """
+        for table in tables:
+            try:
+                run(self.connection, f"lock table public.{table} in access exclusive mode")
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                raise TableBusyError(table) from None
+
+    def refuse_truncate(self, table: str) -> None:
+        """Reject TRUNCATE by a trigger. Only for a table of our own: a site may empty its ledger.
+
+        The owner who means it can disable the trigger.
+        """
+        self._create_reject_function()
+        run(
+            self.connection,
+            f"create trigger {REJECT_TRUNCATE} before truncate on public.{table}"
+            f" for each statement execute function public.{REJECT_CHANGE}()",
+        )
+        self.applied.append(f"made {table} refuse truncate")
 
     def _columns_of(self, table: str) -> dict[str, str]:
         """Give the types by column name; empty when there is no such relation.
@@ -160,18 +190,6 @@ class Adoption:
         )
         return dict(columns)
 
-    def _lock(self, tables: list[str]) -> None:
-        """Lock the tables one by one, so that a refusal names the one that could not be had.
-
-        A deadlock is a lock that could not be had, too: another transaction took the same tables
-        in another order, and the server picked this one to give way.
-        """
-        for table in tables:
-            try:
-                run(self.connection, f"lock table public.{table} in access exclusive mode")
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-                raise TableBusyError(table) from None
-
     def _create(self, table: Table) -> None:
         columns = ", ".join(column.when_created() for column in table.columns)
         storage = f" with ({table.storage})" if table.storage else ""
@@ -180,7 +198,8 @@ class Adoption:
         protect(self.connection, table.name)
         rights = "select, insert" if table.append_only else "select, insert, update, delete"
         let_service_role(self.connection, rights, table.name)
-        let_admins_read(self.connection, table.name)
+        if table.admins_read:
+            let_admins_read(self.connection, table.name)
 
     def _add_missing_columns(self, table: Table, there: dict[str, str]) -> None:
         for column in table.columns:
@@ -201,7 +220,7 @@ class Adoption:
         """Reject UPDATE and DELETE by a trigger, unless triggers there reject both already.
 
         A trigger counts as rejecting when it is enabled and its function raises; one that merely
-        notes changes does not. TRUNCATE stays the owner's business.
+        notes changes does not. TRUNCATE is for `refuse_truncate`.
         """
         already = one(
             self.connection,
@@ -215,6 +234,15 @@ class Adoption:
         )
         if already:
             return
+        self._create_reject_function()
+        run(
+            self.connection,
+            f"create trigger {REJECT_CHANGE} before update or delete on public.{table}"
+            f" for each row execute function public.{REJECT_CHANGE}()",
+        )
+        self.applied.append(f"made {table} append-only")
+
+    def _create_reject_function(self) -> None:
         run(
             self.connection,
             f"""
@@ -226,12 +254,6 @@ class Adoption:
             end $$
             """,
         )
-        run(
-            self.connection,
-            f"create trigger {REJECT_CHANGE} before update or delete on public.{table}"
-            f" for each row execute function public.{REJECT_CHANGE}()",
-        )
-        self.applied.append(f"made {table} append-only")
 
 
 def refuse_a_strangers_table(table: Table, there: dict[str, str]) -> None:

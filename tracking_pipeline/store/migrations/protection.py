@@ -12,21 +12,30 @@ import psycopg
 
 from tracking_pipeline.store.migrations.statements import one, rows, run
 
+ADMINS_READ = "tracking_admins_read"
+"""The policy by which admins read a table."""
+
 
 def protect(connection: psycopg.Connection[Any], table: str) -> None:
     """Turn row security on and take back what default privileges gave away.
 
-    A Supabase project may give `anon` and `authenticated` every right on each new table of
-    `public`. Since 2026-10-30 it gives nobody any (https://supabase.com/changelog), so that all
-    who need a right must be granted it.
+    A Supabase project may give `anon`, `authenticated` and `service_role` every right on each new
+    table of `public`, TRUNCATE included. Since 2026-10-30 it gives nobody any
+    (https://supabase.com/changelog), so that all who need a right must be granted it.
     """
     run(connection, f"alter table public.{table} enable row level security")
     run(connection, f"revoke all on public.{table} from public")
-    for role in ("anon", "authenticated"):
-        if _role_exists(connection, role):
-            run(connection, f"revoke all on public.{table} from {role}")
-            for sequence in _sequences_of(connection, table):
-                run(connection, f"revoke all on sequence {sequence} from {role}")
+    for role in ("anon", "authenticated", "service_role"):
+        take_back(connection, role, table)
+
+
+def take_back(connection: psycopg.Connection[Any], role: str, table: str) -> None:
+    """Take from a role of Supabase's every right on the table and its sequences."""
+    if not _role_exists(connection, role):
+        return
+    run(connection, f"revoke all on public.{table} from {role}")
+    for sequence in _sequences_of(connection, table):
+        run(connection, f"revoke all on sequence {sequence} from {role}")
 
 
 def let_service_role(connection: psycopg.Connection[Any], rights: str, table: str) -> None:
@@ -43,9 +52,15 @@ def let_admins_read(connection: psycopg.Connection[Any], table: str) -> None:
     # The inner select is evaluated once a statement instead of once a row.
     run(
         connection,
-        f"create policy tracking_admins_read on public.{table} for select to authenticated"
+        f"create policy {ADMINS_READ} on public.{table} for select to authenticated"
         " using ((select public.has_role((select auth.uid()), 'admin')))",
     )
+
+
+def let_no_admin_read(connection: psycopg.Connection[Any], table: str) -> None:
+    """Undo `let_admins_read`; a policy of the site's own stays."""
+    take_back(connection, "authenticated", table)
+    run(connection, f"drop policy if exists {ADMINS_READ} on public.{table}")
 
 
 def _role_exists(connection: psycopg.Connection[Any], role: str) -> bool:

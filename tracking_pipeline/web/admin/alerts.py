@@ -15,12 +15,13 @@ from tracking_pipeline.health.alerts.rules import AlertType
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.store.admin_audit import AdminAction, record_action
 from tracking_pipeline.store.alert_list import list_alerts
+from tracking_pipeline.web.admin.json_route import JsonRoute
 from tracking_pipeline.web.answers import Text
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
 from tracking_pipeline.web.security.access import Admin
 
-alerts_router = APIRouter(tags=["alerts"])
+alerts_router = APIRouter(tags=["alerts"], route_class=JsonRoute)
 
 # A silence that outlives everybody's memory of it would be an alert less.
 LONGEST_SILENCE_HOURS = 24 * 30

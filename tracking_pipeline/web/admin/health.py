@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.status import DestinationStatus
 from tracking_pipeline.web.admin.health_reading import TrackingHealth, read_tracking_health
+from tracking_pipeline.web.answers import AS_MEANT, in_utc
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
 from tracking_pipeline.web.page.words import status_reason
@@ -21,6 +22,8 @@ tracking_health_router = APIRouter(tags=["health"])
 
 # A window costs what its roll-up and its failed events do; leads of many years belong in a report.
 LONGEST_DAYS = 366
+# Beyond it, another time zone's clock leaves Python's calendar.
+_LAST_YEAR = 9998
 # Smaller differences of the score are the traffic's own.
 _STEADY = 0.1
 
@@ -123,6 +126,7 @@ class TrackingHealthAnswer(BaseModel):
 
 Day = Annotated[
     date | datetime | None,
+    AS_MEANT,
     Query(description="A day, or a moment in ISO 8601; in UTC where it names no zone."),
 ]
 
@@ -138,9 +142,8 @@ async def tracking_health(
     since, until = _moment(start_date), _moment(end_date, is_end=True)
     settings = context.settings
     policy, missing = policy_from(settings), context.installation.missing_settings()
-    if since is not None and (until or datetime.now(timezone.utc)) - since > timedelta(
-        days=LONGEST_DAYS
-    ):
+    now = datetime.now(timezone.utc)
+    if since is not None and min(until or now, now) - since > timedelta(days=LONGEST_DAYS):
         raise ApiError(422, f"the window may be {LONGEST_DAYS} days at most")
     found = await context.query(
         lambda connection: read_tracking_health(connection, policy, missing, since, until)
@@ -173,12 +176,13 @@ async def tracking_health(
 
 def _moment(given: date | datetime | None, *, is_end: bool = False) -> datetime | None:
     """The moment that is meant: of a day its beginning, or as an end the next day's."""
-    if given is None:
+    if given is None or (is_end and given.year > _LAST_YEAR):
+        # An end that is to come is now, however far off it is.
         return None
-    if not 2 <= given.year <= 9998:
+    if not 2 <= given.year <= _LAST_YEAR:
         raise ApiError(422, "start_date and end_date must be in the years 2 to 9998")
     if isinstance(given, datetime):
-        return given if given.tzinfo else given.replace(tzinfo=timezone.utc)
+        return in_utc(given)
     return datetime.combine(given + timedelta(days=int(is_end)), time(), timezone.utc)
 
 
@@ -229,7 +233,7 @@ def _queue(status: DestinationStatus, now: datetime) -> DestinationQueue:
 
 def _diagnostics(found: TrackingHealth) -> DiagnosticsAnswer:
     failures, integrity = found.failures, found.integrity
-    events = found.conversions + failures.events - failures.in_ledger
+    events = failures.with_conversions(found.conversions)
     # Failures are read to the end: a part of the events would make their share too large.
     has_rate = events > 0 and found.counted_until == found.window.until
     return DiagnosticsAnswer(
@@ -241,7 +245,7 @@ def _diagnostics(found: TrackingHealth) -> DiagnosticsAnswer:
         if integrity
         else None,
         errorRate=round(100.0 * failures.events / events, 2) if has_rate else None,
-        totalEvents=max(events, 0),
+        totalEvents=events,
     )
 
 

@@ -12,12 +12,12 @@ import psycopg
 from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC
 from tracking_pipeline.health.emq.score import EmqScore, score
 from tracking_pipeline.health.policy import HealthPolicy
-from tracking_pipeline.health.readings.all import one_moment
 from tracking_pipeline.health.readings.rollup import count_events, full_hour
 from tracking_pipeline.health.standing import verdicts_of
 from tracking_pipeline.health.system_status import SystemStatus, system_status
 from tracking_pipeline.status import DestinationStatus, read_destinations
 from tracking_pipeline.store.alerts import read_open_alerts
+from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.health_history import read_last_check
 from tracking_pipeline.store.health_readings import Failures, count_failures
 from tracking_pipeline.store.lead_integrity import (

@@ -19,6 +19,7 @@ from tracking_pipeline.jobs.replay import (
     replay_dead_letters_job,
 )
 from tracking_pipeline.store.dead_letters import DeadLetters, read_groups
+from tracking_pipeline.web.admin.json_route import JsonRoute
 from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
 from tracking_pipeline.web.admin.run_process import RunOrder
 from tracking_pipeline.web.admin.run_results import replay_answer
@@ -27,8 +28,10 @@ from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
 from tracking_pipeline.web.security.access import Admin
 
-replay_router = APIRouter(tags=["dead letters"])
+replay_router = APIRouter(tags=["dead letters"], route_class=JsonRoute)
 
+SINCE = "Dead letters of this day or moment, or later; in UTC where it names no zone."
+UNTIL = "Dead letters of before this day or moment; in UTC where it names no zone."
 ShortText = Annotated[Text, Field(max_length=500)]
 
 
@@ -59,8 +62,8 @@ class DeadLetterFilters(BaseModel):
     reason: ShortText = Field("", description="What the reason has in it.")
     error_code: ShortText = ""
     event_name: ShortText = ""
-    since: Moment | None = Field(None, description="Dead letters of this moment or later.")
-    until: Moment | None = Field(None, description="Dead letters of before this moment.")
+    since: Moment = Field(None, description=SINCE)
+    until: Moment = Field(None, description=UNTIL)
 
 
 class ReplayBody(BaseModel):
@@ -74,8 +77,8 @@ class ReplayBody(BaseModel):
     reason_match: Literal["contains", "exact"] = "contains"
     error_code: ShortText = ""
     event_name: ShortText = ""
-    since: Moment | None = Field(None, description="Dead letters of this moment or later.")
-    until: Moment | None = Field(None, description="Dead letters of before this moment.")
+    since: Moment = Field(None, description=SINCE)
+    until: Moment = Field(None, description=UNTIL)
     ids: list[UUID] = Field([], max_length=MOST_IDS, description="Ids of rows or of events.")
     after_pause: bool = Field(
         False, description="Only those that a pause caused which is over since."

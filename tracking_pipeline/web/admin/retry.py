@@ -7,21 +7,29 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from tracking_pipeline.jobs.retry import retry_failed_events_job
+from tracking_pipeline.web.admin.json_route import JsonRoute
 from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
 from tracking_pipeline.web.admin.run_process import RunOrder
 from tracking_pipeline.web.admin.run_results import retry_answer
 from tracking_pipeline.web.context import Context
+from tracking_pipeline.web.errors import ApiError
 from tracking_pipeline.web.security.access import Admin
 
-retry_router = APIRouter(tags=["delivery"])
+retry_router = APIRouter(tags=["delivery"], route_class=JsonRoute)
+
+ONE_EVENT = "Only this event: its own id, or its row's. Need not be due."
 
 
 class RetryBody(BaseModel):
     """Which failed events to send again."""
 
+    model_config = ConfigDict(extra="forbid")
+
+    event_id: UUID | None = Field(None, description=ONE_EVENT)
+    eventId: UUID | None = Field(None, description="The same.")  # noqa: N815
     retryAll: bool = Field(  # noqa: N815  the dashboard's own name
         False,
         description="Also take events that still wait for their next try. Otherwise: what is due.",
@@ -60,17 +68,17 @@ async def retry_failed_events(
     context: Context,
     admin: Admin,
     body: RetryBody | None = None,
-    event_id: Annotated[
-        UUID | None,
-        Query(description="Only this event: its own id, or its row's. Need not be due."),
-    ] = None,
+    event_id: Annotated[UUID | None, Query(description=ONE_EVENT)] = None,
 ) -> JSONResponse:
     """Send failed events to their destinations again: one run of `retry_failed_events_job`.
 
     Whoever asks for the same while it is under way gets the same run.
     """
-    selection = "all" if body is not None and body.retryAll else "due"
-    config = {"selection": selection, "event_id": str(event_id) if event_id else ""}
+    wanted = body or RetryBody()
+    named = {str(each) for each in (event_id, wanted.event_id, wanted.eventId) if each}
+    if len(named) > 1:
+        raise ApiError(422, "event_id names several events: send one request for each")
+    config = {"selection": "all" if wanted.retryAll else "due", "event_id": "".join(named)}
     order = RunOrder(retry_failed_events_job.name, {"plan_retry": {"config": config}}, retry_answer)
     return await run_and_answer(
         context,
@@ -79,7 +87,7 @@ async def retry_failed_events(
         order,
         action="retry",
         detail=config,
-        complete=_with_message_about_one if event_id else _with_message,
+        complete=_with_message_about_one if named else _with_message,
     )
 
 

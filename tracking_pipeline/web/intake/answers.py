@@ -66,7 +66,8 @@ LEAD_ERRORS: dict[int | str, dict[str, Any]] = {
 LOG_EVENT = """
 Idempotent by `event_id`: the same id again is answered with `duplicate`. An event without one gets
 one. A request is one event. The address and the browser of the request are taken for the visitor's
-where the event names neither, so a site's server must name them.
+where the event names neither, so a site's server must name them, in the event or, the address, in
+the header `X-Visitor-Address`.
 """
 SAVE_LEAD = """
 The same form again makes no second lead: one of the same `lead_id`, else the same

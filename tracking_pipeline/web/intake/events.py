@@ -41,8 +41,8 @@ class UnusableEventError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What the connection tells of who posts. ``address`` is the client's, through trusted proxies
-    only."""
+    """What the request tells of whose it is, beside its body. ``address`` is as it was written: the
+    client's, through trusted proxies only, or the visitor's that a forwarder names."""
 
     address: str | None = None
     user_agent: str | None = None

@@ -6,14 +6,14 @@ import hashlib
 import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from pydantic import SecretStr
 from starlette.requests import Request
 
 from tracking_pipeline.web.errors import ApiError
-from tracking_pipeline.web.security.client_address import is_local
+from tracking_pipeline.web.security.client_address import Network, is_local
 
 MOST_CLIENTS = 50_000
 _MINUTE = 60.0
@@ -24,16 +24,18 @@ _V6_PREFIX = 64
 class IntakeKey:
     """``INTAKE_KEY``, sent as ``X-API-Key``, as ``apikey`` (Supabase's clients) or as a bearer.
 
-    Without a key configured only a process of this machine may post.
+    Without a key configured only a process of this machine may post; ``trusted`` are the proxies of
+    ours, which may stand on it.
     """
 
-    def __init__(self, key: SecretStr | None) -> None:
+    def __init__(self, key: SecretStr | None, trusted: Sequence[Network]) -> None:
+        self._trusted = trusted
         self._digest = _digest(key.get_secret_value()) if key else None
 
     def require(self, request: Request) -> None:
         """Raises :class:`ApiError`: 401 without the right key, 403 where none is configured."""
         if self._digest is None:
-            if not is_local(request):
+            if not is_local(request, self._trusted):
                 raise ApiError(403, "intake is closed to the network: set INTAKE_KEY")
             return
         headers = request.headers

@@ -36,6 +36,9 @@ from tracking_pipeline.web.intake.limits import IntakeKey, RateLimit, client_of
 from tracking_pipeline.web.intake.recorder import Recorded, Recorder, recorded_as, recorder
 
 _LONGEST_AGENT = 1_000
+# Who forwards a visitor's request unchanged names the visitor here. Anybody may: it is worth as
+# much as an address in the body, and says nothing about who is asked to wait.
+VISITOR_ADDRESS = "x-visitor-address"
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,10 @@ class Intake:
                 "too many requests from this client",
                 headers={"Retry-After": str(math.ceil(wait))},
             )
-        return Sender(address, request.headers.get("user-agent", "")[:_LONGEST_AGENT])
+        return Sender(
+            request.headers.get(VISITOR_ADDRESS, address),
+            request.headers.get("user-agent", "")[:_LONGEST_AGENT],
+        )
 
     def read_event(self, payload: Any, sender: Sender) -> IncomingEvent:
         """The event in a payload. Raises :class:`UnusableEventError`."""
@@ -134,7 +140,7 @@ async def intake_at_work(app: FastAPI) -> AsyncIterator[None]:
         async with recorder(context.pool) as recording:
             app.state.intake = Intake(
                 context,
-                IntakeKey(settings.intake_key),
+                IntakeKey(settings.intake_key, settings.trusted_proxies),
                 RateLimit(settings.intake_requests_per_minute),
                 rules,
                 recording,

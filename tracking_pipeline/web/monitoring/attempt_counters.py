@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.store.attempt_metrics import count_attempts
-from tracking_pipeline.store.rollup_progress import read_now
+from tracking_pipeline.store.database import read_now
 
 # Upper bounds in seconds: a good answer of a platform takes 0.1 to 1, a request is given up at 20.
 BOUNDS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)

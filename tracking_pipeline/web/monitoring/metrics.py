@@ -5,7 +5,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -20,7 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from tracking_pipeline.delivery.events import DESTINATIONS
+from tracking_pipeline.delivery.events import DESTINATIONS, DestinationName
 from tracking_pipeline.health.alerts.heartbeat import read_heartbeat
 from tracking_pipeline.health.alerts.rules import AlertType
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
@@ -55,17 +55,24 @@ async def show_metrics(
 ) -> Response:
     """Queue, outcomes, match quality, alerts, durations of attempts. For admins, and without a
     token for this machine itself."""
-    if not is_local(request):
+    if not is_local(request, context.settings.trusted_proxies):
         await context.access.admin(request)
-    found = await context.query(lambda connection: _read(connection, context.attempts))
+    missing = context.installation.missing_settings()
+    configured = [name for name in DESTINATIONS if name not in missing]
+    found = await context.query(lambda connection: _read(connection, context.attempts, configured))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(found)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def _read(connection: psycopg.Connection[Any], attempts: AttemptCounters) -> _Scrape:
+def _read(
+    connection: psycopg.Connection[Any],
+    attempts: AttemptCounters,
+    configured: Sequence[DestinationName],
+) -> _Scrape:
     attempts.catch_up(connection)
     return _Scrape(
+        configured=configured,
         waiting={each.destination: each for each in read_waiting(connection)},
         accepted=read_accepted_backlog(connection, DESTINATIONS),
         states=read_destination_states(connection),
@@ -81,6 +88,7 @@ def _read(connection: psycopg.Connection[Any], attempts: AttemptCounters) -> _Sc
 class _Scrape(Collector):
     """What one scrape read."""
 
+    configured: Sequence[DestinationName]
     waiting: dict[str, Waiting]
     accepted: dict[str, int]
     states: dict[str, DestinationState]
@@ -97,7 +105,7 @@ class _Scrape(Collector):
         yield from self._attempts()
 
     def _queue(self) -> Iterator[Metric]:
-        nothing = Waiting("", 0, 0, 0, None, None, 0)
+        nothing = Waiting("")
         rows = {name: self.waiting.get(name, nothing) for name in DESTINATIONS}
         for name, about, values in (
             (
@@ -132,12 +140,13 @@ class _Scrape(Collector):
             yield family
 
     def _destinations(self) -> Metric:
+        """A destination that is not configured is absent: it is neither up nor paused."""
         family = GaugeMetricFamily(
             "tracking_destination_up",
             "1: events flow; 0: the destination is paused.",
             labels=["destination"],
         )
-        for name in DESTINATIONS:
+        for name in self.configured:
             state = self.states.get(name, DestinationState(name))
             family.add_metric([name], float(state.state == "closed"))
         return family

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
-from tracking_pipeline.health.readings.all import one_moment
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.status import DestinationStatus, read_destinations
 from tracking_pipeline.store.alert_list import ListedAlert, list_alerts
+from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.dead_letters import Group, read_groups, read_offers
 from tracking_pipeline.store.geo_coverage import has_places_from
 from tracking_pipeline.store.health_history import RecordedCheck, read_last_check

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tracking_pipeline.health.alerts.causes import KEY_WORDS
-from tracking_pipeline.health.report.words import signed
+from tracking_pipeline.health.words import signed
 from tracking_pipeline.store.health_history import RecordedCheck
 from tracking_pipeline.store.health_snapshots import Snapshot
 from tracking_pipeline.store.metric_history import Point

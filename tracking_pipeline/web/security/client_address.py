@@ -11,7 +11,10 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 # What a proxy adds. Where one of them stands, a loopback peer is a proxy and not the client.
-_PROXY_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via")
+_PROXY_HEADERS = (
+    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "forwarded", "via"),
+    *("x-real-ip", "cf-connecting-ip", "true-client-ip"),
+)
 _LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -33,11 +36,14 @@ def client_address(request: HTTPConnection, trusted: Sequence[Network]) -> str |
     return str(address)
 
 
-def is_local(request: HTTPConnection) -> bool:
+def is_local(request: HTTPConnection, trusted: Sequence[Network]) -> bool:
     """Whether a process of this machine asks for itself: a loopback peer, no proxy in between, and
-    a local name asked for, which a page of another site in this machine's browser cannot do."""
+    a local name asked for, which a page of another site in this machine's browser cannot do.
+
+    A proxy on this machine that adds no header and asks for a local name looks the same, so where
+    a proxy of ours is on this machine (``TRUSTED_PROXIES``) nobody is local."""
     peer = _parsed(request.client.host) if request.client else None
-    if peer is None or not peer.is_loopback:
+    if peer is None or not peer.is_loopback or _is_in(peer, trusted):
         return False
     if any(name in request.headers for name in _PROXY_HEADERS):
         return False

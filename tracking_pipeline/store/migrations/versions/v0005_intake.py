@@ -20,7 +20,8 @@ FAILED_EVENTS = Table(
     ),
 )
 
-# Who did what through the API, and from where; store/admin_audit.py.
+# Who did what through the API, and from where; store/admin_audit.py. It holds addresses, and those
+# whom it is about need not read it.
 ADMIN_ACTIONS = Table(
     "tracking_admin_actions",
     (
@@ -33,6 +34,7 @@ ADMIN_ACTIONS = Table(
         Column("remote", "text"),
     ),
     append_only=True,
+    admins_read=False,
 )
 
 # Events that the API accepted and that no destination was sent yet; store/accepted_events.py. No

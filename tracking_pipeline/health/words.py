@@ -1,4 +1,4 @@
-"""Moments, spans and numbers as a reader of a report wants them. Pure."""
+"""Moments, spans and numbers as a reader of a report or an alert wants them. Pure."""
 
 from __future__ import annotations
 
