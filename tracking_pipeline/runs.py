@@ -68,6 +68,10 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_ref(reference)
 
 
+# Lists the run with its job in the UI, where a run that the UI did not launch would be missing.
+_OF_THE_CODE_LOCATION = {".dagster/repository": "__repository__@tracking_pipeline"}
+
+
 def run_job(
     instance: dg.DagsterInstance,
     job_name: str,
@@ -94,7 +98,7 @@ def run_job(
         raise_on_error=False,
         asset_selection=list(assets) or None,
         run_id=run_id,
-        tags={"tracking/trigger": trigger},
+        tags={"tracking/trigger": trigger, **_OF_THE_CODE_LOCATION},
     )
     if not result.success:
         if _was_interrupted(result):

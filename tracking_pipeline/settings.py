@@ -57,8 +57,8 @@ def _default_home(project: Path) -> Path:
 
 
 def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("must start with https:// (or http://)")
+    if not re.match(r"https?://[^/\s?#]", value):
+        raise ValueError("must start with https:// (or http://) and a host")
     return value.rstrip("/")
 
 
@@ -216,7 +216,7 @@ class Settings(BaseSettings):
     admin_api_token: Annotated[SecretStr, Field(min_length=1)] | None = None
     supabase_jwt_secret: JwtSecret | None = None
     supabase_jwks_url: HttpUrl | None = None
-    intake_key: SecretStr | None = None
+    intake_key: Annotated[SecretStr, Field(min_length=16)] | None = None
     cors_origins: Origins = ()
     # Whose word about the client's address is taken (X-Forwarded-For).
     trusted_proxies: Networks = ()

@@ -234,6 +234,8 @@ def test_missing_settings_are_a_result_and_no_failure(
         ("geo", "bogus"),
         ("replay", "--since", "yesterday"),
         ("replay", "--id", "nonsense"),
+        ("replay", "--exact"),
+        ("replay", "--repair", os.devnull),
         ("replay", "--repair", "not-there.yaml"),
         ("import", "not-there.ndjson", "--into", "leads"),
         ("import", "--into", "leads"),

@@ -78,10 +78,10 @@ def leads_have_an_address(tracking: TrackingResource) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=geo_coverage,
-    description="Are the addresses those of visitors? One address behind a fifth of the leads, or "
-    "many that belong to data centres, mean that the site stores its own server's or load "
-    "balancer's address: take the visitor's from X-Forwarded-For, then recheck. Until then leads "
-    "get the place of a machine.",
+    description="Are the addresses those of visitors? One address behind a fifth of the leads (a "
+    "twentieth of thousands), ten behind over half, or many that belong to data centres, mean that "
+    "the site stores its own server's or load balancer's address: take the visitor's from "
+    "X-Forwarded-For, then recheck. Until then leads get the place of a machine.",
 )
 def addresses_are_visitors(tracking: TrackingResource) -> dg.AssetCheckResult:
     suspicion = _suspicion(tracking)

@@ -5,6 +5,16 @@ Exit status: 0 done, 1 the work failed, 2 wrong use. One file a family of verbs;
 them all.
 """
 
-from tracking_pipeline.cli.entry import main
+from __future__ import annotations
 
-__all__ = ["main"]
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """The console script. Its imports take a second, in which Ctrl-C says as little as later."""
+    try:
+        from tracking_pipeline.cli.entry import main as run  # noqa: PLC0415
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()

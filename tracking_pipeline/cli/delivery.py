@@ -91,6 +91,9 @@ def replay(  # noqa: PLR0917  typer calls it by name
     as_json: Json = False,
 ) -> None:
     """Put dead letters back in the queue: one run of replay_dead_letters_job."""
+    rules = repair.read_text(errors="replace") if repair else ""
+    if repair and not rules.strip():
+        raise typer.BadParameter(f"--repair: there is no rule in {repair}")
     config = ReplayConfig(
         destination=destination or "all",
         reason=reason,
@@ -101,7 +104,7 @@ def replay(  # noqa: PLR0917  typer calls it by name
         until=until,
         ids=[str(each) for each in ids or []],
         after_pause=after_pause,
-        repair=repair.read_text(errors="replace") if repair else "",
+        repair=rules,
         events_per_minute=rate,
         canary=canary,
         dry_run=dry_run,

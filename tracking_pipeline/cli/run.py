@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.console.terminal import ProgressBar, progress_bar
+from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.jobs.check import answer_of, check_tracking_health_job
 from tracking_pipeline.jobs.enrich import enrich_leads_job
 from tracking_pipeline.jobs.retry import retry_failed_events_job
@@ -17,6 +18,7 @@ from tracking_pipeline.settings import read_settings
 
 def run_heal(rehearsal: bool, *, quiet: bool) -> dict[str, Any]:
     """A run of each job of the loop, in their order."""
+    policy_from(read_settings())  # refused before the first run, not after two of three
     return {
         "success": True,
         "retry": run_retry({}, rehearsal=rehearsal, quiet=quiet),
@@ -51,6 +53,7 @@ def run_enrich(config: dict[str, Any], rehearsal: bool) -> dict[str, Any]:
 
 def run_check(rehearsal: bool) -> dict[str, Any]:
     """One run of the health check in this process; its answer as JSON."""
+    policy_from(read_settings())  # a setting that cannot be used is wrong use, and no failed run
     return answer_of(run_ops(check_tracking_health_job.name, {}, rehearsal))
 
 

@@ -9,6 +9,7 @@ import typer
 
 from tracking_pipeline.cli.output import CommandError, Rehearsal
 from tracking_pipeline.console.terminal import err
+from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.installation import open_installation
 from tracking_pipeline.runs import open_instance
 from tracking_pipeline.settings import read_settings
@@ -25,6 +26,7 @@ def serve(
     from tracking_pipeline.web.admin.run_desk import RunDesk  # noqa: PLC0415
 
     settings = read_settings()
+    policy_from(settings)  # refused at the start, not by each request for the health page
     chosen = server.serving_token(settings, host)
     try:
         listener = server.listen(host, port)

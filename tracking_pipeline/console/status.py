@@ -12,6 +12,7 @@ from tracking_pipeline.console.delivery import show_details
 from tracking_pipeline.console.health import show_alerts, show_standing
 from tracking_pipeline.console.terminal import out
 from tracking_pipeline.console.words import count_text, span, state_text
+from tracking_pipeline.store.leads import BACKLOG_CAP
 
 
 def show_status(status: Mapping[str, Any]) -> None:
@@ -97,7 +98,10 @@ def show_runs(last_runs: Sequence[Mapping[str, Any]]) -> None:
 def _show_geo(geo: Mapping[str, Any]) -> None:
     """What to know of the leads' places, where something is to be done."""
     if geo["new"] or geo["waiting"]:
-        out.print(f"Leads without a place: {geo['new']} new, {geo['waiting']} waiting.")
+        # Only the newest are counted; those beyond may be either.
+        more = " or more" if geo["new"] + geo["waiting"] >= BACKLOG_CAP else ""
+        new, waiting = (f"{geo[name]}{more if geo[name] else ''}" for name in ("new", "waiting"))
+        out.print(f"Leads without a place: {new} new, {waiting} waiting.")
         # Only who waits wants to know who could be asked.
         for provider, what_to_set in geo["missing"].items():
             out.print(Text(f"  {provider}: {what_to_set}", style="dim"))

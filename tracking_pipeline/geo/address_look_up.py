@@ -4,7 +4,8 @@ Providers that need no network come first where ``GEO_PROVIDERS`` has them first
 the leads of a batch are locked, in milliseconds. What they do not know is taken from the record of
 what online sources said, and only what nobody asked about yet is asked online, after the leads are
 unlocked. What a local file says is not recorded: looking there again is cheaper than the record,
-and what is not kept need not be forgotten.
+and what is not kept need not be forgotten. But for the addresses of data centres and proxies, which
+the record is asked for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tracking_pipeline.geo.provider import Provider
 from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.ip_locations import (
     AddressAnswer,
+    KnownAddress,
     give_addresses_back,
     read_known_addresses,
     record_addresses,
@@ -62,8 +64,9 @@ class AtHand:
 
 
 class AddressLookUp:
-    """The providers of one run, in their order. ``again`` asks too about what was asked in vain;
-    without ``online`` nothing is asked over the network.
+    """The providers of one run, in their order. ``again`` asks too about what was
+    asked in vain, or is known by its country alone; without ``online`` nothing is asked over the
+    network, and nothing recorded.
 
     ``is_spent`` becomes True when the online sources left something unasked: they are not asked
     again in this run.
@@ -74,9 +77,10 @@ class AddressLookUp:
     ) -> None:
         self._pool = pool
         self._again = again
-        self._may_ask_online = online
+        self._may_change_anything = online
         self._files = tuple(each for each in providers if isinstance(each, MmdbProvider))
         self._serve_by(providers)
+        self._asked: set[str] = set()
         self.is_spent = False
 
     def _serve_by(self, providers: Sequence[Provider]) -> None:
@@ -114,14 +118,17 @@ class AddressLookUp:
         """What is known without asking online; takes the other addresses, to be asked about."""
         local = Inquiry(addresses)
         await local.ask(self._local)
+        if self._may_change_anything and (hosting := local.of_hosting()):
+            await record_addresses(connection, [_answer(*each) for each in hosting.items()])
         unknown = local.not_found() if self._online else []
-        known = (
-            await read_known_addresses(connection, unknown, only_found=self._again)
-            if unknown
-            else {}
-        )
+        known = await read_known_addresses(connection, unknown) if unknown else {}
+        known = {
+            address: record
+            for address, record in known.items()
+            if not self._is_asked_again(address, record)
+        }
         open_ones = [address for address in unknown if address not in known]
-        closed = self.is_spent or not self._may_ask_online
+        closed = self.is_spent or not self._may_change_anything
         taken = (
             await take_addresses(connection, open_ones, LEASE_SECONDS, again=self._again)
             if open_ones and not closed
@@ -143,6 +150,11 @@ class AddressLookUp:
             left=unserved | frozenset(open_ones if closed else ()),
         )
 
+    def _is_asked_again(self, address: str, record: KnownAddress) -> bool:
+        """Whether this run wants to know more than is on record: once."""
+        settled = record.status is not None and record.wait_seconds is None
+        return self._again and settled and not record.city and address not in self._asked
+
     async def ask_online(self, taken: Mapping[str, int]) -> dict[str, AddressFinding]:
         """Asks about addresses that were taken, and records what came of each. Those that no source
         could be asked about have a finding without a status, and others may ask about them."""
@@ -151,6 +163,7 @@ class AddressLookUp:
         findings = {
             address: inquiry.finding(address, attempts) for address, attempts in taken.items()
         }
+        self._asked.update(taken)
         await through_outages(lambda: self._record(findings))
         if any(finding.status is None for finding in findings.values()):
             self.is_spent = True

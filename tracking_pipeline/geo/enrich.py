@@ -27,14 +27,10 @@ from tracking_pipeline.geo.address_look_up import LEASE_SECONDS, AddressLookUp, 
 from tracking_pipeline.geo.configured import GeoProviders
 from tracking_pipeline.geo.enrich_batch import SortedBatch, sort_batch
 from tracking_pipeline.geo.enrich_totals import EnrichTotals, StoppedReason, Tally
-from tracking_pipeline.geo.lead_finding import (
-    Question,
-    found_by_address,
-    question,
-)
+from tracking_pipeline.geo.lead_finding import Question, found_by_address, question
 from tracking_pipeline.geo.online import BUSY_SECONDS, SecondsLeft
 from tracking_pipeline.geo.provider import Provider
-from tracking_pipeline.geo.saving import Saved, save
+from tracking_pipeline.geo.saving import Saved, lease, note_some_corrections, save
 from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.store.database import (
     AsyncPool,
@@ -42,14 +38,13 @@ from tracking_pipeline.store.database import (
     connection_pool,
     through_outages,
 )
-from tracking_pipeline.store.lead_places import Found, note_corrections
+from tracking_pipeline.store.lead_places import Found
 from tracking_pipeline.store.leads import (
     BEGINNING,
     UNDATED,
     Lead,
     LeadsWanted,
     claim_leads,
-    lease_leads,
     read_leads,
 )
 
@@ -65,9 +60,9 @@ _MOST_CONNECTIONS = 8
 @dataclass(frozen=True, slots=True)
 class EnrichRequest:
     """What to enrich: up to ``limit`` leads (0: all that are due); ``recheck_failed`` takes those
-    too that were looked up in vain before. ``providers`` names those that may be asked, in the
-    order of the setting all the same; empty: all. ``default_country`` is that of leads which name
-    none."""
+    too that were looked up in vain before, or found in part. ``providers`` names those that may be
+    asked, in the order of the setting all the same; empty: all. ``default_country`` is that of
+    leads which name none."""
 
     limit: int = 0
     dry_run: bool = False
@@ -169,12 +164,18 @@ class _Run:
         )
 
     async def _note_corrections(self) -> None:
-        async def note() -> int:
-            async with self._pool.connection() as connection:
-                return await note_corrections(connection, BATCH_LEADS)
+        passed_over: set[UUID] = set()
 
-        while not self._time_is_up() and (count := await through_outages(note)):
-            self._tally.numbers["corrected"] += count
+        async def note() -> tuple[int, frozenset[UUID]]:
+            async with self._pool.connection() as connection:
+                return await note_some_corrections(connection, BATCH_LEADS, passed_over)
+
+        while not self._time_is_up():
+            noted, refused = await through_outages(note)
+            self._tally.numbers["corrected"] += noted
+            passed_over |= refused
+            if not noted:
+                return
 
     async def _settle_at_hand(self, limit: int) -> _Settled:
         """Everything about the next batch that needs no network, in one short transaction."""
@@ -189,8 +190,7 @@ class _Run:
                     (settled.sorted.asked, LEASE_SECONDS),
                     (settled.sorted.in_line, IN_LINE_SECONDS),
                 ):
-                    if questions:
-                        await lease_leads(connection, _ids(questions), seconds)
+                    await lease(connection, _ids(questions), seconds)
                 return settled
 
     async def _look_at(
@@ -224,8 +224,7 @@ class _Run:
 
         async def save_all() -> Saved:
             async with self._pool.connection() as connection:
-                if unasked:
-                    await lease_leads(connection, _ids(unasked), 0)
+                await lease(connection, _ids(unasked), 0)
                 return await save(connection, found)
 
         saved = await through_outages(save_all)

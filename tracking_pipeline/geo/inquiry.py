@@ -91,6 +91,14 @@ class Inquiry:
         """The addresses whose city nobody knew yet."""
         return [address for address, heard in self._heard.items() if not heard.place.city]
 
+    def of_hosting(self) -> dict[str, AddressFinding]:
+        """What was found about the addresses of data centres and proxies."""
+        return {
+            address: AddressFinding("ok", heard.place, heard.source, hosting=True)
+            for address, heard in self._heard.items()
+            if heard.hosting and heard.place.city
+        }
+
     def unanswered(self) -> frozenset[str]:
         """The addresses about which no source has said anything yet."""
         return frozenset(address for address, heard in self._heard.items() if not heard.answered)

@@ -69,6 +69,10 @@ def found_by_address(asked: Question, finding: AddressFinding) -> Found:
 
 def _found(asked: Question, finding: AddressFinding, *, status: str | None) -> Found:
     lead, stated, place = asked.lead, asked.stated, finding.place
+    if lead.is_located:
+        # What was found is never unfound, and nothing of another place is put beside it.
+        status, finding = "ok", AddressFinding("ok", source=finding.source)
+        place = NO_PLACE if _contradicts(lead, place) else place
     city, city_source = _field(lead.city, stated.city, place.city, finding.source)
     state, state_source = _field(lead.state, stated.state, place.state, finding.source)
     zip_code, zip_source = _field(lead.zip, stated.zip, place.zip, finding.source)
@@ -87,6 +91,22 @@ def _found(asked: Question, finding: AddressFinding, *, status: str | None) -> F
         zip_source=zip_source,
         country=country,
         country_source=country_source,
+        is_refill=lead.is_located,
+    )
+
+
+def _contradicts(lead: Lead, place: Place) -> bool:
+    """Whether a part of the lead's place is another one than this place's."""
+    pairs = (
+        (lead.city, (place.city,)),
+        (lead.state, (place.state, place.state_code)),
+        (lead.country, (place.country,)),
+    )
+    return any(
+        present
+        and known[0]
+        and present.casefold() not in {(each or "").casefold() for each in known}
+        for present, known in pairs
     )
 
 

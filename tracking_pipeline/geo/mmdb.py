@@ -31,6 +31,8 @@ _RECORDS_TO_JUDGE_BY = 1000
 # https://maxmind.github.io/MaxMind-DB/: the metadata stand in the last 128 KiB, behind a mark.
 _METADATA_BYTES = 128 * 1024
 _METADATA_MARK = b"\xab\xcd\xefMaxMind.com"
+# What is downloaded goes where the setting does not point.
+_BY_UPDATE = "`tracking-pipeline geo update` does, unless GEO_MMDB_PATH is set"
 _NOT_IN_A_SOURCE = re.compile(r"[^a-z0-9]+")
 
 
@@ -63,8 +65,7 @@ class GeoDatabase:
             reader = _open_copy(path)
         except FileNotFoundError:
             raise GeoDatabaseError(
-                f"there is no file {path}: run `tracking-pipeline geo update`, or correct "
-                "GEO_MMDB_PATH"
+                f"there is no file {path}: put it there ({_BY_UPDATE}), or correct GEO_MMDB_PATH"
             ) from None
         except OSError as error:
             raise GeoDatabaseError(
@@ -73,8 +74,8 @@ class GeoDatabase:
             ) from None
         except (InvalidDatabaseError, UnicodeDecodeError, ValueError):
             raise GeoDatabaseError(
-                f"{path} is no whole MMDB file (cut short, or of another format): replace it, for "
-                "example by `tracking-pipeline geo update`"
+                f"{path} is no whole MMDB file (cut short, or of another format): replace it "
+                f"({_BY_UPDATE})"
             ) from None
         try:
             return cls._judged(reader, path)
@@ -88,9 +89,7 @@ class GeoDatabase:
             records = [record for _, record in islice(reader, _RECORDS_TO_JUDGE_BY)]
             database = cls(reader)
         except (InvalidDatabaseError, UnicodeDecodeError, ValueError, OverflowError, OSError):
-            raise GeoDatabaseError(
-                f"{path} is damaged: replace it, for example by `tracking-pipeline geo update`"
-            ) from None
+            raise GeoDatabaseError(f"{path} is damaged: replace it ({_BY_UPDATE})") from None
         if not any(isinstance(_answer(record), Located) for record in records):
             raise GeoDatabaseError(
                 f"{path} holds no places (it is a {reader.metadata().database_type} file): "
@@ -107,8 +106,7 @@ class GeoDatabase:
             return _answer(self._reader.get(address))
         except (InvalidDatabaseError, UnicodeDecodeError) as error:
             raise GeoDatabaseError(
-                f"the geo database {self.source} is damaged: replace the file, for example by "
-                "`tracking-pipeline geo update`"
+                f"the geo database {self.source} is damaged: replace the file ({_BY_UPDATE})"
             ) from error
 
     def close(self) -> None:

@@ -9,8 +9,10 @@ them out of ``user_data``.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+from uuid import UUID
 
 import psycopg
 
@@ -18,6 +20,7 @@ from tracking_pipeline.geo.address import masked, public_address
 from tracking_pipeline.store.address_retention import claim_old_addresses, cut_addresses
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.ip_locations import forget_addresses
+from tracking_pipeline.store.refusals import is_of_the_row
 
 Mode: TypeAlias = Literal["truncate", "remove"]
 BATCH = 1_000
@@ -44,13 +47,14 @@ def apply_ip_retention(
     started = time.monotonic()
     cut = forgotten = 0
     done = False
+    refused: set[UUID] = set()
     try:
         with connect(url) as connection:
             while time.monotonic() - started < time_budget_seconds:
-                leads = _cut_some(connection, days, mode)
+                old = _cut_some(connection, days, mode, refused)
                 addresses = forget_addresses(connection, days, BATCH)
-                cut, forgotten = cut + leads, forgotten + addresses
-                if not leads and not addresses:
+                cut, forgotten = cut + old, forgotten + addresses
+                if not old and not addresses:
                     done = True
                     break
     except psycopg.Error as error:
@@ -61,12 +65,41 @@ def apply_ip_retention(
     return RetentionTotals(cut, forgotten, time.monotonic() - started, done)
 
 
-def _cut_some(connection: psycopg.Connection[Any], days: int, mode: Mode) -> int:
-    with connection.transaction():
-        old = claim_old_addresses(connection, days, BATCH)
-        if old:
-            cut_addresses(connection, {lead: kept(stored, mode) for lead, stored in old.items()})
-    return len(old)
+def _cut_some(
+    connection: psycopg.Connection[Any], days: int, mode: Mode, refused: set[UUID]
+) -> int:
+    """Cuts a batch, and adds to ``refused`` the leads whose row takes no change: a constraint or a
+    trigger of the site's own must not keep the others' addresses. 0: there are no more."""
+    while True:
+        with connection.transaction():
+            old = claim_old_addresses(connection, days, BATCH, refused)
+            cut = {lead: kept(stored, mode) for lead, stored in old.items()}
+            culprits = _cut_in_halves(connection, cut)
+        refused |= culprits
+        if len(culprits) < len(old) or not old:
+            return len(old) - len(culprits)
+
+
+def _cut_in_halves(
+    connection: psycopg.Connection[Any], cut: Mapping[UUID, str | None]
+) -> set[UUID]:
+    """Cuts the addresses; returns the leads whose row is refused."""
+    if not cut:
+        return set()
+    try:
+        with connection.transaction():
+            cut_addresses(connection, cut)
+            return set()
+    except psycopg.Error as error:
+        if not is_of_the_row(error):
+            raise
+    leads = list(cut)
+    if len(leads) == 1:
+        return set(leads)
+    middle = len(leads) // 2
+    return _cut_in_halves(connection, {lead: cut[lead] for lead in leads[:middle]}) | (
+        _cut_in_halves(connection, {lead: cut[lead] for lead in leads[middle:]})
+    )
 
 
 def kept(stored: str, mode: Mode) -> str | None:

@@ -1,21 +1,32 @@
-"""Saves findings a batch at a time; a lead whose row is refused does not hold up its batch.
+"""Writes to leads a batch at a time; a lead whose row is refused does not hold up its batch.
 
-A site's own table may have a column of five characters for a zip, a CHECK on states, or a trigger
-that raises. What it refuses is noted as ``error`` with nothing filled in, and is not tried again by
-itself.
+A site's own table may have a column of five characters for a zip, a CHECK that its old rows do not
+meet, or a trigger that raises. Of a place, what the row takes is filled in; where that is nothing,
+``error`` is noted and the lead is not tried again by itself. A row that takes no change at all is
+passed over: the next run meets it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
-from tracking_pipeline.store.lead_places import Found, save_found
+from tracking_pipeline.geo.fitting import spellings, without_place
+from tracking_pipeline.store.lead_places import (
+    Found,
+    claim_corrected,
+    note_corrections,
+    save_found,
+)
+from tracking_pipeline.store.leads import lease_leads
 from tracking_pipeline.store.refusals import is_of_the_row
+
+_Connection = psycopg.AsyncConnection[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +37,10 @@ class Saved:
     refused: frozenset[UUID] = frozenset()
 
 
-async def save(connection: psycopg.AsyncConnection[Any], found: Sequence[Found]) -> Saved:
+async def save(connection: _Connection, found: Sequence[Found]) -> Saved:
     """Saves the findings, in the caller's transaction where there is one; what is refused is halved
     until the culprits stand alone. Raises psycopg errors for everything else."""
+    found = [each for each in found if each.sources or not each.is_refill]
     if not found:
         return Saved()
     try:
@@ -38,19 +50,81 @@ async def save(connection: psycopg.AsyncConnection[Any], found: Sequence[Found])
         if not is_of_the_row(error):
             raise
     if len(found) == 1:
-        return await _note_refusal(connection, found[0])
+        return await _save_what_fits(connection, found[0])
     middle = len(found) // 2
     first = await save(connection, found[:middle])
     second = await save(connection, found[middle:])
     return Saved({**first.sources, **second.sources}, first.refused | second.refused)
 
 
-async def _note_refusal(connection: psycopg.AsyncConnection[Any], found: Found) -> Saved:
-    try:
+async def _save_what_fits(connection: _Connection, found: Found) -> Saved:
+    """Tries each field by itself on the row, and undoes it; then saves together what was taken."""
+    fitting = without_place(found)
+    if await _is_taken(connection, fitting):
+        for ways in spellings(found):
+            for way in ways:
+                longer = way(fitting)
+                if await _is_taken(connection, longer):
+                    fitting = longer
+                    break
+    if fitting.sources:
         async with connection.transaction():
-            await save_found(connection, [Found(found.id, "error")])
+            return Saved(await save_found(connection, [fitting]))
+    await in_halves(
+        connection,
+        [Found(found.id, "error", is_refill=found.is_refill)],
+        partial(save_found, connection),
+    )
+    return Saved(refused=frozenset((found.id,)))
+
+
+async def _is_taken(connection: _Connection, found: Found) -> bool:
+    try:
+        async with connection.transaction(force_rollback=True):
+            await save_found(connection, [found])
     except psycopg.Error as error:
-        # Whatever is written into this row is refused; the next run meets it again.
         if not is_of_the_row(error):
             raise
-    return Saved(refused=frozenset((found.id,)))
+        return False
+    return True
+
+
+async def lease(connection: _Connection, ids: Sequence[UUID], seconds: float) -> None:
+    """Nobody takes these leads for that long, but for those whose row is refused."""
+    await in_halves(connection, ids, lambda some: lease_leads(connection, some, seconds))
+
+
+async def note_some_corrections(
+    connection: _Connection, limit: int, passed_over: Collection[UUID]
+) -> tuple[int, frozenset[UUID]]:
+    """Notes what people changed in up to ``limit`` leads. Returns how many were noted, and those
+    whose row is refused: to be ``passed_over`` from then on."""
+    async with connection.transaction():
+        leads = await claim_corrected(connection, limit, passed_over)
+        refused = await in_halves(connection, leads, partial(note_corrections, connection))
+    return len(leads) - len(refused), frozenset(refused)
+
+
+async def in_halves(
+    connection: _Connection,
+    rows: Sequence[Any],
+    write: Callable[[Sequence[Any]], Awaitable[object]],
+) -> list[Any]:
+    """Writes the rows in one statement; what is refused is halved until the culprits stand alone.
+    Returns those. Raises psycopg errors for everything else."""
+    if not rows:
+        return []
+    try:
+        async with connection.transaction():
+            await write(rows)
+            return []
+    except psycopg.Error as error:
+        if not is_of_the_row(error):
+            raise
+    if len(rows) == 1:
+        return list(rows)
+    middle = len(rows) // 2
+    return [
+        *await in_halves(connection, rows[:middle], write),
+        *await in_halves(connection, rows[middle:], write),
+    ]

@@ -1,7 +1,8 @@
 """Addresses that are hardly visitors': a site that stores its own server's address with its leads.
 
-Every lead then gets the place of a data centre. It shows in two ways: one address stands behind
-many leads, or addresses belong to data centres and proxies (which only online sources know).
+Every lead then gets the place of a data centre. It shows in two ways: few addresses stand behind
+many leads, or addresses belong to data centres and proxies (which online sources and some local
+files know).
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ NEWEST_LEADS = 10_000
 # all leads; and a fifth of nineteen leads is a family.
 MANY_LEADS = 20
 MANY_PERCENT = 20.0
+# Behind several servers each has its share. A twentieth of all leads is still far above the largest
+# office or university, once it is a hundred leads of one week ...
+VERY_MANY_LEADS = 100
+VERY_MANY_PERCENT = 5.0
+# ... and ten addresses hold over half of them only where the visitors' own are not stored. Of fewer
+# than a hundred leads a handful of households may.
+COMMONEST = 10
+MOST_PERCENT = 50.0
 # People do come through a VPN: a few percent, not a third.
 MANY_HOSTING_PERCENT = 30.0
 # Below that, no address to look up is the rule: nothing can be enriched.
@@ -89,11 +98,15 @@ def judge_addresses(stored: Iterable[StoredAddress], hosting: Set[str]) -> Suspi
         return 100.0 * part / whole if whole else None
 
     # All private addresses are one: none of them is a visitor's.
-    groups = [("private", private), *((masked(a), n) for a, n in counts.most_common(10))]
+    groups = [(masked(address), count) for address, count in counts.most_common(COMMONEST)]
+    groups = sorted([("private", private), *groups], key=lambda group: -group[1])[:COMMONEST]
+    few_hold_most = with_address >= VERY_MANY_LEADS and (
+        100.0 * sum(count for _, count in groups) > MOST_PERCENT * with_address
+    )
     shared = tuple(
         SharedAddress(name, count, 100.0 * count / with_address)
         for name, count in groups
-        if count >= MANY_LEADS and 100.0 * count >= MANY_PERCENT * with_address
+        if _is_behind_many(count, with_address, few_hold_most=few_hold_most)
     )
     return Suspicion(
         leads=leads,
@@ -102,6 +115,15 @@ def judge_addresses(stored: Iterable[StoredAddress], hosting: Set[str]) -> Suspi
         shared=shared,
         hosting_percent=percent(sum(counts[address] for address in hosting), with_address),
         private_percent=percent(private, with_address),
+    )
+
+
+def _is_behind_many(count: int, leads: int, *, few_hold_most: bool) -> bool:
+    if count >= MANY_LEADS and 100.0 * count >= MANY_PERCENT * leads:
+        return True
+    # Where the commonest hold most, at least one of them holds so much.
+    return (few_hold_most or count >= VERY_MANY_LEADS) and (
+        100.0 * count >= VERY_MANY_PERCENT * leads
     )
 
 

@@ -46,7 +46,9 @@ def conversion_rule_from(settings: Settings) -> ConversionRule:
 
 def thresholds_from(settings: Settings) -> dict[Metric, Thresholds]:
     """The thresholds of every metric that an alert watches, in the metric's unit: the score from 0
-    to 10, events, percent, or a count."""
+    to 10, events, percent, or a count. :class:`SettingsError` where critical is milder than
+    warning."""
+    _refuse_reversed_thresholds(settings)
     margin = settings.alert_clear_margin_percent / 100
     minimum = settings.health_minimum_events
     return {
@@ -84,6 +86,20 @@ def thresholds_from(settings: Settings) -> dict[Metric, Thresholds]:
         "missing_metrics": Thresholds("above", warning=0, critical=None),
         "missed_checks": Thresholds("above", warning=None, critical=MISSED_CHECKS_STALLED - 1),
     }
+
+
+def _refuse_reversed_thresholds(settings: Settings) -> None:
+    for name, lower, upper in (
+        ("EMQ", settings.emq_critical, settings.emq_warning),
+        ("FAILED_EVENTS", settings.failed_events_warning, settings.failed_events_critical),
+        ("ERROR_RATE", settings.error_rate_warning, settings.error_rate_critical),
+        ("DEAD_LETTERS", settings.dead_letters_warning, settings.dead_letters_critical),
+    ):
+        if lower > upper:
+            raise SettingsError(
+                f"{name}_CRITICAL cannot be used: it is milder than {name}_WARNING, so that one "
+                "would never be told"
+            )
 
 
 def alert_rules_from(settings: Settings) -> AlertRules:

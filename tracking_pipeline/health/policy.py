@@ -38,7 +38,8 @@ class HealthPolicy:
 
 def policy_from(settings: Settings) -> HealthPolicy:
     """The policy of these settings. :class:`~tracking_pipeline.settings.SettingsError` for EMQ
-    weights that the model cannot use."""
+    weights that the model cannot use, and for a critical threshold that is milder than its
+    warning."""
     model, weights = emq_from(settings)
     return HealthPolicy(
         counting=CountingRule(

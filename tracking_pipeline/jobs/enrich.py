@@ -38,7 +38,8 @@ class EnrichConfig(dg.Config):
     recheck_failed: bool = Field(
         default=False,
         description="Take those leads too that were looked up in vain before: no data, a private "
-        "or unreadable address, a source that failed to the end.",
+        "or unreadable address, a source that failed to the end. And those that got only a part of "
+        "their place from an address.",
     )
     providers: Literal["all", "mmdb", "ip_api", "ipinfo"] = Field(
         default="all",

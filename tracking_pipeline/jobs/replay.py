@@ -109,6 +109,10 @@ class ReplayConfig(dg.Config):
             f"events_per_minute must be 0 to {MOST_EVENTS_PER_MINUTE}",
         )
         _require(len(self.ids) <= MOST_IDS, f"ids must be at most {MOST_IDS}")
+        _require(
+            bool(self.reason) or self.reason_match != "exact",
+            "reason: an exact match needs one",
+        )
         try:
             rules = read_rules(self.repair)
         except RepairError as error:

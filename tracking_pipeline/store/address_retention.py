@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -19,17 +19,21 @@ from public.leads l
 where {WHOLE_ADDRESS}
   and l.geo_status is not null and l.geo_next_at is null
   and coalesce(l.created_at, l.geo_at) < now() - make_interval(days => %s)
+  and l.id <> all(%s)
 limit %s
 for no key update skip locked
 """  # noqa: S608  a constant of ours
 
 
 def claim_old_addresses(
-    connection: psycopg.Connection[Any], days: int, limit: int
+    connection: psycopg.Connection[Any],
+    days: int,
+    limit: int,
+    passed_over: Collection[UUID] = (),
 ) -> dict[UUID, str]:
     """The stored addresses of up to ``limit`` enriched leads that are older than that many days, by
-    lead, locked to the end of the caller's transaction."""
-    return dict(connection.execute(_CLAIM, (days, limit)).fetchall())
+    lead, locked to the end of the caller's transaction; none of those ``passed_over``."""
+    return dict(connection.execute(_CLAIM, (days, list(passed_over), limit)).fetchall())
 
 
 # A site's own column may be an inet: the row's type reads the text as what the column is.
@@ -43,5 +47,6 @@ where l.id = cut.id
 
 
 def cut_addresses(connection: psycopg.Connection[Any], kept: Mapping[UUID, str | None]) -> None:
-    """Leaves of each lead's address what is given, None for nothing."""
+    """Leaves of each lead's address what is given, None for nothing. Raises psycopg errors for
+    what the site's table does not take."""
     connection.execute(_CUT, (list(kept), list(kept.values())))

@@ -31,6 +31,23 @@ _CONNECT = {
     "application_name": APPLICATION_NAME,
 }
 
+# A failed connection has no SQLSTATE, only the words of libpq and the server.
+_SIGNS_OF_NO_CONNECTION = {
+    "authentication failed": "the user or the password is refused",
+    "no password supplied": "a password is wanted",
+    "pg_hba.conf": "the server does not let this user or machine in",
+    "does not exist": "there is no such database or user",
+    "too many": "it has too many connections",
+    "connection refused": "nobody listens at that port",
+    "could not translate host name": "the host is not known",
+    "resolve host": "the host is not known",
+    "name or service not known": "the host is not known",
+    "invalid integer value": "the port is no number",
+    "invalid port": "the port is no port",
+    "timeout": "no answer in time",
+    "ssl": "TLS failed",
+}
+
 AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
 T = TypeVar("T")
 
@@ -120,12 +137,23 @@ async def through_outages(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def _cannot_connect(url: str, error: psycopg.Error) -> str:
-    state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
     try:
         place = describe(url)
     except ValueError:
         place = "the given address"
-    return f"cannot connect to database {place}{state}: check TRACKING_DATABASE_URL and the server"
+    return (
+        f"cannot connect to database {place} ({_why_not(error)}): check TRACKING_DATABASE_URL and "
+        "the server"
+    )
+
+
+def _why_not(error: psycopg.Error) -> str:
+    """Why there is no connection, in words of ours: the server's may name users and addresses."""
+    said = str(error).lower()
+    for sign, words in _SIGNS_OF_NO_CONNECTION.items():
+        if sign in said:
+            return words
+    return f"SQLSTATE {error.sqlstate}" if error.sqlstate else "no connection"
 
 
 async def read_clock(connection: psycopg.AsyncConnection[Any]) -> datetime:

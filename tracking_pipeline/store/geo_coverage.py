@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 from typing_extensions import LiteralString
 
-from tracking_pipeline.store.migrations.indexes import CUT_ADDRESS
+from tracking_pipeline.store.lead_text import SAID, STORED_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class CoverageCounts:
 
 
 # What is there and is not what we wrote is a person's own.
-_COUNT: LiteralString = """
+_COUNT: LiteralString = f"""
 with windowed as (
-    select l.city ~ '\\S' as city, l.state ~ '\\S' as state, l.zip ~ '\\S' as zip,
-        l.geo_fields #>> '{city,value}' = l.city::text as our_city,
-        l.geo_fields #>> '{state,value}' = l.state::text as our_state,
-        l.geo_fields #>> '{zip,value}' = l.zip::text as our_zip,
+    select l.city::text {SAID} as city, l.state::text {SAID} as state, l.zip::text {SAID} as zip,
+        l.geo_fields #>> '{{city,value}}' = l.city::text as our_city,
+        l.geo_fields #>> '{{state,value}}' = l.state::text as our_state,
+        l.geo_fields #>> '{{zip,value}}' = l.zip::text as our_zip,
         l.geo_status is null or l.geo_next_at is not null as open,
         l.created_at < now() - interval '1 hour' as old
     from public.leads l
@@ -52,7 +52,7 @@ select count(*) as leads,
     count(*) filter (where open) as open,
     count(*) filter (where open and old) as open_for_hours
 from windowed
-"""
+"""  # noqa: S608  a constant of ours
 
 
 def count_coverage(connection: psycopg.Connection[Any], window_days: int) -> CoverageCounts:
@@ -75,10 +75,10 @@ where source is not null
 group by 1
 order by 2 desc, 1
 """
-_SOURCE_OF: LiteralString = """case
-            when l.{column} ~ '\\S' and l.geo_fields #>> {value} = l.{column}::text
-            then l.geo_fields #>> {source}
-            when l.{column} ~ '\\S' then 'user' end"""
+_SOURCE_OF: LiteralString = f"""case
+            when l.{{column}}::text {SAID} and l.geo_fields #>> {{value}} = l.{{column}}::text
+            then l.geo_fields #>> {{source}}
+            when l.{{column}}::text {SAID} then 'user' end"""
 
 
 def count_by_source(connection: psycopg.Connection[Any], window_days: int) -> dict[str, int]:
@@ -128,16 +128,9 @@ with newest as materialized (
     order by l.created_at desc
     limit %(limit)s
 )
-select coalesce(
-        case when n.client_ip ~ '\\S' and n.client_ip !~ {CUT_ADDRESS} then n.client_ip end,
-        (select e.user_data ->> 'client_ip_address' from public.wm_event_log e
-         where e.lead_id = n.id and e.user_data ->> 'client_ip_address' ~ '\\S'
-         order by e.created_at desc nulls last limit 1),
-        (select f.user_data ->> 'client_ip_address' from public.tracking_failed_events f
-         where f.lead_id = n.id and f.user_data ->> 'client_ip_address' ~ '\\S'
-         order by f.created_at desc nulls last limit 1)) as address,
+select {STORED_ADDRESS} as address,
     count(*) as leads
-from newest n
+from newest w
 group by 1
 """  # noqa: S608  a constant of ours
 

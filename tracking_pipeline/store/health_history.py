@@ -101,6 +101,7 @@ cross join lateral (
     select f.created_at
     from public.tracking_failed_events f
     where f.created_at <= a.created_at and f.created_at > a.created_at - interval '1 day'
+      and f.destination is not null
       and (f.status in ('pending', 'retrying')
         or coalesce(f.resolved_at, f.updated_at) > a.created_at)
     order by f.created_at desc

@@ -50,22 +50,15 @@ from unnest(%(addresses)s::text[]) as asked (address)
 join public.tracking_ip_locations t on t.ip = asked.address::inet
 where t.next_ask_at > now()
    or t.next_ask_at is null and t.expires_at > now()
-      and (t.status = 'ok' or not %(only_found)s)
 """
 
 
 async def read_known_addresses(
-    connection: psycopg.AsyncConnection[Any],
-    addresses: Collection[str],
-    *,
-    only_found: bool = False,
+    connection: psycopg.AsyncConnection[Any], addresses: Collection[str]
 ) -> dict[str, KnownAddress]:
-    """What is on record about these addresses. An address that is missing may be asked about.
-
-    ``only_found`` passes over what was asked in vain before.
-    """
+    """What is on record about these addresses. An address that is missing may be asked about."""
     async with connection.cursor(row_factory=class_row(KnownAddress)) as cursor:
-        await cursor.execute(_READ, {"addresses": list(addresses), "only_found": only_found})
+        await cursor.execute(_READ, {"addresses": list(addresses)})
         return {known.address: known for known in await cursor.fetchall()}
 
 
@@ -98,8 +91,8 @@ async def take_addresses(
     """Takes the right to ask about addresses for that long: nobody else asks about them.
 
     Returns those that the caller may ask about, with how often each was asked about in vain. The
-    others are being asked about, or became known a moment ago. ``again`` takes those too that were
-    asked in vain and given up.
+    others are being asked about, or became known a moment ago. ``again`` takes those too that are
+    known, or were asked in vain and given up.
     """
     cursor = await connection.execute(
         _TAKE, {"addresses": list(addresses), "seconds": seconds, "again": again}

@@ -16,6 +16,7 @@ from typing_extensions import LiteralString
 
 from tracking_pipeline.store.importing import TableColumn
 from tracking_pipeline.store.lead_places import PLACE_COLUMNS
+from tracking_pipeline.store.lead_text import NOT_SAID
 
 _FILL: LiteralString = """
 update public.leads l
@@ -23,7 +24,7 @@ set {changes}
 from json_to_recordset(%s::json) as given ({definitions})
 where l.id = %s and ({any_open})
 """
-_BLANK: LiteralString = "coalesce(l.{column}::text, '') !~ '\\S'"
+_BLANK: LiteralString = f"coalesce(l.{{column}}::text, '') {NOT_SAID}"
 _OURS: LiteralString = "coalesce(l.geo_fields #>> {value} = l.{column}::text, false)"
 # What came from the session, the person said.
 _SESSION: LiteralString = "coalesce(l.geo_fields #>> {source} = 'session', false)"

@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 from typing_extensions import LiteralString
 
-from tracking_pipeline.store.migrations.indexes import CUT_ADDRESS
+from tracking_pipeline.store.lead_text import NOT_SAID, SAID, STORED_ADDRESS
 
 # A session of more, compressed, is no session; a thousand of them have to fit into memory.
 _LONGEST_SESSION_BYTES = 65_536
@@ -47,7 +47,8 @@ class Lead:
 
     ``session`` is the text of ``session_data``, ``address`` the IP address as the site stored it;
     both are None for a lead whose city, state and zip are there already. ``is_new`` for the first
-    day, while the event that carries its address may still come.
+    day, while the event that carries its address may still come. ``is_located``: a look-up found
+    some of its place before, and a recheck wants the rest.
     """
 
     id: UUID
@@ -60,6 +61,7 @@ class Lead:
     address: str | None
     attempts: int
     is_new: bool
+    is_located: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -73,8 +75,9 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class LeadsWanted:
-    """Which leads a run takes. ``failed`` adds those that were asked in vain and given up;
-    ``never_seen`` leaves out those that an earlier run, without any source to ask, has seen."""
+    """Which leads a run takes. ``failed`` adds those that were asked in vain and given up, and
+    those of which a look-up found only a part; ``never_seen`` leaves out those that an earlier run,
+    without any source to ask, has seen."""
 
     failed: bool = False
     never_seen: bool = False
@@ -82,7 +85,12 @@ class LeadsWanted:
 
 # The index tracking_leads_to_locate has this very condition.
 _TO_LOCATE: LiteralString = "(l.geo_status is null or l.geo_next_at is not null)"
-_FAILED_TOO: LiteralString = "l.geo_status is distinct from 'ok'"
+# What a person emptied has its note: see lead_places.
+_LACKING: LiteralString = " or ".join(
+    f"coalesce(l.{column}::text, '') {NOT_SAID} and l.geo_fields -> '{column}' is null"
+    for column in ("city", "state", "zip")
+)
+_FAILED_TOO: LiteralString = f"(l.geo_status is distinct from 'ok' or {_LACKING})"
 _NOT_SEEN: LiteralString = "l.geo_at is null"
 _DUE: LiteralString = "coalesce(l.geo_next_at <= now(), true)"
 # Two conditions for two stretches of the walk: a null is neither before nor after a time.
@@ -91,37 +99,31 @@ _AFTER_WITHOUT_TIME: LiteralString = "l.created_at is null and l.id < %(id)s"
 
 # No key update: rows that refer to the lead can still be inserted. MATERIALIZED: what stands
 # outside is then done for the rows of the batch alone.
-_CLAIM: LiteralString = """
+_CLAIM: LiteralString = f"""
 with wanted as materialized (
     select l.id, l.created_at, l.city::text, l.state::text, l.zip::text, l.country::text,
         l.session_data, l.client_ip::text, coalesce(l.geo_attempts, 0) as attempts,
-        l.city ~ '\\S' and l.state ~ '\\S' and l.zip ~ '\\S' as complete
+        coalesce(l.geo_status = 'ok', false) as is_located,
+        l.city::text {SAID} and l.state::text {SAID} and l.zip::text {SAID} as complete
     from public.leads l
-    where {conditions}
+    where {{conditions}}
     order by l.created_at desc nulls last, l.id desc
     limit %(limit)s
-    {lock}
+    {{lock}}
 )
 select w.id, w.created_at::text,
-    case when w.city ~ '\\S' then w.city end as city,
-    case when w.state ~ '\\S' then w.state end as state,
-    case when w.zip ~ '\\S' then w.zip end as zip,
-    case when w.country ~ '\\S' then w.country end as country,
+    case when w.city {SAID} then w.city end as city,
+    case when w.state {SAID} then w.state end as state,
+    case when w.zip {SAID} then w.zip end as zip,
+    case when w.country {SAID} then w.country end as country,
     case when w.complete is not true and pg_column_size(w.session_data) <= %(session_bytes)s
         then w.session_data::text end as session,
-    case when w.complete is not true then coalesce(
-        case when w.client_ip ~ '\\S' and w.client_ip !~ {cut_address} then w.client_ip end,
-        (select e.user_data ->> 'client_ip_address' from public.wm_event_log e
-         where e.lead_id = w.id and e.user_data ->> 'client_ip_address' ~ '\\S'
-         order by e.created_at desc nulls last limit 1),
-        (select f.user_data ->> 'client_ip_address' from public.tracking_failed_events f
-         where f.lead_id = w.id and f.user_data ->> 'client_ip_address' ~ '\\S'
-         order by f.created_at desc nulls last limit 1)) end as address,
-    w.attempts,
+    case when w.complete is not true then {{address}} end as address,
+    w.attempts, w.is_located,
     coalesce(w.created_at > now() - interval '1 day', false) as is_new
 from wanted w
 order by w.created_at desc nulls last, w.id desc
-"""
+"""  # noqa: S608  constants of ours
 
 
 async def claim_leads(
@@ -161,7 +163,7 @@ async def _read(
         conditions.append(_NOT_SEEN)
     statement = sql.SQL(_CLAIM).format(
         conditions=sql.SQL(" and ").join(map(sql.SQL, conditions)),
-        cut_address=sql.SQL(CUT_ADDRESS),
+        address=sql.SQL(STORED_ADDRESS),
         lock=lock,
     )
     arguments = {

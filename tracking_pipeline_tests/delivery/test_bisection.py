@@ -59,8 +59,8 @@ class Remote:
 
     def _judge(self, members: tuple[int, ...]) -> Verdict:
         named = {i: REJECTED for i, member in enumerate(members) if member in self.culprits}
-        if positions:
-            return Refused(REJECTED, positions if self._names else frozenset())
+        if named:
+            return Refused(REJECTED, named if self._names else {})
         self.accepted.update(members)
         return Uniform(Delivered(200))
 
@@ -170,11 +170,27 @@ def test_an_answer_that_names_everybody_is_the_last() -> None:
     assert len(remote.requests) == 1
 
 
-@pytest.mark.parametrize("culprits", [frozenset({99}), frozenset({-1}), frozenset({8, 10**9})])
-def test_an_answer_that_names_positions_outside_the_request_is_searched(
-    culprits: frozenset[int],
-) -> None:
-    remote = Remote({5}, instead={1: Refused(REJECTED, culprits)})
+def test_each_event_that_an_answer_names_has_the_outcome_that_is_its_own() -> None:
+    there, other = Delivered(409, duplicate="event"), reject("for another reason")
+    named = {0: there, 2: REJECTED, 3: other, 5: there}
+    remote = Remote((), instead={1: Refused(REJECTED, named)})
+
+    tried = deliver(remote, 8)
+
+    assert {place: tried[place].outcome for place in named} == named
+    assert remote.requests[1:] == [(1, 4, 6, 7)]
+    assert sum(remote.accepted.values()) == 4
+
+
+def test_a_single_event_that_is_named_as_there_already_is_no_dead_letter() -> None:
+    there = Delivered(409, duplicate="event")
+
+    assert outcomes(deliver(Remote((), instead={1: Refused(REJECTED, {0: there})}), 1)) == [there]
+
+
+@pytest.mark.parametrize("places", [{99}, {-1}, {8, 10**9}])
+def test_an_answer_that_names_positions_outside_the_request_is_searched(places: set[int]) -> None:
+    remote = Remote({5}, instead={1: Refused(REJECTED, dict.fromkeys(places, REJECTED))})
 
     tried = deliver(remote, 8)
 

@@ -25,6 +25,7 @@ from tracking_pipeline.delivery.outcomes import (
     Outcome,
     Paused,
     Refused,
+    Rejected,
     Retry,
     Throttled,
     Uniform,
@@ -208,12 +209,20 @@ def test_the_events_that_are_named_are_the_culprits(path: str) -> None:
 
     judged = refusal(400, error("INVALID_ARGUMENT", *bad))
 
-    assert judged.culprits == {1, 3}
+    assert set(judged.named) == {1, 3}
     assert judged.rejected.reason == "refused by Google: INVALID_CURRENCY_CODE"
     assert judged.rejected.fault.code == "INVALID_CURRENCY_CODE"
 
 
-def test_events_of_another_reason_are_not_given_the_first_ones() -> None:
+def reasons(judged: Refused) -> dict[int, str]:
+    """Why each named event is a dead letter; of a duplicate, that it is one."""
+    return {
+        position: each.fault.code or "" if isinstance(each, Rejected) else f"{each.duplicate}"
+        for position, each in judged.named.items()
+    }
+
+
+def test_each_named_event_has_its_own_reason() -> None:
     judged = refusal(
         400,
         error(
@@ -221,10 +230,18 @@ def test_events_of_another_reason_are_not_given_the_first_ones() -> None:
             ("events[1].currency", "INVALID_CURRENCY_CODE"),
             ("events[2].event_timestamp", "EVENT_TIME_INVALID"),
             ("events[4].currency", "INVALID_CURRENCY_CODE"),
+            ("events[4].event_timestamp", "EVENT_TIME_INVALID"),
         ),
     )
 
-    assert judged.culprits == {1, 4}
+    assert reasons(judged) == {
+        1: "INVALID_CURRENCY_CODE",
+        2: "EVENT_TIME_INVALID",
+        4: "INVALID_CURRENCY_CODE",
+    }
+    # Told in the same words, whatever its place: a run counts them as one kind of failure.
+    assert judged.named[1] == judged.named[4] != judged.named[2]
+    assert judged.named[1] == judged.rejected
 
 
 @pytest.mark.parametrize(
@@ -241,17 +258,21 @@ def test_events_of_another_reason_are_not_given_the_first_ones() -> None:
     ],
 )
 def test_a_refusal_that_names_no_event_is_left_to_bisection(status: int, body: Any) -> None:
-    assert refusal(status, body).culprits == frozenset()
+    assert refusal(status, body).named == {}
 
 
 @pytest.mark.parametrize("reason", ["DUPLICATE_TRANSACTION_ID", "DUPLICATE_GCLID"])
-def test_a_duplicate_is_delivered_once_it_stands_alone(reason: str) -> None:
-    named = error("ALREADY_EXISTS", ("events[0].transaction_id", reason))
+def test_a_duplicate_is_delivered_where_it_is_named_or_stands_alone(reason: str) -> None:
+    there = Delivered(409, duplicate="event")
+    named = error("ALREADY_EXISTS", ("events[2].transaction_id", reason))
+    named_without_reason = error("ALREADY_EXISTS", ("events[2]", ""), reason=reason)
     unnamed = error("ALREADY_EXISTS", reason=reason)
 
-    for body in (named, unnamed):
-        assert verdict(409, body, events=1) == Uniform(Delivered(409, duplicate="event"))
-        assert refusal(409, body).culprits == frozenset()
+    for body in (named, named_without_reason, unnamed):
+        assert verdict(409, body, events=1) == Uniform(there)
+    assert refusal(409, named).named == {2: there}
+    assert refusal(409, named_without_reason).named == {2: there}
+    assert refusal(409, unnamed).named == {}
 
 
 def test_a_duplicate_beside_a_bad_event_is_not_rejected() -> None:
@@ -261,10 +282,12 @@ def test_a_duplicate_beside_a_bad_event_is_not_rejected() -> None:
             "INVALID_ARGUMENT",
             ("events[0].transaction_id", "DUPLICATE_TRANSACTION_ID"),
             ("events[2].currency", "INVALID_CURRENCY_CODE"),
+            # Both at once: it may not be what Google has.
+            ("events[2].transaction_id", "DUPLICATE_TRANSACTION_ID"),
         ),
     )
 
-    assert judged.culprits == {2}
+    assert reasons(judged) == {0: "event", 2: "INVALID_CURRENCY_CODE"}
     assert judged.rejected.fault.code == "INVALID_CURRENCY_CODE"
 
 

@@ -253,6 +253,12 @@ def test_an_event_without_a_source_that_has_a_user_agent_came_from_the_web() -> 
         # What personal data was taken out of would be the same id for every such order.
         ({"order_id": "order-of-jane@example.com"}, "pixel-7"),
         ({"order_id": None, "event_id": "jane@example.com-7"}, str(ROW_EVENT_ID)),
+        ({"order_id": "+1 415 555 0123"}, "pixel-7"),
+        # These look like phones as well, and are what the tag on the page calls the order.
+        ({"order_id": "415-555-0123"}, "415-555-0123"),
+        ({"order_id": "100-200-3000"}, "100-200-3000"),
+        ({"order_id": "order 4155550123"}, "order 4155550123"),
+        ({"order_id": None, "event_id": "100-200-3000"}, "100-200-3000"),
     ],
 )
 def test_the_order_names_the_conversion_else_the_event_does(

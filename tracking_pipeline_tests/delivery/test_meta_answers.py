@@ -137,7 +137,7 @@ def test_an_invalid_event_refuses_its_request_and_says_nothing_about_the_others(
     assert isinstance(judged, Refused)
     assert judged.rejected.reason == reason
     assert judged.rejected.fault.message == "Event Timestamp Too Old: Something"
-    assert judged.culprits == frozenset()
+    assert judged.named == {}
 
 
 def test_error_data_may_be_an_object_or_its_text() -> None:
@@ -180,7 +180,7 @@ def test_a_bare_refusal_of_what_was_sent_is_searched_for_the_culprit(
     judged = verdict(status, body)
 
     assert isinstance(judged, Refused)
-    assert judged.culprits == frozenset()
+    assert judged.named == {}
     assert judged.rejected.reason == f"refused by Meta: HTTP {status}"
 
 

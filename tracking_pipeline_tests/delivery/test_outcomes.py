@@ -39,4 +39,4 @@ def test_a_rejection_decided_here_says_its_reason_as_its_message() -> None:
 
 
 def test_a_refusal_names_no_culprit_unless_it_is_told() -> None:
-    assert Refused(reject("bad")).culprits == frozenset()
+    assert Refused(reject("bad")).named == {}

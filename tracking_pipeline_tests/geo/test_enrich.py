@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from psycopg.types.json import Jsonb
 
+from tracking_pipeline.geo.coverage import read_geo_coverage
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.provider import Answer
 from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline.store.migrations.indexes import INDEXES, build
 from tracking_pipeline_tests.geo.databases import (
     BERLIN,
     MIDDLE_OF_THE_US,
@@ -75,7 +78,7 @@ def test_what_a_person_said_is_kept_and_the_rest_is_filled(
     }
 
 
-@pytest.mark.parametrize("blank", [None, "", "   ", "\t\n"])
+@pytest.mark.parametrize("blank", [None, "", "   ", "\t\n", "\u00a0", "\u200b", "\ufeff \u3000"])
 def test_white_space_is_no_value(leads: LeadTable, enriching: Enriching, blank: str | None) -> None:
     lead = leads.add(client_ip=IN_BERLIN, city=blank, state=blank, zip=blank, country=blank)
     enriching.run()
@@ -158,7 +161,11 @@ def test_the_address_is_taken_from_the_newest_event_that_has_one(
     leads.add_failed_event(lead, {"client_ip_address": IN_SAN_JOSE})
     leads.add_failed_event(failed, {"client_ip_address": IN_BERLIN})
     leads.add_ledger_event(own, {"client_ip_address": IN_BERLIN})
+    encoded_twice = leads.add()
+    leads.add_ledger_event(encoded_twice, Jsonb(f'{{"client_ip_address": "{IN_BERLIN}"}}'))
+    leads.add_ledger_event(encoded_twice, Jsonb("no object"))
     enriching.run()
+    assert leads.place(encoded_twice) == BERLINS_PLACE
     assert leads.place(lead) == BERLINS_PLACE
     assert leads.place(failed) == BERLINS_PLACE
     assert leads.place(own) == SAN_JOSES_PLACE
@@ -248,7 +255,13 @@ def test_what_a_person_emptied_stays_empty(leads: LeadTable, enriching: Enrichin
     assert enriching.run().corrected == 1
     enriching.run(recheck_failed=True)
     assert leads.place(lead) == (None, "State of Berlin", " ", "DE")
-    assert leads.sources(lead) == {"state": SOURCE, "country": SOURCE}
+    # Nobody is to fill it again.
+    assert leads.sources(lead) == {
+        "city": "user",
+        "zip": "user",
+        "state": SOURCE,
+        "country": SOURCE,
+    }
 
 
 def test_a_dry_run_counts_and_changes_nothing(leads: LeadTable, enriching: Enriching) -> None:
@@ -287,6 +300,40 @@ def test_a_recheck_takes_those_that_were_looked_up_in_vain(
     assert enriching.run().examined == 0
     assert enriching.run(recheck_failed=True).enriched == 1
     assert leads.place(lead) == BERLINS_PLACE
+
+
+def test_a_recheck_completes_what_was_found_in_part(
+    leads: LeadTable, enriching: Enriching, file: Path
+) -> None:
+    partly, emptied = leads.add_many(2, client_ip=IN_THE_US)
+    whole = leads.add(client_ip=IN_BERLIN)
+    enriching.run()
+    leads.connection.execute(
+        "update leads set city = null, state = null, zip = null, client_ip = %s where id = %s",
+        (IN_BERLIN, whole),
+    )
+    leads.connection.execute("update leads set country = ' ' where id = %s", (emptied,))
+    write_database(file, {"81.2.71.0/24": SAN_JOSE, "81.2.70.0/24": BERLIN})
+    assert enriching.run().examined == 0
+    totals = enriching.run(recheck_failed=True)
+    assert (totals.examined, totals.enriched) == (2, 2)
+    assert leads.place(partly) == SAN_JOSES_PLACE
+    assert leads.place(emptied) == ("San Jose", "California", None, " ")
+    assert leads.place(whole) == (None, None, None, "DE")
+
+
+def test_a_recheck_puts_no_two_places_together_and_unfinds_nothing(
+    leads: LeadTable, enriching: Enriching, file: Path
+) -> None:
+    lead, gone = leads.add(client_ip=IN_THE_US), leads.add(client_ip=IN_THE_US)
+    enriching.run()
+    leads.connection.execute("update leads set client_ip = %s where id = %s", (ELSEWHERE, gone))
+    before = leads.row(gone)
+    write_database(file, {"81.2.71.0/24": BERLIN})
+    totals = enriching.run(recheck_failed=True)
+    assert (totals.examined, totals.enriched) == (2, 0)
+    assert leads.place(lead) == (None, None, None, "US")
+    assert leads.row(gone) == before
 
 
 def test_a_spent_time_budget_leaves_the_rest_for_the_next_run(
@@ -392,7 +439,12 @@ def test_the_next_provider_serves_in_place_of_a_file_that_cannot(
 def test_a_row_that_the_sites_table_refuses_does_not_hold_up_its_batch(
     leads: LeadTable, enriching: Enriching
 ) -> None:
-    leads.connection.execute("alter table leads alter column zip type varchar(4)")
+    leads.connection.execute(
+        "alter table leads add constraint abroad check (coalesce(country, 'US') = 'US'),"
+        " add constraint towns check (coalesce(city, 'San Jose') = 'San Jose'),"
+        " add constraint states check (coalesce(state, 'California') = 'California'),"
+        " add constraint zips check (zip is null)"
+    )
     refused = leads.add(client_ip=IN_BERLIN)
     added = leads.add_many(5, client_ip=IN_SAN_JOSE)
     totals = enriching.run()
@@ -401,6 +453,92 @@ def test_a_row_that_the_sites_table_refuses_does_not_hold_up_its_batch(
     assert leads.place(refused) == (None,) * 4
     assert leads.row(refused)["geo_status"] == "error"
     assert enriching.run().examined == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "place"),
+    [
+        ("zip", "varchar(4)", ("Berlin", "State of Berlin", None, "DE")),
+        ("state", "char(2)", ("Berlin", "BE", "10115", "DE")),
+        ("city", "varchar(3)", (None, "State of Berlin", "10115", "DE")),
+    ],
+)
+def test_one_value_that_does_not_fit_costs_no_other(
+    leads: LeadTable, enriching: Enriching, column: str, kind: str, place: tuple[str | None, ...]
+) -> None:
+    leads.connection.execute(f"alter table leads alter {column} type {kind}".encode())
+    lead = leads.add(client_ip=IN_BERLIN)
+    totals = enriching.run()
+    assert (totals.enriched, totals.refused) == (1, 0)
+    assert leads.place(lead) == place
+    assert (leads.row(lead)["geo_status"], leads.row(lead)["state_code"]) == ("ok", "BE")
+    assert enriching.run().corrected == 0
+
+
+def test_a_longer_zip_leaves_its_first_five_digits(
+    leads: LeadTable, enriching: Enriching, file: Path
+) -> None:
+    write_database(file, {"81.2.69.0/24": {**SAN_JOSE, "postal": {"code": "95101-1234"}}})
+    leads.connection.execute("alter table leads alter zip type varchar(5)")
+    lead = leads.add(client_ip=IN_SAN_JOSE)
+    enriching.run()
+    assert leads.place(lead) == ("San Jose", "California", "95101", "US")
+
+
+def test_a_zip_that_is_a_number_is_read_and_written(
+    leads: LeadTable, enriching: Enriching, file: Path
+) -> None:
+    records = {"81.2.69.0/24": {**SAN_JOSE, "postal": {"code": "02134"}}, "81.2.70.0/24": BERLIN}
+    write_database(file, records)
+    # As where the site's column was a number before the index was built.
+    (index,) = [each for each in INDEXES if each.name == "tracking_leads_corrected"]
+    leads.connection.execute(f"drop index {index.name}".encode())
+    leads.connection.execute("alter table leads alter zip type integer using zip::integer")
+    build(leads.connection, index, invalid=False)
+    lead, other = leads.add(client_ip=IN_BERLIN), leads.add(client_ip=IN_SAN_JOSE)
+    said = leads.add(client_ip=IN_BERLIN, zip=33130)
+    assert enriching.run().enriched == 3
+    assert [leads.row(each)["zip"] for each in (lead, other, said)] == [10115, 2134, 33130]
+    assert leads.sources(said)["zip"] == "user"
+    assert enriching.run().corrected == 0
+    assert read_geo_coverage(leads.connection).with_zip_percent == 100.0
+
+
+def test_what_a_sites_trigger_made_of_our_value_is_still_ours(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    leads.connection.execute(
+        """
+        create function loud() returns trigger language plpgsql as
+        $$ begin new.city = upper(new.city); new.zip = null; return new; end $$;
+        create trigger loud before insert or update on leads for each row execute function loud()
+        """
+    )
+    lead = leads.add(client_ip=IN_BERLIN)
+    enriching.run()
+    assert leads.place(lead) == ("BERLIN", "State of Berlin", None, "DE")
+    assert enriching.run().corrected == 0
+    assert leads.sources(lead) == dict.fromkeys(("city", "state", "country"), SOURCE)
+    leads.connection.execute("update leads set city = 'Potsdam'")
+    assert enriching.run().corrected == 1
+    assert leads.sources(lead)["city"] == "user"
+
+
+def test_corrections_of_a_row_that_takes_no_change_hold_up_no_other(
+    leads: LeadTable, enriching: Enriching
+) -> None:
+    corrected = leads.add_many(5, client_ip=IN_BERLIN)
+    enriching.run()
+    leads.connection.execute("update leads set city = 'Potsdam'")
+    leads.connection.execute("update leads set email = 'none' where id = %s", (corrected[2],))
+    leads.connection.execute(
+        "alter table leads add constraint mailck check (email like '%@%') not valid"
+    )
+    new = leads.add(client_ip=IN_BERLIN)
+    totals = enriching.run()
+    assert (totals.corrected, totals.enriched) == (4, 1)
+    assert leads.place(new) == BERLINS_PLACE
+    assert leads.sources(corrected[0])["city"] == "user"
 
 
 def test_a_row_that_takes_no_change_at_all_does_not_stop_the_run(

@@ -443,3 +443,34 @@ def test_no_address_is_in_the_log(
     leads.make_due()
     enriching.run()
     assert ADDRESS not in caplog.text
+
+
+def test_a_row_that_takes_no_change_does_not_stop_the_others_from_being_leased(
+    leads: LeadTable, enriching: Enriching, sandbox: Sandbox
+) -> None:
+    closed = leads.add(client_ip=ADDRESS, email="none")
+    leads.connection.execute(
+        "alter table leads add constraint mailck check (email like '%@%') not valid"
+    )
+    added = leads.add_many(5, client_ip=ADDRESS)
+    totals = enriching.run()
+    assert (totals.enriched, totals.refused, totals.stopped_reason) == (5, 1, "done")
+    assert [leads.place(lead) for lead in added] == [place_at(ADDRESS)] * 5
+    assert leads.row(closed)["geo_status"] is None
+    assert enriching.run().refused == 1
+    assert sandbox.ip_api.asked == {ADDRESS: 1}
+
+
+def test_a_recheck_asks_once_again_about_an_address_known_by_its_country(
+    leads: LeadTable, enriching: Enriching, sandbox: Sandbox
+) -> None:
+    leads.connection.execute(
+        "insert into leads (email, client_ip) select n || '@example.com', %s"
+        " from generate_series(1, 2500) as n",
+        (ONLY_ITS_COUNTRY,),
+    )
+    enriching.run()
+    totals = enriching.run(recheck_failed=True)
+    assert (totals.examined, totals.enriched, totals.asked_online) == (2500, 0, 1)
+    assert sandbox.ip_api.asked == {ONLY_ITS_COUNTRY: 2}
+    assert leads.statuses() == {"ok": 2500}

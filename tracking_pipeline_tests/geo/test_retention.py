@@ -103,6 +103,21 @@ def test_more_than_a_batch_is_cut_in_one_pass(
     assert apply_ip_retention(database_url, 30, "truncate").leads_cut == 2500
 
 
+def test_a_row_that_takes_no_change_keeps_no_other_address(
+    leads: LeadTable, database_url: str
+) -> None:
+    lead = {"client_ip": "81.2.70.7", "geo_status": "ok", "created_at": OLD}
+    closed = leads.add(email="none", **lead)
+    others = leads.add_many(10, **lead)
+    leads.connection.execute(
+        "alter table leads add constraint mailck check (email like '%@%') not valid"
+    )
+    totals = apply_ip_retention(database_url, 30, "truncate")
+    assert (totals.leads_cut, totals.done) == (10, True)
+    assert {leads.row(each)["client_ip"] for each in others} == {"81.2.70.0/24"}
+    assert leads.row(closed)["client_ip"] == "81.2.70.7"
+
+
 def test_recorded_addresses_are_forgotten_when_old_or_expired(
     database_url: str, connection: psycopg.Connection
 ) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
 from tracking_pipeline.geo.suspicion import judge_addresses, read_suspicion
 from tracking_pipeline.store.geo_coverage import StoredAddress
 from tracking_pipeline_tests.geo.asking import addresses
+from tracking_pipeline_tests.geo.databases import write_database
+from tracking_pipeline_tests.geo.enriching import Enriching, a_file
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 
 
@@ -33,6 +37,22 @@ def test_one_address_behind_a_fifth_of_the_leads_is_told_masked() -> None:
 
 def test_a_family_behind_one_address_is_none() -> None:
     assert not judge_addresses([StoredAddress("81.2.69.7", 5)], set()).looks_like_a_server
+
+
+def test_a_site_behind_several_servers_is_a_suspicion() -> None:
+    behind_eight = [StoredAddress(f"81.2.{n}.7", 250) for n in range(8)]
+    assert len(judge_addresses(behind_eight, set()).shared) == 8
+    behind_ten = [StoredAddress(f"81.2.{n}.7", 6) for n in range(10)]
+    assert len(judge_addresses([*behind_ten, *one_lead_each(50)], set()).shared) == 10
+    assert not judge_addresses([*behind_ten, *one_lead_each(70)], set()).looks_like_a_server
+    # Ten households.
+    assert not judge_addresses(behind_ten, set()).looks_like_a_server
+
+
+def test_a_hundred_leads_from_one_address_are_a_suspicion_where_they_are_a_twentieth() -> None:
+    university = StoredAddress("81.2.69.7", 120)
+    assert judge_addresses([*one_lead_each(2000), university], set()).looks_like_a_server
+    assert not judge_addresses([*one_lead_each(2500), university], set()).looks_like_a_server
 
 
 def test_a_load_balancers_addresses_are_one() -> None:
@@ -77,3 +97,17 @@ def test_addresses_are_read_from_where_a_look_up_takes_them(
     assert (suspicion.leads, suspicion.with_address) == (26, 25)
     assert [(each.masked, each.leads) for each in suspicion.shared] == [("8.8.8.0/24", 25)]
     assert suspicion.hosting_percent == 100.0
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_address_that_a_local_file_knows_as_a_data_centres_counts(
+    leads: LeadTable, database_url: str, tmp_path: Path, dry_run: bool
+) -> None:
+    record = {"city": "Ashburn", "region": "Virginia", "country": "US", "is_hosting": "true"}
+    file = write_database(tmp_path / "places.mmdb", {"8.8.0.0/16": record}, kind="ipinfo")
+    for address in addresses(30):
+        leads.add(client_ip=address)
+    Enriching(database_url, a_file(file)).run(dry_run=dry_run)
+    suspicion = read_suspicion(leads.connection)
+    assert suspicion.hosting_percent == (0.0 if dry_run else 100.0)
+    assert suspicion.looks_like_a_server is not dry_run

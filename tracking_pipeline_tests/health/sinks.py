@@ -70,7 +70,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 class Mailbox(MailHandler):
-    """Keeps each mail's subject and text."""
+    """Keeps each mail's subject and body, as it was sent: HTML where the URL does not say text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,12 +81,12 @@ class Mailbox(MailHandler):
     def url(self) -> str:
         return (
             f"mailto://127.0.0.1:{self.port}?from=pipeline@example.com&to=ops@example.com"
-            "&mode=insecure&format=text"
+            "&mode=insecure"
         )
 
     def handle_message(self, message: Any) -> None:
         mail = message_from_bytes(bytes(message), policy=policy.default)
-        body = mail.get_body(("plain",))
+        body = mail.get_body(("html", "plain"))
         text = body.get_content() if body is not None else ""
         self.received.append((str(mail["subject"]), text))
 

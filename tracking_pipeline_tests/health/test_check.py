@@ -85,6 +85,46 @@ def test_a_check_that_cannot_be_recorded_recounts_all_the_same(site: Site, check
     assert site.rolled_up() == 3
 
 
+def test_an_alert_that_nobody_could_be_told_of_is_told_when_there_is_a_channel(
+    site: Site, check: Any
+) -> None:
+    site.add_failed(BAD_QUEUE, created_at=site.ago(days=2))
+    nobody = policy()
+    check(nobody)
+    check(nobody)
+    assert site.messages() == []
+
+    check()
+    check()
+    assert site.messages() == [("failed_events_critical", "started")]
+
+
+def test_the_end_of_an_alert_that_nobody_was_told_of_is_told_to_nobody(
+    site: Site, check: Any
+) -> None:
+    site.add_failed(BAD_QUEUE, created_at=site.ago(days=2))
+    check(policy())
+    site.empty_queue()
+    check()
+    check()
+
+    assert site.open_types() == set()
+    assert site.messages() == []
+
+
+def test_an_alert_that_ends_while_there_is_no_channel_leaves_nothing_to_tell(
+    site: Site, check: Any
+) -> None:
+    site.add_failed(BAD_QUEUE, created_at=site.ago(days=2))
+    check()
+    site.empty_queue()
+    check(policy())
+    check(policy())
+    check()
+
+    assert site.messages() == [("failed_events_critical", "started")]
+
+
 def test_a_breach_is_an_alert_with_its_value_its_cause_and_one_message(
     site: Site, check: Any
 ) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Callable
+from typing import Any, get_args
 
 import pytest
 
+from tracking_pipeline.cli.run import run_check, run_heal
+from tracking_pipeline.cli.serve import serve
 from tracking_pipeline.health.alerts.rules import AlertRules
 from tracking_pipeline.health.alerts.thresholds import Metric, judge
 from tracking_pipeline.health.configured import (
@@ -48,7 +51,7 @@ def test_what_is_counted_has_fixed_or_set_limits(metric: Metric, value: int, lev
 
 def test_thresholds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMQ_CRITICAL", "5.5")
-    monkeypatch.setenv("FAILED_EVENTS_WARNING", "100")
+    monkeypatch.setenv("FAILED_EVENTS_WARNING", "8")
     monkeypatch.setenv("HEALTH_MINIMUM_EVENTS", "3")
     monkeypatch.setenv("ALERT_CLEAR_MARGIN_PERCENT", "10")
     monkeypatch.setenv("ALERT_AFTER_CHECKS", "4")
@@ -56,7 +59,7 @@ def test_thresholds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     settings = read_settings()
     found = thresholds_from(settings)
     assert found["emq_score"].critical == 5.5
-    assert found["queue_depth"].warning == 100
+    assert found["queue_depth"].warning == 8
     assert found["error_rate"].minimum_events == 3
     assert found["error_rate"].clear("critical") == pytest.approx(4.5)
     assert alert_rules_from(settings) == AlertRules(after_checks=4, clear_after_checks=2)
@@ -93,6 +96,37 @@ def test_weights_that_the_model_cannot_use_stop_the_check_alone(
     settings = read_settings()
     with pytest.raises(SettingsError, match=r"^EMQ_WEIGHTS cannot be used: "):
         emq_from(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "warning", "critical"),
+    [
+        ("EMQ", "3", "8"),
+        ("FAILED_EVENTS", "11", "10"),
+        ("ERROR_RATE", "5.1", "5"),
+        ("DEAD_LETTERS", "1", "0"),
+    ],
+)
+def test_a_critical_threshold_that_is_milder_than_its_warning_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, warning: str, critical: str
+) -> None:
+    monkeypatch.setenv(f"{name}_WARNING", warning)
+    monkeypatch.setenv(f"{name}_CRITICAL", critical)
+    with pytest.raises(SettingsError, match=f"^{name}_CRITICAL cannot be used: .*{name}_WARNING"):
+        thresholds_from(read_settings())
+    monkeypatch.setenv(f"{name}_WARNING", critical)
+    assert thresholds_from(read_settings())
+
+
+@pytest.mark.parametrize(
+    "verb", [lambda: run_check(False), lambda: run_heal(False, quiet=True), serve]
+)
+def test_what_the_check_cannot_use_is_named_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, verb: Callable[[], Any]
+) -> None:
+    monkeypatch.setenv("EMQ_WEIGHTS", "email=0.5")
+    with pytest.raises(SettingsError, match=r"^EMQ_WEIGHTS cannot be used: "):
+        verb()
 
 
 def test_conversions_are_the_usual_ones_or_those_that_are_named(

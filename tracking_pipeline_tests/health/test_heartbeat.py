@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import psycopg
 import pytest
 
 from tracking_pipeline.health.alerts.heartbeat import is_stalled, read_heartbeat, watch_heartbeat
+from tracking_pipeline.health.words import moment
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
@@ -55,6 +57,22 @@ def test_a_stalled_pipeline_is_told_once_and_ends_with_the_next_check(
 
     assert site.open_types() == set()
     assert site.messages() == [("pipeline_stalled", "started"), ("pipeline_stalled", "ended")]
+
+
+def test_a_stall_is_told_from_the_last_check_on(site: Site, database_url: str) -> None:
+    check_tracking_health(database_url, POLICY)
+    site.let_pass(hours=5)
+    watch_heartbeat(site.connection, POLICY)
+    since = site.one(
+        "select (state ->> 'since')::timestamptz from tracking_alert_state"
+        " where alert_type = 'pipeline_stalled'"
+    )
+    check_tracking_health(database_url, POLICY)
+
+    assert abs(since - site.ago(hours=5)) < timedelta(minutes=2)
+    started, ended = site.read("select body from tracking_alert_notifications order by id")
+    assert f"since {moment(since)}" in started["body"]
+    assert ended["body"].startswith("Over after 5 h")
 
 
 def test_a_check_that_comes_while_the_watch_waits_is_no_stall(

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,7 +21,8 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
-from tracking_pipeline.health.notifications.channels import Channel, read_channels
+from tracking_pipeline.health.notifications.channels import Channel, read_channels, send
+from tracking_pipeline.health.notifications.message import Message
 from tracking_pipeline.health.notifications.notify import (
     LONGEST_WAIT_SECONDS,
     NotifyTotals,
@@ -107,6 +109,26 @@ def test_a_message_reaches_each_channel_once(outbox: Outbox, hook: Webhook, mail
     assert [subject for subject, _ in mails.received] == ["Tracking is down"]
     assert "What to do." in mails.received[0][1]
     assert hook.received[0]["type"] == "failure"
+
+
+@pytest.mark.parametrize(
+    ("options", "line_end"), [("", "\n"), ("&format=text", "\n"), ("&format=html", "<br/>")]
+)
+def test_a_mail_keeps_the_lines_of_its_message_and_its_special_characters(
+    mails: Mailbox, options: str, line_end: str
+) -> None:
+    (mail,) = channels(mails.url + options)
+    send(mail, Message("1 < 2 & 3", "The first line.\n* a < b & c\n\nThe last.", "warning"))
+
+    ((subject, body),) = mails.received
+    assert subject == "1 < 2 & 3"
+    text = unescape(body).replace("\N{NO-BREAK SPACE}", " ")
+    assert [line.strip() for line in text.strip().split(line_end)] == [
+        "The first line.",
+        "* a < b & c",
+        "",
+        "The last.",
+    ]
 
 
 def test_what_waits_together_is_one_message(outbox: Outbox, hook: Webhook) -> None:

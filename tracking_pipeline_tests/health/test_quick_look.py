@@ -42,6 +42,20 @@ def test_a_quick_look_agrees_with_the_check(site: Site, database_url: str) -> No
     agrees(site, database_url)
 
 
+def test_what_no_run_can_claim_is_no_breach_for_either(site: Site, database_url: str) -> None:
+    # As a site's own table may be.
+    site.connection.execute(
+        "alter table tracking_failed_events"
+        " alter status drop not null, alter destination drop not null"
+    )
+    site.add_failed(30, destination=None)
+    site.add_failed(30, status=None)
+    site.add_failed(30, destination=None, status="dead_letter")
+
+    assert look_quickly(site.connection, POLICY)["queue_depth"].value == 0
+    agrees(site, database_url)
+
+
 def test_a_quick_look_counts_events_that_a_worker_holds(site: Site) -> None:
     site.add_failed(12)
     site.connection.execute(

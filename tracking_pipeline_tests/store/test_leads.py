@@ -11,9 +11,12 @@ import pytest
 from psycopg import sql
 
 from tracking_pipeline.geo.retention import apply_ip_retention
+from tracking_pipeline.identity.refusal import Refusal
+from tracking_pipeline.identity.text import text_of
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.address_retention import claim_old_addresses
-from tracking_pipeline.store.lead_places import note_corrections
+from tracking_pipeline.store.lead_places import claim_corrected
+from tracking_pipeline.store.lead_text import SAID
 from tracking_pipeline.store.leads import (
     BEGINNING,
     UNDATED,
@@ -105,7 +108,7 @@ def test_a_claim_walks_its_index_and_sorts_nothing(
 
 
 def test_corrections_are_found_by_their_index(database_url: str) -> None:
-    plan = plan_of(database_url, lambda connection: note_corrections(connection, 100))
+    plan = plan_of(database_url, lambda connection: claim_corrected(connection, 100))
     assert "tracking_leads_corrected" in plan
 
 
@@ -156,3 +159,13 @@ def test_a_site_in_use_is_enriched_by_the_worker_role(
 def test_an_unknown_status_is_kept_out(site: Site) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         site.run("update leads set geo_status = 'nonsense'")
+
+
+def test_a_text_that_says_nothing_to_us_says_nothing_to_a_statement(
+    connection: psycopg.Connection,
+) -> None:
+    texts = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code <= 0xDFFF]
+    rows = connection.execute(
+        f"select text, text {SAID} from unnest(%s::text[]) as t (text)".encode(), (texts,)
+    ).fetchall()
+    assert [text for text, said in rows if said == (text_of(text) is Refusal.EMPTY)] == []

@@ -21,6 +21,11 @@ def site(connection: psycopg.Connection) -> Site:
     return Site(connection)
 
 
+def moment(text: str) -> datetime:
+    # Python 3.10 reads no "Z".
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 def check(database_url: str) -> None:
     check_tracking_health(database_url, policy())
 
@@ -83,9 +88,7 @@ def test_the_window_is_the_one_that_is_asked_for_days_included(
     check(database_url)
     one = served.get(HEALTH, start_date=f"{day:%Y-%m-%d}", end_date=f"{day:%Y-%m-%d}")
     assert one["emqScore"]["totalEvents"] == 7
-    assert datetime.fromisoformat(one["endDate"]) - datetime.fromisoformat(
-        one["startDate"]
-    ) == timedelta(days=1)
+    assert moment(one["endDate"]) - moment(one["startDate"]) == timedelta(days=1)
     since = (day - timedelta(days=1)).isoformat()
     assert served.get(HEALTH, start_date=since)["emqScore"]["totalEvents"] == 12
 
@@ -116,7 +119,7 @@ def test_the_queue_is_told_by_destination(served: Served, site: Site) -> None:
     meta, google = queue["byDestination"]["meta_capi"], queue["byDestination"]["google_ec"]
     assert (meta["pendingCount"], meta["deadLetterCount"]) == (2, 3)
     assert (google["pendingCount"], google["state"]) == (1, "not_configured")
-    age = site.now() - datetime.fromisoformat(queue["oldestPending"])
+    age = site.now() - moment(queue["oldestPending"])
     assert timedelta(hours=4, minutes=59) < age < timedelta(hours=5, minutes=1)
 
 
@@ -241,9 +244,7 @@ def test_a_window_that_is_none_is_refused_in_one_line(served: Served) -> None:
 def test_an_end_that_is_to_come_or_empty_is_now(served: Served, end: str) -> None:
     since = datetime.now(timezone.utc) - timedelta(days=3)
     found = served.get(HEALTH, start_date=f"{since:%Y-%m-%d}", end_date=end)
-    assert abs(datetime.fromisoformat(found["endDate"]) - datetime.now(timezone.utc)) < timedelta(
-        hours=1
-    )
+    assert abs(moment(found["endDate"]) - datetime.now(timezone.utc)) < timedelta(hours=1)
 
 
 def test_empty_dates_are_none(served: Served) -> None:
@@ -256,7 +257,7 @@ def test_a_zone_is_understood_whose_plus_was_not_escaped(served: Served, zone: s
     day = datetime.now(timezone.utc).date() - timedelta(days=1)
     path = f"{FUNCTIONS}{HEALTH}?start_date={day}T12:00:00{zone}"
     found = answer(served.admin.get(path))
-    assert datetime.fromisoformat(found["startDate"]) == datetime(
+    assert moment(found["startDate"]) == datetime(
         day.year, day.month, day.day, 11, tzinfo=timezone.utc
     )
 

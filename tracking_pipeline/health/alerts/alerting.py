@@ -79,7 +79,14 @@ class AlertBook:
             by_hand = alert_type != "destination_paused"
             state = self._tell(alert_type, state, None, (), by_hand=by_hand)
         rules = rules_for(alert_type, self.policy.alerts)
-        state, transitions = step(state, judgement.verdict, self.now, rules, taken_at=taken_at)
+        state, transitions = step(
+            state,
+            judgement.verdict,
+            self.now,
+            rules,
+            taken_at=taken_at,
+            began_at=judgement.began_at,
+        )
         kinds = {transition.kind for transition in transitions}
         alert_id = row.id if row else None
         if "ended" in kinds:
@@ -144,13 +151,17 @@ class AlertBook:
         *,
         by_hand: bool,
     ) -> AlertState:
-        state, message = owed(alert_type, state, self.now, self.policy.notifications)
-        if message is not None:
-            facts = self._facts(alert_type, state, causes, by_hand=by_hand)
-            told = notification(message, facts, now=self.now, alert_id=alert_id)
-            enqueue(self.connection, [told], self.policy.channels)
-            self.told.append(alert_type)
-        return state
+        told, message = owed(alert_type, state, self.now, self.policy.notifications)
+        if message is None:
+            return told
+        if not self.policy.channels:
+            # Nobody is there to be told: a channel that is set later is owed what goes on then.
+            return told if state.phase == "resolved" else state
+        facts = self._facts(alert_type, told, causes, by_hand=by_hand)
+        words = notification(message, facts, now=self.now, alert_id=alert_id)
+        enqueue(self.connection, [words], self.policy.channels)
+        self.told.append(alert_type)
+        return told
 
     def _facts(
         self,

@@ -7,6 +7,7 @@ one was, and raise the alert ``pipeline_stalled``. The next checks end it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -60,5 +61,7 @@ def watch_heartbeat(connection: psycopg.Connection[Any], policy: HealthPolicy) -
         heartbeat = read_heartbeat(connection)
         if heartbeat.is_stalled:
             verdict = judge(policy.thresholds["missed_checks"], heartbeat.missed_checks)
-            book.step("pipeline_stalled", Judgement(verdict), book.now)
+            last_check = book.now - timedelta(seconds=heartbeat.seconds_since_check or 0.0)
+            judgement = Judgement(verdict, began_at=last_check)
+            book.step("pipeline_stalled", judgement, book.now)
     return heartbeat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from tracking_pipeline.health.alerts.causes import (
     dead_letter_causes,
@@ -19,10 +20,12 @@ from tracking_pipeline.health.readings.events import EmqReading
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A metric's verdict; ``causes`` are sentences for its alert's message."""
+    """A metric's verdict; ``causes`` are sentences for its alert's message. ``began_at``: since when
+    it is so, where that is known."""
 
     verdict: Verdict
     causes: tuple[str, ...] = ()
+    began_at: datetime | None = None
 
 
 def judge_readings(

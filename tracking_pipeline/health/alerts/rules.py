@@ -86,7 +86,7 @@ class AlertRules:
 class AlertState:
     """All that is remembered of one type of alert between two checks.
 
-    ``since``: the first bad check of what is going on now. ``bad_checks``, ``healthy_checks`` and
+    ``since``: the first bad check of what is going on now, or when it began where that is known. ``bad_checks``, ``healthy_checks`` and
     ``calmer_checks`` (not critical) are counted in a row. ``value`` and ``level`` are those of the
     last check that had data. ``threshold`` is the one that was crossed for ``severity``, also while
     the value is better than that; without an alert it is the last verdict's. ``told_severity`` and
@@ -156,12 +156,14 @@ def step(
     rules: AlertRules,
     *,
     taken_at: datetime | None = None,
+    began_at: datetime | None = None,
 ) -> tuple[AlertState, list[Transition]]:
     """The state after one check, and what changed: nothing, or one transition.
 
     ``now`` is the moment of this step, read after the lock that keeps two checks apart was taken
     (``clock_timestamp()``, not the transaction's ``now()``). ``taken_at`` is when the verdict's
-    reading was taken; None: just now.
+    reading was taken; None: just now. ``began_at`` is since when a bad verdict is true, where that
+    is known.
     """
     if _is_overtaken(state, taken_at or now, now):
         return state, []
@@ -174,7 +176,7 @@ def step(
     state = replace(state, threshold=verdict.threshold)
     if verdict.level == "ok":
         return _back_to_rest(state), []
-    return _step_bad(state, verdict, now, rules)
+    return _step_bad(state, verdict, now, rules, began_at or now)
 
 
 def rules_for(alert_type: AlertType, configured: AlertRules) -> AlertRules:
@@ -239,7 +241,7 @@ def _step_firing(
 
 
 def _step_bad(
-    state: AlertState, verdict: Verdict, now: datetime, rules: AlertRules
+    state: AlertState, verdict: Verdict, now: datetime, rules: AlertRules, began_at: datetime
 ) -> tuple[AlertState, list[Transition]]:
     begins = state.phase != "pending"
     severity: Severity = "critical" if verdict.level == "critical" else "warning"
@@ -247,7 +249,7 @@ def _step_bad(
         state,
         phase="pending",
         severity=severity,
-        since=now if begins else state.since,
+        since=began_at if begins else state.since,
         bad_checks=1 if begins else state.bad_checks + 1,
     )
     if state.bad_checks < rules.after_checks:

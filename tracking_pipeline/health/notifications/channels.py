@@ -76,11 +76,20 @@ def send(channel: Channel, message: Message) -> None:
 
     Raises :class:`UnusableChannelError` or :class:`ChannelError`.
     """
+    from apprise import NotifyFormat  # noqa: PLC0415  only who sends need load it
+
     url = channel.url.get_secret_value()
     with _reasons().heard() as reasons:
         plugin = _plugin(channel, url)
         try:
-            taken = plugin.notify(title=message.title, body=message.body, notify_type=message.tone)
+            # Without a format it counts as what the service prefers: a mail would be HTML, and its
+            # reader would see one line.
+            taken = plugin.notify(
+                title=message.title,
+                body=message.body,
+                notify_type=message.tone,
+                body_format=NotifyFormat.TEXT,
+            )
         except Exception as error:  # a plugin's own bug, or one of the hundred services' answers
             raise ChannelError(f"{channel.name} failed: {type(error).__name__}") from None
     if not taken:
