@@ -20,8 +20,8 @@ from tracking_pipeline.health.readings.events import EmqReading
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A metric's verdict; ``causes`` are sentences for its alert's message. ``began_at``: since when
-    it is so, where that is known."""
+    """A metric's verdict; ``causes`` are sentences for its alert's message. ``began_at``: since
+    when it is so, where that is known."""
 
     verdict: Verdict
     causes: tuple[str, ...] = ()

@@ -86,12 +86,12 @@ class AlertRules:
 class AlertState:
     """All that is remembered of one type of alert between two checks.
 
-    ``since``: the first bad check of what is going on now, or when it began where that is known. ``bad_checks``, ``healthy_checks`` and
-    ``calmer_checks`` (not critical) are counted in a row. ``value`` and ``level`` are those of the
-    last check that had data. ``threshold`` is the one that was crossed for ``severity``, also while
-    the value is better than that; without an alert it is the last verdict's. ``told_severity`` and
-    ``told_at``: what the alert's receivers were told last in this episode
-    (``health/notifications/rules.py``).
+    ``since``: the first bad check of what is going on now, or when it began where that is known.
+    ``bad_checks``, ``healthy_checks`` and ``calmer_checks`` (not critical) are counted in a row.
+    ``value`` and ``level`` are those of the last check that had data. ``threshold`` is the one that
+    was crossed for ``severity``, also while the value is better than that; without an alert it is
+    the last verdict's. ``told_severity`` and ``told_at``: what the alert's receivers were told last
+    in this episode (``health/notifications/rules.py``).
     """
 
     phase: Phase = "ok"
