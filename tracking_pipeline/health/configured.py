@@ -46,37 +46,32 @@ def conversion_rule_from(settings: Settings) -> ConversionRule:
 
 def thresholds_from(settings: Settings) -> dict[Metric, Thresholds]:
     """The thresholds of every metric that an alert watches, in the metric's unit: the score from 0
-    to 10, events, percent, or a count. :class:`SettingsError` where critical is milder than
-    warning."""
-    _refuse_reversed_thresholds(settings)
+    to 10, events, percent, or a count. :class:`SettingsError` where critical was set milder
+    than warning."""
     margin = settings.alert_clear_margin_percent / 100
     minimum = settings.health_minimum_events
     return {
         "emq_score": Thresholds(
             "below",
-            settings.emq_warning,
-            settings.emq_critical,
+            *_warning_and_critical(settings, "EMQ", above=False),
             minimum_events=minimum,
             clear_margin=margin,
             best=HIGHEST_SCORE,
         ),
         "queue_depth": Thresholds(
             "above",
-            settings.failed_events_warning,
-            settings.failed_events_critical,
+            *_warning_and_critical(settings, "FAILED_EVENTS"),
             clear_margin=margin,
         ),
         "error_rate": Thresholds(
             "above",
-            settings.error_rate_warning,
-            settings.error_rate_critical,
+            *_warning_and_critical(settings, "ERROR_RATE"),
             minimum_events=minimum,
             clear_margin=margin,
         ),
         "dead_letters": Thresholds(
             "above",
-            settings.dead_letters_warning,
-            settings.dead_letters_critical,
+            *_warning_and_critical(settings, "DEAD_LETTERS"),
             clear_margin=margin,
         ),
         # Events wait and new ones join them until a human mends it.
@@ -88,18 +83,24 @@ def thresholds_from(settings: Settings) -> dict[Metric, Thresholds]:
     }
 
 
-def _refuse_reversed_thresholds(settings: Settings) -> None:
-    for name, lower, upper in (
-        ("EMQ", settings.emq_critical, settings.emq_warning),
-        ("FAILED_EVENTS", settings.failed_events_warning, settings.failed_events_critical),
-        ("ERROR_RATE", settings.error_rate_warning, settings.error_rate_critical),
-        ("DEAD_LETTERS", settings.dead_letters_warning, settings.dead_letters_critical),
-    ):
-        if lower > upper:
-            raise SettingsError(
-                f"{name}_CRITICAL cannot be used: it is milder than {name}_WARNING, so that one "
-                "would never be told"
-            )
+def _warning_and_critical(
+    settings: Settings, name: str, *, above: bool = True
+) -> tuple[float, float]:
+    """The two thresholds of ``EMQ`` and its like. A default gives way to what was set, where
+    critical would come before warning; two that were set so are a mistake."""
+    warning_name, critical_name = f"{name}_WARNING", f"{name}_CRITICAL"
+    warning = float(getattr(settings, warning_name.lower()))
+    critical = float(getattr(settings, critical_name.lower()))
+    if (warning <= critical) if above else (warning >= critical):
+        return warning, critical
+    if warning_name.lower() not in settings.model_fields_set:
+        return critical, critical
+    if critical_name.lower() not in settings.model_fields_set:
+        return warning, warning
+    raise SettingsError(
+        f"{critical_name} cannot be used: it is milder than {warning_name}, so that one would "
+        "never be told"
+    )
 
 
 def alert_rules_from(settings: Settings) -> AlertRules:

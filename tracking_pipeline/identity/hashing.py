@@ -23,8 +23,15 @@ def sha256_hex(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-# What a sender hashed who did not look at the value first.
-_HASHES_OF_NOTHING = frozenset(sha256_hex(text) for text in ("", " ", "nan", *PLACEHOLDERS))
+# What a sender hashed who did not look at the value first, in the spellings of the languages that
+# make such texts; and what was put in a hash's place.
+_NOTHINGS = ("", " ", "nan", "NaN", "None", "NULL", "Null", "N/A", "[object Object]", "False")
+_HASHES_OF_NOTHING = frozenset(
+    (
+        *(sha256_hex(text) for text in (*_NOTHINGS, *PLACEHOLDERS)),
+        *(digit * 64 for digit in "0123456789abcdef"),
+    )
+)
 
 
 def already_hashed(text: str, *, suffix: bool = True) -> str | Refusal | None:

@@ -119,6 +119,28 @@ def test_a_critical_threshold_that_is_milder_than_its_warning_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("setting", "value", "metric", "warning_and_critical"),
+    [
+        ("FAILED_EVENTS_CRITICAL", "2", "queue_depth", (2, 2)),
+        ("FAILED_EVENTS_WARNING", "50", "queue_depth", (50, 50)),
+        ("EMQ_CRITICAL", "9", "emq_score", (9, 9)),
+        ("EMQ_WARNING", "3", "emq_score", (3, 3)),
+        ("ERROR_RATE_CRITICAL", "20", "error_rate", (2, 20)),
+    ],
+)
+def test_a_default_gives_way_to_the_threshold_that_was_set(
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    value: str,
+    metric: Metric,
+    warning_and_critical: tuple[float, float],
+) -> None:
+    monkeypatch.setenv(setting, value)
+    found = thresholds_from(read_settings())[metric]
+    assert (found.warning, found.critical) == warning_and_critical
+
+
+@pytest.mark.parametrize(
     "verb", [lambda: run_check(False), lambda: run_heal(False, quiet=True), serve]
 )
 def test_what_the_check_cannot_use_is_named_before_anything_runs(

@@ -45,12 +45,27 @@ def test_what_is_nearly_a_hash_is_none(given: str) -> None:
 
 
 @pytest.mark.parametrize("key", HASHED)
-@pytest.mark.parametrize("nothing", ["", " ", "null", "undefined", "none", "n/a"])
+@pytest.mark.parametrize(
+    "nothing",
+    ["", " ", "null", "undefined", "none", "n/a", "0", "false", "NaN", "None", "[object Object]"],
+)
 def test_the_hash_of_nothing_is_left_out(key: str, nothing: str) -> None:
     digest = sha256(nothing.encode()).hexdigest()
     for given in (digest, digest.upper(), digest + ".AQYBAQAA"):
         assert normalize(key, given) is None
     assert read_match_keys({key: digest}).dropped == {(key, "hash of an empty value"): 1}
+
+
+@pytest.mark.parametrize("key", HASHED)
+@pytest.mark.parametrize("digit", ["0", "f", "F"])
+def test_one_digit_over_and_over_is_the_hash_of_nobody(key: str, digit: str) -> None:
+    assert normalize(key, digit * 64) is None
+    assert read_match_keys({key: digit * 64}).keys == {}
+
+
+@pytest.mark.parametrize("nothing", [0, 0.0, "0", "false", "[object Object]"])
+def test_what_a_script_makes_of_nothing_is_no_external_id(nothing: object) -> None:
+    assert normalize("external_id", nothing) is None
 
 
 @pytest.mark.parametrize("key", [key for key in HASHED if key != "external_id"])
