@@ -23,12 +23,15 @@ def sha256_hex(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-# What a sender hashed who did not look at the value first, in the spellings of the languages that
-# make such texts; and what was put in a hash's place.
-_NOTHINGS = ("", " ", "nan", "NaN", "None", "NULL", "Null", "N/A", "[object Object]", "False")
+# What a sender hashed who did not look at the value first, as JavaScript and others write it; and
+# what was put in a hash's place.
+_WRITTEN_FOR_NOTHING = (
+    *("", " ", "0", "false", "False", "nan", "NaN", "None", "NULL", "N/A", "[object Object]"),
+    *PLACEHOLDERS,
+)
 _HASHES_OF_NOTHING = frozenset(
     (
-        *(sha256_hex(text) for text in (*_NOTHINGS, *PLACEHOLDERS)),
+        *map(sha256_hex, _WRITTEN_FOR_NOTHING),
         *(digit * 64 for digit in "0123456789abcdef"),
     )
 )

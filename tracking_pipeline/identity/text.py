@@ -28,12 +28,12 @@ _INVISIBLE = re.compile(
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# What forms, tag managers, data frames and scripts write where there was no value.
+# What forms, tag managers and data frames write where there was no value.
 PLACEHOLDERS = frozenset(
     {
         "null", "undefined", "none", "nil", "n/a", "n.a.", "unknown", "not set", "(not set)",
         "not provided", "(not provided)", "not available", "[object object]", "[removed]",
-        "[redacted]", "-", "--", "?", ".", "0", "false",
+        "[redacted]", "-", "--", "?", ".",
     }
 )  # fmt: skip
 
@@ -61,9 +61,7 @@ def _whole_number(value: object) -> str | Refusal:
     if isinstance(value, bool) or not is_whole:
         return Refusal.NOT_TEXT
     number = int(value)  # type: ignore[call-overload]
-    if number == 0:
-        return Refusal.PLACEHOLDER
-    return str(number) if 0 < number < _MAX_INTEGER else Refusal.NOT_TEXT
+    return str(number) if 0 <= number < _MAX_INTEGER else Refusal.NOT_TEXT
 
 
 def _clean(text: str) -> str | Refusal:

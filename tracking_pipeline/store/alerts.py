@@ -83,11 +83,14 @@ def read_alert_rows(connection: psycopg.Connection[Any]) -> dict[str, AlertRow]:
 # Delivery may have opened the alert a moment ago: then that one is taken over.
 _RAISE: LiteralString = """
 insert into public.tracking_health_alerts (
-    alert_type, severity, message, metric_value, threshold, updated_at)
-values (%(alert_type)s, %(severity)s, %(message)s, %(value)s, %(threshold)s, now())
+    alert_type, severity, message, metric_value, threshold, silenced_until, updated_at)
+values (%(alert_type)s, %(severity)s, %(message)s, %(value)s, %(threshold)s, %(silenced_until)s,
+    now())
 on conflict (alert_type) where resolved_at is null do update
 set severity = excluded.severity, message = excluded.message,
-    metric_value = excluded.metric_value, threshold = excluded.threshold, updated_at = now()
+    metric_value = excluded.metric_value, threshold = excluded.threshold,
+    silenced_until = coalesce(excluded.silenced_until, tracking_health_alerts.silenced_until),
+    updated_at = now()
 returning id
 """
 
@@ -100,8 +103,12 @@ def raise_alert(
     message: str,
     value: float | None,
     threshold: float | None,
+    silenced_until: datetime | None = None,
 ) -> UUID:
-    """Opens the alert of this type, or brings the open one up to date. Returns its id."""
+    """Opens the alert of this type, or brings the open one up to date. Returns its id.
+
+    ``silenced_until``: the silence of its type, which may have begun in an earlier episode.
+    """
     row = connection.execute(
         _RAISE,
         {
@@ -110,6 +117,7 @@ def raise_alert(
             "message": message,
             "value": value,
             "threshold": threshold,
+            "silenced_until": silenced_until,
         },
     ).fetchone()
     assert row is not None  # noqa: S101  an upsert returns its row
@@ -119,7 +127,8 @@ def raise_alert(
 
 _RESOLVE: LiteralString = """
 update public.tracking_health_alerts
-set resolved_at = now(), resolved_by = %(by)s, note = coalesce(%(note)s, note), updated_at = now()
+set resolved_at = now(), resolved_by = %(by)s, message = coalesce(%(message)s, message),
+    note = coalesce(%(note)s, note), updated_at = now()
 where alert_type = %(alert_type)s and resolved_at is null
 """
 
@@ -128,11 +137,15 @@ def resolve_alert(
     connection: psycopg.Connection[Any],
     alert_type: str,
     *,
+    message: str | None = None,
     by: str | None = None,
     note: str | None = None,
 ) -> None:
-    """Ends the open alert of this type; ``by`` None: it is over by itself."""
-    connection.execute(_RESOLVE, {"alert_type": alert_type, "by": by, "note": note})
+    """Ends the open alert of this type; ``by`` None: it is over by itself. ``message`` None: it
+    keeps the one that it has."""
+    connection.execute(
+        _RESOLVE, {"alert_type": alert_type, "message": message, "by": by, "note": note}
+    )
 
 
 _ACKNOWLEDGE: LiteralString = """

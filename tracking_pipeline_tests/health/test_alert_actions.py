@@ -91,6 +91,54 @@ def test_a_silence_can_be_ended(site: Site, database_url: str) -> None:
     assert [kind for _, kind in site.messages()] == ["started", "reminder"]
 
 
+def test_a_silence_is_seen_on_the_next_episode_too(site: Site, database_url: str) -> None:
+    act(site, "silence", types=["failed_events_critical"], silence_hours=8)
+    (until,) = (alert["silenced_until"] for alert in site.alerts())
+    act(site, "resolve", types=["failed_events_critical"])
+    check_tracking_health(database_url, POLICY)
+
+    assert until is not None
+    assert [alert["silenced_until"] for alert in site.alerts()] == [until, until]
+
+
+def test_a_silence_that_is_over_is_not_seen_on_the_next_episode(
+    site: Site, database_url: str
+) -> None:
+    act(site, "silence", types=["failed_events_critical"], silence_hours=8)
+    act(site, "resolve", types=["failed_events_critical"])
+    let_hours_pass(site, 9)
+    check_tracking_health(database_url, POLICY)
+
+    assert site.alerts()[-1]["silenced_until"] is None
+
+
+def test_an_alert_that_is_over_says_so_in_its_row(site: Site, database_url: str) -> None:
+    site.empty_queue()
+    check_tracking_health(database_url, POLICY)
+    assert "ends after 1 more healthy check" in site.alerts()[0]["message"]
+    check_tracking_health(database_url, POLICY)
+
+    (alert,) = site.alerts()
+    assert alert["message"].startswith(
+        "Failed events waiting to be sent again: 0 now, was more than 10 (critical). Over after "
+    )
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_an_alert_that_was_resolved_by_hand_makes_no_promise(
+    site: Site, database_url: str, better: bool
+) -> None:
+    if better:
+        site.empty_queue()
+    check_tracking_health(database_url, POLICY)
+    act(site, "resolve", types=["failed_events_critical"])
+
+    (alert,) = site.alerts()
+    assert "more healthy check" not in alert["message"]
+    assert ("Resolved by hand after" in alert["message"]) == better
+    assert ("Likely cause: 11 of 11" in alert["message"]) != better
+
+
 def test_a_type_can_be_silenced_before_it_has_an_alert(site: Site, database_url: str) -> None:
     done = act(site, "silence", types=["dead_letters"], silence_hours=1)
     site.add_failed(1, status="dead_letter", created_at=site.ago(days=2))

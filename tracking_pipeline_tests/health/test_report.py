@@ -110,6 +110,16 @@ def test_without_data_then_and_now_claims_nothing() -> None:
     assert {line.now for line in lines} == {"no data"}
 
 
+def test_how_fast_an_alert_was_is_not_known_where_its_events_are_gone() -> None:
+    (line,) = (
+        line
+        for line in make_report(sick_site(breach_to_alert_seconds=[])).then_and_now
+        if line.label == "From breach to alert"
+    )
+    assert line.now == "not known"
+    assert "no queue alert" not in line.now_note
+
+
 def test_match_keys_stand_by_what_they_would_gain() -> None:
     lines = make_report(sick_site()).match_keys
     gains = [line.gain or 0.0 for line in lines]

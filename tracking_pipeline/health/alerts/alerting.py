@@ -23,7 +23,12 @@ from uuid import UUID
 import psycopg
 
 from tracking_pipeline.health.alerts.judgement import Judgement
-from tracking_pipeline.health.alerts.messages import AlertFacts, alert_message, notification
+from tracking_pipeline.health.alerts.messages import (
+    AlertFacts,
+    alert_message,
+    ended_message,
+    notification,
+)
 from tracking_pipeline.health.alerts.recovery import recovery_of
 from tracking_pipeline.health.alerts.rules import (
     AlertState,
@@ -90,7 +95,8 @@ class AlertBook:
         kinds = {transition.kind for transition in transitions}
         alert_id = row.id if row else None
         if "ended" in kinds:
-            resolve_alert(self.connection, alert_type)
+            words = ended_message(self._facts(alert_type, state, ()), self.now)
+            resolve_alert(self.connection, alert_type, message=words)
             self.resolved.append(alert_type)
         elif state.phase == "firing" and self._is_news(state, judgement):
             alert_id = self._write(alert_type, state, judgement.causes)
@@ -112,13 +118,17 @@ class AlertBook:
             message=alert_message(facts),
             value=facts.value,
             threshold=facts.threshold,
+            silenced_until=state.silenced_until if state.is_silenced(self.now) else None,
         )
 
     def resolve(self, alert_type: AlertType, *, by: str, note: str | None) -> None:
         """Ends the open alert of this type by hand."""
         row = self.rows[alert_type]
         state, _ = resolve(self.state(alert_type), self.now)
-        resolve_alert(self.connection, alert_type, by=by, note=note)
+        facts = self._facts(alert_type, state, (), by_hand=True)
+        # While the metric is as bad as it was, the message with its cause is still true.
+        words = ended_message(facts, self.now) if facts.recovery else None
+        resolve_alert(self.connection, alert_type, message=words, by=by, note=note)
         state = self._tell(alert_type, state, row.id, (), by_hand=True)
         self.save(alert_type, state)
 

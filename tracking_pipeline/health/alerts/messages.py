@@ -133,6 +133,11 @@ def alert_message(facts: AlertFacts) -> str:
     return _in_sentences(f"{headline}, alert since {moment(facts.since)}; {outlook}", facts)
 
 
+def ended_message(facts: AlertFacts, now: datetime) -> str:
+    """The last words of an alert, for its row: what it was about, and how long it lasted."""
+    return f"{_capital(_headline(facts))} ({facts.severity}). {_lasted(facts, now)}"
+
+
 def reading_message(facts: AlertFacts) -> str:
     """The same of one reading, of which nobody knows since when it is so."""
     return _in_sentences(_headline(facts), facts)
@@ -176,9 +181,7 @@ def notification(
     headline = _headline(facts)
     if message.kind == "ended":
         title = f"Over: {_WORDS[facts.alert_type].over.format(value=_number(facts))}"
-        how = "Resolved by hand" if facts.ended_by_hand else "Over"
-        lasted = duration(now - facts.since)
-        body = f"{how} after {lasted}, from {moment(facts.since)} to {moment(now)}."
+        body = _lasted(facts, now)
         if facts.ended_by_hand:
             title = f"Resolved by hand: {headline}"
     else:
@@ -218,6 +221,12 @@ _TITLES = {
     "reminder": "still {severity}",
 }
 _TITLES_WHILE_BETTER = dict.fromkeys(_TITLES, "{severity} alert, now better")
+
+
+def _lasted(facts: AlertFacts, now: datetime) -> str:
+    how = "Resolved by hand" if facts.ended_by_hand else "Over"
+    span = duration(now - facts.since)
+    return f"{how} after {span}, from {moment(facts.since)} to {moment(now)}."
 
 
 def _headline(facts: AlertFacts) -> str:

@@ -99,7 +99,10 @@ def _time_to_alert(evidence: Evidence) -> ThenAndNow:
     seconds = evidence.breach_to_alert_seconds
     told = "nobody was told"
     if not seconds:
-        return ThenAndNow("From breach to alert", told, "", "no data", "no queue alert lately")
+        known = any(each.alert_type == "failed_events_critical" for each in evidence.episodes)
+        typical = "not known" if known else "no data"
+        note = "the events that made it are old or gone" if known else "no queue alert lately"
+        return ThenAndNow("From breach to alert", told, "", typical, note)
     typical = duration(timedelta(seconds=median(seconds)))
     note = f"median of {count_of(len(seconds), 'alert')} on the queue"
     return ThenAndNow("From breach to alert", told, "", typical, note)
