@@ -7,12 +7,13 @@ UV := $(shell command -v uv 2>/dev/null)
 TESTS ?=
 PORT ?= 3000
 
-.PHONY: help demo dev test lint types unit lock clean
+.PHONY: help demo dev test lint types unit docs lock clean
 
 help:
 	@echo "make demo   see the loop once: sample events fail, are sent again, and settle"
 	@echo "make dev    start everything and keep the Dagster UI open"
 	@echo "make test   lint, types and the whole test suite"
+	@echo "make docs   write the generated pages of docs/ anew"
 	@echo "make lock   pin the newest allowed versions again (needs uv)"
 	@echo "make clean  remove the virtual environment and the embedded database"
 
@@ -50,6 +51,10 @@ types: $(VENV)/.installed
 # One worker more than two cores have: the long tests mostly wait for a daemon.
 unit: $(VENV)/.installed
 	$(BIN)/pytest -n 3 --dist worksteal $(TESTS)
+
+# The pages of docs/ that are made from the code; a test tells when they are out of date.
+docs: $(VENV)/.installed
+	$(BIN)/python -m tracking_pipeline.events.describe > docs/what-we-read.md
 
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias, TypeVar
+from zoneinfo import ZoneInfo
+
+from psycopg_pool import AsyncConnectionPool
 
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.google.credentials import (
@@ -17,7 +20,9 @@ from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount
 from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.ledger import Ledger
 from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
-from tracking_pipeline.http_client import DeliveryClient
+from tracking_pipeline.events.explain import ReadingRules
+from tracking_pipeline.events.policy import ReadingPolicy
+from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.sandbox.addresses import SandboxAddresses
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
@@ -42,7 +47,51 @@ def configured_destinations(
         NotConfigured(name, missing[name]) if name in missing else make()  # type: ignore[arg-type]
         for name, make in makers.items()
     ]
-    return [*made, Ledger(pool, country=settings.default_country)]
+    ledger = Ledger(pool, country=settings.default_country, policy=reading_policy(settings))
+    return [*made, ledger]
+
+
+def preparing_destinations(settings: Settings, *, rehearsal: bool) -> Sequence[Made]:
+    """The destinations of :func:`configured_destinations` or :func:`sandbox_destinations`, to be
+    asked what they make of an event and for nothing else: they are connected to nothing."""
+    client = http_client(max_connections=1)
+    pool: AsyncPool = AsyncConnectionPool("", open=False)
+    if rehearsal:
+        return sandbox_destinations(settings, _Nowhere(), client, pool)
+    return configured_destinations(settings, client, pool)
+
+
+class _Nowhere:
+    """Where no sandbox runs (RFC 2606)."""
+
+    meta_url = google_url = gtm_url = "https://sandbox.invalid"
+
+
+def reading_policy(settings: Settings) -> ReadingPolicy:
+    """How this site wants its payloads to be read."""
+    zone = settings.site_timezone
+    return ReadingPolicy(
+        zone=ZoneInfo(zone) if zone else None,
+        consent_default=settings.consent_default,
+        denied_consent_ids=frozenset(settings.denied_consent_ids),
+        privacy_control=settings.global_privacy_control,
+        longest_wait=timedelta(hours=settings.future_events_wait_hours),
+    )
+
+
+def reading_rules(settings: Settings, *, rehearsal: bool) -> ReadingRules:
+    """What the destinations read payloads by, for whoever explains what they read."""
+    rules = ReadingRules(
+        policy=reading_policy(settings),
+        site_url=settings.site_url,
+        country=settings.default_country,
+        geo_match_keys=settings.geo_match_keys,
+        external_id=settings.external_id,
+    )
+    if rehearsal:
+        site = settings.site_url or SANDBOX_SITE
+        return replace(rules, site_url=site, geo_match_keys="all", external_id="hashed")
+    return rules
 
 
 def missing_settings(settings: Settings) -> dict[str, str]:
@@ -78,12 +127,14 @@ def sandbox_destinations(
     """The destinations of a rehearsal: all four, and nobody real behind them."""
     country = settings.default_country
     site = settings.site_url or SANDBOX_SITE
+    policy = reading_policy(settings)
     return [
         MetaCapi(
             MetaAccount("1000000000000001", "sandbox-token", url=addresses.meta_url),
             client,
             country=country,
             site_url=site,
+            policy=policy,
         ),
         GoogleEc(
             GoogleAccount("1000000001", "2000000002", url=addresses.google_url),
@@ -92,9 +143,16 @@ def sandbox_destinations(
             pool,
             country=country,
             site_url=site,
+            policy=policy,
         ),
-        GtmServer(GtmContainer(addresses.gtm_url), client, country=country, site_url=site),
-        Ledger(pool, country=country),
+        GtmServer(
+            GtmContainer(addresses.gtm_url),
+            client,
+            country=country,
+            site_url=site,
+            policy=policy,
+        ),
+        Ledger(pool, country=country, policy=policy),
     ]
 
 
@@ -123,6 +181,7 @@ def _meta(settings: Settings, client: DeliveryClient) -> MetaCapi:
         site_url=settings.site_url,
         geo_match_keys=settings.geo_match_keys,
         external_id=settings.external_id,
+        policy=reading_policy(settings),
     )
     return _limited(meta, settings.meta_requests_in_flight, settings.meta_requests_per_second)
 
@@ -143,6 +202,7 @@ def _google(settings: Settings, client: DeliveryClient, pool: AsyncPool) -> Goog
         site_url=settings.site_url,
         geo_match_keys=settings.geo_match_keys,
         max_age=timedelta(days=settings.google_max_age_days),
+        policy=reading_policy(settings),
     )
     return _limited(google, settings.google_requests_in_flight, settings.google_requests_per_second)
 
@@ -170,6 +230,7 @@ def _gtm(settings: Settings, client: DeliveryClient) -> GtmServer:
         country=settings.default_country,
         site_url=settings.site_url,
         geo_match_keys=settings.geo_match_keys,
+        policy=reading_policy(settings),
     )
     return _limited(gtm, settings.gtm_requests_in_flight, settings.gtm_requests_per_second)
 

@@ -76,7 +76,8 @@ class DrainProgress:
         """It has come this far; called every few seconds."""
         log.info(
             f"{totals.total('resolved')} resolved, {totals.total('failed')} failed, "
-            f"{totals.total('dead_lettered')} dead-lettered after {totals.seconds:.0f} s"
+            f"{totals.total('dead_lettered')} dead-lettered, {totals.total('withheld')} withheld "
+            f"after {totals.seconds:.0f} s"
         )
 
 

@@ -13,6 +13,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -94,6 +95,14 @@ def _origin(value: str) -> str:
     return value
 
 
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is no time zone: write a name such as Europe/Berlin") from None
+    return value
+
+
 GeoProvider = Literal["mmdb", "ip_api", "ipinfo"]
 ForwardTo = Literal["meta_capi", "google_ec", "gtm_server", "supabase"]
 # NoDecode: pydantic-settings would read the variable as JSON.
@@ -172,6 +181,14 @@ class Settings(BaseSettings):
     geo_match_keys: Literal["none", "country", "country_state", "all"] = "all"
     # How Meta gets external_id: as the site's pixel sends it, or the two do not match.
     external_id: Literal["hashed", "raw"] = "hashed"
+
+    # How payloads are read: events/policy.py.
+    consent_default: Literal["granted", "unknown", "denied"] = "unknown"
+    # Ids of the site's own consent manager that mean advertising (RudderStack's deniedConsentIds).
+    denied_consent_ids: Names = ()
+    global_privacy_control: Literal["limited", "denied", "ignored"] = "limited"
+    site_timezone: Annotated[str, AfterValidator(_time_zone)] | None = None
+    future_events_wait_hours: Annotated[float, Field(ge=0, le=24 * 7)] = 24
 
     geo_providers: GeoProviders = ("mmdb", "ip_api", "ipinfo")
     geo_mmdb_path: Path | None = None

@@ -14,6 +14,7 @@ from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.readings.queue import batches_of
+from tracking_pipeline.health.readings.withheld import WithheldReading, read_withheld
 from tracking_pipeline.health.standing import Standing, read_standing
 from tracking_pipeline.installation import Installation
 from tracking_pipeline.runs import PastRun
@@ -73,6 +74,7 @@ class Status:
     """Failed events without a status, or waiting without a destination: nothing sends them."""
     dead_letters: list[DeadLetterBatch]
     replayable: list[DeadLetterBatch]
+    withheld: WithheldReading
     alerts: list[OpenAlert]
     last_runs: list[PastRun]
 
@@ -104,6 +106,7 @@ class Status:
                 "dead_letters_by_reason": [_batch_json(each) for each in self.dead_letters],
                 "replayable_after_pause": [_batch_json(each) for each in self.replayable],
             },
+            "withheld": asdict(self.withheld),
             "geo": asdict(self.geo),
             "alerts": [
                 {**asdict(alert), "created_at": alert.created_at.isoformat()}
@@ -133,6 +136,7 @@ def read_status(installation: Installation, runs: list[PastRun]) -> Status:
                 (group.destination, group.reason, group.matched - group.delivered)
                 for group in read_offers(connection)
             ),
+            withheld=read_withheld(connection),
             alerts=alerts,
             last_runs=runs,
         )

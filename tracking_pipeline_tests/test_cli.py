@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -111,9 +112,11 @@ def test_retry_sends_what_is_due_and_leaves_a_run_behind(
         "dead_letter",
         "pending",
     ]
+    assert (totals["withheld"], totals["withheld_by_reason"], totals["postponed"]) == (0, [], 0)
     status = answer(call("status", "--json", **variables))
     assert totals["run_id"] in [run["run_id"] for run in status["last_runs"]]
     assert status["queue"]["waiting"] == 1
+    assert status["withheld"] == {"last_day": 0, "last_week": 0, "by_reason": []}
     assert status["destinations"]["google_ec"]["state"] == "not_configured"
 
 
@@ -314,6 +317,8 @@ def test_check_tells_metrics_and_alerts_and_leaves_a_run_behind(
     site = Site(connection)
     site.add_events(30)
     site.add_failed(12)
+    refused = {"status": "resolved", "withheld_reason": "consent denied"}
+    site.add_failed(3, **refused, resolved_at=site.ago(hours=30))
     found = answer(call("check", "--json", **variables))
     assert found["success"] is True
     assert found["metrics"]["emq_score"] == 4.5
@@ -328,6 +333,19 @@ def test_check_tells_metrics_and_alerts_and_leaves_a_run_behind(
     assert status["health"]["stalled"] is False
     people = call("status", **variables).stdout
     assert "Tracking is critical: error_rate_critical, failed_events_critical." in people
+    assert status["withheld"] == {
+        "last_day": 0,
+        "last_week": 3,
+        "by_reason": [
+            {
+                "destination": "meta_capi",
+                "reason": "consent denied",
+                "last_day": 0,
+                "last_week": 3,
+            }
+        ],
+    }
+    assert re.search(r"0 +│ +3 │ meta_capi +│ consent denied", people)
 
 
 def test_status_notices_that_checks_no_longer_come(

@@ -1,5 +1,6 @@
 """The asset ``queue_depth``: what waits to be sent again, and what was given up."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +27,8 @@ from tracking_pipeline.store.queue_counts import Waiting
     description="Failed events that wait to be sent again: `queue_depth` of them, `due` now, the "
     "oldest since `oldest_age_seconds`; `growth_per_hour` against the checks of the last hour, "
     "below 0 while the queue shrinks. Dead letters are those that are not tried again by "
-    "themselves. A failure means that the database could not be used, and says what to do.",
+    "themselves; withheld events, which a person's refusal or the site's own rule kept back, are "
+    "no failures. A failure means that the database could not be used, and says what to do.",
 )
 def queue_depth(tracking: TrackingResource, health: HealthResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     reading = health.read(tracking)
@@ -38,6 +40,7 @@ def queue_depth(tracking: TrackingResource, health: HealthResource) -> dg.Materi
 def queue_metadata(reading: Reading) -> dict[str, Any]:
     """The reading as typed metadata: every number under its own name."""
     queue, dead = reading.readings.queue, reading.readings.dead_letters
+    withheld = reading.readings.withheld
     by_destination: dict[str, Waiting] = {
         **{name: Waiting(name) for name in DESTINATIONS},
         **queue.by_destination,
@@ -56,6 +59,8 @@ def queue_metadata(reading: Reading) -> dict[str, Any]:
         "dead_letters": queue.dead_letters,
         "dead_letters_of_a_day": dead.events,
         **limits(reading, "dead_letters", "dead_letters_"),
+        "withheld_of_a_day": withheld.last_day,
+        "withheld_of_a_week": withheld.last_week,
         "paused_destinations": len(reading.readings.paused),
         **table("by_destination", [_row(each, reading) for each in by_destination.values()]),
         **table(
@@ -65,6 +70,7 @@ def queue_metadata(reading: Reading) -> dict[str, Any]:
                 for each in queue.dead_letters_by_reason
             ],
         ),
+        **table("withheld_by_reason", [asdict(each) for each in withheld.by_reason]),
         **{
             f"{name}_{number}": getattr(each, number)
             for name, each in by_destination.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tracking_pipeline.cli import delivery, demo, dev, health, places, serve, tables
+from tracking_pipeline.cli import delivery, demo, dev, explain, health, places, serve, tables
 
 app = typer.Typer(
     name="tracking-pipeline",
@@ -18,6 +18,7 @@ for verb in (
     tables.migrate,
     delivery.retry,
     delivery.replay,
+    explain.explain,
     places.enrich,
     health.check,
     health.heal,

@@ -19,7 +19,7 @@ from tracking_pipeline.jobs.replay import ReplayConfig, replay_dead_letters_job
 
 # What became of an event that the run found; of a failed one, or of one at its first attempt.
 _NUMBERS_OF_ONE_EVENT = (
-    *("processed", "throttled", "paused"),
+    *("processed", "throttled", "paused", "withheld", "postponed"),
     *("accepted_delivered", "accepted_waiting"),
 )
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 import orjson
 
 from tracking_pipeline.cli.app import app
-from tracking_pipeline.cli.output import CommandError
+from tracking_pipeline.cli.output import CommandError, WrongUseError
 from tracking_pipeline.console.terminal import err
 from tracking_pipeline.geo.download import GeoDownloadError
 from tracking_pipeline.importing import ImportFileError
@@ -33,7 +33,7 @@ def main() -> NoReturn:
         raise
     except KeyboardInterrupt:
         _fail("interrupted; nothing is lost, what was claimed is due again", 130, as_json=as_json)
-    except SettingsError as error:
+    except (SettingsError, WrongUseError) as error:
         _fail(str(error), WRONG_USE, as_json=as_json)
     except (
         *EXPLAINED_ERRORS,

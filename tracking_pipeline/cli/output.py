@@ -20,6 +20,10 @@ class CommandError(Exception):
     """A verb could not do its work, in one line."""
 
 
+class WrongUseError(CommandError):
+    """The arguments do not fit together or cannot be used; the line says what to write."""
+
+
 def show(as_json: bool, found: dict[str, Any], in_words: Callable[[dict[str, Any]], None]) -> None:
     """Gives the answer: as one JSON object, or as ``in_words`` shows it to people."""
     if as_json:

@@ -19,7 +19,7 @@ def show_retry(totals: Mapping[str, Any]) -> None:
     )
     table.add_column("destination", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for name in ("resolved", "retrying", "dead letter", "left"):
+    for name in ("resolved", "retrying", "dead letter", "withheld", "left"):
         table.add_column(name, justify="right")
     for name, each in totals["by_destination"].items():
         table.add_row(
@@ -28,6 +28,7 @@ def show_retry(totals: Mapping[str, Any]) -> None:
             count_text(each["resolved"], "green"),
             count_text(each["failed"], "yellow"),
             count_text(each["dead_lettered"], "red"),
+            count_text(each["withheld"]),
             count_text(each["waiting"]),
         )
     out.print(table)
@@ -48,6 +49,11 @@ def show_retry(totals: Mapping[str, Any]) -> None:
                 str(error["count"]), error["destination"], error["outcome"], Text(error["reason"])
             )
         out.print(errors)
+    for each in totals["withheld_by_reason"]:
+        line = f"  {each['destination']}: {each['count']} withheld: {each['reason']}"
+        out.print(Text(line))
+    if totals["postponed"]:
+        out.print(f"{totals['postponed']} events wait for their own time, which is still to come.")
     if totals["stale_settles"]:
         out.print(
             f"{totals['stale_settles']} outcomes came too late: another worker had taken over"
@@ -62,7 +68,8 @@ def show_replay(totals: Mapping[str, Any]) -> None:
     table.add_column("reason", overflow="fold")
     columns = {"matched": "matched", "already_delivered": "delivered"}
     if dry_run:
-        columns |= {name: name for name in ("sent", "waits", "expired", "refused")}
+        forecasts = ("sent", "waits", "withheld", "expired", "refused")
+        columns |= {name: name for name in forecasts}
         columns["may_count_twice"] = "twice?"
     else:
         columns |= {"replayed": "replayed", "held_back": "held back", "gone": "gone"}
@@ -80,7 +87,8 @@ def show_replay(totals: Mapping[str, Any]) -> None:
         out.print(
             Text(
                 f"  canary of {each['destination']}, {each['reason']}: {each['delivered']} "
-                f"delivered, {each['refused']} refused again, {each['undecided']} open: {verdict}"
+                f"delivered, {each['refused']} refused again, {each['withheld']} withheld, "
+                f"{each['undecided']} open: {verdict}"
             )
         )
     for each in totals["repairs"]:
@@ -88,6 +96,9 @@ def show_replay(totals: Mapping[str, Any]) -> None:
     for each in totals["refusals"]:
         line = f"  {each['destination']} would refuse {each['events']}: {each['reason']}"
         out.print(Text(line, style="yellow"))
+    for each in totals["withheld_by_reason"]:
+        line = f"  {each['count']} to {each['destination']} would be withheld: {each['reason']}"
+        out.print(Text(line))
     if totals["may_count_twice"]:
         out.print(
             f"{totals['may_count_twice']} events are older than the 48 hours in which Meta sees a "

@@ -73,6 +73,7 @@ def show_queue(status: Mapping[str, Any]) -> None:
         for each in reasons:
             dead.add_row(str(each["count"]), each["destination"], Text(each["reason"]))
         out.print(dead)
+    show_withheld_lately(status["withheld"]["by_reason"])
     for each in status["queue"]["replayable_after_pause"]:
         out.print(
             Text(
@@ -80,6 +81,21 @@ def show_queue(status: Mapping[str, Any]) -> None:
                 f"pause ({each['reason']}) can go back: tracking-pipeline replay --after-pause"
             )
         )
+
+
+def show_withheld_lately(by_reason: Sequence[Mapping[str, Any]]) -> None:
+    """What was withheld within a day and within a week, and why."""
+    if not by_reason:
+        return
+    withheld = Table(title="Withheld", title_justify="left")
+    withheld.add_column("24 h", justify="right")
+    withheld.add_column("7 days", justify="right")
+    withheld.add_column("destination", no_wrap=True)
+    withheld.add_column("reason", overflow="fold")
+    for each in by_reason:
+        counts = (str(each["last_day"]), str(each["last_week"]))
+        withheld.add_row(*counts, each["destination"], Text(each["reason"]))
+    out.print(withheld)
 
 
 def show_runs(last_runs: Sequence[Mapping[str, Any]]) -> None:

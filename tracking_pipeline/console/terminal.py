@@ -20,6 +20,9 @@ from rich.progress import (
 from tracking_pipeline.delivery.totals import RetryTotals
 from tracking_pipeline.resources import DrainProgress
 
+# What has left the queue for good or for now, as far as it is counted while a run goes on.
+_SETTLED = ("processed", "withheld", "postponed", "accepted_delivered")
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -36,7 +39,7 @@ class ProgressBar(DrainProgress):
 
     def report(self, log: dg.DagsterLogManager, totals: RetryTotals) -> None:
         if self._task is not None:
-            self._progress.update(self._task, completed=totals.total("processed"))
+            self._progress.update(self._task, completed=sum(map(totals.total, _SETTLED)))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
-from tracking_pipeline.delivery.outcomes import Rejected, Verdict
+from tracking_pipeline.delivery.outcomes import NotSent, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,9 @@ class Destination(Protocol):
     name: DestinationName
     limits: Limits
 
-    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
-        """The event in this destination's form, or why it can never be accepted. Never raises."""
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
+        """The event in this destination's form, or why it is not sent: it can never be accepted, it
+        is withheld, or its time is still to come. Never raises."""
         ...
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:

@@ -18,9 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import anyio
 import orjson
+import psycopg
 from aiolimiter import AsyncLimiter
 
 from tracking_pipeline.delivery.bisection import INTERRUPTED, deliver_batch
@@ -33,20 +35,19 @@ from tracking_pipeline.delivery.outcomes import (
     Fault,
     Paused,
     Refused,
-    Rejected,
     Retry,
     Uniform,
     Verdict,
-    reject,
 )
 from tracking_pipeline.delivery.packing import pack
+from tracking_pipeline.delivery.preparation import prepare
 from tracking_pipeline.delivery.queues import Queue
 from tracking_pipeline.delivery.room import Room
 from tracking_pipeline.delivery.settlement import settlement
 from tracking_pipeline.delivery.settler import Settler
 from tracking_pipeline.delivery.totals import Tally
 from tracking_pipeline.store.database import AsyncPool, through_outages
-from tracking_pipeline.store.failed_events import Selection
+from tracking_pipeline.store.failed_events import Selection, read_statements_of_leads
 
 log = logging.getLogger(__name__)
 
@@ -152,15 +153,15 @@ class Drain:
 
     async def _packed(self, source: Source, events: Sequence[FailedEvent]) -> list[_Batch]:
         ready: list[Prepared] = []
-        rejected = []
+        not_sent = []
         for event in events:
-            prepared = self._prepare(event)
+            prepared = prepare(self._destination, event)
             if isinstance(prepared, Prepared):
                 ready.append(prepared)
-                self._tally.dropped.update(prepared.dropped)
+                self._tally.count_dropped(prepared.dropped)
             else:
-                rejected.append(settlement(event, prepared, jitter=0.0))
-        await source.settler.put(rejected)
+                not_sent.append(settlement(event, prepared, jitter=0.0))
+        await source.settler.put(not_sent)
         return [_Batch(source, events) for events in pack(ready, self._destination.limits)]
 
     async def _lease(self, source: Source, limit: int) -> list[FailedEvent]:
@@ -177,19 +178,25 @@ class Drain:
                 )
             events = [_event(row) for row in rows]
             source.leases.hold(events, claimed_at)
+        replayed = [event for event, row in zip(events, rows, strict=True) if row["is_replayed"]]
+        await self._ask_leads(replayed)
         return events
 
-    def _prepare(self, event: FailedEvent) -> Prepared | Rejected:
-        """A bug in reading one payload must not stop its neighbours: such an event is parked, where
-        it can be replayed once the bug is mended."""
+    async def _ask_leads(self, replayed: Sequence[FailedEvent]) -> None:
+        """Gives events that were replayed what their leads say of consent by now; None where nobody
+        can know it, because the site's event log cannot be read."""
+        lead_ids = {event.lead_id for event in replayed} - {None}
+        if not lead_ids:
+            return
+        found: dict[UUID, str] | None = None
         try:
-            return self._destination.prepare(event)
-        except Exception as error:  # whatever it is: the event stays, as a dead letter
-            # orjson's error is a plain TypeError; only its words tell the depth from a bug of ours.
-            if isinstance(error, RecursionError) or "Recursion limit" in str(error):
-                return reject("event_payload is nested too deeply")
-            log.warning("an event cannot be prepared: %s", type(error).__name__)
-            return reject(f"cannot be prepared: {type(error).__name__}")
+            async with self._pool.connection() as connection:
+                found = await read_statements_of_leads(connection, lead_ids)
+        except psycopg.Error as error:
+            log.warning("wm_event_log cannot be read (SQLSTATE %s)", error.sqlstate or "none")
+        for event in replayed:
+            if event.lead_id is not None:
+                event.statements = None if found is None else _json(found.get(event.lead_id, "[]"))
 
     async def _deliver(self, batch: _Batch) -> None:
         source = batch.source

@@ -1,10 +1,15 @@
-"""What one try to deliver one event came to: exactly one of five outcomes.
+"""What one try to deliver one event came to: exactly one of seven outcomes.
 
     Delivered   the destination has the event                  -> resolved
     Retry       it may work later                              -> one retry spent, then waits
     Throttled   the destination asks everyone to slow down     -> nothing spent, destination waits
     Paused      nobody's events can get in (token, account)    -> nothing spent, breaker opens
     Rejected    this event can never be accepted               -> dead letter, with the reason
+    Withheld    the person or the site's own rule says no      -> resolved, with the reason
+    Postponed   the event's own time is still to come          -> nothing spent, waits until then
+
+The last two are decided before any request, and a rejection may be (:data:`NotSent`). What is
+withheld is settled and is no failure: nobody is alarmed by it, and nobody sends it again.
 
 A request that carries many events is judged by a :class:`Verdict`: either each event has its
 outcome, or the request was refused as a whole, which says nothing yet about its members.
@@ -14,9 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, TypeAlias
 
-OutcomeName = Literal["delivered", "retry", "throttled", "paused", "rejected"]
+OutcomeName = Literal[
+    "delivered", "retry", "throttled", "paused", "rejected", "withheld", "postponed"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,45 @@ class Rejected:
     name: OutcomeName = "rejected"
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """``reason`` is what withheld events are counted by: short, stable, without values of the
+    event, as in ``consent denied``."""
+
+    reason: str
+    fault: Fault
+    name: OutcomeName = "withheld"
+
+
+POSTPONED = "postponed"
+"""The error code of an event that waits for its own time. A failed event that has it never failed:
+the next failure writes its own over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """The event waits until ``until``, which has a time zone."""
+
+    until: datetime
+    fault: Fault = Fault("event_time lies in the future", POSTPONED)
+    name: OutcomeName = "postponed"
+
+
 Outcome: TypeAlias = Delivered | Retry | Throttled | Paused | Rejected
+"""What an answer can mean for an event."""
+
+NotSent: TypeAlias = Rejected | Withheld | Postponed
+"""Why an event goes into no request."""
 
 
 def reject(reason: str, *, code: str | None = None) -> Rejected:
     """A rejection decided here, before any request: its message is its reason."""
     return Rejected(reason, Fault(reason, code=code))
+
+
+def withhold(reason: str) -> Withheld:
+    """What the person's refusal or the site's own rule keeps back: its message is its reason."""
+    return Withheld(reason, Fault(reason))
 
 
 @dataclass(frozen=True, slots=True)

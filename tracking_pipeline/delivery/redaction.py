@@ -14,7 +14,15 @@ _PATTERNS = (
     (
         re.compile(
             r"(?i)\b(access_token|appsecret_proof|api_secret|key|token)"
-            r"(=|%3d|[\"']?:\s*[\"']?)[^\s&\"',]+"
+            r"(=|%3d|[\"']?:[\"']?|[\"']\s*:\s*[\"'])[^\s&\"',]+"
+        ),
+        r"\1\2[redacted]",
+    ),
+    # Behind a colon and a space, a word of prose is none: "access token: Session has expired".
+    (
+        re.compile(
+            r"(?i)\b(access_token|appsecret_proof|api_secret|key|token|authorization|bearer)"
+            r"(:?\s+(?:bearer\s+)?)(?=[^\s&\"',]*\d)[^\s&\"',]{6,}"
         ),
         r"\1\2[redacted]",
     ),

@@ -3,6 +3,8 @@
 Delivered   resolved
 Retry       retry_count + 1; retrying with a wait, or dead letter at the row's own max_retries
 Rejected    dead letter, with the outcome's reason; no retry is spent
+Withheld    resolved, with the outcome's reason; no retry is spent
+Postponed   the row stays as it was, and waits until its time
 Throttled   the row stays as it was
 Paused      the row stays as it was
 """
@@ -13,7 +15,16 @@ from uuid import UUID
 
 from tracking_pipeline.delivery.backoff import wait_seconds
 from tracking_pipeline.delivery.events import FailedEvent
-from tracking_pipeline.delivery.outcomes import Delivered, Fault, Outcome, Rejected, Retry
+from tracking_pipeline.delivery.outcomes import (
+    Delivered,
+    Fault,
+    NotSent,
+    Outcome,
+    Postponed,
+    Rejected,
+    Retry,
+    Withheld,
+)
 from tracking_pipeline.store.failed_events import MOST_RETRIES, Settlement
 
 RETRIES_EXHAUSTED = "max_retries"
@@ -21,7 +32,7 @@ RETRIES_EXHAUSTED = "max_retries"
 
 def settlement(
     event: FailedEvent,
-    outcome: Outcome,
+    outcome: Outcome | NotSent,
     *,
     jitter: float,
     requests: int = 0,
@@ -34,7 +45,7 @@ def settlement(
     wait: float | None = None
     reason: str | None = None
     attempt = min(event.retry_count + 1, MOST_RETRIES)
-    if isinstance(outcome, Delivered):
+    if isinstance(outcome, (Delivered, Withheld)):
         status = "resolved"
     elif isinstance(outcome, Rejected):
         status, reason = "dead_letter", outcome.reason
@@ -60,6 +71,8 @@ def settlement(
         retry_count=retry_count,
         wait_seconds=wait,
         dead_letter_reason=reason,
+        withheld_reason=outcome.reason if isinstance(outcome, Withheld) else None,
+        postponed_until=outcome.until if isinstance(outcome, Postponed) else None,
         error_message=fault.message or None,
         error_code=fault.code,
         http_status=fault.http_status,

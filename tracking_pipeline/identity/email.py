@@ -20,7 +20,9 @@ _LABEL = r"(?!-)[^\s@.,;:<>()\[\]\\\"!#$%&'*+/=?^_`{|}~]{1,63}(?<!-)"
 _ADDRESS = re.compile(rf"({_LOCAL}(?:\.{_LOCAL})*)@((?:{_LABEL}\.)+{_LABEL})")
 _NAMED = re.compile(r"[^<>]*<([^<>]+)>")
 # What nearly every address looks like; whatever matches is one by the pattern above, too.
-_PLAIN = re.compile(r"[a-z0-9_%+-]+(?:\.[a-z0-9_%+-]+)*@(?:(?!-)[a-z0-9-]+(?<!-)\.)+[a-z]{2,}")
+PLAIN_ADDRESS = re.compile(
+    r"[a-z0-9_%+-]+(?:\.[a-z0-9_%+-]+)*@(?:(?!-)[a-z0-9-]+(?<!-)\.)+[a-z]{2,}"
+)
 _LONGEST_PLAIN = 63
 # The limits of RFC 5321, 4.5.3.1.
 _MAX_LOCAL, _MAX_ADDRESS = 64, 254
@@ -45,7 +47,7 @@ def email_for_google(text: str, country: str) -> str | Refusal:
 
 def _address(text: str) -> str | Refusal:
     """Give the bare address of a lower-case text, which may wrap it as `Jane <a@b.co>` does."""
-    if len(text) <= _LONGEST_PLAIN and _PLAIN.fullmatch(text):
+    if len(text) <= _LONGEST_PLAIN and PLAIN_ADDRESS.fullmatch(text):
         return text
     text = text.removeprefix("mailto:")
     named = _NAMED.fullmatch(text) if "<" in text else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracking_pipeline.identity.hashing import sha256_hex
+from tracking_pipeline.identity.placeholders import is_placeholder
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.sanitize import sanitize
 from tracking_pipeline.identity.text import lower, without_spaces
@@ -18,7 +19,7 @@ def external_id_for_meta(text: str, country: str) -> str | Refusal:
     Pixel and server must agree on the text, and the pixel side runs that library.
     """
     identifier = without_spaces(lower(text))
-    if identifier in _NOBODY or identifier.replace("-", "") == _NIL_UUID:
+    if identifier in _NOBODY or is_placeholder(text) or identifier.replace("-", "") == _NIL_UUID:
         return Refusal.INVALID_EXTERNAL_ID
     return identifier
 

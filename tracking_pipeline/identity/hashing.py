@@ -6,8 +6,8 @@ import re
 from hashlib import sha256
 from typing import TypeGuard
 
+from tracking_pipeline.identity.placeholders import PLACEHOLDERS
 from tracking_pipeline.identity.refusal import Refusal
-from tracking_pipeline.identity.text import PLACEHOLDERS
 
 # Meta's parameter builder appends 8 characters (formerly 2) to what it hashed; they are
 # case-sensitive and belong to the value (facebook/capi-param-builder, PIIUtil).

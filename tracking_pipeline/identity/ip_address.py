@@ -40,7 +40,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 # Most addresses are this: one, in its one spelling, under a first number that no special block has.
-_PUBLIC_AT_A_GLANCE = re.compile(
+PUBLIC_AT_A_GLANCE = re.compile(
     rf"(?!(?:0|10|100|127|169|172|192|198|203|22[4-9]|2[345]\d)\.){_OCTET}(?:\.{_OCTET}){{3}}",
     re.ASCII,
 )
@@ -69,7 +69,7 @@ def public_address(text: str, *, keep_suffix: bool = False) -> str | Refusal:
     The first of a list is what the visitor's side claims: only the site's own proxy can vouch for
     it, so a site does better to record one address than a list.
     """
-    if _PUBLIC_AT_A_GLANCE.fullmatch(text):
+    if PUBLIC_AT_A_GLANCE.fullmatch(text):
         return text
     refusal = Refusal.INVALID_IP
     for part in _parts(text):

@@ -17,15 +17,14 @@ makes it wrong for everybody. Under `sha256_phone_number` senders put both kinds
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
-from tracking_pipeline.identity.field_names import Rank
-from tracking_pipeline.identity.finder import Candidate, find_candidates
 from tracking_pipeline.identity.hashing import SHORTEST_HASH, already_hashed, is_final_hash
 from tracking_pipeline.identity.match_value import match_value, region_of
 from tracking_pipeline.identity.platforms import ExternalIdMode, KeyRule, rules_of
+from tracking_pipeline.identity.quick import Shared
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import text_of
 
@@ -38,6 +37,20 @@ _GOOGLE_HASH_NAMES = {
 }
 # Google takes ten identifiers of an event; no person has more addresses that are worth matching.
 _MAX_VALUES = 10
+
+
+RANKS_OF_A_SOURCE = 6
+"""How many ranks one source of values has: the payload, then the row's column, then the lead."""
+
+
+Candidate: TypeAlias = tuple[str, object, int, object, bool]
+"""A raw value that may become a match key: (key, value, rank, country, Google-named).
+
+Rank: the lower, the nearer to the person; the payload's ranks begin at 0, those of each further
+source `RANKS_OF_A_SOURCE` later. Country: the raw country of the mapping it stood in, or of one
+around it; None if none. Google-named: a hash here is of Google's making, because its name or its
+place is Google's. A plain tuple, since an event makes ten of them.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,14 @@ def match_keys(
     sends that key unhashed. Never raises on a payload, whatever its type; ValueError for a platform
     that is neither `meta` nor `google`.
     """
-    return _read(payload, platform, country, external_id).keys
+    return resolve(_candidates_of(payload), platform, country, external_id).keys
+
+
+def _candidates_of(payload: object) -> list[Candidate]:
+    # Not above: the reader of payloads is made of this package's normalisers.
+    from tracking_pipeline.events.person import candidates_of  # noqa: PLC0415
+
+    return candidates_of(payload)
 
 
 def read_match_keys(
@@ -82,8 +102,8 @@ def read_match_keys(
     external_id: ExternalIdMode = "hashed",
 ) -> MatchKeys:
     """Give the match keys of a payload and a count of what was dropped; see `match_keys`."""
-    reading = _read(payload, platform, country, external_id)
-    return MatchKeys(reading.keys, Counter(reading.dropped))
+    found = resolve(_candidates_of(payload), platform, country, external_id)
+    return MatchKeys(found.keys, Counter(found.dropped))
 
 
 def hashed_user_data(payload: object, country: str = "US") -> dict[str, str | list[str]]:
@@ -98,25 +118,62 @@ def hashed_user_data(payload: object, country: str = "US") -> dict[str, str | li
 
 def google_hashes(payload: object, country: str = "US") -> dict[str, str | list[str]]:
     """Give Google's part of `hashed_user_data`: its hashes, under its names."""
-    keys = match_keys(payload, "google", country)
+    return named_as_google(match_keys(payload, "google", country))
+
+
+def named_as_google(keys: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
+    """Give Google's hashes among its match keys under its own names."""
     return {name: keys[key] for key, name in _GOOGLE_HASH_NAMES.items() if key in keys}
 
 
-def _read(payload: object, platform: str, country: str, external_id: ExternalIdMode) -> _Reading:
+class Resolved(NamedTuple):
+    """`keys` as in `MatchKeys`; `dropped` has (key, reason) of each value that was left out."""
+
+    keys: dict[str, str | list[str]]
+    dropped: list[tuple[str, str]]
+
+
+def resolve(
+    candidates: Sequence[Candidate],
+    platform: str,
+    country: str,
+    external_id: ExternalIdMode = "hashed",
+) -> Resolved:
+    """Give the match keys that the candidates make, which come in the order of their rank."""
     rules = rules_of(platform, external_id)
-    candidates = find_candidates(payload)
-    reading = _Reading(rules, platform, _country_of(candidates) or region_of(country))
+    home = _country_of(candidates) or region_of(country)
+    keys: dict[str, str | list[str]] = {}
+    ranks: dict[str, int] = {}
+    the_long_way: _Reading | None = None
     for candidate in candidates:
-        reading.take(candidate)
-    if reading.foreign:
-        reading.fall_back()
-    return reading
+        key, raw, rank, where, _ = candidate
+        rule = rules.get(key)
+        if rule is None:
+            continue
+        known = key in keys
+        if known and (not rule.many or ranks[key] < rank):
+            continue
+        # What nearly all values are, in this loop and not in a call each.
+        if type(raw) is str and rule.quick is not None:
+            value = rule.quick(raw, home if where is None else region_of(where) or home)
+            if value is not None and not known:
+                keys[key] = value
+                ranks[key] = rank
+                continue
+        if the_long_way is None:
+            the_long_way = _Reading(rules, platform, home, keys, ranks)
+        the_long_way.take(candidate, rule)
+    if the_long_way is None:
+        return Resolved(keys, [])
+    if the_long_way.foreign:
+        the_long_way.fall_back()
+    return Resolved(keys, the_long_way.dropped)
 
 
-def _country_of(candidates: list[Candidate]) -> str:
+def _country_of(candidates: Sequence[Candidate]) -> str:
     """Give the event's own country: the first valid one, the nearest to the person."""
     for candidate in candidates:
-        if candidate.key == "country" and (code := region_of(candidate.value)):
+        if candidate[0] == "country" and (code := region_of(candidate[1])):
             return code
     return ""
 
@@ -127,25 +184,28 @@ class _Reading:
     `foreign`: hashes of the other platform's making, which wait for the end.
     """
 
-    __slots__ = ("_country", "_platform", "_ranks", "_rules", "dropped", "foreign", "keys")
+    __slots__ = ("_platform", "_rules", "country", "dropped", "foreign", "keys", "ranks")
 
-    def __init__(self, rules: Mapping[str, KeyRule], platform: str, country: str) -> None:
-        self.keys: dict[str, str | list[str]] = {}
+    def __init__(
+        self,
+        rules: Mapping[str, KeyRule],
+        platform: str,
+        country: str,
+        keys: dict[str, str | list[str]],
+        ranks: dict[str, int],
+    ) -> None:
+        self.keys = keys
         self.dropped: list[tuple[str, str]] = []
         self.foreign: list[tuple[Candidate, str]] = []
         self._rules = rules
         self._platform = platform
-        self._country = country
+        self.country = country
         # All values of a key have one rank: the first, which is the nearest to the person.
-        self._ranks: dict[str, Rank] = {}
+        self.ranks = ranks
 
-    def take(self, candidate: Candidate) -> None:
+    def take(self, candidate: Candidate, rule: KeyRule) -> None:
+        """Take a value the long way: whatever it may be, a hash of either platform's too."""
         key, raw, rank, _, _ = candidate
-        rule = self._rules.get(key)
-        if rule is None:
-            return
-        if key in self.keys and (not rule.many or self._ranks[key] < rank):
-            return
         if rule.hashed and is_final_hash(raw):
             text: str = raw
             digest: str | Refusal | None = raw
@@ -170,33 +230,40 @@ class _Reading:
         """Use the other platform's hashes for the keys that have nothing else."""
         own = set(self.keys)
         for candidate, text in self.foreign:
-            key = candidate.key
-            if key in own:
+            key, rank = candidate[0], candidate[2]
+            if key in own and not self._is_of_later_source(candidate):
                 continue
             if self._platform == "google" and key == "ph":
                 self.dropped.append((key, Refusal.FOREIGN_HASH.value))
             else:
                 value = self._value_of(candidate, text, self._rules[key])
-                self._settle(key, value, candidate.rank)
+                self._settle(key, value, rank)
+
+    def _is_of_later_source(self, candidate: Candidate) -> bool:
+        """Whether what serves for the key is the lead's: then the payload's own hash, which may be
+        of another address of the same person, goes beside it."""
+        key, rank = candidate[0], candidate[2]
+        known = self.ranks[key] // RANKS_OF_A_SOURCE
+        return self._rules[key].many and known > rank // RANKS_OF_A_SOURCE
 
     def _value_of(self, candidate: Candidate, text: str, rule: KeyRule) -> str | Refusal:
-        key, country = candidate.key, self._country
-        if candidate.country is not None:
-            country = region_of(candidate.country) or country
-        if rule.shared:
-            return _shared_value(key, text, self._platform, country)
-        if rule.repeated:
-            return _repeated_value(key, text, self._platform, country)
-        return match_value(key, text, rule, self._platform, country)
+        key, raw, _, where, _ = candidate
+        country = self.country
+        if where is not None:
+            country = region_of(where) or country
+        value = match_value(key, text, rule, self._platform, country)
+        if isinstance(rule.quick, Shared) and type(raw) is str and isinstance(value, str):
+            rule.quick.remember(raw, country, value)
+        return value
 
-    def _settle(self, key: str, value: str | Refusal, rank: Rank) -> None:
+    def _settle(self, key: str, value: str | Refusal, rank: int) -> None:
         if isinstance(value, Refusal):
             self.dropped.append((key, value.value))
             return
         known = self.keys.get(key)
         if known is None:
             self.keys[key] = value
-            self._ranks[key] = rank
+            self.ranks[key] = rank
         elif not self._rules[key].many:
             return
         elif isinstance(known, str):
@@ -207,17 +274,5 @@ class _Reading:
 
     def _is_foreign(self, candidate: Candidate) -> bool:
         """Tell a hash of the other platform's making, of a key that the two hash differently."""
-        own = candidate.google_named == (self._platform == "google")
-        return not own and candidate.key in _GOOGLE_HASH_NAMES
-
-
-def _value(key: str, text: str, platform: str, country: str) -> str | Refusal:
-    return match_value(key, text, rules_of(platform)[key], platform, country)
-
-
-# Names and places, which many people share.
-_shared_value = lru_cache(maxsize=16_384)(_value)
-# What is one person's own comes again at once or not at all: from the row and the lead of the same
-# event, for the next destination. So few are kept, and a busy process forgets them in seconds; it
-# holds the same values in the events it works on.
-_repeated_value = lru_cache(maxsize=2048)(_value)
+        own = candidate[4] == (self._platform == "google")
+        return not own and candidate[0] in _GOOGLE_HASH_NAMES

@@ -13,28 +13,36 @@ from datetime import date, time
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import unquote
 from uuid import UUID
 
-from tracking_pipeline.identity.countries import country_code
-from tracking_pipeline.identity.field_names import (
-    Identifier,
-    Place,
+from tracking_pipeline.events.names import (
+    Kind,
     Special,
+    holds_cookies,
+    is_secret,
     meaning_of,
     plain_name,
 )
-from tracking_pipeline.identity.finder import CONTACT_KEYS, PAIR_NAMES, PAIR_VALUES
+from tracking_pipeline.events.shapes import CATALOGUE_MARKS, CONTACT_KEYS, JOURNEY_MARKS
+from tracking_pipeline.events.tree import PAIR_NAMES, PAIR_VALUES
+from tracking_pipeline.identity.countries import country_code
 from tracking_pipeline.identity.hashing import already_hashed
 from tracking_pipeline.identity.phone_in_text import REMOVED, without_phones
 
 _PERSONAL_KEYS = frozenset(["em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "external_id"])
-# Personal too, although no match key is made of them.
-_STREET_NAMES = frozenset(
-    {
-        "street", "street1", "street2", "streetaddress", "addressline", "addressline1",
-        "addressline2", "address1", "address2", "line1", "line2",
-    }
-)  # fmt: skip
+# Of a product, a place or a name is the product's; these are a person's even there.
+_PERSONAL_IN_PRODUCTS = frozenset(["em", "ph", "fn", "ln", "db", "external_id"])
+_PRODUCT_KINDS = frozenset((Kind.PRODUCT, Kind.PROPERTIES))
+_PRODUCT_PLACES = frozenset(
+    "items item lineitems lineitem products product contents content cartitems "
+    "variants hotel flight vehicle homelisting listing property".split()
+)
+# How the names of fields end that hold an id of the catalogue's or of an order: it must stay equal
+# to what it is there, even where it looks like a telephone number.
+_ID_NAMES = re.compile(
+    r"(?:.*(?:id|ids|sku|skus|gtin|ean|upc|mpn|isbn|asin|reference|ordernumber)|ordername)\Z"
+)
 # Of these only the country stays, and hashes.
 _ADDRESS_NAMES = frozenset(
     {
@@ -66,6 +74,31 @@ _LOCAL_PART_BEFORE = re.compile(r"[^\s@<>\"'(),;:=&?/\\]+\Z")
 _EMAIL = re.compile(r"[^\s@<>\"'(),;:=&?/\\]{1,64}(?:(?:@|%40)[^\s@<>\"'(),;:=&?/\\]{1,255})+")
 _ASSIGNMENT = re.compile(r"(?<![A-Za-z0-9_.\-\[\]%+])([A-Za-z0-9_.\-\[\]%+]{1,64})=([^&#;\s\"']+)")
 
+# Whose address it is that stands before the host, and with what password.
+_USER_INFO = re.compile(r"(?<=://)[^/?#@\s\"']{1,300}@(?=[^@\s]*\.)")
+# Of a visitor's cookies only these are anybody's business but the site's: a session's is a secret.
+_ADVERTISING_COOKIE = re.compile(
+    r"fb[pc]|ga[a-z0-9]*|gcl[a-z0-9]*|gac[a-z0-9]*|fpgcl[a-z]*|fpau|fpid|fplc|dcid|ttp|ttclid|"
+    r"tt[a-z]*|uet[a-z]*|msclkid|lifatid|sc(?:id|clickid)|pinunauth|epik|rdtuuid|rdtcid|"
+    r"awin[a-z]*|cto[a-z]*|hubspotutk|sttclid|name|value|domain|path"
+)
+
+# As people paste calls, and as lists of headers have them.
+_SECRET_IN_TEXT = re.compile(
+    r"(?<![A-Za-z])(?:[Bb]earer|[Bb]asic)\s+[A-Za-z0-9._~+/=-]{8,}"
+    r"|(?<![A-Za-z])(?i:access[_-]?token|api[_-]?key|api[_-]?secret|app[_-]?secret|password)"
+    r"[\"']?\s?[:=]\s?[\"']?(?=[^\s\"']*\d)[^\s\"',;&]{8,}"
+)
+
+# What has a value in a text, in an address or in JSON.
+_ASSIGNED = re.compile(r"([\w.\-\[\]]{1,64})(?:=|\"\s*:)(?!\[removed\])", re.ASCII)
+# More layers of percent signs than anybody writes are not looked through.
+_MOST_ENCODINGS = 4
+# In the query of an address these are secrets too.
+_SECRET_PARAMETERS = frozenset(("key", "sig", "hmac"))
+_HEADER_NAME = re.compile(r"[A-Za-z_-]{3,40}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
 # A JSON document of more levels is an attack, or a mistake; its depths are not kept.
 _MAX_DEPTH = 64
 _LARGER_THAN_PHONES = 10**15
@@ -80,52 +113,138 @@ def sanitize(payload: object) -> object:
     parameters become `[removed]`, and so does any object of a type that JSON does not have
     (dates, times, UUIDs and decimals aside).
     """
-    return _sanitized(payload, of_person=False, depth=0)
+    return _sanitized(payload, _TOP, 0)
 
 
-def _sanitized(value: object, *, of_person: bool, depth: int, free_text: bool = False) -> object:
+class _Around(NamedTuple):
+    """What is known of the place in which a value stands."""
+
+    of_person: bool = False
+    of_product: bool = False
+    free_text: bool = False
+    is_id: bool = False
+    of_cookies: bool = False
+
+
+_TOP = _Around()
+# What JSON's writers have room for.
+_MAX_INTEGER = 2**63
+# Python writes no integers of more than 4300 digits, and nobody means one.
+_LARGEST_WRITTEN = 10**100
+
+
+def is_secret_parameter(name: str) -> bool:
+    """Tell a parameter of an address that holds a secret, or cookies."""
+    plain = plain_name(name)
+    return is_secret(plain) or holds_cookies(plain) or plain in _SECRET_PARAMETERS
+
+
+def hides_secret(text: str) -> bool:
+    """Tell a text in which a secret stands as a parameter, also of an address that is encoded in
+    it, or in JSON."""
+    for _ in range(_MOST_ENCODINGS):
+        if any(map(is_secret_parameter, _ASSIGNED.findall(text))):
+            return True
+        plain = unquote(text)
+        if plain == text:
+            return False
+        text = plain
+    return True
+
+
+def may_be_personal(text: str) -> bool:
+    """Whether `sanitize` may take something out of a text: False for most, and at once."""
+    return _SIGN.search(text) is not None or " " in text
+
+
+def _sanitized(value: object, around: _Around, depth: int) -> object:
     if isinstance(value, str):
-        return _sanitized_text(value, depth, free_text) if _SIGN.search(value) else value
-    if value is None or isinstance(value, (bool, int, float, Decimal, date, time, UUID)):
-        return REMOVED if free_text and _is_phone(value) else value
-    if depth >= _MAX_DEPTH:
-        return REMOVED
-    if isinstance(value, dict):
-        return _sanitized_mapping(value, of_person=of_person, depth=depth)
-    if isinstance(value, (list, tuple)):
-        return [
-            _sanitized(one, of_person=of_person, depth=depth + 1, free_text=free_text)
-            for one in value
-        ]
+        if around.of_cookies:
+            return REMOVED
+        if not value.isascii():
+            value = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+        if _SIGN.search(value):
+            value = _sanitized_text(value, depth, around)
+        return _SECRET_IN_TEXT.sub(REMOVED, value) if " " in value else value
+    if value is None or isinstance(value, _SCALARS):
+        return _sanitized_scalar(value, around)
+    if depth < _MAX_DEPTH:
+        if isinstance(value, dict):
+            return _sanitized_mapping(value, around, depth)
+        if isinstance(value, (list, tuple)):
+            cleaned = [_sanitized(one, around, depth + 1) for one in value]
+            # Headers are written as lists too: the name, then the value, and so on.
+            for position, name in enumerate(value[:-1]):
+                if _is_header_of_secret(name) and isinstance(value[position + 1], str):
+                    cleaned[position + 1] = REMOVED
+            return cleaned
     return REMOVED
 
 
+def _is_header_of_secret(name: object) -> bool:
+    if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
+        return False
+    known = _name_of(name)
+    return known.secret or known.cookies
+
+
+_SCALARS = (bool, int, float, Decimal, date, time, UUID)
+
+
+def _sanitized_scalar(value: object, around: _Around) -> object:
+    if type(value) is int and not -_MAX_INTEGER <= value < 2 * _MAX_INTEGER:
+        return str(value) if abs(value) < _LARGEST_WRITTEN else REMOVED
+    if around.is_id and isinstance(value, float) and value.is_integer():
+        # A table's 10024.0 is 10024 in the catalogue; more than 64 bits is no JSON for everybody.
+        return int(value) if abs(value) < _MAX_INTEGER else value
+    return REMOVED if around.free_text and _is_phone(value) else value
+
+
 def _sanitized_mapping(
-    mapping: dict[object, object], *, of_person: bool, depth: int
+    mapping: dict[object, object], around: _Around, depth: int
 ) -> dict[object, object]:
     names = [_name_of(name) for name in mapping]
-    named_person = of_person or True in [name.contact for name in names]
+    named_person = around.of_person or True in [name.contact for name in names]
+    # A person's record in a product's place is a person's; a hotel beside a guest's e-mail is not.
+    of_product = around.of_product and not (
+        True in [name.contact for name in names] and True not in [name.catalogue for name in names]
+    )
     pair = _names_of_pair(mapping)
     pair_of_person = bool(pair) and any(_is_personal(name, of_person=True) for name in pair)
+    pair_of_secret = bool(pair) and any(_is_secret(_name_of(name), around) for name in pair)
     pair_of_text = bool(pair) and any(_name_of(name).free_text for name in pair)
     cleaned: dict[object, object] = {}
     for name, (original, value) in zip(names, mapping.items(), strict=True):
+        if name.secret or (name.cookies and isinstance(value, str)):
+            continue
+        if pair_of_secret and original not in PAIR_NAMES:
+            continue
+        if around.of_cookies and not name.advertising_cookie:
+            continue
         if pair_of_person:
             personal = original not in PAIR_NAMES
+        elif of_product:
+            personal = name.personal_in_products
         else:
             personal = name.personal or (named_person and name.of_person)
         if personal:
             kept = _hashes_only(value, depth + 1, keep_country=name.address)
         else:
-            kept = _sanitized(
-                value,
-                of_person=of_person or name.place_of_person,
-                depth=depth + 1,
+            within = _Around(
+                of_person=(around.of_person and not name.product_place) or name.place_of_person,
+                of_product=name.product_place or (of_product and not name.place_of_person),
                 free_text=name.free_text or (pair_of_text and original not in PAIR_NAMES),
+                is_id=name.is_id,
+                of_cookies=name.cookies,
             )
+            kept = _sanitized(value, within, depth + 1)
         if kept is not _NOTHING:
             cleaned[name.sanitized] = kept
     return cleaned
+
+
+def _is_secret(name: _Name, around: _Around) -> bool:
+    return name.secret or name.cookies or (around.of_cookies and not name.advertising_cookie)
 
 
 class _Name(NamedTuple):
@@ -136,33 +255,53 @@ class _Name(NamedTuple):
     somebody wrote. `sanitized` is the name without personal data in it.
     """
 
-    contact: bool
-    personal: bool
-    of_person: bool
-    address: bool
-    place_of_person: bool
-    free_text: bool
-    sanitized: object
+    contact: bool = False
+    personal: bool = False
+    personal_in_products: bool = False
+    of_person: bool = False
+    address: bool = False
+    place_of_person: bool = False
+    product_place: bool = False
+    free_text: bool = False
+    is_id: bool = False
+    secret: bool = False
+    cookies: bool = False
+    advertising_cookie: bool = False
+    catalogue: bool = False
+    sanitized: object = None
 
 
 def _name_of(name: object) -> _Name:
     if isinstance(name, str):
         return _known_name(name) if len(name) <= _LONGEST_KNOWN_NAME else _judged(name)
-    return _Name(False, False, False, False, False, False, name)
+    return _Name(sanitized=name)
 
 
 def _judged(name: str) -> _Name:
-    meaning = meaning_of(name)
+    meaning, plain = meaning_of(name), plain_name(name)
+    identifier, place = meaning.identifier, meaning.place
     return _Name(
-        contact=isinstance(meaning, Identifier) and meaning.key in CONTACT_KEYS,
+        contact=identifier is not None and identifier.key in CONTACT_KEYS,
         personal=_is_personal(name, of_person=False),
+        personal_in_products=identifier is not None and identifier.key in _PERSONAL_IN_PRODUCTS,
         of_person=_is_personal(name, of_person=True),
         address=_is_address(name),
-        place_of_person=isinstance(meaning, Place) and meaning.of_person,
-        free_text=plain_name(name).endswith(_FREE_TEXT_NAMES),
+        place_of_person=place is not None and place.of_person,
+        product_place=plain in _PRODUCT_PLACES
+        or (place is not None and place.kind in _PRODUCT_KINDS and plain in _WITHOUT_PEOPLE),
+        free_text=plain.endswith(_FREE_TEXT_NAMES),
+        is_id=_ID_NAMES.fullmatch(plain) is not None,
+        secret=meaning.secret,
+        catalogue=plain in CATALOGUE_MARKS or plain in JOURNEY_MARKS,
+        cookies=holds_cookies(plain),
+        advertising_cookie=_ADVERTISING_COOKIE.fullmatch(plain) is not None,
         sanitized=_sanitized_key(name),
     )
 
+
+# An order or a tracker's `properties` may describe the buyer too, and then they are judged as any
+# other object is.
+_WITHOUT_PEOPLE = frozenset(("customdata", "ecommerce", "actionfield"))
 
 # Payloads have the same names again and again. A name that holds personal data itself is forgotten
 # with the rest when others come.
@@ -180,12 +319,14 @@ def _names_of_pair(mapping: dict[object, object]) -> list[object]:
 def _is_personal(name: object, *, of_person: bool) -> bool:
     if not isinstance(name, str):
         return False
-    if plain_name(name) in _STREET_NAMES or _is_address(name):
+    if _is_address(name):
         return True
     meaning = meaning_of(name)
-    if isinstance(meaning, Identifier):
-        return meaning.key in _PERSONAL_KEYS
-    return meaning is Special.FULL_NAME or (of_person and meaning is Special.PERSON_NAME)
+    if meaning.identifier is not None and meaning.identifier.key in _PERSONAL_KEYS:
+        return True
+    if meaning.special in (Special.FULL_NAME, Special.STREET):
+        return True
+    return of_person and meaning.special is Special.PERSON_NAME
 
 
 _NOTHING = object()
@@ -219,8 +360,8 @@ def _is_address(name: object) -> bool:
 
 
 def _is_country(name: object, value: object) -> bool:
-    meaning = meaning_of(name) if isinstance(name, str) else None
-    named = isinstance(meaning, Identifier) and meaning.key == "country"
+    identifier = meaning_of(name).identifier if isinstance(name, str) else None
+    named = identifier is not None and identifier.key == "country"
     return named and isinstance(value, str) and country_code(value) is not None
 
 
@@ -231,10 +372,12 @@ def _is_phone(value: object) -> bool:
 
 
 def _sanitized_key(name: object) -> object:
-    return _sanitized_text(name, _MAX_DEPTH) if isinstance(name, str) else name
+    if not isinstance(name, str):
+        return name
+    return _sanitized_text(_SURROGATE.sub("", name), _MAX_DEPTH, _TOP)
 
 
-def _sanitized_text(text: str, depth: int, free_text: bool = False) -> str:
+def _sanitized_text(text: str, depth: int, around: _Around) -> str:
     """Give a text without what is personal in it; one without a `_SIGN` need not come here."""
     if text.lstrip()[:1] in ("{", "[") and depth < _MAX_DEPTH:
         # JSON inside JSON: its names count as well.
@@ -243,12 +386,18 @@ def _sanitized_text(text: str, depth: int, free_text: bool = False) -> str:
         except (ValueError, RecursionError):
             pass
         else:
-            return json.dumps(_sanitized(decoded, of_person=False, depth=depth + 1))
+            return json.dumps(_sanitized(decoded, around._replace(free_text=False), depth + 1))
+    if "://" in text and "@" in text:
+        text = _USER_INFO.sub("", text)
     if "=" in text:
         text = _ASSIGNMENT.sub(_without_personal_value, text)
+    if "%" in text and hides_secret(text):
+        return REMOVED
     if "@" in text or "%40" in text:
         text = _without_addresses(text)
-    return without_phones(text, free=free_text) if _NUMBER_SIGN.search(text) else text
+    if around.is_id or not _NUMBER_SIGN.search(text):
+        return text
+    return without_phones(text, free=around.free_text)
 
 
 def _without_addresses(text: str) -> str:
@@ -278,6 +427,16 @@ def _without_addresses(text: str) -> str:
 def _without_personal_value(match: re.Match[str]) -> str:
     name, value = match.groups()
     meaning = _name_of(name)
+    if (
+        meaning.secret
+        or meaning.cookies
+        or hides_secret(value)
+        or (
+            plain_name(name) in _SECRET_PARAMETERS
+            and match.string[max(match.start() - 1, 0)] in "?&#;"
+        )
+    ):
+        return f"{name}={REMOVED}"
     if not meaning.personal:
         return f"{name}={without_phones(value, free=True)}" if meaning.free_text else match.group(0)
     return match.group(0) if isinstance(already_hashed(value), str) else f"{name}={REMOVED}"

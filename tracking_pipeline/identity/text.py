@@ -13,6 +13,7 @@ from math import isfinite
 from numbers import Integral
 from uuid import UUID
 
+from tracking_pipeline.identity.placeholders import PLACEHOLDERS, TEMPLATE
 from tracking_pipeline.identity.refusal import Refusal
 
 # Longer than any identifier and any user agent in use; bounds the work one value can cause.
@@ -27,15 +28,6 @@ _INVISIBLE = re.compile(
     "\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-# What forms, tag managers and data frames write where there was no value.
-PLACEHOLDERS = frozenset(
-    {
-        "null", "undefined", "none", "nil", "n/a", "n.a.", "unknown", "not set", "(not set)",
-        "not provided", "(not provided)", "not available", "[object object]", "[removed]",
-        "[redacted]", "-", "--", "?", ".",
-    }
-)  # fmt: skip
 
 
 def text_of(value: object) -> str | Refusal:
@@ -76,6 +68,8 @@ def _clean(text: str) -> str | Refusal:
         return Refusal.EMPTY
     if len(text) <= 16 and text.lower() in PLACEHOLDERS:
         return Refusal.PLACEHOLDER
+    if text[0] in "{$%<[#_" and TEMPLATE.fullmatch(text):
+        return Refusal.PLACEHOLDER
     return text
 
 
@@ -93,7 +87,7 @@ def lower(text: str) -> str:
 
 
 # Apostrophes that Unicode files under letters: Ukrainian and Hawaiian names are typed with either.
-_LETTER_APOSTROPHES = frozenset("\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\ua78c")
+LETTER_APOSTROPHES = frozenset("\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\ua78c")
 _LAST_REMEMBERED = 0xFFFF
 _ASCII_LETTER = re.compile("[A-Za-z]")
 
@@ -110,7 +104,7 @@ class _Kept(dict[int, "int | None"]):
         if char.isspace():
             kept = self._spaces
         else:
-            kept = unicodedata.category(char)[0] in "LMN" and char not in _LETTER_APOSTROPHES
+            kept = unicodedata.category(char)[0] in "LMN" and char not in LETTER_APOSTROPHES
         answer = code if kept else None
         if code <= _LAST_REMEMBERED:
             self[code] = answer

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
-from tracking_pipeline.delivery.conversion import EVENT_ID, EVENT_NAME, as_mapping, first, text
 from tracking_pipeline.delivery.events import DESTINATIONS, DestinationName
 from tracking_pipeline.delivery.ledger import ledger_event_id
+from tracking_pipeline.events.reading import read_payload
+from tracking_pipeline.events.texts import id_text, text
 from tracking_pipeline.importing.lines import Record
 from tracking_pipeline.importing.payloads import payload_of
 from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
@@ -137,9 +138,9 @@ class FailedEventRows:
 
 def _add_ids(values: dict[str, Any], content: bytes) -> None:
     """Fills in ``id``, ``event_id`` and ``event_name``, the same each time the line is imported."""
-    payload = as_mapping(values["event_payload"])
-    fields: Mapping[str, Any] = payload or {}
-    given, of_payload = text(values.get("event_id")), text(first(fields, EVENT_ID))
+    payload = values["event_payload"]
+    reading = read_payload(payload)
+    given, of_payload = id_text(values.get("event_id")), id_text(reading.value("event_id"))
     if given or of_payload:
         values["event_id"] = str(ledger_event_id(given or of_payload or ""))
     else:
@@ -148,7 +149,7 @@ def _add_ids(values: dict[str, Any], content: bytes) -> None:
         # The column holds no other text, and the destination must get the id that the pixel used.
         values["event_payload"] = {**payload, "event_id": given}
     if not values.get("event_name"):
-        values["event_name"] = text(first(fields, EVENT_NAME)) or ""
+        values["event_name"] = text(reading.value("event_name")) or ""
     if "id" not in values:
         values["id"] = str(uuid5(CONTENT_NAMESPACE, f"{values['destination']} {content.decode()}"))
 

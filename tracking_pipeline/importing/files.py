@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,26 @@ def open_records(path: Path) -> Iterator[RecordFile]:
     with file:
         size = os.fstat(file.fileno()).st_size
         yield RecordFile(_readable(_records(file, path, size), path), size, file)
+
+
+LARGEST_STREAM_BYTES = 64_000_000
+"""Of what comes by standard input, which is held in memory."""
+
+
+def read_stream(stream: BinaryIO) -> Iterator[Record | Problem]:
+    """The records of what has no name and can be read once: JSON or CSV by its first character.
+
+    Raises :class:`ImportFileError`, then or while the records are read."""
+    name = Path("standard input")
+    try:
+        content = stream.read(LARGEST_STREAM_BYTES + 1)
+    except OSError as error:
+        raise _cannot_read(name, error) from None
+    if len(content) > LARGEST_STREAM_BYTES:
+        raise ImportFileError(
+            f"{name} holds more than {LARGEST_STREAM_BYTES // 1_000_000} MB: name a file"
+        )
+    return _records(io.BytesIO(content), name, len(content))
 
 
 def _readable(records: Iterator[Record | Problem], path: Path) -> Iterator[Record | Problem]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid5
 
-from tracking_pipeline.identity.field_names import Identifier, Special, meaning_of
+from tracking_pipeline.events.names import Special, meaning_of
 from tracking_pipeline.importing.lines import Record
 from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
 from tracking_pipeline.importing.values import (
@@ -79,8 +79,8 @@ class LeadRows:
             # What was hashed cannot stand where delivery expects an address or a name.
             return None
         meaning = meaning_of(name)
-        if isinstance(meaning, Identifier):
-            column = _COLUMN_OF_KEY.get(meaning.key)
+        if meaning.identifier is not None:
+            column = _COLUMN_OF_KEY.get(meaning.identifier.key)
         else:
-            column = "name" if meaning is Special.FULL_NAME else None
+            column = "name" if meaning.special is Special.FULL_NAME else None
         return column if column in self._columns else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import UUID, uuid5
+from uuid import uuid5
 
-from tracking_pipeline.delivery.conversion import read_conversion
-from tracking_pipeline.delivery.events import FailedEvent
 from tracking_pipeline.delivery.ledger import ledger_row
-from tracking_pipeline.delivery.outcomes import Rejected
-from tracking_pipeline.delivery.person import person_keys
+from tracking_pipeline.delivery.readiness import OF_A_RECORD
+from tracking_pipeline.events.conversion import Unusable, read_conversion
+from tracking_pipeline.events.policy import DEFAULT_POLICY
+from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.importing.lines import Record
 from tracking_pipeline.importing.payloads import payload_of
 from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
@@ -33,26 +33,23 @@ class LedgerRows:
     def make(self, record: Record) -> Row:
         """The row that a record says. Raises :class:`FieldError`."""
         content = encode_json("the line", record.fields).decode()
-        event = self._event(record, uuid5(CONTENT_NAMESPACE, content))
-        conversion = read_conversion(event, for_advertising=False)
-        if isinstance(conversion, Rejected):
-            raise FieldError(f"{conversion.reason}: correct the line or leave it out")
-        keys, _ = person_keys(event, conversion.fields, "meta", _COUNTRY, "all")
-        return Row(record.line, ledger_row(event, conversion, keys))
-
-    def _event(self, record: Record, event_id: UUID) -> FailedEvent:
-        return FailedEvent(
-            id=event_id,
+        event_id = uuid5(CONTENT_NAMESPACE, content)
+        stored = StoredRow(
             event_id=event_id,
             event_name="",
-            event_type=None,
             payload=payload_of(record),
-            user_data=None,
-            lead_id=None,
-            session_id=None,
-            retry_count=0,
-            max_retries=1,
             created_at=self._now,
             now=self._now,
-            lease_token=0,
         )
+        conversion = read_conversion(stored)
+        reason = (
+            conversion.reason
+            if isinstance(conversion, Unusable)
+            else conversion.first_unreadable(*OF_A_RECORD)
+        )
+        if isinstance(conversion, Unusable) or reason:
+            raise FieldError(f"{reason}: correct the line or leave it out")
+        if conversion.event_time > self._now + DEFAULT_POLICY.longest_wait:
+            raise FieldError("event_time lies in the future: correct the line or leave it out")
+        values, _ = ledger_row(stored, conversion, country=_COUNTRY)
+        return Row(record.line, values)

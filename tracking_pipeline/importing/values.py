@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from tracking_pipeline.delivery.conversion import read_time
+from tracking_pipeline.events.times import read_moment_or_day
 from tracking_pipeline.importing.json_records import InvalidJSONError, decode_json
 from tracking_pipeline.store.importing import TableColumn
 
@@ -21,7 +20,6 @@ _TEXTS = ("text", "varchar", "bpchar", "citext")
 _JSONS = ("jsonb", "json")
 # The escape of U+0000, but not an escaped backslash before "u0000".
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class FieldError(ValueError):
@@ -91,7 +89,7 @@ def read_integer(name: str, value: Any, bits: int = 31) -> int:
 
 
 def _read_moment(name: str, value: Any) -> str:
-    moment = read_time(value, default=_EPOCH)
+    moment = read_moment_or_day(value)
     if moment is None:
         raise FieldError(f"{name} is not a time: write ISO 8601 or Unix seconds")
     return moment.isoformat()

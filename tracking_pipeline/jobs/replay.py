@@ -20,7 +20,6 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from tracking_pipeline.delivery.conversion import read_time
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.delivery.replay.repair import RepairError, read_rules
 from tracking_pipeline.delivery.replay.service import replay_dead_letters as replay_service
@@ -30,6 +29,7 @@ from tracking_pipeline.delivery.replay.totals import (
     ReplayRequest,
     ReplayTotals,
 )
+from tracking_pipeline.events.times import read_moment_or_day
 from tracking_pipeline.jobs.tags import DESTINATION_TAG, GROUP_TAG, LONG_RUN
 from tracking_pipeline.metadata import table
 from tracking_pipeline.resources import TrackingResource
@@ -144,7 +144,7 @@ def _require(holds: bool, otherwise: str) -> None:
 def _moment(name: str, text: str) -> datetime | None:
     if not text.strip():
         return None
-    moment = read_time(text, default=_NO_TIME)
+    moment = read_moment_or_day(text)
     _require(moment is not None, f"{name} must be a time in ISO 8601, as in 2026-11-24T10:00Z")
     return moment
 
@@ -180,8 +180,8 @@ def replay_dead_letters(
 def _log(log: dg.DagsterLogManager, totals: ReplayTotals) -> None:
     for each in totals.groups:
         done = (
-            f"{each.sent} would be sent, {each.waits} would wait, {each.expired} are expired, "
-            f"{each.refused} would be refused"
+            f"{each.sent} would be sent, {each.waits} would wait, {each.withheld} would be "
+            f"withheld, {each.expired} are expired, {each.refused} would be refused"
             if totals.dry_run
             else f"{each.replayed} replayed, {each.held_back} held back"
         )
@@ -200,6 +200,7 @@ def replay_metadata(totals: ReplayTotals) -> dict[str, Any]:
         **table("canaries", found["canaries"]),
         **table("repairs", found["repairs"]),
         **table("refusals", found["refusals"]),
+        **table("withheld_by_reason", found["withheld_by_reason"]),
         **{name: found[name] for name in NUMBERS},
         "events_per_minute": dg.MetadataValue.float(float(found["events_per_minute"])),
         "minutes": dg.MetadataValue.float(float(found["minutes"])),

@@ -129,8 +129,8 @@ def plan_retry(
 
 @dg.op(
     description="Drains all destinations at once: claims due events, sends them, and settles each "
-    "as resolved, waiting or dead letter. Ends when nothing is left to take or the time budget is "
-    "spent. Safe to run twice at the same time, and to kill."
+    "as resolved, withheld, waiting or dead letter. Ends when nothing is left to take or the time "
+    "budget is spent. Safe to run twice at the same time, and to kill."
 )
 def drain_failed_events(
     context: dg.OpExecutionContext,
@@ -152,8 +152,8 @@ def drain_failed_events(
 
 
 @dg.op(
-    description="Shows what the run did: numbers for each destination, the top errors, and the "
-    "match keys whose values could not be used.",
+    description="Shows what the run did: numbers for each destination, the top errors, why events "
+    "were withheld, and the match keys whose values could not be used.",
     out=dg.Out(description="The run's totals."),
 )
 def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> RetryTotals:
@@ -166,7 +166,8 @@ def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> Retr
             )
         context.log.info(
             f"{name}: {each.resolved} resolved, {each.failed} failed, "
-            f"{each.dead_lettered} dead-lettered, {each.waiting} left; "
+            f"{each.dead_lettered} dead-lettered, {each.withheld} withheld, "
+            f"{each.postponed} postponed, {each.waiting} left; "
             f"{each.accepted_delivered} delivered at the first attempt, "
             f"{each.accepted_waiting} wait for it{note}"
         )
@@ -175,7 +176,10 @@ def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> Retr
 
 
 # What fits side by side on the run page; every number stands below it under its own name.
-_TABLE_COLUMNS = ("state", "resolved", "failed", "dead_lettered", "waiting", "requests", "detail")
+_TABLE_COLUMNS = (
+    *("state", "resolved", "failed", "dead_lettered", "withheld", "waiting", "requests"),
+    "detail",
+)
 
 
 def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
@@ -190,6 +194,8 @@ def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
     }
     if totals.errors:
         tables["top_errors"] = _table([asdict(error) for error in totals.errors])
+    if totals.withheld:
+        tables["withheld_by_reason"] = _table([asdict(each) for each in totals.withheld])
     if totals.dropped:
         tables["dropped_match_keys"] = _table(
             [
@@ -197,6 +203,8 @@ def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
                 for (key, reason), count in sorted(totals.dropped.items())
             ]
         )
+    if totals.unreadable:
+        tables["unreadable_fields"] = _table(totals.unreadable_fields())
     return {
         # The tables first: the run page shows the first lines of a long message.
         **tables,

@@ -3,6 +3,8 @@
     accepted --(first attempt)--> delivered                        -> the row is deleted
                                   retry                            -> failed event, retrying
                                   rejected                         -> failed event, dead letter
+                                  withheld                         -> failed event, resolved
+                                  postponed                        -> failed event, pending
                                   throttled, paused, not started   -> stays as it is, unspent
 
 A row was never attempted, so it is no failed event: it becomes one, under the same id, when its
@@ -71,7 +73,7 @@ select c.id, c.event_id, c.event_name, c.event_type, c.event_payload::text as pa
     null as user_data, c.lead_id, c.session_id, 0 as retry_count, {max_retries} as max_retries,
     c.created_at, now() as now, c.lease_token,
     l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
-    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip
+    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip, false as is_replayed
 from claimed c
 left join public.leads l on l.id = c.lead_id
 """

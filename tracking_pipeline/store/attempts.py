@@ -13,7 +13,7 @@ from typing_extensions import LiteralString
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """The newest attempt of a destination that did not deliver."""
+    """The newest attempt of a destination that failed. What is withheld or postponed did not."""
 
     destination: str
     outcome: str
@@ -28,7 +28,7 @@ from unnest(%s::text[]) as d (destination)
 cross join lateral (
     select outcome, error_message, error_code, attempted_at
     from public.tracking_delivery_attempts
-    where destination = d.destination and outcome <> 'delivered'
+    where destination = d.destination and outcome in ('retry', 'throttled', 'paused', 'rejected')
     order by attempted_at desc
     limit 1) as a
 """

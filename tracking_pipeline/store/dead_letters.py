@@ -43,7 +43,7 @@ class DeadLetters:
 @dataclass(frozen=True, slots=True)
 class Group:
     """The matching dead letters of one destination that have one reason. ``delivered`` of the
-    ``matched`` are there already: another row of the same event was resolved."""
+    ``matched`` are there already: another row of the same event was resolved, and not withheld."""
 
     destination: str
     reason: str
@@ -66,7 +66,7 @@ _DIED_AT: LiteralString = "coalesce(f.updated_at, f.created_at)"
 _DELIVERED: LiteralString = """exists (
         select from public.tracking_failed_events r
         where r.event_id = f.event_id and r.destination = f.destination
-          and r.status = 'resolved' and r.id <> f.id)"""
+          and r.status = 'resolved' and r.withheld_reason is null and r.id <> f.id)"""
 FREE: LiteralString = """f.status = 'dead_letter'
       and (f.lease_expires_at is null or f.lease_expires_at <= now())"""
 """The rows ``f`` that are dead letters and that nobody holds."""

@@ -42,7 +42,8 @@ class Settlement:
     """What one attempt made of one row, and the attempt's own record.
 
     ``wait_seconds`` is set for a row that waits for its next retry. ``status`` None leaves the
-    row's state as it is (throttled, paused): only the lease ends.
+    row's state as it is (throttled, paused): only the lease ends; with ``postponed_until`` it also
+    waits until then. ``withheld_reason`` goes with the status ``resolved``: nothing was sent.
     """
 
     id: UUID
@@ -54,6 +55,8 @@ class Settlement:
     retry_count: int | None = None
     wait_seconds: float | None = None
     dead_letter_reason: str | None = None
+    withheld_reason: str | None = None
+    postponed_until: datetime | None = None
     error_message: str | None = None
     error_code: str | None = None
     http_status: int | None = None
@@ -63,6 +66,11 @@ class Settlement:
     duplicate: str | None = None
 
 
+DELIVERED_BY_US = "tracking_pipeline"
+"""``resolved_by`` of what the pipeline delivered itself; anything else is a human's doing, but for
+:data:`WITHHELD_BY`."""
+WITHHELD_BY = "withheld"
+"""``resolved_by`` of a row that was settled without being sent; ``withheld_reason`` says why."""
 MOST_RETRIES = 2**31 - 1
 """More the column cannot hold; a site's row may have this many already."""
 
@@ -108,6 +116,41 @@ def _arguments(selection: Selection) -> dict[str, Any]:
     return {"started_at": selection.started_at, "event_id": selection.event_id}
 
 
+# What the site keeps of a lead's consent by now, newest first: the lead's own columns that speak of
+# it, then its newest events. Of what is sent again after a while only; the person may have thought
+# better of it meanwhile.
+STATEMENTS_OF_LEAD: LiteralString = """(
+        select jsonb_build_array(
+            (select jsonb_object_agg(column_of.key, column_of.value)
+             from jsonb_each(to_jsonb(l)) as column_of
+             where column_of.key ~* 'consent|opt_?out|ad_storage|ad_user_data'
+               and column_of.value not in ('null', '""')))
+          || coalesce((
+            select jsonb_agg(jsonb_build_object('metadata', e.metadata, 'user_data', e.user_data)
+                             order by e.created_at desc)
+            from (select e.metadata, e.user_data, e.created_at
+                  from public.wm_event_log e
+                  where e.lead_id = l.id
+                  order by e.created_at desc
+                  limit 20) as e), '[]'))::text"""
+
+_READ_STATEMENTS: LiteralString = """
+select l.id, {statements} as statements from public.leads l where l.id = any(%s)
+"""
+
+
+async def read_statements_of_leads(
+    connection: psycopg.AsyncConnection[Any], lead_ids: Collection[UUID | None]
+) -> dict[UUID, str]:
+    """What the site keeps of these leads' consent by now, as JSON text: a list, newest first.
+
+    Raises psycopg.Error where the event log cannot be read.
+    """
+    statement = sql.SQL(_READ_STATEMENTS).format(statements=sql.SQL(STATEMENTS_OF_LEAD))
+    cursor = await connection.execute(statement, (list(lead_ids),))
+    return dict(await cursor.fetchall())
+
+
 # MATERIALIZED: otherwise the planner may join the two scans so that more rows than the limit are
 # updated. The lead's columns are read in the same statement: one round trip a batch.
 _CLAIM: LiteralString = """
@@ -133,7 +176,7 @@ with due as materialized (
     from due
     where f.id = due.id
     returning f.id, f.event_id, f.event_name, f.event_type, f.event_payload, f.user_data, f.lead_id,
-        f.session_id, f.retry_count, f.max_retries, f.created_at, f.lease_token
+        f.session_id, f.retry_count, f.max_retries, f.created_at, f.lease_token, f.replayed_at
 )
 select c.id, c.event_id, c.event_name, c.event_type, c.event_payload::text as payload,
     c.user_data::text as user_data, c.lead_id, c.session_id,
@@ -141,7 +184,8 @@ select c.id, c.event_id, c.event_name, c.event_type, c.event_payload::text as pa
     case when c.created_at between '0001-01-02' and '9999-12-30' then c.created_at else now() end
         as created_at, now() as now, c.lease_token,
     l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
-    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip
+    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip,
+    c.replayed_at is not null as is_replayed
 from claimed c
 left join public.leads l on l.id = c.lead_id
 """
@@ -180,6 +224,7 @@ async def claim_due_events(
         return await cursor.fetchall()
 
 
+# A time that came meanwhile is a second off: the run that has just looked at the event ends first.
 # Fenced by the token alone: a test of the status in this WHERE turned the plan into a nested loop
 # over both sides, quadratic in the batch. The update returns both sides' columns, so that the
 # log needs no second join whose plan could go the same way.
@@ -187,20 +232,27 @@ _SETTLE: LiteralString = """
 with settled as (
     select * from json_to_recordset(%(settlements)s::json) as s (
         id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
-        retry_count integer, wait_seconds float8, dead_letter_reason text, error_message text,
-        error_code text, http_status integer, requests integer, request_id uuid,
-        duration_ms integer)
+        retry_count integer, wait_seconds float8, dead_letter_reason text, withheld_reason text,
+        postponed_until timestamptz, error_message text, error_code text, http_status integer,
+        requests integer, request_id uuid, duration_ms integer)
 ), updated as (
     update public.tracking_failed_events f
     set status = coalesce(s.status, f.status),
         retry_count = coalesce(s.retry_count, f.retry_count),
         next_retry_at = case
+            when s.postponed_until is not null
+            then greatest(s.postponed_until, now() + interval '1 second')
             when s.status is null then f.next_retry_at
             when s.status = 'retrying' then now() + make_interval(secs => s.wait_seconds)
         end,
         resolved_at = case when s.status = 'resolved' then now() else f.resolved_at end,
-        resolved_by = case when s.status = 'resolved' then %(resolved_by)s else f.resolved_by end,
+        resolved_by = case
+            when s.withheld_reason is not null then %(withheld)s
+            when s.status = 'resolved' then %(ours)s
+            else f.resolved_by
+        end,
         dead_letter_reason = s.dead_letter_reason,
+        withheld_reason = s.withheld_reason,
         error_message = case
             when s.status in ('retrying', 'dead_letter') and s.error_message is not null
             then s.error_message else f.error_message
@@ -248,7 +300,8 @@ async def settle_attempts(
         _SETTLE,
         {
             "settlements": orjson.dumps(settlements).decode(),
-            "resolved_by": "tracking_pipeline",
+            "ours": DELIVERED_BY_US,
+            "withheld": WITHHELD_BY,
             "worker": worker,
             "run_id": run_id,
         },

@@ -2,7 +2,9 @@
 
 A row of ``tracking_accepted_events`` is deleted when it is delivered, and moves into
 ``tracking_failed_events`` under its own id when it is not; each in one statement with the record of
-the attempt, so that an event is in one queue at any moment. What Google accepted stays, with
+the attempt, so that an event is in one queue at any moment. One that is withheld moves there
+resolved, for its trace, and one that is postponed moves there to wait: its code ``postponed`` says
+that it has not failed. What Google accepted stays, with
 ``delivered_at`` set, until Google has judged it; a judgement against it makes it a failed event
 after all.
 """
@@ -19,7 +21,7 @@ from psycopg import sql
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.accepted_events import MAX_RETRIES, WAITING
-from tracking_pipeline.store.failed_events import Settlement
+from tracking_pipeline.store.failed_events import DELIVERED_BY_US, WITHHELD_BY, Settlement
 from tracking_pipeline.store.leases import MOST_LEASE_LOSSES
 
 # Whoever accepts now and judges later.
@@ -30,7 +32,8 @@ _MOVE: LiteralString = """
     insert into public.tracking_failed_events (
         id, event_id, event_name, event_type, event_payload, destination, lead_id, session_id,
         created_at, updated_at, max_retries, status, retry_count, next_retry_at, resolved_at,
-        resolved_by, dead_letter_reason, error_message, error_code, http_status, lease_token)
+        resolved_by, dead_letter_reason, withheld_reason, error_message, error_code, http_status,
+        lease_token)
     select m.id, m.event_id, m.event_name, coalesce(m.event_type, 'conversion'), m.event_payload,
         m.destination, (select l.id from public.leads l where l.id = m.lead_id), m.session_id,
         m.created_at, now(), {max_retries}, {state}
@@ -43,31 +46,33 @@ _SETTLE: LiteralString = """
 with settled as (
     select * from json_to_recordset(%(settlements)s::json) as s (
         id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
-        retry_count integer, wait_seconds float8, dead_letter_reason text, error_message text,
-        error_code text, http_status integer, requests integer, request_id uuid,
-        duration_ms integer)
+        retry_count integer, wait_seconds float8, dead_letter_reason text, withheld_reason text,
+        postponed_until timestamptz, error_message text, error_code text, http_status integer,
+        requests integer, request_id uuid, duration_ms integer)
 ), gone as (
     delete from public.tracking_accepted_events a
     using settled s
     where a.id = s.id and a.lease_token = s.lease_token
-      and s.status is not null and not (s.status = 'resolved' and a.{judges_later})
+      and (s.status is not null or s.postponed_until is not null)
+      and not (s.outcome = 'delivered' and a.{judges_later})
     returning a.id, a.event_id, a.event_name, a.event_type, a.event_payload, a.destination,
         a.lead_id, a.session_id, a.created_at, s.lease_token, s.outcome, s.attempt, s.status,
-        s.retry_count, s.wait_seconds, s.dead_letter_reason, s.error_message, s.error_code,
-        s.http_status, s.requests, s.request_id, s.duration_ms
+        s.retry_count, s.wait_seconds, s.dead_letter_reason, s.withheld_reason, s.postponed_until,
+        s.error_message, s.error_code, s.http_status, s.requests, s.request_id, s.duration_ms
 ), kept as (
     update public.tracking_accepted_events a
-    set delivered_at = case when s.status = 'resolved' then now() end,
+    set delivered_at = case when s.outcome = 'delivered' then now() end,
         lease_token = a.lease_token + 1,
         lease_expires_at = null,
         lease_losses = 0
     from settled s
     where a.id = s.id and a.lease_token = s.lease_token
-      and (s.status is null or s.status = 'resolved' and a.{judges_later})
+      and (s.status is null and s.postponed_until is null
+        or s.outcome = 'delivered' and a.{judges_later})
     returning a.id, a.event_id, a.destination, s.lease_token, s.outcome, s.attempt,
         s.http_status, s.error_code, s.error_message, s.requests, s.request_id, s.duration_ms
 ), moved as ({move}
-    where m.status in ('retrying', 'dead_letter')
+    where m.outcome <> 'delivered'
 ), written as (
     select id, event_id, destination, attempt, outcome, requests, request_id, http_status,
         error_code, error_message, duration_ms, lease_token
@@ -85,16 +90,26 @@ with settled as (
 )
 select id from written
 """
-_FAILED: LiteralString = """m.status, coalesce(m.retry_count, 0),
-        case when m.status = 'retrying' then now() + make_interval(secs => m.wait_seconds) end,
-        null, null, m.dead_letter_reason,
+_FAILED: LiteralString = """coalesce(m.status, 'pending'), coalesce(m.retry_count, 0),
+        case
+            when m.postponed_until is not null
+            then greatest(m.postponed_until, now() + interval '1 second')
+            when m.status = 'retrying' then now() + make_interval(secs => m.wait_seconds)
+        end,
+        case when m.withheld_reason is not null then now() end,
+        case when m.withheld_reason is not null then {withheld} end,
+        m.dead_letter_reason, m.withheld_reason,
         coalesce(m.error_message, m.error_code, m.dead_letter_reason, m.outcome), m.error_code,
         m.http_status, m.lease_token + 1"""
 
 
 def _moving(gone: LiteralString, state: LiteralString) -> sql.Composed:
     return sql.SQL(_MOVE).format(
-        max_retries=sql.Literal(MAX_RETRIES), state=sql.SQL(state), gone=sql.Identifier(gone)
+        max_retries=sql.Literal(MAX_RETRIES),
+        state=sql.SQL(state).format(
+            ours=sql.Literal(DELIVERED_BY_US), withheld=sql.Literal(WITHHELD_BY)
+        ),
+        gone=sql.Identifier(gone),
     )
 
 
@@ -159,7 +174,7 @@ with lost as materialized (
 )
 select destination, count(*) from gone group by destination
 """
-_DEAD: LiteralString = """'dead_letter', 0, null, null, null, 'worker_crash', %(message)s,
+_DEAD: LiteralString = """'dead_letter', 0, null, null, null, 'worker_crash', null, %(message)s,
         'worker_crash', null, m.lease_token + 1"""
 _IS_CRASHED = sql.SQL(_CRASHED).format(waiting=sql.SQL(WAITING))
 _FIND_CRASHED_STATEMENT = sql.SQL(_FIND_CRASHED).format(crashed=_IS_CRASHED)
@@ -205,7 +220,7 @@ with gone as (
 )
 select count(*) from gone
 """
-_RESOLVED: LiteralString = """'resolved', 0, null, m.delivered_at, 'tracking_pipeline', null,
+_RESOLVED: LiteralString = """'resolved', 0, null, m.delivered_at, {ours}, null, null,
         'delivered at the first attempt; Google judged it later', null, null, m.lease_token"""
 _REOPEN_STATEMENT = sql.SQL(_REOPEN).format(move=_moving("gone", _RESOLVED))
 

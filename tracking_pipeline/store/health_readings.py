@@ -12,10 +12,9 @@ from typing import Any
 import psycopg
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.failed_events import DELIVERED_BY_US
 from tracking_pipeline.store.match_key_rollup import CONVERSION, ConversionRule
-
-OURS = "tracking_pipeline"
-"""``resolved_by`` of what the pipeline delivered itself; anything else is a human's doing."""
+from tracking_pipeline.store.withheld_events import IS_FAILURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ _FAILURES: LiteralString = """
 with failed as materialized (
     select f.event_id, f.destination
     from public.tracking_failed_events f
-    where f.created_at >= %(since)s and f.created_at < %(until)s
+    where f.created_at >= %(since)s and f.created_at < %(until)s and {is_failure}
 )
 select destination, count(distinct event_id)
 from failed
@@ -49,13 +48,14 @@ where exists (
     select from public.wm_event_log e
     where e.event_id = f.event_id
       and e.created_at >= %(since)s and e.created_at < %(until)s and {conversion})
-""".replace("{conversion}", CONVERSION)
+""".replace("{conversion}", CONVERSION).replace("{is_failure}", IS_FAILURE)
 
 
 def count_failures(
     connection: psycopg.Connection[Any], since: datetime, until: datetime, rule: ConversionRule
 ) -> Failures:
-    """The events that failed within [since, until), whatever has become of them."""
+    """The events that failed within [since, until), whatever has become of them since. What was
+    withheld is none of them."""
     rows = connection.execute(
         _FAILURES,
         {"since": since, "until": until, "names": list(rule.names), "by_type": rule.by_type},
@@ -83,11 +83,12 @@ with seen as materialized (
     select f.event_id
     from public.tracking_failed_events f
     where f.created_at >= %(since)s and f.created_at < %(until)s and f.event_id is not null
+      and {is_failure}
 )
 select (select count(*) from seen),
     (select count(*) from known)
     + (select count(*) from seen where is_conversion and event_id is null)
-""".replace("{conversion}", CONVERSION)
+""".replace("{conversion}", CONVERSION).replace("{is_failure}", IS_FAILURE)
 
 
 def count_conversions_and_failures(
@@ -134,8 +135,9 @@ select width_bucket(
     count(*) filter (where f.status = 'resolved' and f.resolved_by is distinct from %(ours)s)
 from public.tracking_failed_events f
 where f.created_at > now() - make_interval(secs => %(oldest)s) and f.created_at <= now()
+  and {is_failure}
 group by age
-"""
+""".replace("{is_failure}", IS_FAILURE)
 
 
 def count_recovered(
@@ -144,7 +146,8 @@ def count_recovered(
     """What became of failed events, by age: for ages (3600, 86400) those of the last hour, then
     those of the day before it."""
     rows = connection.execute(
-        _RECOVERY, {"ages": list(ages_seconds[:-1]), "oldest": ages_seconds[-1], "ours": OURS}
+        _RECOVERY,
+        {"ages": list(ages_seconds[:-1]), "oldest": ages_seconds[-1], "ours": DELIVERED_BY_US},
     ).fetchall()
     counted = {age: Recovered(*counts) for age, *counts in rows}
     return [counted.get(age, Recovered(0, 0, 0, 0)) for age in range(len(ages_seconds))]

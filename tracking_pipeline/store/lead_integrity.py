@@ -14,6 +14,7 @@ import psycopg
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.match_key_rollup import CONVERSION, ConversionRule
+from tracking_pipeline.store.withheld_events import IS_FAILURE
 
 # A lead is often saved a moment before its event is.
 SETTLING_MINUTES = 10
@@ -93,8 +94,8 @@ _UNDELIVERED: LiteralString = """
 select count(distinct f.event_id)
 from public.tracking_failed_events f
 where f.created_at >= %(since)s and f.created_at < %(until)s
-  and f.status <> 'resolved' and f.destination <> 'supabase'
-"""
+  and f.status <> 'resolved' and f.destination <> 'supabase' and {is_failure}
+""".replace("{is_failure}", IS_FAILURE)
 
 
 def count_undelivered(connection: psycopg.Connection[Any], since: datetime, until: datetime) -> int:
@@ -105,15 +106,25 @@ def count_undelivered(connection: psycopg.Connection[Any], since: datetime, unti
     return int(row[0])
 
 
-_RESOLVED_TODAY: LiteralString = """
-select count(*)
+@dataclass(frozen=True, slots=True)
+class SettledToday:
+    """Failed events that were ``resolved`` since midnight (UTC), by whomever, and those that were
+    ``withheld``."""
+
+    resolved: int
+    withheld: int
+
+
+_SETTLED_TODAY: LiteralString = """
+select count(*) filter (where f.withheld_reason is null),
+    count(*) filter (where f.withheld_reason is not null)
 from public.tracking_failed_events f
 where f.status = 'resolved' and f.resolved_at >= date_trunc('day', now(), 'UTC')
 """
 
 
-def count_resolved_today(connection: psycopg.Connection[Any]) -> int:
-    """Failed events that were resolved since midnight (UTC), by whomever."""
-    row = connection.execute(_RESOLVED_TODAY).fetchone()
+def count_settled_today(connection: psycopg.Connection[Any]) -> SettledToday:
+    """What came to its end since midnight (UTC) and was not given up."""
+    row = connection.execute(_SETTLED_TODAY).fetchone()
     assert row is not None  # noqa: S101  an aggregate gives one row
-    return int(row[0])
+    return SettledToday(*row)

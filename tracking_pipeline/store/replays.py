@@ -18,6 +18,8 @@ from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.dead_letters import FREE
+from tracking_pipeline.store.failed_events import STATEMENTS_OF_LEAD
+from tracking_pipeline.store.withheld_events import WITHHELD
 
 # What the ledger saw in the last hour is counted no further.
 _LIVE_CAP = 600_000
@@ -30,7 +32,8 @@ select f.id, f.event_id, f.event_name, f.event_type, f.event_payload::text as pa
     case when f.created_at between '0001-01-02' and '9999-12-30' then f.created_at else now() end
         as created_at, f.destination, f.lease_token,
     l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
-    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip
+    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip,
+    case when f.lead_id is not null then {statements} end as statements
 from public.tracking_failed_events f
 left join public.leads l on l.id = f.lead_id
 where f.id = any(%s) and f.status = 'dead_letter'
@@ -44,7 +47,9 @@ async def read_dead_letters(
 
     ``lock`` keeps them until the transaction ends, without those that another one has.
     """
-    statement = _READ + " for update of f skip locked" if lock else _READ
+    statement = sql.SQL(_READ).format(statements=sql.SQL(STATEMENTS_OF_LEAD))
+    if lock:
+        statement += sql.SQL(" for update of f skip locked")
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement, (list(ids),))
         return {row["id"]: row for row in await cursor.fetchall()}
@@ -110,16 +115,17 @@ async def replay(
 
 
 _STANDING: LiteralString = """
-select f.id, f.status, coalesce(f.lease_expires_at > now(), false)
+select f.id, case when {withheld} then 'withheld' else f.status end,
+    coalesce(f.lease_expires_at > now(), false)
 from public.tracking_failed_events f
 where f.id = any(%s)
-"""
+""".replace("{withheld}", WITHHELD)
 
 
 async def read_standing(
     connection: psycopg.AsyncConnection[Any], ids: Sequence[UUID]
 ) -> dict[UUID, tuple[str, bool]]:
-    """Each row's status, and whether a worker holds it just now."""
+    """Each row's status, or ``withheld``, and whether a worker holds it just now."""
     cursor = await connection.execute(_STANDING, (list(ids),))
     return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destination import Destination
 from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.outcomes import Rejected, reject
+from tracking_pipeline.delivery.outcomes import NotSent, reject
 from tracking_pipeline_tests.delivery.claimed import NOW, claimed
 
 _NAMES = (
@@ -91,7 +91,7 @@ PAYLOADS: st.SearchStrategy[Any] = (
 )
 
 
-def prepare_as_a_drain_does(destination: Destination, payload: Any) -> Prepared | Rejected:
+def prepare_as_a_drain_does(destination: Destination, payload: Any) -> Prepared | NotSent:
     """What ``prepare`` says, and a rejection for the two errors that the drain expects of it.
 
     orjson's error is Python's ``TypeError``: any other of these is a bug, and raised.

@@ -14,7 +14,7 @@ import pytest
 
 from tracking_pipeline.delivery.destination import Destination, Reply
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
-from tracking_pipeline.delivery.outcomes import Rejected
+from tracking_pipeline.delivery.outcomes import NotSent
 from tracking_pipeline.delivery.room import AHEAD, Room
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
@@ -338,7 +338,7 @@ class _Failing:
         self._prepare = prepare
         self._sends = sends
 
-    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         if event.id == self._prepare:
             raise self._error
         return self._real.prepare(event)
@@ -394,7 +394,7 @@ class _Watching:
         self._queue = queue
         self._seen = seen
 
-    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         return self._real.prepare(event)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
@@ -428,7 +428,7 @@ class _CountingInFlight:
         self._now = 0
         self.most = 0
 
-    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         return self._real.prepare(event)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:

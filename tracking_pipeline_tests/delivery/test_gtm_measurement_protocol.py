@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from tracking_pipeline.delivery.events import Prepared
 from tracking_pipeline.delivery.gtm.measurement_protocol import content
 from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.outcomes import Rejected
+from tracking_pipeline.delivery.outcomes import Rejected, Withheld
 from tracking_pipeline.sandbox.gtm_rules import measurement_protocol_problems
 from tracking_pipeline_tests.delivery.claimed import NOW, claimed
 from tracking_pipeline_tests.delivery.hostile_payloads import PAYLOADS, prepare_as_a_drain_does
@@ -60,6 +60,12 @@ def refused(payload: Any) -> Rejected:
     return made
 
 
+def withheld(payload: Any) -> Withheld:
+    made = GTM.prepare(claimed(payload))
+    assert isinstance(made, Withheld), made
+    return made
+
+
 def request_of(*payloads: Any) -> dict[str, Any]:
     """The body of one request with these events, of which Google would drop nothing."""
     body = content([prepared(payload) for payload in payloads])
@@ -90,10 +96,39 @@ def test_an_event_is_sent_in_the_protocols_form() -> None:
                     "event_id": "pixel-7",
                     "session_id": "1764000000",
                     "items": [{"item_id": "sku", "quantity": 2}],
+                    # Realtime shows no event without it.
+                    "engagement_time_msec": 1,
                 },
             }
         ],
     }
+
+
+def test_a_time_of_engagement_that_the_site_says_is_kept() -> None:
+    payload = {**PAYLOAD, "engagement_time_msec": 4200}
+
+    assert request_of(payload)["events"][0]["params"]["engagement_time_msec"] == 4200
+
+
+@pytest.mark.parametrize(
+    ("fields", "session"),
+    [
+        ({"session_id": "1764000000"}, "1764000000"),
+        ({"session_id": 1764000000.0}, "1764000000"),
+        ({"session_id": None, "ga_session_id": "1764000001"}, "1764000001"),
+        ({"session_id": None, "metadata": {"ga_session_id": 1764000001}}, "1764000001"),
+        ({"session_id": "0b7c0a52-6a1e-4f0e-9a39-0d8a4c0f5a11"}, None),
+        ({"session_id": "undefined"}, None),
+        ({"session_id": None}, None),
+    ],
+)
+def test_a_session_of_analytics_is_sent_and_a_sites_own_is_not(
+    fields: dict[str, Any], session: str | None
+) -> None:
+    parameters = request_of({**PAYLOAD, **fields})["events"][0]["params"]
+
+    assert parameters.get("session_id") == session
+    assert "ga_session_id" not in parameters
 
 
 def test_events_of_one_visitor_share_a_request_and_keep_their_own_times() -> None:
@@ -129,8 +164,12 @@ def test_a_name_that_google_takes_is_sent_as_it_is(name: str) -> None:
 
 def test_an_event_of_more_than_72_hours_ago_is_expired() -> None:
     limit = int((NOW - timedelta(hours=72)).timestamp())
+    came_young = claimed({**PAYLOAD, "event_time": limit}, created_at=NOW - timedelta(hours=71))
+    grown_old = GTM.prepare(came_young)
 
-    assert refused({**PAYLOAD, "event_time": limit}).reason == "expired"
+    assert isinstance(grown_old, Rejected)
+    assert grown_old.reason == "expired"
+    assert withheld({**PAYLOAD, "event_time": limit - 7_200}).reason == "expired at arrival"
     assert request_of({**PAYLOAD, "event_time": limit + 120})
 
 
@@ -169,7 +208,9 @@ def test_what_identifies_the_visitor_is_no_parameter() -> None:
     [
         ({"ad_user_data": True, "ad_personalization": "denied"}, ("GRANTED", "DENIED")),
         ({"ad_user_data": "granted"}, ("GRANTED", None)),
-        ({"ad_user_data": "unknown", "ad_personalization": None}, (None, None)),
+        ({"ad_user_data": "CONSENT_STATUS_UNSPECIFIED", "ad_personalization": None}, (None, None)),
+        ({"marketing": True}, (None, None)),
+        ({"adUserData": "CONSENT_GRANTED", "adPersonalization": 0}, ("GRANTED", "DENIED")),
         ({}, (None, None)),
     ],
 )
@@ -179,6 +220,17 @@ def test_what_nobody_said_is_never_called_granted(
     consent = request_of({**PAYLOAD, "consent_state": given}).get("consent", {})
 
     assert (consent.get("ad_user_data"), consent.get("ad_personalization")) == said
+
+
+@pytest.mark.parametrize("purpose", ["ad_user_data", "ad_storage", "analytics_storage"])
+def test_whose_person_refused_what_the_protocol_needs_is_withheld(purpose: str) -> None:
+    assert withheld({**PAYLOAD, "consent_state": {purpose: "denied"}}).reason == "consent denied"
+
+
+def test_a_statement_that_nobody_can_read_is_not_sent_on_a_guess() -> None:
+    reason = refused({**PAYLOAD, "consent_state": {"ad_user_data": "unknown"}}).reason
+
+    assert reason == "unreadable consent: consent_state"
 
 
 def test_an_event_of_130_kb_is_refused() -> None:
@@ -191,9 +243,9 @@ def test_an_event_of_130_kb_is_refused() -> None:
 @given(PAYLOADS)
 def test_any_payload_becomes_a_good_request_or_a_reasoned_dead_letter(payload: Any) -> None:
     made = prepare_as_a_drain_does(GTM, payload)
-    if isinstance(made, Rejected):
-        assert made.reason
-        assert len(made.reason) < 200
+    if not isinstance(made, Prepared):
+        assert made.fault.message
+        assert len(made.fault.message) < 200
         return
     body = content([made])
     request = orjson.loads(body)

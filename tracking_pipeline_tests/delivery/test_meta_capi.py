@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.events import Lead, Prepared
 from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.outcomes import Rejected
+from tracking_pipeline.delivery.outcomes import Postponed, Rejected, Withheld
 from tracking_pipeline.sandbox.meta_rules import hashed_plain_keys, raw_personal_data, refusal
 from tracking_pipeline_tests.delivery.claimed import NOW, ROW_EVENT_ID, claimed
 from tracking_pipeline_tests.delivery.hostile_payloads import PAYLOADS, prepare_as_a_drain_does
@@ -134,7 +134,13 @@ def test_nothing_changes_between_two_tries() -> None:
     assert first.body == second.body
 
 
-@pytest.mark.parametrize("given", [None, "", "web", "WEB SITE", 7, {}])
+def withheld(payload: Any, **changes: Any) -> Withheld:
+    kept_back = META.prepare(claimed(payload, **changes))
+    assert isinstance(kept_back, Withheld), kept_back
+    return kept_back
+
+
+@pytest.mark.parametrize("given", [None, "", "somewhere", "WEB SITE", 7, {}])
 def test_a_source_that_meta_does_not_know_is_chosen_here(given: Any) -> None:
     with_agent = lead_event(action_source=given, event_source_url=None)
     without = {**with_agent, "user_data": {"em": sha256("jane.roe@example.com")}}
@@ -143,8 +149,19 @@ def test_a_source_that_meta_does_not_know_is_chosen_here(given: Any) -> None:
     assert sent(without)["action_source"] == "system_generated"
 
 
-def test_a_source_in_capitals_is_understood() -> None:
-    assert sent(lead_event(action_source=" Phone_Call "))["action_source"] == "phone_call"
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (" Phone_Call ", "phone_call"),
+        ("web", "website"),
+        ("in_store", "physical_store"),
+        ("EVENT_SOURCE_WEB", "website"),
+        ("offline", "physical_store"),
+        (["website"], "website"),
+    ],
+)
+def test_a_source_in_other_words_is_understood(written: Any, meant: str) -> None:
+    assert sent(lead_event(action_source=written))["action_source"] == meant
 
 
 @pytest.mark.parametrize(
@@ -157,18 +174,15 @@ def test_a_source_in_capitals_is_understood() -> None:
         ),
         (
             {"event_name": "Purchase", "custom_data": {"value": "free", "currency": "USD"}},
-            "missing custom_data.value",
+            "unreadable custom_data.value",
         ),
         (
             {"event_name": "Purchase", "custom_data": {"value": 1, "currency": "dollars"}},
-            "missing custom_data.currency",
+            "unreadable custom_data.currency",
         ),
-        ({"event_source_url": None}, "missing event_source_url"),
-        ({"event_source_url": "not an address"}, "missing event_source_url"),
-        (
-            {"user_data": {"em": sha256("jane.roe@example.com")}},
-            "missing user_data.client_user_agent",
-        ),
+        ({"custom_data": {"value": "free"}}, "unreadable custom_data.value"),
+        ({"custom_data": {"order_id": {"a": 1}}}, "unreadable custom_data.order_id"),
+        ({"event_id": {"a": 1}}, "unreadable event_id"),
         ({"action_source": "app"}, "missing app_data.advertiser_tracking_enabled"),
         ({"action_source": "app", "app_data": "x"}, "missing app_data.advertiser_tracking_enabled"),
         (
@@ -183,15 +197,22 @@ def test_a_source_in_capitals_is_understood() -> None:
         ({"user_data": None}, "missing user_data: no usable customer information"),
         ({"user_data": "x"}, "missing user_data: no usable customer information"),
         ({"user_data": {"em": "no address"}}, "missing user_data: no usable customer information"),
-        ({"opt_out": "yes"}, "invalid opt_out"),
-        ({"data_processing_options": "LDU"}, "invalid data_processing_options"),
-        ({"data_processing_options_country": "US"}, "invalid data_processing_options_country"),
-        ({"data_processing_options_country": "-1"}, "invalid data_processing_options_country"),
-        ({"data_processing_options_country": "1.5"}, "invalid data_processing_options_country"),
-        ({"data_processing_options_state": True}, "invalid data_processing_options_state"),
-        ({"event_time": "soon"}, "invalid event_time"),
-        ({"event_time": AN_HOUR_AGO + 7_200}, "event_time lies in the future"),
-        ({"consent": "denied"}, "consent denied"),
+        ({"opt_out": "perhaps"}, "unreadable opt_out"),
+        ({"opt_out": 2}, "unreadable opt_out"),
+        ({"metadata": {"optOut": {"a": 1}}}, "unreadable metadata.optOut"),
+        ({"data_processing_options": {"LDU": 1}}, "unreadable data_processing_options"),
+        ({"data_processing_options": "[LDU"}, "unreadable data_processing_options"),
+        ({"data_processing_options_country": "US"}, "unreadable data_processing_options_country"),
+        ({"data_processing_options_country": "-1"}, "unreadable data_processing_options_country"),
+        ({"data_processing_options_country": "1.5"}, "unreadable data_processing_options_country"),
+        ({"data_processing_options_state": True}, "unreadable data_processing_options_state"),
+        ({"event_time": "soon"}, "unreadable event_time"),
+        ({"event_time": AN_HOUR_AGO + 3_600 + 86_460}, "event_time lies in the future"),
+        ({"consent": "maybe"}, "unreadable consent: consent"),
+        (
+            {"metadata": {"marketingConsent": "[object Object]"}},
+            "unreadable consent: metadata.marketingConsent",
+        ),
     ],
 )
 def test_what_meta_would_refuse_is_rejected_with_the_field_named(
@@ -237,6 +258,54 @@ def test_keys_that_fit_few_people_are_sent(user_data: dict[str, str]) -> None:
     assert refusal(event, NOW.timestamp()) is None
 
 
+def test_what_a_website_lacks_is_counted_and_costs_no_event() -> None:
+    """docs/decisions/0004: a refusal costs one search, a dead letter the event."""
+    user_data = {"em": sha256("jane.roe@example.com")}
+    payload = lead_event(event_source_url="not an address", user_data=user_data)
+
+    prepared = META.prepare(claimed(payload))
+
+    assert isinstance(prepared, Prepared), prepared
+    assert prepared.dropped == (("client_user_agent", "missing"), ("event_source_url", "missing"))
+    event = orjson.loads(prepared.body)
+    assert event["action_source"] == "website"
+    assert "event_source_url" not in event
+    assert event["user_data"] == user_data
+
+
+def test_what_is_complete_counts_nothing_as_missing() -> None:
+    for payload in (lead_event(), lead_event(action_source="phone_call", event_source_url=None)):
+        prepared = META.prepare(claimed(payload))
+        assert isinstance(prepared, Prepared)
+        assert prepared.dropped == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"consent": "denied"},
+        {"consent": {"ad_storage": "denied", "ad_user_data": "granted"}},
+        {"user_data": {"em": sha256("jane.roe@example.com"), "consent": False}},
+        {"metadata": {"consent": '{"marketing": 0}'}},
+        {"marketingConsent": "no"},
+    ],
+)
+def test_whose_person_refused_is_withheld_and_is_no_failure(changes: dict[str, Any]) -> None:
+    assert withheld(lead_event(**changes)).reason == "consent denied"
+
+
+def test_an_event_that_is_still_to_come_waits_until_then() -> None:
+    payload = lead_event(event_time=AN_HOUR_AGO + 7_200)
+
+    assert META.prepare(claimed(payload)) == Postponed(NOW + timedelta(hours=1))
+
+
+def test_who_refused_personalisation_alone_is_sent_for_attribution_only() -> None:
+    consent = {"ad_user_data": "granted", "ad_personalization": "denied"}
+
+    assert sent(lead_event(consent=consent))["opt_out"] is True
+
+
 DAY = timedelta(days=1)
 
 
@@ -252,16 +321,26 @@ DAY = timedelta(days=1)
         (None, 8 * DAY, False),
     ],
 )
-def test_an_event_past_its_age_limit_is_expired_and_not_sent(
+def test_an_event_that_came_past_its_age_limit_is_withheld(
     source: str | None, age: timedelta, is_sent: bool
 ) -> None:
     payload = lead_event(action_source=source, event_time=int((NOW - age).timestamp()))
-    prepared = META.prepare(claimed(payload))
+    prepared = META.prepare(claimed(payload, created_at=NOW))
 
-    assert isinstance(prepared, Prepared if is_sent else Rejected)
-    if isinstance(prepared, Rejected):
-        assert prepared.reason == "expired"
+    assert isinstance(prepared, Prepared if is_sent else Withheld)
+    if isinstance(prepared, Withheld):
+        assert prepared.reason == "expired at arrival"
         assert "days Meta accepts" in prepared.fault.message
+
+
+def test_an_event_that_grew_old_while_it_waited_is_expired() -> None:
+    came = NOW - 8 * DAY
+    payload = lead_event(event_time=int((came - timedelta(hours=1)).timestamp()))
+
+    rejected = refused(payload, created_at=came)
+
+    assert rejected.reason == "expired"
+    assert "days Meta accepts" in rejected.fault.message
 
 
 def test_a_row_without_a_time_expires_by_its_created_at() -> None:
@@ -314,7 +393,9 @@ def test_the_rows_own_user_data_comes_before_the_leads() -> None:
         ({"lead_id": 1.5, "fb_login_id": True}, {}),
         ({"subscription_id": "sub-1"}, {"subscription_id": "sub-1"}),
         ({"subscription_id": "jane.roe@example.com", "madid": "+1 650 555 1212"}, {}),
-        ({"page_id": {"x": 1}, "ctwa_clid": [1]}, {}),
+        ({"page_id": {"x": 1}, "ctwa_clid": [1, 2]}, {}),
+        ({"ctwa_clid": ["ARAmadeup"]}, {"ctwa_clid": "ARAmadeup"}),
+        ({"lead_id": "l:123456789012345"}, {"lead_id": 123456789012345}),
     ],
 )
 def test_metas_own_ids_are_sent_where_they_can_be_such(
@@ -331,6 +412,24 @@ def test_a_privacy_option_counts_wherever_the_payload_has_it(place: str) -> None
 
     assert event["opt_out"] is True
     assert event["data_processing_options"] == ["LDU"]
+
+
+@pytest.mark.parametrize(
+    ("written", "options"),
+    [
+        ({"opt_out": 1}, {"opt_out": True}),
+        ({"opt_out": "yes"}, {"opt_out": True}),
+        ({"optOut": "true"}, {"opt_out": True}),
+        ({"opt_out": "0"}, {"opt_out": False}),
+        ({"data_processing_options": "LDU"}, {"data_processing_options": ["LDU"]}),
+        ({"dataProcessingOptions": '["ldu"]'}, {"data_processing_options": ["LDU"]}),
+        ({"data_processing_options": "[]"}, {"data_processing_options": []}),
+    ],
+)
+def test_a_privacy_option_is_read_in_the_forms_that_sites_write(
+    written: dict[str, Any], options: dict[str, Any]
+) -> None:
+    assert sent(lead_event(**written)).items() >= options.items()
 
 
 def test_that_an_event_is_not_limited_is_said_as_well() -> None:
@@ -408,7 +507,7 @@ NEEDLES = (b"canary", b"5550199", b"555-0199", b"555 0199", b"1971-02-03", b"197
         lead_event(event_name="Lead of canary.person@example.com"),
         lead_event(subscription_id="canary.person@example.com"),
         lead_event(custom_data={"name": "Canaryfirst Canarylast"}, name="Canaryfirst Canarylast"),
-        lead_event(custom_data={"name": "first_name", "value": "Canaryfirst"}),
+        lead_event(custom_data=[{"name": "first_name", "value": "Canaryfirst"}]),
     ],
 )
 def test_no_raw_personal_data_leaves_the_house(payload: dict[str, Any]) -> None:
@@ -430,13 +529,19 @@ def test_no_raw_personal_data_leaves_the_house(payload: dict[str, Any]) -> None:
         {"event_name": "Purchase", "custom_data": {"value": "canary", "currency": "canary"}},
         {"action_source": "app", "app_data": "canary"},
         {"event_time": AN_HOUR_AGO - 30 * 86_400, "email": "canary.person@example.com"},
+        {"event_time": AN_HOUR_AGO + 7_200, "email": "canary.person@example.com"},
+        {"custom_data": {"name": "first_name", "value": "Canaryfirst"}},
+        {"consent": "canary.person@example.com"},
+        {"canary.person@example.com": {"event_id": {"a": 1}, "opt_out": [2]}},
+        {"metadata": {"+1 650 555 0199": {"marketing_consent": "denied"}}},
     ],
 )
-def test_a_rejection_never_quotes_the_event(changes: dict[str, Any]) -> None:
-    told = repr(refused(lead_event(**changes))).lower().encode()
+def test_what_is_said_of_an_event_that_is_not_sent_never_quotes_it(changes: dict[str, Any]) -> None:
+    not_sent = META.prepare(claimed(lead_event(**changes)))
 
+    assert isinstance(not_sent, (Rejected, Withheld, Postponed)), not_sent
     for needle in NEEDLES:
-        assert needle not in told
+        assert needle not in repr(not_sent).lower().encode()
 
 
 def test_the_accounts_secrets_are_in_no_representation() -> None:
@@ -469,16 +574,22 @@ def _leaves(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+MISSING = {
+    "Missing event source URL": "event_source_url",
+    "Missing user agent": "client_user_agent",
+}
+
+
 def assert_is_valid_or_reasoned(payload: Any) -> None:
     prepared = prepare_as_a_drain_does(META, payload)
-    if isinstance(prepared, Rejected):
-        assert prepared.reason
-        assert len(prepared.reason) < 200
+    if not isinstance(prepared, Prepared):
+        assert prepared.fault.message
+        assert len(prepared.fault.message) < 200
         return
     event = orjson.loads(prepared.body)
     problem = refusal(event, NOW.timestamp())
-    # A source that was chosen here may lack its page.
-    assert problem is None or problem.title == "Missing event source URL", problem
+    # Of a website, what Meta might refuse for being absent is sent and counted.
+    assert problem is None or (MISSING.get(problem.title), "missing") in prepared.dropped, problem
     assert [place for place in raw_personal_data(event) if _has_text(event, place)] == []
     assert list(hashed_plain_keys(event)) == []
 

@@ -290,7 +290,10 @@ def test_a_dry_run_forecasts_and_changes_nothing(replays: Replays, queue: Queue)
     rows = [
         *replays.bury(2, event_payload=aged(0.1)),
         *replays.bury(1, event_payload=aged(3)),
+        *replays.bury(1, event_payload=aged(8), created_at=NOW - timedelta(days=7.9)),
         *replays.bury(1, event_payload=aged(8)),
+        *replays.bury(1, event_payload=payload(consent="denied")),
+        *replays.bury(1, event_payload=aged(-0.5)),
         *replays.bury(1, event_payload=aged(8, action_source="physical_store")),
         *replays.bury(1, event_payload={"event_name": "Lead"}),
         *replays.bury(1, destination="google_ec"),
@@ -299,13 +302,18 @@ def test_a_dry_run_forecasts_and_changes_nothing(replays: Replays, queue: Queue)
     before = [queue.row(row) for row in rows]
     totals = replays.replay(dry_run=True)
     (meta,) = (each for each in totals.groups if each.destination == "meta_capi")
-    assert (meta.matched, meta.sent, meta.expired, meta.refused) == (6, 4, 1, 1)
+    assert (meta.matched, meta.sent, meta.waits) == (9, 4, 1)
+    assert (meta.withheld, meta.expired, meta.refused) == (2, 1, 1)
     assert meta.may_count_twice == 2
-    assert totals.total("waits") == 1
+    assert totals.total("waits") == 2
     assert totals.total("sent") == 5
     assert totals.refusals == {
         ("meta_capi", "expired"): 1,
         ("meta_capi", "missing user_data: no usable customer information"): 1,
+    }
+    assert totals.withheld == {
+        ("meta_capi", "consent denied"): 1,
+        ("meta_capi", "expired at arrival"): 1,
     }
     assert [queue.row(row) for row in rows] == before
 

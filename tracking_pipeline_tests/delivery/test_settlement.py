@@ -11,13 +11,15 @@ from tracking_pipeline.delivery.outcomes import (
     Fault,
     Outcome,
     Paused,
+    Postponed,
     Rejected,
     Retry,
     Throttled,
     reject,
+    withhold,
 )
 from tracking_pipeline.delivery.settlement import RETRIES_EXHAUSTED, settlement
-from tracking_pipeline_tests.delivery.claimed import claimed
+from tracking_pipeline_tests.delivery.claimed import NOW, claimed
 
 FAULT = Fault("no answer in time", "timeout", 503)
 
@@ -81,6 +83,25 @@ def test_a_rejected_event_is_a_dead_letter_at_once_with_the_reason() -> None:
     assert (settled.status, settled.dead_letter_reason) == ("dead_letter", "missing event_name")
     assert settled.retry_count is settled.wait_seconds is None
     assert settled.requests == 0
+
+
+def test_a_withheld_event_is_resolved_with_the_reason_and_spends_no_retry() -> None:
+    settled = settlement(claimed({}, retry_count=2), withhold("consent denied"), jitter=0.5)
+
+    assert (settled.status, settled.outcome) == ("resolved", "withheld")
+    assert settled.withheld_reason == settled.error_message == "consent denied"
+    assert settled.retry_count is settled.wait_seconds is None
+    assert settled.dead_letter_reason is None
+    assert settled.requests == 0
+
+
+def test_a_postponed_event_stays_as_it_was_until_its_time() -> None:
+    settled = settlement(claimed({}, retry_count=4), Postponed(NOW), jitter=0.9)
+
+    assert (settled.status, settled.retry_count, settled.wait_seconds) == (None, None, None)
+    assert settled.postponed_until == NOW
+    assert settled.withheld_reason is settled.dead_letter_reason is None
+    assert settled.error_message == "event_time lies in the future"
 
 
 @pytest.mark.parametrize("outcome", [Throttled(FAULT, 60.0), Paused(FAULT)])

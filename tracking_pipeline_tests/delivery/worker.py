@@ -18,7 +18,7 @@ from datetime import datetime
 from tracking_pipeline.delivery.destination import Destination, Limits, Reply
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.outcomes import Rejected
+from tracking_pipeline.delivery.outcomes import NotSent
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.store.database import AsyncPool
@@ -38,7 +38,7 @@ class Freezing:
         self.name = real.name
         self.limits = Limits(REQUEST_EVENTS, real.limits.request_bytes, IN_FLIGHT)
 
-    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         return self._real.prepare(event)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:

@@ -426,6 +426,37 @@ def test_new_dead_letters_are_one_alert_and_then_one_message_an_hour(
     assert digest["title"] == "4 events to google_ec: expired"
 
 
+def test_refusals_raise_nothing_and_are_on_record(site: Site, check: Any) -> None:
+    healthy(site)
+    site.add_failed(
+        12,
+        status="resolved",
+        resolved_by="withheld",
+        withheld_reason="consent denied",
+        resolved_at=site.now(),
+    )
+
+    result = check()
+
+    assert site.alerts() == []
+    assert site.messages() == []
+    assert result.readings.error_rate.percent == 0
+    (whole, part) = site.read(
+        "select dimension, value, state, detail from tracking_health_snapshots"
+        " where metric = 'withheld' order by id"
+    )
+    assert (whole["dimension"], whole["value"], whole["state"]) == (None, 12, None)
+    assert whole["detail"]["by_reason"] == [
+        {
+            "destination": "meta_capi",
+            "reason": "consent denied",
+            "last_day": 12,
+            "last_week": 12,
+        }
+    ]
+    assert (part["dimension"], part["value"], part["detail"]) == ("meta_capi", 12, None)
+
+
 def _let_an_hour_pass(site: Site) -> None:
     """The last message about dead letters becomes an hour older, and so do those that it told."""
     site.connection.execute(

@@ -27,8 +27,10 @@ from tracking_pipeline.health.readings.queue import (
     read_recovery,
 )
 from tracking_pipeline.health.readings.rollup import full_hour, roll_up
+from tracking_pipeline.health.readings.withheld import read_withheld
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.health_readings import count_waiting
+from tracking_pipeline.store.withheld_events import WithheldEvents, count_withheld
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 
 POLICY = policy()
@@ -322,6 +324,97 @@ def test_dead_letters_are_news_for_a_day(site: Site) -> None:
     assert reading.batches == [
         DeadLetterBatch("meta_capi", "expired", 2),
         DeadLetterBatch("gtm_server", "expired", 1),
+    ]
+
+
+WITHHELD = {
+    "status": "resolved",
+    "resolved_by": "withheld",
+    "withheld_reason": "consent denied",
+    "dead_letter_reason": None,
+}
+
+
+def test_what_was_withheld_is_no_failure_no_recovery_and_no_dead_letter(site: Site) -> None:
+    site.add_events(90)
+    site.add_failed(10, status="resolved", resolved_by="tracking_pipeline")
+    site.add_failed(50, **WITHHELD, resolved_at=site.now())
+
+    rate = error_rate(site)
+    assert (rate.failed, rate.events, rate.percent) == (10, 100, 10.0)
+    assert rate.failed_by_destination == {"meta_capi": 10}
+    recovery = read_recovery(site.connection)
+    assert (recovery.total.failed, recovery.total.resolved, recovery.total.by_hand) == (10, 10, 0)
+    assert recovery.percent == 100
+    queue = read_queue(site.connection)
+    assert (queue.waiting, queue.dead_letters, queue.dead_letters_by_reason) == (0, 0, [])
+    assert read_dead_letters(site.connection, site.now()).events == 0
+
+
+def test_an_event_that_one_destination_withheld_and_another_refused_failed_at_the_other(
+    site: Site,
+) -> None:
+    (event_id,) = site.add_events(1)
+    for columns in (WITHHELD, {"destination": "google_ec", "status": "dead_letter"}):
+        site.add_failed(1, **columns)
+    site.connection.execute("update tracking_failed_events set event_id = %s", (event_id,))
+
+    rate = error_rate(site)
+    assert (rate.failed, rate.events) == (1, 1)
+    assert rate.failed_by_destination == {"google_ec": 1}
+
+
+def test_a_withheld_event_of_the_ledger_is_an_event_of_it_and_no_failure(site: Site) -> None:
+    (event_id,) = site.add_events(1)
+    site.add_failed(1, **WITHHELD)
+    site.connection.execute("update tracking_failed_events set event_id = %s", (event_id,))
+
+    for most_ledger_rows in (MOST_LEDGER_ROWS, 1):
+        rate = error_rate(site, most_ledger_rows=most_ledger_rows)
+        assert (rate.failed, rate.events, rate.percent) == (0, 1, 0.0)
+
+
+def test_an_accepted_event_that_waits_for_its_own_time_has_not_failed(site: Site) -> None:
+    site.add_failed(3, error_code="postponed", next_retry_at="2100-01-01")
+    site.add_failed(1, error_code="postponed", status="resolved", resolved_by="tracking_pipeline")
+    # What fails then writes its own code.
+    site.add_failed(1, error_code="131", status="retrying")
+
+    assert error_rate(site).failed == 1
+    assert read_recovery(site.connection).total.failed == 1
+    assert read_queue(site.connection).waiting == 4
+
+
+def test_what_was_withheld_is_told_by_destination_and_reason_of_a_day_and_a_week(
+    site: Site,
+) -> None:
+    site.add_failed(3, **WITHHELD, resolved_at=site.ago(hours=1))
+    site.add_failed(2, **WITHHELD, resolved_at=site.ago(hours=25))
+    site.add_failed(9, **WITHHELD, resolved_at=site.ago(days=8))
+    google = {**WITHHELD, "destination": "google_ec", "withheld_reason": "asked by e@example.com"}
+    site.add_failed(1, **google, resolved_at=site.now())
+    site.add_failed(4, **{**WITHHELD, "status": "pending"}, resolved_at=site.now())
+    site.add_failed(4, status="resolved", resolved_at=site.now())
+
+    reading = read_withheld(site.connection)
+
+    assert (reading.last_day, reading.last_week) == (4, 6)
+    meta, google_ec = reading.by_reason
+    assert meta == WithheldEvents("meta_capi", "consent denied", 3, 5)
+    assert (google_ec.destination, google_ec.last_day, google_ec.last_week) == ("google_ec", 1, 1)
+    assert "example.com" not in google_ec.reason
+    assert reading.last_day_of("meta_capi") == 3
+
+
+def test_rare_reasons_of_what_was_withheld_are_counted_together(site: Site) -> None:
+    site.add_failed(2, **WITHHELD, resolved_at=site.now())
+    for number in range(3):
+        rare = {**WITHHELD, "withheld_reason": f"rule {number}"}
+        site.add_failed(1, **rare, resolved_at=site.now())
+
+    assert count_withheld(site.connection, reasons=1) == [
+        WithheldEvents("meta_capi", "consent denied", 2, 2),
+        WithheldEvents("meta_capi", "other reasons", 3, 3),
     ]
 
 

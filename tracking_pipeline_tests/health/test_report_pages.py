@@ -16,7 +16,15 @@ from tracking_pipeline.health.report.files import DAYS_KEPT, ReportFileError, wr
 from tracking_pipeline.health.report.html import report_html
 from tracking_pipeline.health.report.markdown import report_markdown
 from tracking_pipeline.health.report.report import HealthReport, make_report
-from tracking_pipeline_tests.health.recorded import NOW, new_site, reported, sick_site
+from tracking_pipeline.store.health_history import RecordedCheck
+from tracking_pipeline.store.health_snapshots import Snapshot
+from tracking_pipeline_tests.health.recorded import (
+    NOW,
+    last_check,
+    new_site,
+    reported,
+    sick_site,
+)
 
 ONE_DAY = timedelta(days=1)
 
@@ -98,6 +106,29 @@ def test_what_others_wrote_is_escaped(text: str) -> None:
     assert "<b>for</b>" not in text
     assert "&lt;b&gt;for&lt;/b&gt;" in text
     assert "<code>tracking-pipeline status</code>" in text
+
+
+def test_what_was_withheld_stands_apart_from_what_failed(text: str) -> None:
+    assert "Withheld" not in text
+    detail = {
+        "by_reason": [
+            {
+                "destination": "google_ec",
+                "reason": "consent <i>denied</i>",
+                "last_day": 12,
+                "last_week": 1340,
+            }
+        ]
+    }
+    check = RecordedCheck(NOW, [*last_check(), Snapshot("withheld", None, 12, detail=detail)])
+
+    report = make_report(sick_site(check=check))
+
+    shown = report_html(report)
+    assert "Withheld, by reason" in shown
+    assert "1,340" in shown
+    assert "<i>denied" not in shown
+    assert [line.events for line in report.dead_letters] == [37, 2]
 
 
 def test_the_fit_is_offered_with_its_error(text: str) -> None:

@@ -5,8 +5,8 @@ from hashlib import sha256
 
 import pytest
 
+from tracking_pipeline.events.shapes import MAX_SHAPES, _shapes
 from tracking_pipeline.identity import hashed_user_data, match_keys, read_match_keys
-from tracking_pipeline.identity.finder import _MAX_SHAPES, _shapes
 from tracking_pipeline.identity.platforms import MATCH_KEYS
 
 
@@ -154,11 +154,34 @@ def test_explicit_user_data_comes_before_everything_else() -> None:
         "metadata": {"email": "metadata@example.com", "city": "Tampa"},
         "user_data": {"email": EMAIL},
     }
-    assert match_keys(payload) == {"em": EMAIL_HASH, "ct": hashed("tampa")}
+    assert match_keys(payload) == {"em": EMAIL_HASH}
     del payload["user_data"]
-    assert match_keys(payload)["em"] == [hashed("top@example.com"), hashed("traits@example.com")]
+    assert match_keys(payload) == {"em": hashed("top@example.com")}
     del payload["traits"], payload["email"]
-    assert match_keys(payload)["em"] == hashed("metadata@example.com")
+    assert match_keys(payload) == {"em": hashed("metadata@example.com"), "ct": hashed("tampa")}
+
+
+def test_what_surrounds_the_person_is_the_persons_where_nothing_contradicts() -> None:
+    payload = {
+        "email": EMAIL_HASH,
+        "traits": {"email": " JANE@example.com", "phone": PHONE},
+        "metadata": {"city": "Tampa", "zip": "33601"},
+        "user_data": {"email": EMAIL},
+    }
+    assert match_keys(payload) == {
+        "em": EMAIL_HASH,
+        "ph": PHONE_HASH,
+        "ct": hashed("tampa"),
+        "zp": hashed("33601"),
+    }
+
+
+@pytest.mark.parametrize("outer", ["email", "phone", "full_name"])
+def test_a_person_within_anothers_record_is_not_lost_with_them(outer: str) -> None:
+    of_other = {"email": "joe@example.com", "phone": "(650) 555-1313", "full_name": "Joe Roe"}
+    own = {"email": EMAIL, "phone": PHONE, "full_name": "Jane Doe"}
+    payload = {outer: of_other[outer], "address": {"city": "Tampa"}, "user_data": own}
+    assert match_keys(payload) == match_keys({"user_data": own})
 
 
 def test_a_bad_explicit_value_does_not_hide_a_good_one_elsewhere() -> None:
@@ -355,10 +378,10 @@ def test_a_name_is_a_persons_beside_an_event_name_that_says_nothing() -> None:
 
 
 def test_shapes_that_never_come_again_fill_no_memory() -> None:
-    for number in range(_MAX_SHAPES + 10):
+    for number in range(MAX_SHAPES + 10):
         assert match_keys({f"field_{number}": 1, "email": EMAIL}) == {"em": EMAIL_HASH}
     remembered = len(_shapes)
-    assert remembered <= _MAX_SHAPES
+    assert remembered <= MAX_SHAPES
     match_keys({"long" * 100: 1, "email": EMAIL})
     match_keys({5: 1, "email": EMAIL})
     match_keys({f"f{number}": 1 for number in range(1000)})

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.identity import normalize
-from tracking_pipeline.identity.ip_address import _PUBLIC_AT_A_GLANCE, _is_public
+from tracking_pipeline.identity.ip_address import PUBLIC_AT_A_GLANCE, _is_public
 
 
 @pytest.mark.parametrize("platform", ["meta", "google"])
@@ -72,7 +72,7 @@ def test_what_is_no_user_agent_is_left_out(given: object) -> None:
 def test_what_passes_as_public_at_a_glance_is_public() -> None:
     # Special blocks are at most this fine where they matter: each /16, at both of its ends.
     ends = (IPv4Address(block << 16 | rest) for block in range(2**16) for rest in (0, 0xFFFF))
-    glanced = [address for address in ends if _PUBLIC_AT_A_GLANCE.fullmatch(str(address))]
+    glanced = [address for address in ends if PUBLIC_AT_A_GLANCE.fullmatch(str(address))]
     assert len(glanced) > 100_000
     assert all(map(_is_public, glanced))
 
@@ -85,6 +85,6 @@ def test_what_passes_as_public_at_a_glance_is_public() -> None:
     )
 )
 def test_an_address_that_passes_at_a_glance_is_sent_in_its_one_spelling(text: str) -> None:
-    if _PUBLIC_AT_A_GLANCE.fullmatch(text):
+    if PUBLIC_AT_A_GLANCE.fullmatch(text):
         assert text == str(IPv4Address(text))
         assert _is_public(IPv4Address(text))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tracking_pipeline.events.names import IDENTIFIERS
 from tracking_pipeline.identity import (
     hashed_user_data,
     match_keys,
@@ -16,14 +17,13 @@ from tracking_pipeline.identity import (
     read_match_keys,
     sanitize,
 )
-from tracking_pipeline.identity.field_names import _NAMES_BY_KEY
 from tracking_pipeline.identity.platforms import MATCH_KEYS
 
 PLATFORMS = st.sampled_from(["meta", "google"])
 COUNTRIES = st.sampled_from(["US", "CA", "DE", "GB", "BR", "JP", "", "nowhere"])
 KEYS = st.sampled_from(MATCH_KEYS)
 FIELD_NAMES = st.sampled_from(
-    [name for names in _NAMES_BY_KEY.values() for name in names.split()]
+    [name for names in IDENTIFIERS.values() for name in names.split()]
     + ["name", "full_name", "user_data", "address", "metadata", "fields", "value", "event_time"]
     + ["fbclid", "event_source_url", "merchant", "anything"]
 )

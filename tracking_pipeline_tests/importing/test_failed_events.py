@@ -151,7 +151,7 @@ def test_a_table_of_payloads_makes_a_payload_of_each_row(
         ({"http_status": 1.5}, "http_status is not a whole number"),
         ({"next_retry_at": "soon"}, "next_retry_at is not a time"),
         ({"created_at": "99999-01-01"}, "created_at is not a time"),
-        ({"created_at": 10**18}, "created_at is not a time"),
+        ({"created_at": -(10**18)}, "created_at is not a time"),
         ({"id": "7"}, "id is not a uuid"),
         ({"session_id": "abc"}, "session_id is not a uuid"),
         ({"lead_id": LEAD}, "lead_id is not in leads"),

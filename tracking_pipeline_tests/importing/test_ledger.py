@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 
 import psycopg
@@ -76,19 +77,46 @@ def test_what_could_never_be_sent_is_refused_with_its_field(
         {"event_id": "px-1"},
         {"event_name": "Lead", "event_time": "yesterday"},
         {"event_name": "Lead", "metadata": {"note": "a\0b"}},
+        {"event_name": "Lead", "event_time": "2026-11-24"},
+        {"event_name": "Lead", "event_id": {"a": 1}},
+        {"events": [{"event_name": "Lead", "event_id": "a"}, {"event_name": "Lead"}]},
         {"event_name": "Lead"},
     )
     totals = import_file(database_url, path, "ledger")
     assert totals == ImportTotals(
         1,
-        3,
+        6,
         0,
         (
             Problem(1, "missing event_name: correct the line or leave it out"),
-            Problem(2, "invalid event_time: correct the line or leave it out"),
+            Problem(2, "unreadable event_time: correct the line or leave it out"),
             Problem(
                 3,
                 "metadata holds a NUL character (U+0000), which PostgreSQL cannot store: remove it",
             ),
+            Problem(4, "unreadable event_time: correct the line or leave it out"),
+            Problem(5, "unreadable event_id: correct the line or leave it out"),
+            Problem(
+                6,
+                "event_payload holds several events: store each in a row of its own:"
+                " correct the line or leave it out",
+            ),
         ),
+    )
+
+
+def test_a_time_is_taken_that_comes_within_a_day_and_none_beyond(
+    write: Write, database_url: str
+) -> None:
+    now = datetime.now(timezone.utc)
+    path = write(
+        "a.ndjson",
+        {"event_name": "Lead", "event_time": (now + timedelta(hours=20)).isoformat()},
+        {"event_name": "Lead", "event_time": (now + timedelta(hours=28)).isoformat()},
+    )
+    assert import_file(database_url, path, "ledger") == ImportTotals(
+        1,
+        1,
+        0,
+        (Problem(2, "event_time lies in the future: correct the line or leave it out"),),
     )

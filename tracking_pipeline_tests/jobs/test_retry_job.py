@@ -10,7 +10,10 @@ import dagster as dg
 import psycopg
 import pytest
 
+from tracking_pipeline.console.delivery import show_retry
 from tracking_pipeline.definitions import build_defs
+from tracking_pipeline.delivery.totals import Tally, totals_of
+from tracking_pipeline.jobs.retry import totals_metadata
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 
@@ -82,6 +85,29 @@ def test_the_run_page_tells_what_happened_in_numbers_of_fixed_name_and_in_tables
     assert by_destination["google_ec"]["state"] == "not_configured"
     reasons = [record.data["reason"] for record in metadata["top_errors"].records]
     assert "missing event_name" in reasons
+
+
+def test_the_run_page_and_the_terminal_tell_what_was_withheld_and_what_waits_for_its_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tally = Tally("meta_capi")
+    tally.numbers.update(withheld=3, postponed=2)
+    tally.withheld.update({"consent denied": 2, "expired at arrival": 1})
+    totals = totals_of([tally], seconds=1.0, stopped_reason="drained")
+
+    metadata = totals_metadata(totals)
+
+    assert metadata["withheld"] == metadata["meta_capi_withheld"] == 3
+    assert metadata["postponed"] == 2
+    assert metadata["processed"] == metadata["resolved"] == 0
+    assert [record.data for record in metadata["withheld_by_reason"].records] == [
+        {"destination": "meta_capi", "reason": "consent denied", "count": 2},
+        {"destination": "meta_capi", "reason": "expired at arrival", "count": 1},
+    ]
+    show_retry(totals.as_json())
+    shown = capsys.readouterr().out
+    assert "meta_capi: 2 withheld: consent denied" in shown
+    assert "2 events wait for their own time" in shown
 
 
 def test_a_dry_run_counts_and_sends_nothing(queue: Queue, sandbox: Sandbox) -> None:

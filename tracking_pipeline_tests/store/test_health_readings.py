@@ -29,6 +29,7 @@ from tracking_pipeline.store.match_key_rollup import (
     read_counts,
 )
 from tracking_pipeline.store.queue_counts import count_dead_letters, read_waiting
+from tracking_pipeline.store.withheld_events import count_withheld
 
 ROWS = 40_000
 RULE = ConversionRule(("Lead",))
@@ -42,6 +43,9 @@ select gen_random_uuid(), 'Lead', '{{}}', (array['meta_capi', 'google_ec'])[1 + 
     case when i % 200 = 0 then 'dead_letter' when i % 200 < 3 then 'pending' else 'resolved' end,
     now() - i * interval '30 minutes', now() - i * interval '30 minutes', null
 from generate_series(1, {ROWS}) as i;
+update tracking_failed_events
+set resolved_at = updated_at, withheld_reason = case when id::text < '4' then 'consent denied' end
+where status = 'resolved';
 insert into wm_event_log (event_id, event_name, created_at)
 select gen_random_uuid(), 'Lead', now() - i * interval '30 minutes'
 from generate_series(1, {ROWS}) as i;
@@ -63,6 +67,7 @@ READS: dict[str, Callable[[psycopg.Connection], Any]] = {
     ),
     "recovery of a week": lambda it: count_recovered(it, (3600.0, 604_800.0)),
     "new dead letters": lambda it: count_new_dead_letters(it, NOW - timedelta(days=1), NOW),
+    "withheld of a week": count_withheld,
     "conversions of a day": lambda it: count_conversions(it, NOW - timedelta(days=1), NOW, RULE),
     "next chunk": lambda it: find_chunk(it, NOW - timedelta(days=900), NOW, most_rows=500),
     "match keys of a week": lambda it: read_counts(it, NOW - timedelta(days=7), NOW),

@@ -58,7 +58,7 @@ def long_history(server: Any, migrated_template: str) -> Iterator[psycopg.Connec
         (lead_integrity._EVENTS, {"names": ["Lead"], "by_type": True}),
         (lead_integrity._LEADS, {"names": ["Lead"], "by_type": True, "settling": 10}),
         (lead_integrity._UNDELIVERED, {}),
-        (lead_integrity._RESOLVED_TODAY, {}),
+        (lead_integrity._SETTLED_TODAY, {}),
         (
             attempt_metrics._COUNT,
             {"bounds": [50.0, 100.0], "since": NOW - timedelta(minutes=15)},
@@ -99,3 +99,21 @@ def test_what_takes_too_long_is_given_up_and_the_connection_goes_on(
     found = count_lead_integrity(long_history, since, NOW, RULE, time_limit_seconds=60)
     assert found is not None
     assert (found.orphans, found.leads_with) == (0, 200)
+
+
+def test_what_was_withheld_is_neither_resolved_today_nor_owed_to_a_platform(
+    connection: psycopg.Connection,
+) -> None:
+    connection.execute(
+        "insert into tracking_failed_events (event_id, event_name, event_payload, destination,"
+        " error_message, status, resolved_at, withheld_reason)"
+        " select gen_random_uuid(), 'Lead', '{}', 'meta_capi', 'it failed', 'resolved',"
+        " now() - age, reason from (values (interval '0', null), ('0', 'consent denied'),"
+        " ('0', 'consent denied'), ('2 days', 'consent denied')) as made (age, reason)"
+    )
+
+    settled = lead_integrity.count_settled_today(connection)
+
+    assert (settled.resolved, settled.withheld) == (1, 2)
+    since, until = NOW - timedelta(days=1), NOW + timedelta(days=1)
+    assert lead_integrity.count_undelivered(connection, since, until) == 0

@@ -241,8 +241,8 @@ def test_adoption_gives_old_rows_the_new_columns(in_use: Site) -> None:
 
     assert in_use.run(
         "select distinct lease_token, lease_expires_at, lease_losses, dead_letter_reason,"
-        " replays, replayed_at from tracking_failed_events"
-    ) == [(0, None, 0, None, 0, None)]
+        " replays, replayed_at, withheld_reason from tracking_failed_events"
+    ) == [(0, None, 0, None, 0, None, None)]
     assert in_use.run("select distinct client_ip, country from leads") == [(None, None)]
     assert in_use.run("select distinct email_sha256, phone_sha256 from wm_event_log") == [
         (None, None)
@@ -380,6 +380,84 @@ def test_a_claim_is_served_by_its_index(empty: Site) -> None:
     text = "\n".join(line for (line,) in plan)
     assert "tracking_failed_events_due" in text
     assert "Sort" not in text
+
+
+def as_revision_0006_left_it(site: Site, check: str) -> None:
+    """Takes back what came later; ``check`` is what the log's outcomes were checked by."""
+    site.run(
+        "update tracking_schema_version set version_num = '0006';"
+        "alter table tracking_failed_events drop column withheld_reason;"
+        "alter table tracking_delivery_attempts"
+        f" drop constraint tracking_delivery_attempts_outcome_check, add {check};"
+        "drop index tracking_delivery_attempts_faults;"
+        "create index tracking_delivery_attempts_failed on tracking_delivery_attempts"
+        " (destination, attempted_at) where outcome <> 'delivered'"
+    )
+
+
+ATTEMPT = (
+    "insert into tracking_delivery_attempts (failed_event_id, event_id, destination, attempt,"
+    " outcome, lease_token) values (gen_random_uuid(), gen_random_uuid(), 'meta_capi', 1, '%s', 1)"
+)
+FIVE_OUTCOMES = "'delivered', 'retry', 'throttled', 'paused', 'rejected'"
+
+
+@pytest.mark.parametrize("long_in_use", [False, True], ids=["empty", "in use"])
+@pytest.mark.parametrize(
+    ("check", "others"),
+    [
+        (f"constraint known check (outcome in ({FIVE_OUTCOMES}))", ()),
+        # As a site may have made it wider for itself.
+        (
+            f"constraint known check (outcome = any (array[{FIVE_OUTCOMES}, 'skipped'])) not valid",
+            ("skipped",),
+        ),
+    ],
+    ids=["ours", "a site's own"],
+)
+def test_a_log_of_revision_0006_takes_the_new_outcomes_beside_its_own(
+    server: TestServer, long_in_use: bool, check: str, others: tuple[str, ...]
+) -> None:
+    with new_site(server, in_use=long_in_use) as site:
+        migrate(site.url)
+        as_revision_0006_left_it(site, check)
+        site.run(ATTEMPT % "rejected")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            site.run(ATTEMPT % "withheld")
+        before = site.run("select to_jsonb(a) from tracking_delivery_attempts a")
+
+        applied = migrate(site.url).applied
+
+        assert applied == [
+            "added column tracking_failed_events.withheld_reason",
+            "widened constraint known of tracking_delivery_attempts",
+            "dropped index tracking_delivery_attempts_failed, which another replaces",
+            "built index tracking_failed_events_withheld",
+            "built index tracking_delivery_attempts_faults",
+        ]
+        assert site.run("select to_jsonb(a) from tracking_delivery_attempts a") == before
+        for outcome in ("delivered", "withheld", "postponed", *others):
+            site.run(ATTEMPT % outcome)
+        with pytest.raises(psycopg.errors.CheckViolation):
+            site.run(ATTEMPT % "nonsense")
+        assert migrated(site)
+        assert migrate(site.url).applied == []
+
+
+def test_failed_events_of_revision_0006_stay_as_they_were(in_use: Site) -> None:
+    migrate(in_use.url)
+    as_revision_0006_left_it(in_use, f"constraint known check (outcome in ({FIVE_OUTCOMES}))")
+    in_use.run(
+        "insert into tracking_failed_events (event_id, event_name, event_payload, destination,"
+        " error_message, status, dead_letter_reason) values (gen_random_uuid(), 'Lead', '{}',"
+        " 'meta_capi', 'consent denied', 'dead_letter', 'consent denied')"
+    )
+    before = picture(in_use)
+
+    migrate(in_use.url)
+
+    assert changes(before, picture(in_use)) == []
+    assert in_use.run("select distinct withheld_reason from tracking_failed_events") == [(None,)]
 
 
 @pytest.mark.parametrize("long_in_use", [False, True], ids=["empty", "in use"])

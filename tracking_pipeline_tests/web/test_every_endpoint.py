@@ -29,6 +29,7 @@ OPEN_TO_ALL = {
     ("POST", "/functions/v1/log-event"),
     # The login form stands where the page would.
     ("GET", "/"),
+    ("GET", "/event"),
     ("GET", "/assets/{name}"),
 }
 BODIES: dict[str, dict[str, Any]] = {

@@ -18,6 +18,7 @@ from tracking_pipeline.delivery.google.credentials import AccessToken
 from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
 from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.outcomes import Rejected
 from tracking_pipeline.health.configured import USUAL_CONVERSION_NAMES
 from tracking_pipeline.identity import match_keys
 from tracking_pipeline.sandbox.server import Sandbox
@@ -103,15 +104,68 @@ def destinations() -> list[Destination]:
 def test_a_destination_gets_of_a_handed_over_event_what_it_would_of_the_event_itself(
     destinations: list[Destination], payload: dict[str, Any]
 ) -> None:
-    event = read_event(payload, Sender(), RULES, NOW)
-    assert event.hand_over is not None
-    handed_over = orjson.loads(event.hand_over)["event_payload"]
+    handed_over = _handed_over(payload)
 
     for destination in destinations:
         direct, later = (destination.prepare(_claimed(each)) for each in (payload, handed_over))
         assert isinstance(direct, Prepared)
         assert isinstance(later, Prepared)
         assert _comparable(later, destination) == _comparable(direct, destination)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cookies": {"OptanonConsent": "xx"}},
+        {"cookies": "OptanonConsent=xx; sid=1"},
+        {"x_cookies": {"CookieConsent": "xx"}},
+        {"cookies": {"OptanonConsent": "xx"}, "consent_state": {"ad_storage": "granted"}},
+    ],
+)
+def test_a_statement_that_nobody_can_read_is_handed_over_as_one(
+    destinations: list[Destination], fields: dict[str, Any]
+) -> None:
+    handed_over = _handed_over({**FLAT, **fields})
+
+    for destination in destinations:
+        for payload in ({**FLAT, **fields}, handed_over):
+            refused = destination.prepare(_claimed(payload))
+            assert isinstance(refused, Rejected)
+            assert "consent" in refused.reason
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {**FLAT, "gclid": None, "headers": {"cookie": "_gcl_aw=GCL.1700000000.CjwKCAexample"}},
+        {**FLAT, "gclid": None, "cookies": {"_gcl_gb": "GCL.1700000000.CjwKCAexample"}},
+        {
+            "event": {**FLAT, "gclid": None},
+            "landing_page": "https://www.example.com/?gclid=CjwKCAexample",
+        },
+        {
+            **FLAT,
+            "consent_state": {"ad_user_data": "granted"},
+            "cookies": {"OptanonConsent": "groups=C0001:1,C0004:1"},
+        },
+    ],
+    ids=["a header's cookie", "a cookie", "the address around", "consent in two places"],
+)
+def test_google_gets_of_a_handed_over_event_what_it_would_of_the_event_itself(
+    destinations: list[Destination], payload: dict[str, Any]
+) -> None:
+    google = destinations[1]
+    direct, later = (google.prepare(_claimed(each)) for each in (payload, _handed_over(payload)))
+
+    assert isinstance(direct, Prepared)
+    assert isinstance(later, Prepared)
+    assert later.body == direct.body
+
+
+def _handed_over(payload: Any) -> Any:
+    event = read_event(payload, Sender(), RULES, NOW)
+    assert event.hand_over is not None
+    return orjson.loads(event.hand_over)["event_payload"]
 
 
 def _comparable(prepared: Prepared, destination: Destination) -> Any:

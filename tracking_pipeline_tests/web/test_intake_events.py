@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from tracking_pipeline.events.consent import Purpose, Said
+from tracking_pipeline.events.reading import said_by
 from tracking_pipeline.identity import match_keys
 from tracking_pipeline_tests.web.intake_site import ADDRESS, AGENT, Site, site
 
@@ -145,7 +147,7 @@ def test_what_is_handed_over_keeps_its_id_time_and_lead(forwarding: Site) -> Non
         assert row["lead_id"] == lead_id
         payload = row["event_payload"]
         assert payload["event_id"] == "ev-1"
-        assert payload["event_time"] == META_FORM["event_time"]
+        assert payload["event_time"] == "2026-09-21T14:13:20+00:00"
         assert payload["custom_data"] == {"value": 49.9, "currency": "USD"}
         for platform in ("meta", "google"):
             kept, said = match_keys(payload, platform), match_keys(META_FORM, platform)
@@ -165,6 +167,24 @@ def test_an_event_without_consent_stays_in_the_ledger(forwarding: Site) -> None:
     assert answer.json()["forwarded_to"] == []
     assert len(forwarding.ledger()) == 1
     assert forwarding.accepted() == []
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        {"consent": {"ad_personalization": "denied"}, "context": {"consent": {"ads": "yes"}}},
+        {"context": {"consent": {"ad_personalization": "denied"}}, "consent": "granted"},
+    ],
+)
+def test_what_was_refused_around_an_event_is_handed_over_with_it(
+    forwarding: Site, around: dict[str, Any]
+) -> None:
+    forwarding.log_event({"payload": META_FORM, **around})
+
+    for handed_over in forwarding.accepted():
+        said = said_by(handed_over["event_payload"])
+        assert said[Purpose.AD_PERSONALIZATION].said is Said.DENIED
+        assert said[Purpose.AD_USER_DATA].said is Said.AGREED
 
 
 def test_the_ledger_is_no_destination_of_what_is_in_it(
@@ -243,9 +263,15 @@ def test_a_sites_server_names_its_visitor(ours: Site) -> None:
         ({"event_name": {"a": 1}}, 422, "event_name"),
         ({"event_name": "\x00"}, 422, "event_name"),
         ({"event_name": "x" * 201}, 422, "event_name is longer than 200"),
-        ({"event_name": "Lead", "event_time": "yesterday"}, 422, "event_time"),
-        ({"event_name": "Lead", "event_time": 9e18}, 422, "event_time"),
-        ({"event_name": "Lead", "event_time": "2999-01-01"}, 422, "event_time"),
+        ({"events": [META_FORM, {**META_FORM, "event_id": "2"}]}, 422, "send one event a request"),
+        ({"event_name": "Lead", "event_time": "yesterday"}, 422, "unreadable event_time"),
+        ({"event_name": "Lead", "event_time": "2026-11-24"}, 422, "unreadable event_time"),
+        ({"event_name": "Lead", "event_time": {"a": 1}}, 422, "unreadable event_time"),
+        ({"event_name": "Lead", "event_time": 9e18}, 422, "event_time lies in the future"),
+        ({"event_name": "Lead", "event_time": "2999-01-01T00:00Z"}, 422, "lies in the future"),
+        ({"event_name": "Lead", "event_id": {"a": 1}}, 422, "unreadable event_id"),
+        ({"event_name": "Lead", "event_id": True}, 422, "unreadable event_id"),
+        ({"event_name": "Lead", "metadata": {"eventId": {}, "event_id": True}}, 422, "event_id"),
     ],
 )
 def test_what_is_no_event_is_refused_with_what_is_wrong(
@@ -283,9 +309,9 @@ def nested(depth: int) -> Any:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"event_id": {"a": 1}},
         {"event_id": ["x"]},
-        {"event_id": True},
+        {"event_id": []},
+        {"event_id": "undefined"},
         {"event_id": 12345},
         {"event_id": "x" * 100_000},
         {"event_id": "'; drop table leads; --"},

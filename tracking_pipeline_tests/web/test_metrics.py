@@ -14,6 +14,7 @@ from tracking_pipeline_tests.health.site import Site, policy
 from tracking_pipeline_tests.web.conftest import Serve
 from tracking_pipeline_tests.web.serving import Served
 
+WITHHELD = {"status": "resolved", "resolved_by": "withheld", "withheld_reason": "consent denied"}
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -50,6 +51,7 @@ def test_the_queue_the_score_and_the_alerts_are_there(
     site.add_events(30)
     site.add_failed(11, created_at=site.ago(hours=1))
     site.add_failed(2, destination="google_ec", status="dead_letter")
+    site.add_failed(4, **WITHHELD, resolved_at=site.now())
     check_tracking_health(database_url, policy())
     connection.execute(
         "insert into tracking_destination_state (destination, state) values ('gtm_server', 'open')"
@@ -62,6 +64,8 @@ def test_the_queue_the_score_and_the_alerts_are_there(
     assert 3600 <= age < 3700
     assert of(samples, "tracking_queue_waiting_events", destination="supabase") == 0
     assert of(samples, "tracking_dead_letter_events", destination="google_ec") == 2
+    assert of(samples, "tracking_withheld_events", destination="meta_capi") == 4
+    assert of(samples, "tracking_withheld_events", destination="google_ec") == 0
     assert of(samples, "tracking_destination_up", destination="gtm_server") == 0
     assert of(samples, "tracking_destination_up", destination="meta_capi") == 1
     assert of(samples, "tracking_destination_up", destination="supabase") == 1
@@ -76,6 +80,7 @@ def test_the_queue_the_score_and_the_alerts_are_there(
 def test_what_nobody_knows_is_absent_and_no_zero(served: Served) -> None:
     samples = scrape(served)
     assert of(samples, "tracking_emq_score") is None
+    assert of(samples, "tracking_withheld_events", destination="meta_capi") is None
     assert of(samples, "tracking_last_check_age_seconds") is None
 
 

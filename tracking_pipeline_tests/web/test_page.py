@@ -647,6 +647,24 @@ def test_the_page_loads_nothing_from_elsewhere_and_breaks_no_policy_of_its_own(
     assert complaints == []
 
 
+def test_what_was_withheld_is_shown_apart_from_what_was_given_up(
+    served: Served, site: Site, database_url: str
+) -> None:
+    assert "Withheld" not in served.admin.get("/").text
+    withheld = {"status": "resolved", "withheld_reason": "consent <i>denied</i>"}
+    site.add_failed(3, **withheld, resolved_at=site.now())
+    site.add_failed(4, **withheld, resolved_at=site.ago(days=3))
+    check_tracking_health(database_url, policy())
+
+    text = served.admin.get("/").text
+
+    assert re.search(
+        r"<b class=\"number\">3</b>\s*<span class=\"what\">Consent &lt;i&gt;denied&lt;/i&gt;\s*"
+        r"<span class=\"quiet\">Meta Conversions API · in 24 h; 7 in 7 days</span>",
+        text,
+    )
+
+
 @pytest.mark.parametrize("path", ["/", "/?refused", "/?reason=%00%ff&hours=-1&destination=x'"])
 def test_every_page_carries_a_strict_policy(served: Served, path: str) -> None:
     for client in (served.client, served.admin):

@@ -44,6 +44,7 @@ def test_every_key_that_the_dashboard_reads_is_there(served: Served) -> None:
         "pendingCount",
         "deadLetterCount",
         "resolvedToday",
+        "withheldToday",
         "oldestPending",
         "byDestination",
     }

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import chain, zip_longest
@@ -24,13 +24,6 @@ from typing import Any
 import orjson
 import psycopg
 
-from tracking_pipeline.delivery.conversion import (
-    Conversion,
-    first,
-    identifier_text,
-    read_conversion,
-    text,
-)
 from tracking_pipeline.delivery.destination import Limits, Reply
 from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
 from tracking_pipeline.delivery.google.answers import classify, request_id
@@ -38,27 +31,28 @@ from tracking_pipeline.delivery.google.credentials import Credentials, Credentia
 from tracking_pipeline.delivery.http_answers import DEFAULT_THROTTLE_SECONDS
 from tracking_pipeline.delivery.outcomes import (
     Fault,
+    NotSent,
     Paused,
-    Rejected,
     Throttled,
     Uniform,
     reject,
 )
-from tracking_pipeline.delivery.person import GeoMatchKeys, person_keys
+from tracking_pipeline.delivery.readiness import is_limited, past_age_limit, ready_conversion
+from tracking_pipeline.events.consent import Purpose
+from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.person import GeoMatchKeys, person_keys
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.texts import identifier_text, text
 from tracking_pipeline.http_client import Answer, DeliveryClient, post
-from tracking_pipeline.identity import normalize
-from tracking_pipeline.identity.hashing import sha256_hex
 from tracking_pipeline.identity.phone_in_text import REMOVED
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.google_requests import keep_google_request
 
 # Google publishes no number of days; this is the age up to which it takes adjustments.
 MAX_AGE = timedelta(days=54)
-# An event that would cross the limit on its way is not worth a batch's rejection.
-_AGE_MARGIN = timedelta(minutes=1)
 
 MOST_USER_IDENTIFIERS = 10
-# One click an event, the most exact first.
+# The most exact first.
 _CLICK_IDS = ("gclid", "gbraid", "wbraid")
 _CLICK_ID = re.compile(r"[A-Za-z0-9_\-.]{1,512}")
 
@@ -74,14 +68,10 @@ EVENT_SOURCES = {
     "other": "OTHER",
 }
 
-# Google's consent, and the names that sites and consent mode give it. A general "marketing" or
-# "granted" says nothing of what Google asks, so it is no grant.
 _CONSENTS = {
-    "adUserData": ("adUserData", "ad_user_data"),
-    "adPersonalization": ("adPersonalization", "ad_personalization"),
+    Purpose.AD_USER_DATA: "adUserData",
+    Purpose.AD_PERSONALIZATION: "adPersonalization",
 }
-_GRANTED = ("granted", "consent_granted", "true", "yes")
-_DENIED = ("denied", "consent_denied", "false", "no")
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +105,7 @@ class GoogleEc:
         site_url: str | None = None,
         geo_match_keys: GeoMatchKeys = "all",
         max_age: timedelta = MAX_AGE,
+        policy: ReadingPolicy = DEFAULT_POLICY,
     ) -> None:
         """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``pool`` is where
         accepted requests are kept; an event older than ``max_age`` is not sent."""
@@ -126,33 +117,39 @@ class GoogleEc:
         self._site_url = site_url
         self._geo_match_keys: GeoMatchKeys = geo_match_keys
         self._max_age = max_age
-        self._head = _request_head(account)
+        self._policy = policy
+        self._head = _request_head(account, policy)
 
-    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         """The event as one element of ``events``."""
-        conversion = read_conversion(event, self._site_url)
-        if isinstance(conversion, Rejected):
-            return conversion
-        if event.now - conversion.event_time > self._max_age - _AGE_MARGIN:
-            message = f"the event is older than the {self._max_age.days} days Google is sent"
-            return Rejected("expired", reject(message).fault)
-        if conversion.currency is None and first(conversion.fields, ("currency", "currency_code")):
-            return reject("invalid currency")
-        keys, dropped = person_keys(
-            event, conversion.fields, "google", self._country, self._geo_match_keys
+        conversion = ready_conversion(
+            event, self.name, site_url=self._site_url, policy=self._policy
         )
-        identifiers = user_identifiers(_with_leads_email(keys, event))
-        click = _click_id(conversion.fields, event.user_data)
+        if not isinstance(conversion, Conversion):
+            return conversion
+        words = f"the {self._max_age.days} days Google is sent"
+        problem = past_age_limit(conversion, event.now, self._max_age, words)
+        if problem:
+            return problem
+        keys, dropped = person_keys(
+            conversion.reading,
+            "google",
+            self._country,
+            self._geo_match_keys,
+            event_time=conversion.event_time,
+        )
+        identifiers = user_identifiers(keys)
+        click = _click_ids(conversion)
         if not identifiers and not click:
             return reject("no identifiers: neither a click id nor usable customer information")
         body = _event(conversion, event, "client_user_agent" in keys)
-        consent = consent_of(conversion.fields)
+        consent = consent_of(conversion, self._policy)
         for name, value in (("consent", consent), ("adIdentifiers", click)):
             if value:
                 body[name] = value
         if identifiers:
             body["userData"] = {"userIdentifiers": identifiers}
-        return Prepared(event, orjson.dumps(body), dropped)
+        return Prepared(event, orjson.dumps(body), tuple(dropped))
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
         """One POST of the batch; another one where a renewed token may cure a 401."""
@@ -225,61 +222,35 @@ def user_identifiers(keys: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*[*contacts][: MOST_USER_IDENTIFIERS - len(addresses)], *addresses]
 
 
-def _with_leads_email(keys: Mapping[str, Any], event: FailedEvent) -> Mapping[str, Any]:
-    """The keys with the lead's own e-mail beside the payload's.
-
-    A payload that was made for Meta holds Meta's hash, which for a Gmail address with dots is not
-    Google's; Google takes several addresses of one person.
-    """
-    address = normalize("em", event.lead.email, "google") if event.lead else None
-    if address is None or "@" not in address:
-        return keys
-    return {**keys, "em": [*dict.fromkeys([sha256_hex(address), *_values(keys.get("em"))])]}
-
-
-def consent_of(fields: Mapping[str, Any]) -> dict[str, str]:
+def consent_of(conversion: Conversion, policy: ReadingPolicy = DEFAULT_POLICY) -> dict[str, str]:
     """What the payload says of Google's two consents: granted or denied in so many words, or left
     out. Unknown is never granted."""
-    found = {}
-    for key, names in _CONSENTS.items():
-        stated = {_stated_consent(value) for value in _consent_values(fields, names)}
-        if "CONSENT_DENIED" in stated:
-            found[key] = "CONSENT_DENIED"
-        elif "CONSENT_GRANTED" in stated:
-            found[key] = "CONSENT_GRANTED"
+    reading = conversion.reading
+    limited = is_limited(reading, policy)
+    return {
+        _CONSENTS[purpose]: "CONSENT_GRANTED" if granted else "CONSENT_DENIED"
+        for purpose, granted in conversion.choices(limited=limited).items()
+    }
+
+
+def _click_ids(conversion: Conversion) -> dict[str, str]:
+    """The click: ``gclid``, which may have ``gbraid`` beside it; else one of the other two, of
+    which ``gbraid`` is an app's and ``wbraid`` a website's."""
+    clicks = conversion.reading.clicks()
+    found = {
+        name: value
+        for name in _CLICK_IDS
+        if name in clicks and (value := text(clicks[name].value)) and _CLICK_ID.fullmatch(value)
+    }
+    if "gclid" in found:
+        found.pop("wbraid", None)
+    elif len(found) > 1:
+        del found["wbraid" if conversion.action_source == "app" else "gbraid"]
     return found
 
 
-def _consent_values(fields: Mapping[str, Any], names: Sequence[str]) -> Iterator[Any]:
-    yield first(fields, names)
-    for container in ("consent", "consent_state"):
-        consent = first(fields, (container,))
-        if isinstance(consent, dict):
-            yield from (consent.get(name) for name in names)
-
-
-def _stated_consent(value: Any) -> str | None:
-    word = value.strip().lower() if isinstance(value, str) else value
-    if word is True or (isinstance(word, str) and word in _GRANTED):
-        return "CONSENT_GRANTED"
-    if word is False or (isinstance(word, str) and word in _DENIED):
-        return "CONSENT_DENIED"
-    return None
-
-
-def _click_id(fields: Mapping[str, Any], row_user_data: Any) -> dict[str, str]:
-    """The first click id in the payload, in its ``user_data`` or in the row's."""
-    places = [each for each in (fields.get("user_data"), row_user_data) if isinstance(each, dict)]
-    for name in _CLICK_IDS:
-        for found in (first(fields, (name,)), *(place.get(name) for place in places)):
-            value = text(found)
-            if value and _CLICK_ID.fullmatch(value):
-                return {name: value}
-    return {}
-
-
 def _event(conversion: Conversion, event: FailedEvent, has_user_agent: bool) -> dict[str, Any]:
-    stated = (text(first(conversion.fields, ("action_source", "actionSource"))) or "").lower()
+    stated = conversion.action_source or ""
     body: dict[str, Any] = {
         "destinationReferences": ["d1"],
         "transactionId": transaction_id(conversion, event),
@@ -317,8 +288,9 @@ def _values(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
-def _request_head(account: GoogleAccount) -> bytes:
-    """The request up to its first event."""
+def _request_head(account: GoogleAccount, policy: ReadingPolicy) -> bytes:
+    """The request up to its first event. Consent for all of them is stated where the site says that
+    it has everybody's; an event's own statement goes before it."""
     destination: dict[str, Any] = {
         "reference": "d1",
         "operatingAccount": _ads_account(account.account_id),
@@ -326,7 +298,14 @@ def _request_head(account: GoogleAccount) -> bytes:
     }
     if account.login_account_id:
         destination["loginAccount"] = _ads_account(account.login_account_id)
-    head = {"destinations": [destination], "encoding": "HEX", "validateOnly": False, "events": []}
+    head: dict[str, Any] = {
+        "destinations": [destination],
+        "encoding": "HEX",
+        "validateOnly": False,
+    }
+    if policy.consent_default == "granted":
+        head["consent"] = dict.fromkeys(_CONSENTS.values(), "CONSENT_GRANTED")
+    head["events"] = []
     return orjson.dumps(head)[: -len(b"]}")]
 
 

@@ -17,10 +17,13 @@ from typing import Any
 
 import orjson
 
-from tracking_pipeline.delivery.conversion import Conversion, first, impersonal_fields, text
 from tracking_pipeline.delivery.destination import Limits
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.gtm.visitor import Visitor
+from tracking_pipeline.events.consent import Said
+from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.names import Kind
+from tracking_pipeline.events.texts import impersonal_fields, text
 from tracking_pipeline.identity import sanitize
 
 PATH = "/data"
@@ -50,15 +53,15 @@ def prepare(event: FailedEvent, conversion: Conversion, visitor: Visitor) -> Pre
         "value": conversion.value,
         "currency": conversion.currency,
         "transaction_id": conversion.order_id,
-        "user_data": _user_data(visitor.keys, visitor.plain),
-        "common_cookie": _cookies(conversion.fields, visitor),
-        "consent_state": _consent_state(conversion.fields),
+        "user_data": _user_data(visitor),
+        "common_cookie": _cookies(conversion, visitor),
+        "consent_state": _consent_state(conversion),
     }
     said = {name: value for name, value in known.items() if value is not None and value != {}}
     own = impersonal_fields(
         {
             name: value
-            for name, value in conversion.fields.items()
+            for name, value in conversion.reading.loose().items()
             if name not in known and name not in _ALIASES
         }
     )
@@ -73,10 +76,13 @@ def content(batch: Sequence[Prepared]) -> bytes:
     return b"[" + b",".join([member.body for member in batch]) + b"]"
 
 
-def _user_data(keys: Mapping[str, str], plain: Mapping[str, str]) -> dict[str, Any]:
+def _user_data(visitor: Visitor) -> dict[str, Any]:
+    keys, plain = visitor.keys, visitor.plain
     user_data: dict[str, Any] = _plain_or_hashed(_USER_DATA, keys, plain)
     address = _plain_or_hashed(_NAMES, keys, plain)
     address |= {name: keys[key] for key, name in _PLACES if key in keys}
+    if visitor.street:
+        address["street"] = visitor.street
     if address:
         user_data["address"] = address
     return user_data
@@ -94,12 +100,15 @@ def _plain_or_hashed(
     return found
 
 
-def _cookies(fields: Mapping[str, Any], visitor: Visitor) -> dict[str, str]:
+def _cookies(conversion: Conversion, visitor: Visitor) -> dict[str, str]:
     """The advertising cookies that the payload has, with Meta's in their proper form."""
-    given = fields.get("common_cookie")
+    given: dict[str, Any] = {}
+    for node in conversion.reading.part(Kind.AROUND):
+        if node.place.plain == "commoncookie":
+            given = node.mapping
     cookies = {
         name: value
-        for name, raw in (given.items() if isinstance(given, dict) else ())
+        for name, raw in given.items()
         if (value := text(raw)) and value == sanitize(value)
     }
     for name, own in (("_fbp", visitor.fbp), ("_fbc", visitor.fbc)):
@@ -109,6 +118,14 @@ def _cookies(fields: Mapping[str, Any], visitor: Visitor) -> dict[str, str]:
     return cookies
 
 
-def _consent_state(fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    consent = first(fields, ("consent_state", "consent"))
-    return impersonal_fields(consent) if isinstance(consent, dict) else None
+def _consent_state(conversion: Conversion) -> dict[str, Any] | None:
+    """What the site said, in its own words where they are an object, else by Google's purposes: the
+    container's tags judge by it."""
+    for name, found in conversion.reading.consents:
+        if name.plain in ("consentstate", "consent") and isinstance(found.value, dict):
+            return impersonal_fields(found.value)
+    said = {
+        purpose.value: statement.said in (Said.GRANTED, Said.AGREED)
+        for purpose, statement in conversion.consent.items()
+    }
+    return said or None

@@ -17,12 +17,16 @@ from typing import Any
 
 import orjson
 
-from tracking_pipeline.delivery.conversion import Conversion, first, impersonal_fields
 from tracking_pipeline.delivery.destination import Limits
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.gtm.visitor import Visitor
-from tracking_pipeline.delivery.outcomes import Fault, Rejected, reject
-from tracking_pipeline.identity.field_names import Identifier, meaning_of
+from tracking_pipeline.delivery.outcomes import NotSent, reject
+from tracking_pipeline.delivery.readiness import is_limited, past_age_limit
+from tracking_pipeline.events.consent_names import statement_named
+from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.names import Kind, meaning_of, plain_name
+from tracking_pipeline.events.policy import ReadingPolicy
+from tracking_pipeline.events.texts import id_text, impersonal_fields
 
 PATH = "/mp/collect"
 MAX_BYTES = 130_000
@@ -31,7 +35,6 @@ LIMITS = Limits(request_events=25, request_bytes=MAX_BYTES - 200, in_flight=64)
 
 # An older event would be taken and moved to 72 hours ago.
 MAX_AGE = timedelta(hours=72)
-_AGE_MARGIN = timedelta(minutes=1)
 
 MAX_PARAMETERS = 25
 _NAME = re.compile(r"[^\W\d_]\w{0,39}")
@@ -49,24 +52,23 @@ _RESERVED_EVENT_NAMES = frozenset(_RESERVED_EVENTS.split())
 _LONGEST_VALUE = 100
 _LONGEST_VALUES = {"page_location": 1000, "page_referrer": 420, "page_title": 300}
 
-# Where a payload keeps what it says about the event itself.
-_PLACES = ("custom_data", "properties", "metadata")
 # Said under the protocol's own names, or nothing that a report is made of.
-_SAID_ELSEWHERE = (
-    "event_name eventName event eventId eventID unique_event_id event_time eventTime "
-    "event_timestamp timestamp client_id clientId data_client_id order_id orderId transactionId "
-    "event_source_url eventSourceUrl referrer_url action_source consent consent_state"
+_SAID_ELSEWHERE = frozenset(
+    "event_name event_id event_time client_id user_id session_id ga_cookie order_id "
+    "page_url referrer_url action_source value currency custom_event opt_out "
+    "data_processing_options data_processing_options_country "
+    "data_processing_options_state".split()
 )
-_SAID_ELSEWHERE_NAMES = frozenset(_SAID_ELSEWHERE.split())
-_CONSENTS = ("ad_user_data", "ad_personalization")
-_GRANTED = (True, "granted", "GRANTED", "CONSENT_GRANTED")
-_DENIED = (False, "denied", "DENIED", "CONSENT_DENIED")
+_SESSION = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
-def prepare(event: FailedEvent, conversion: Conversion, visitor: Visitor) -> Prepared | Rejected:
+def prepare(
+    event: FailedEvent, conversion: Conversion, visitor: Visitor, policy: ReadingPolicy
+) -> Prepared | NotSent:
     """The event as one element of ``events``, with the visitor apart, whom a request names once."""
-    if event.now - conversion.event_time > MAX_AGE - _AGE_MARGIN:
-        return Rejected("expired", Fault("the event is older than the 72 hours Google accepts"))
+    problem = past_age_limit(conversion, event.now, MAX_AGE, "the 72 hours Google accepts")
+    if problem:
+        return problem
     name = conversion.event_name
     if not _NAME.fullmatch(name):
         return reject("event_name must be a letter and up to 39 letters, digits or underscores")
@@ -80,7 +82,7 @@ def prepare(event: FailedEvent, conversion: Conversion, visitor: Visitor) -> Pre
             "params": parameters,
         }
     )
-    shared = orjson.dumps(_shared(conversion, visitor))
+    shared = orjson.dumps(_shared(conversion, visitor, policy))
     if len(shared) + len(body) > LIMITS.request_bytes:
         return reject("the event is larger than the 130 kB the Measurement Protocol accepts")
     return Prepared(event, body, (*visitor.dropped, *dropped), shared)
@@ -96,14 +98,14 @@ def content(batch: Sequence[Prepared]) -> bytes:
     return b'%b,"timestamp_micros":%d,"events":[%b]}' % (batch[0].shared[:-1], at, events)
 
 
-def _shared(conversion: Conversion, visitor: Visitor) -> dict[str, Any]:
+def _shared(conversion: Conversion, visitor: Visitor, policy: ReadingPolicy) -> dict[str, Any]:
     said = {
         "client_id": visitor.client_id,
         "user_id": visitor.user_id,
         "ip_override": visitor.ip_address,
         "user_agent": visitor.user_agent,
         "user_data": _user_data(visitor.keys),
-        "consent": _consent(conversion.fields),
+        "consent": _consent(conversion, policy),
     }
     return {name: value for name, value in said.items() if value}
 
@@ -131,15 +133,13 @@ def _user_data(keys: Mapping[str, str]) -> dict[str, Any]:
     return user_data
 
 
-def _consent(fields: Mapping[str, Any]) -> dict[str, str]:
+def _consent(conversion: Conversion, policy: ReadingPolicy) -> dict[str, str]:
     """What the person said, where it is clear: what nobody said is never called granted."""
-    given = first(fields, ("consent_state", "consent"))
-    consent = {}
-    for name in _CONSENTS:
-        value = given.get(name) if isinstance(given, dict) else None
-        if isinstance(value, (bool, str)) and value in _GRANTED + _DENIED:
-            consent[name] = "GRANTED" if value in _GRANTED else "DENIED"
-    return consent
+    limited = is_limited(conversion.reading, policy)
+    return {
+        purpose.value: "GRANTED" if granted else "DENIED"
+        for purpose, granted in conversion.choices(limited=limited).items()
+    }
 
 
 def _parameters(
@@ -165,6 +165,8 @@ def _parameters(
 def _candidates(conversion: Conversion, visitor: Visitor) -> Iterator[tuple[str, Any]]:
     """What the event says of itself, then the numbers and texts of the payload, without what
     identifies the visitor."""
+    reading = conversion.reading
+    session = id_text(reading.value("session_id"))
     known = {
         "value": conversion.value,
         "currency": conversion.currency,
@@ -172,22 +174,39 @@ def _candidates(conversion: Conversion, visitor: Visitor) -> Iterator[tuple[str,
         "event_id": conversion.event_id,
         "page_location": conversion.page_url,
         "page_referrer": conversion.referrer_url,
+        # A site's own session (a uuid, say) is none of Analytics'.
+        "session_id": session if session and _SESSION.fullmatch(session) else None,
         "fbp": visitor.fbp,
         "fbc": visitor.fbc,
     }
     yield from known.items()
-    fields = impersonal_fields(conversion.fields)
-    for place in (fields, *(fields.get(name) for name in _PLACES)):
-        if isinstance(place, dict):
-            yield from (
-                (name, value)
-                for name, value in place.items()
-                if name not in known and _is_parameter(name, value)
-            )
+    event = reading.tree.event
+    if event is None:
+        return
+    parts = [
+        (Kind.ENVELOPE, impersonal_fields(reading.loose())),
+        *(
+            (node.place.kind, impersonal_fields(node.mapping))
+            for node in reading.part(Kind.PRODUCT, Kind.PROPERTIES, Kind.AROUND)
+            if node.place.kind is not Kind.AROUND or node.place.plain in ("metadata", "meta")
+        ),
+    ]
+    stated = "engagement_time_msec"
+    for kind, fields in parts:
+        for name, value in fields.items():
+            if name not in known and _is_parameter(name, value, kind):
+                yield name, value
+    # Realtime shows no event without it.
+    yield stated, 1
 
 
-def _is_parameter(name: str, value: Any) -> bool:
-    if name in _SAID_ELSEWHERE_NAMES or isinstance(meaning_of(name), Identifier):
+def _is_parameter(name: str, value: Any, kind: Kind) -> bool:
+    meaning = meaning_of(name)
+    if meaning.identifier is not None and kind is not Kind.PRODUCT:
+        return False
+    if meaning.field is not None and meaning.field.name in _SAID_ELSEWHERE:
+        return False
+    if statement_named(plain_name(name)) is not None:
         return False
     # The only parameter that is a list, which a report reads.
     return isinstance(value, list) if name == "items" else not isinstance(value, (dict, list))

@@ -17,15 +17,17 @@ from datetime import datetime
 
 import httpx
 
-from tracking_pipeline.delivery.conversion import read_conversion
 from tracking_pipeline.delivery.destination import Limits, Reply
 from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
 from tracking_pipeline.delivery.gtm import data_client as gtm_data_client
 from tracking_pipeline.delivery.gtm import measurement_protocol as gtm_measurement_protocol
 from tracking_pipeline.delivery.gtm.answers import GtmProtocol, classify
 from tracking_pipeline.delivery.gtm.visitor import visitor_of
-from tracking_pipeline.delivery.outcomes import Rejected
-from tracking_pipeline.delivery.person import GeoMatchKeys
+from tracking_pipeline.delivery.outcomes import NotSent
+from tracking_pipeline.delivery.readiness import ready_conversion
+from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.person import GeoMatchKeys
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
 from tracking_pipeline.http_client import DeliveryClient, post
 
 # A container takes the request's agent for the visitor's where an event has none: this one is
@@ -69,9 +71,16 @@ class GtmServer:
         country: str = "US",
         site_url: str | None = None,
         geo_match_keys: GeoMatchKeys = "all",
+        policy: ReadingPolicy = DEFAULT_POLICY,
     ) -> None:
         """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``site_url``
-        turns the path of a page into its address."""
+        turns the path of a page into its address; ``policy`` says how payloads are read."""
+        self._policy = policy
+        self._needs = (
+            "gtm_server/measurement_protocol"
+            if container.protocol == "measurement_protocol"
+            else "gtm_server"
+        )
         self.limits = _limits(container)
         self._protocol: GtmProtocol = container.protocol
         self._client = client
@@ -83,14 +92,16 @@ class GtmServer:
         if container.preview_token:
             self._headers["x-gtm-server-preview"] = container.preview_token
 
-    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         """The event in the protocol's form, with its own time, visitor and client id."""
-        conversion = read_conversion(event, self._site_url)
-        if isinstance(conversion, Rejected):
+        conversion = ready_conversion(
+            event, self._needs, site_url=self._site_url, policy=self._policy
+        )
+        if not isinstance(conversion, Conversion):
             return conversion
         visitor = visitor_of(event, conversion, self._country, self._geo_match_keys)
         if self._protocol == "measurement_protocol":
-            return gtm_measurement_protocol.prepare(event, conversion, visitor)
+            return gtm_measurement_protocol.prepare(event, conversion, visitor, self._policy)
         return gtm_data_client.prepare(event, conversion, visitor)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:

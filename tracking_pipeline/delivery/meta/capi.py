@@ -19,42 +19,26 @@ from typing import Any
 
 import orjson
 
-from tracking_pipeline.delivery.conversion import (
-    Conversion,
-    first,
-    first_of_each,
-    impersonal_fields,
-    number,
-    read_conversion,
-    text,
-)
 from tracking_pipeline.delivery.destination import Limits, Reply
 from tracking_pipeline.delivery.events import DestinationName, FailedEvent, Prepared
 from tracking_pipeline.delivery.meta.answers import classify, cool_down_seconds
-from tracking_pipeline.delivery.outcomes import Rejected, reject
-from tracking_pipeline.delivery.person import GeoMatchKeys, person_keys
+from tracking_pipeline.delivery.outcomes import NotSent, Rejected, reject
+from tracking_pipeline.delivery.readiness import past_age_limit, ready_conversion
+from tracking_pipeline.events.consent import Purpose
+from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.money import Money, read_amount
+from tracking_pipeline.events.names import Kind
+from tracking_pipeline.events.person import GeoMatchKeys, person_keys
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.privacy import UnreadableOptionError, read_privacy_options
+from tracking_pipeline.events.reading import Reading
+from tracking_pipeline.events.texts import id_text
 from tracking_pipeline.http_client import DeliveryClient, post
 from tracking_pipeline.identity import ExternalIdMode, sanitize
 
 # An event this old is refused, and with it its whole request.
 MAX_AGE = timedelta(days=7)
 MAX_AGE_PHYSICAL_STORE = timedelta(days=62)
-# An event that would cross the limit on its way is not worth a batch's rejection.
-_AGE_MARGIN = timedelta(minutes=1)
-
-ACTION_SOURCES = frozenset(
-    (
-        "website",
-        "email",
-        "app",
-        "phone_call",
-        "chat",
-        "physical_store",
-        "system_generated",
-        "business_messaging",
-        "other",
-    )
-)
 
 # Meta refuses an event whose customer information is one of these or a part of one.
 TOO_LITTLE_INFORMATION = (
@@ -65,29 +49,11 @@ TOO_LITTLE_INFORMATION = (
 )
 _IN_A_COMBINATION = frozenset().union(*TOO_LITTLE_INFORMATION)
 
-# Identifiers that only Meta knows; they are sent as they are.
-_PLATFORM_IDS = (
-    "subscription_id",
-    "anon_id",
-    "madid",
-    "page_id",
-    "page_scoped_user_id",
-    "ctwa_clid",
-    "ig_account_id",
-    "ig_sid",
-)
-# These are whole numbers. A site's own lead_id (a uuid, say) is not Meta's and would be refused.
-_NUMERIC_PLATFORM_IDS = ("fb_login_id", "lead_id")
-_ALL_PLATFORM_IDS = frozenset((*_PLATFORM_IDS, *_NUMERIC_PLATFORM_IDS))
-# How the person's data may be used. What cannot be understood here must not be dropped: the event
-# is rejected.
-_PRIVACY_OPTIONS: dict[str, type] = {
-    "opt_out": bool,
-    "data_processing_options": list,
-    "data_processing_options_country": int,
-    "data_processing_options_state": int,
-}
-_PRIVACY_NUMBERS = tuple(name for name, kind in _PRIVACY_OPTIONS.items() if kind is int)
+# Of the identifiers that only Meta knows, these are whole numbers. A site's own lead_id (a uuid,
+# say) is not Meta's and would be refused.
+_NUMERIC_PLATFORM_IDS = frozenset(("fb_login_id", "lead_id"))
+# What lead forms write before a lead's number.
+_LEAD_PREFIX = "l:"
 # Parts of Meta's own form that are kept, where they have the right type.
 _KEPT: dict[str, type] = {
     "app_data": dict,
@@ -97,21 +63,9 @@ _KEPT: dict[str, type] = {
     "attribution_data": dict,
     "customer_segmentation": dict,
 }
-_OPTIONS = {**_PRIVACY_OPTIONS, **_KEPT}
 _APP_DATA = ("advertiser_tracking_enabled", "extinfo")
-# Meta's standard parameters, where a flat payload or the ledger's metadata has them.
-_CUSTOM = (
-    "content_category",
-    "content_ids",
-    "content_name",
-    "content_type",
-    "contents",
-    "delivery_category",
-    "num_items",
-    "predicted_ltv",
-    "search_string",
-    "status",
-)
+# What the event says of itself elsewhere.
+_SAID_ELSEWHERE = frozenset(("value", "currency", "order_id"))
 
 
 @dataclass(frozen=True)
@@ -141,10 +95,12 @@ class MetaCapi:
         site_url: str | None = None,
         geo_match_keys: GeoMatchKeys = "all",
         external_id: ExternalIdMode = "hashed",
+        policy: ReadingPolicy = DEFAULT_POLICY,
     ) -> None:
         """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``site_url``
         turns the path of a page into its address; ``external_id`` says how the site's pixel sends
-        that key, since Meta matches the same text only."""
+        that key, since Meta matches the same text only; ``policy`` how payloads are read."""
+        self._policy = policy
         self._account = account
         self._client = client
         self._country = country
@@ -154,35 +110,43 @@ class MetaCapi:
         self._url = f"{account.url}/{account.api_version}/{account.dataset_id}/events"
         self._tail = b"]" + orjson.dumps(_credentials(account)).replace(b"{", b",", 1)
 
-    def prepare(self, event: FailedEvent) -> Prepared | Rejected:
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         """The event as one element of ``data``."""
-        conversion = read_conversion(event, self._site_url)
-        if isinstance(conversion, Rejected):
+        conversion = ready_conversion(
+            event, self.name, site_url=self._site_url, policy=self._policy
+        )
+        if not isinstance(conversion, Conversion):
             return conversion
+        reading = conversion.reading
         keys, dropped = person_keys(
-            event,
-            conversion.fields,
+            reading,
             "meta",
             self._country,
             self._geo_match_keys,
+            event_time=conversion.event_time,
             external_id=self._external_id,
         )
-        user_data = {**keys, **_platform_ids(conversion.fields)}
-        stated = _stated_source(conversion.fields)
-        options = _options(conversion.fields)
+        user_data: dict[str, Any] = keys
+        if reading.platform_ids:
+            user_data = {**keys, **_platform_ids(reading)}
+        try:
+            options = _options(conversion, self._policy)
+        except UnreadableOptionError as error:
+            return reject(str(error))
         problem = (
-            _too_old(conversion, stated, event.now)
+            _too_old(conversion, event.now)
             or _too_little_information(user_data)
-            or _unclear_privacy(conversion.fields, options)
-            or _incomplete(conversion, stated, user_data, options)
+            or _incomplete(conversion, user_data, options)
         )
         if problem:
             return problem
-        action_source = stated or (
+        action_source = conversion.action_source or (
             "website" if "client_user_agent" in user_data else "system_generated"
         )
+        if action_source == "website":
+            dropped += _missing_of_website(conversion, user_data)
         body = orjson.dumps(_server_event(conversion, action_source, user_data, options))
-        return Prepared(event, body, dropped)
+        return Prepared(event, body, tuple(dropped))
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
         """One POST of the batch."""
@@ -215,36 +179,26 @@ def appsecret_proof(account: MetaAccount) -> str | None:
     ).hexdigest()
 
 
-def _platform_ids(fields: Mapping[str, Any]) -> dict[str, str | int]:
-    user_data = fields.get("user_data")
-    if not isinstance(user_data, dict) or user_data.keys().isdisjoint(_ALL_PLATFORM_IDS):
-        return {}
+def _platform_ids(reading: Reading) -> dict[str, str | int]:
     found: dict[str, str | int] = {}
-    for key in _PLATFORM_IDS:
-        value = text(user_data.get(key))
+    for name, place in reading.platform_ids.items():
+        value = id_text(place.value)
+        if value is None:
+            continue
+        if name in _NUMERIC_PLATFORM_IDS:
+            number = value.removeprefix(_LEAD_PREFIX)
+            if re.fullmatch("[0-9]{1,18}", number):
+                found[name] = int(number)
         # An e-mail or a phone is no id of Meta's, whatever its field is called.
-        if value and value == sanitize(value):
-            found[key] = value
-    for key in _NUMERIC_PLATFORM_IDS:
-        value = text(user_data.get(key))
-        if value and re.fullmatch("[0-9]{1,18}", value):
-            found[key] = int(value)
+        elif value == sanitize(value):
+            found[name] = value
     return found
 
 
-def _stated_source(fields: Mapping[str, Any]) -> str | None:
-    """The ``action_source`` that the payload names, if Meta knows it."""
-    source = (text(first(fields, ("action_source", "actionSource"))) or "").lower()
-    return source if source in ACTION_SOURCES else None
-
-
-def _too_old(conversion: Conversion, stated: str | None, now: datetime) -> Rejected | None:
-    limit = MAX_AGE_PHYSICAL_STORE if stated == "physical_store" else MAX_AGE
-    if now - conversion.event_time > limit - _AGE_MARGIN:
-        return Rejected(
-            "expired", reject(f"the event is older than the {limit.days} days Meta accepts").fault
-        )
-    return None
+def _too_old(conversion: Conversion, now: datetime) -> NotSent | None:
+    in_store = conversion.action_source == "physical_store"
+    limit = MAX_AGE_PHYSICAL_STORE if in_store else MAX_AGE
+    return past_age_limit(conversion, now, limit, f"the {limit.days} days Meta accepts")
 
 
 def _too_little_information(user_data: Mapping[str, Any]) -> Rejected | None:
@@ -259,47 +213,53 @@ def _too_little_information(user_data: Mapping[str, Any]) -> Rejected | None:
     return None
 
 
-def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that have their type: exactly, for a JSON boolean is no number."""
-    values = first_of_each(fields, _OPTIONS)
-    for name in _PRIVACY_NUMBERS:
-        if name in values:
-            values[name] = _whole_number(values[name])
-    return {name: value for name, value in values.items() if type(value) is _OPTIONS[name]}
+def _options(conversion: Conversion, policy: ReadingPolicy) -> dict[str, Any]:
+    """How the data may be used, and the parts of Meta's form that have their type: exactly, for a
+    JSON boolean is no number. Raises :class:`UnreadableOptionError`."""
+    reading = conversion.reading
+    options = read_privacy_options(reading) if reading.privacy else {}
+    for name, found in reading.options.items():
+        value = found.value
+        if isinstance(value, str) and _KEPT[name] is dict:
+            value = _object(value)
+        if type(value) is _KEPT[name]:
+            options[name] = value
+    if reading.consents:
+        if conversion.choices().get(Purpose.AD_PERSONALIZATION) is False:
+            # Meta's way of saying so: for attribution only.
+            options["opt_out"] = True
+        if policy.privacy_control == "limited" and reading.has_privacy_control():
+            options.setdefault("data_processing_options", ["LDU"])
+            options.setdefault("data_processing_options_country", 0)
+            options.setdefault("data_processing_options_state", 0)
+    if "app_data" in options and "advertiser_tracking_enabled" not in options["app_data"]:
+        beside = reading.loose().get("advertiser_tracking_enabled")
+        if beside is not None:
+            options["app_data"] = {**options["app_data"], "advertiser_tracking_enabled": beside}
+    return options
 
 
-def _whole_number(value: Any) -> Any:
-    """The number that a text such as "1000" says, as forms and CSV files have it."""
-    written = isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value)
-    return int(value) if written else value
-
-
-def _unclear_privacy(fields: Mapping[str, Any], options: Mapping[str, Any]) -> Rejected | None:
-    for name in first_of_each(fields, _PRIVACY_OPTIONS):
-        if name not in options:
-            return reject(f"invalid {name}")
-    return None
+def _object(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _incomplete(
-    conversion: Conversion,
-    stated: str | None,
-    user_data: Mapping[str, Any],
-    options: Mapping[str, Any],
+    conversion: Conversion, user_data: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Rejected | None:
-    """The first field that Meta requires of this kind of event and that the payload lacks.
-
-    A source that we chose requires nothing: our choice must not cost the event.
-    """
+    """The first field that Meta requires of this kind of event and that the payload lacks."""
     required: dict[str, Any] = {}
+    stated = conversion.action_source
     if conversion.event_name == "Purchase":
         required["custom_data.value"] = conversion.value
         required["custom_data.currency"] = conversion.currency
-    if stated == "website":
-        required["user_data.client_user_agent"] = user_data.get("client_user_agent")
-        required["event_source_url"] = conversion.page_url
-    elif stated == "business_messaging":
+    if stated == "business_messaging":
         required["messaging_channel"] = options.get("messaging_channel")
+        if options.get("messaging_channel") == "whatsapp":
+            name = "whatsapp_business_account_id"
+            required[f"user_data.{name}"] = user_data.get(name)
     elif stated == "app":
         app_data = options.get("app_data", {})
         required |= {f"app_data.{name}": app_data.get(name) for name in _APP_DATA}
@@ -307,6 +267,19 @@ def _incomplete(
         if value is None:
             return reject(f"missing {name}")
     return None
+
+
+def _missing_of_website(
+    conversion: Conversion, user_data: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    """What Meta's page asks of an event of a website and this one lacks. It is sent all the same:
+    a refusal costs one search, a dead letter the event (decision 0004)."""
+    missing = []
+    if "client_user_agent" not in user_data:
+        missing.append(("client_user_agent", "missing"))
+    if conversion.page_url is None:
+        missing.append(("event_source_url", "missing"))
+    return missing
 
 
 def _server_event(
@@ -336,16 +309,27 @@ def _server_event(
 
 def _custom_data(conversion: Conversion) -> dict[str, Any]:
     """Meta's own ``custom_data``, completed with what stands elsewhere, without personal data."""
-    collected: dict[str, Any] = {}
-    for key, value in first_of_each(conversion.fields, _CUSTOM).items():
+    reading = conversion.reading
+    custom: dict[str, Any] = {}
+    said = [reading.found[name] for name in _SAID_ELSEWHERE if name in reading.found]
+    for node in reading.part(Kind.PRODUCT):
+        if node.place.plain == "customdata":
+            known = dict(node.shape.customs)
+            read = {found.key for found in said if found.node is node}
+            custom |= {
+                known.get(key, key): value
+                for key, value in node.mapping.items()
+                if value is not None and isinstance(key, str) and key not in read
+            }
+    for name, found in reading.customs.items():
         # A flat payload's "status" may be the site's own; Meta's is text or a boolean.
-        if isinstance(value, (str, int, float, list)):
-            collected[key] = value
-    given = conversion.fields.get("custom_data")
-    if isinstance(given, dict):
-        collected |= {key: value for key, value in given.items() if value is not None}
-    custom = impersonal_fields(collected)
-    if "predicted_ltv" in custom and number(custom["predicted_ltv"]) is None:
+        if name not in custom and isinstance(found.value, (str, int, float, list)):
+            custom[name] = found.value
+    if custom:
+        cleaned = sanitize({"custom_data": custom})
+        custom = cleaned.get("custom_data", {}) if isinstance(cleaned, dict) else {}
+        custom.pop("name", None)
+    if "predicted_ltv" in custom and not isinstance(read_amount(custom["predicted_ltv"]), Money):
         del custom["predicted_ltv"]
     for key, value in (
         ("value", conversion.value),

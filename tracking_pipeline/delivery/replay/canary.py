@@ -3,7 +3,7 @@
 The canaries are sent at once by the normal drain, one by one. A group is held back when one of its
 canaries became a dead letter again and none was delivered. What says nothing about the events (a
 destination that is paused, throttled, not configured or down) holds nothing back: there the queue
-itself keeps them, unspent.
+itself keeps them, unspent. Nor does one person's refusal say anything about the others' events.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ SendOne = Callable[[str, UUID], Awaitable[RetryTotals]]
 
 @dataclass(frozen=True, slots=True)
 class CanaryTotals:
-    """What became of one group's canaries. ``undecided`` ones still wait in the queue."""
+    """What became of one group's canaries. ``undecided`` ones still wait in the queue; ``withheld``
+    ones were settled without being sent."""
 
     destination: str
     reason: str
     delivered: int
     refused: int
     undecided: int
+    withheld: int = 0
 
     @property
     def holds_back(self) -> bool:
@@ -75,5 +77,6 @@ async def _standing(pool: AsyncPool, ids: Sequence[UUID]) -> dict[UUID, tuple[st
 def _totals(destination: str, reason: str, statuses: Iterable[str]) -> CanaryTotals:
     counted = list(statuses)
     delivered, refused = counted.count("resolved"), counted.count("dead_letter")
-    undecided = len(counted) - delivered - refused
-    return CanaryTotals(destination, reason, delivered, refused, undecided)
+    withheld = counted.count("withheld")
+    undecided = len(counted) - delivered - refused - withheld
+    return CanaryTotals(destination, reason, delivered, refused, undecided, withheld)

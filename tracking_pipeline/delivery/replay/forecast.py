@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import orjson
 
-from tracking_pipeline.delivery.conversion import read_conversion
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.events import FailedEvent, lead_of
-from tracking_pipeline.delivery.outcomes import Rejected, reject
+from tracking_pipeline.delivery.outcomes import Postponed, Rejected, Withheld
+from tracking_pipeline.delivery.preparation import prepare
+from tracking_pipeline.events.conversion import Conversion, read_conversion
 
 # Meta takes a second event with the same id and name for a copy only so long after the first.
 # https://developers.facebook.com/docs/marketing-api/conversions-api/deduplicate-pixel-and-server-events
@@ -24,12 +25,13 @@ META_DUPLICATE_WINDOW = timedelta(hours=48)
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """``sent``: it goes out. ``waits``: its destination takes none at present, and nothing is spent
-    meanwhile. ``expired`` and ``refused``: it becomes a dead letter again without a request, for
-    ``refusal``. ``may_count_twice``: the event may be there already, and is too old for its
-    destination to see that.
+    meanwhile; or the event's own time is still to come. ``withheld``: it is settled without a
+    request. ``expired`` and ``refused``: it becomes a dead letter again without one. ``refusal``
+    says why, of each of the three. ``may_count_twice``: the event may be there already, and is too
+    old for its destination to see that.
     """
 
-    outcome: Literal["sent", "waits", "expired", "refused"]
+    outcome: Literal["sent", "waits", "withheld", "expired", "refused"]
     refusal: str = ""
     may_count_twice: bool = False
 
@@ -41,9 +43,14 @@ def forecast(
     destination is paused or throttled. None as destination: nothing is known of it."""
     if destination is None or isinstance(destination, NotConfigured):
         return Forecast("waits")
-    refused = _refusal(event, destination)
-    if refused is not None:
-        return Forecast("expired" if refused.reason == "expired" else "refused", refused.reason)
+    not_sent = prepare(destination, event)
+    if isinstance(not_sent, Withheld):
+        return Forecast("withheld", not_sent.reason)
+    if isinstance(not_sent, Rejected):
+        expired = not_sent.reason == "expired"
+        return Forecast("expired" if expired else "refused", not_sent.reason)
+    if isinstance(not_sent, Postponed):
+        return Forecast("waits")
     twice = destination.name == "meta_capi" and _is_past_duplicate_window(event)
     return Forecast("waits" if is_held else "sent", may_count_twice=twice)
 
@@ -57,21 +64,14 @@ def event_of(row: Mapping[str, Any], payload: str | None, now: datetime) -> Fail
         event,
         payload=_json(payload or row["payload"]),
         user_data=_json(row["user_data"]) if row["user_data"] else None,
+        statements=_json(row["statements"]) if row["statements"] else (),
     )
-
-
-def _refusal(event: FailedEvent, destination: Destination) -> Rejected | None:
-    try:
-        prepared = destination.prepare(event)
-    except Exception as error:  # as a drain has it: such an event is a dead letter
-        return reject(f"cannot be prepared: {type(error).__name__}")
-    return prepared if isinstance(prepared, Rejected) else None
 
 
 def _is_past_duplicate_window(event: FailedEvent) -> bool:
     conversion = read_conversion(event)
     return (
-        not isinstance(conversion, Rejected)
+        isinstance(conversion, Conversion)
         and event.now - conversion.event_time > META_DUPLICATE_WINDOW
     )
 

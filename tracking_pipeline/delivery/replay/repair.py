@@ -33,8 +33,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import yaml
 
-from tracking_pipeline.delivery.conversion import EVENT_ID, number
 from tracking_pipeline.delivery.replay.repair_path import Path, holders, read_path
+from tracking_pipeline.events.money import Money, read_amount
+from tracking_pipeline.events.names import meaning_of, plain_name
 
 LONGEST_RULES = 64_000
 MOST_RULES = 50
@@ -42,10 +43,6 @@ LONGEST_SHOWN_VALUE = 60
 
 CastTo = Literal["number", "integer", "text", "boolean"]
 
-# A destination knows the event by these: Meta and the ledger by its id, Google by the order's.
-_IDENTITY = frozenset((*EVENT_ID, "order_id", "orderId", "transaction_id", "transactionId"))
-# One value of these for many events is false for all but one.
-_OWN = frozenset(("event_time", "eventTime", "event_timestamp", "timestamp", "fbc", "fbp"))
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,40}")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -180,8 +177,23 @@ def _read(rule: object) -> Rule:
     return reader(read_path(rule[actions[0]]), rule)
 
 
+def _is_identity(name: str) -> bool:
+    """Whether a destination knows the event by a field of this name: Meta and the ledger by its id,
+    Google by the order's."""
+    field = meaning_of(name).field
+    known = field is not None and field.name in ("event_id", "order_id")
+    return known or plain_name(name) == "messageid"
+
+
+def _is_own(name: str) -> bool:
+    """Whether one value of it for many events is false for all but one."""
+    meaning = meaning_of(name)
+    is_time = meaning.field is not None and meaning.field.name == "event_time"
+    return is_time or (meaning.identifier is not None and meaning.identifier.key in ("fbc", "fbp"))
+
+
 def _read_set(path: Path, rule: Mapping[str, Any]) -> Rule:
-    if path.last in _IDENTITY | _OWN:
+    if _is_identity(path.last) or _is_own(path.last):
         raise ValueError(f"one {path.last} for all events would make them one, or false")
     if "value" not in rule:
         raise ValueError("set needs a value")
@@ -201,13 +213,13 @@ def _read_rename(path: Path, rule: Mapping[str, Any]) -> Rule:
     to = rule.get("to")
     if not isinstance(to, str) or not to.isprintable() or not to or to.startswith("$"):
         raise ValueError("rename needs to: the new name, without a path")
-    if (path.last in _IDENTITY) != (to in _IDENTITY):
+    if _is_identity(path.last) != _is_identity(to):
         raise ValueError(f"{path.last} to {to} would give the event another id")
     return Rename(path, to)
 
 
 def _read_drop(path: Path, rule: Mapping[str, Any]) -> Rule:
-    if path.last in _IDENTITY:
+    if _is_identity(path.last):
         raise ValueError(f"without its {path.last} the event would get another id")
     return Drop(path)
 
@@ -239,8 +251,8 @@ def _as_number(value: Any) -> Any:
         return value
     if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value.strip()):
         return int(value)
-    found = number(value)
-    return _MISSING if found is None else found
+    found = read_amount(value)
+    return found.amount if isinstance(found, Money) else _MISSING
 
 
 def _as_integer(value: Any) -> Any:

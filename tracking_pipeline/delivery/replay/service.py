@@ -142,6 +142,7 @@ class _Replay:
         self._canaries: tuple[CanaryTotals, ...] = ()
         self._repairs: Counter[tuple[int, str]] = Counter()
         self._refusals: Counter[tuple[str, str]] = Counter()
+        self._withheld: Counter[tuple[str, str]] = Counter()
 
     async def foresee(self, destinations: Mapping[str, Destination | NotConfigured]) -> None:
         """Counts what would become of every match, and changes nothing."""
@@ -244,7 +245,8 @@ class _Replay:
         if found.may_count_twice:
             self._count(match, "may_count_twice")
         if found.refusal:
-            self._refusals[match.destination, found.refusal] += 1
+            reasons = self._withheld if found.outcome == "withheld" else self._refusals
+            reasons[match.destination, found.refusal] += 1
 
     def totals(self, seconds: float) -> ReplayTotals:
         return ReplayTotals(
@@ -256,6 +258,7 @@ class _Replay:
             ),
             repairs=dict(self._repairs),
             refusals=dict(self._refusals),
+            withheld=dict(self._withheld),
             events_per_minute=self._rate,
             minutes=self._pace.minutes,
             seconds=seconds,

@@ -43,7 +43,8 @@ class GroupTotals:
     """The dead letters of one destination and reason, in events.
 
     ``matched`` = replayed + already_delivered + held_back + gone; a dry run replays none, and says
-    in ``sent``, ``waits``, ``expired`` and ``refused`` what would become of those it would replay.
+    in ``sent``, ``waits``, ``withheld``, ``expired`` and ``refused`` what would become of those it
+    would replay.
     ``gone`` were taken or changed by somebody else meanwhile. ``may_count_twice`` are some of the
     sent and waiting ones.
     """
@@ -57,6 +58,7 @@ class GroupTotals:
     gone: int = 0
     sent: int = 0
     waits: int = 0
+    withheld: int = 0
     expired: int = 0
     refused: int = 0
     may_count_twice: int = 0
@@ -79,8 +81,8 @@ def shown_groups(groups: Iterable[GroupTotals]) -> tuple[GroupTotals, ...]:
 @dataclass(frozen=True, slots=True)
 class ReplayTotals:
     """One replay, its reasons without personal data. ``repairs`` counts events by (number of the
-    rule, change); ``refusals`` counts forecast refusals by (destination, reason); ``minutes`` is
-    how long the events are spread over.
+    rule, change); ``refusals`` counts forecast refusals by (destination, reason), and ``withheld``
+    what a forecast found withheld; ``minutes`` is how long the events are spread over.
     """
 
     dry_run: bool
@@ -88,6 +90,7 @@ class ReplayTotals:
     canaries: tuple[CanaryTotals, ...] = ()
     repairs: Mapping[tuple[int, str], int] = field(default_factory=dict)
     refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    withheld: Mapping[tuple[str, str], int] = field(default_factory=dict)
     events_per_minute: float = 0.0
     minutes: float = 0.0
     seconds: float = 0.0
@@ -121,6 +124,10 @@ class ReplayTotals:
                 {"destination": destination, "reason": reason, "events": count}
                 for (destination, reason), count in sorted(self.refusals.items())
             ],
+            "withheld_by_reason": [
+                {"destination": destination, "reason": reason, "count": count}
+                for (destination, reason), count in sorted(self.withheld.items())
+            ],
             "events_per_minute": round(self.events_per_minute, 1),
             "minutes": round(self.minutes, 1),
             "seconds": round(self.seconds, 3),
@@ -135,6 +142,7 @@ NUMBERS = (
     "gone",
     "sent",
     "waits",
+    "withheld",
     "expired",
     "refused",
     "may_count_twice",

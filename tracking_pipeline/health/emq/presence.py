@@ -16,9 +16,9 @@ from typing import Any
 
 import orjson
 
+from tracking_pipeline.events.names import meaning_of
 from tracking_pipeline.health.emq.keys import BIT_OF, FROM_IP_BIT_OF, mask_of
 from tracking_pipeline.identity import normalize, read_match_keys
-from tracking_pipeline.identity.field_names import Identifier, meaning_of
 from tracking_pipeline.identity.hashing import is_final_hash
 
 # Crawlers, and the defaults of what servers send requests with; Deno is Supabase's edge functions.
@@ -113,10 +113,10 @@ def _of_user_data(user_data: object, country: str) -> int:
         if name == "fb_login_id":
             mask |= _fb_login_bit(value)
             continue
-        meaning = meaning_of(name) if isinstance(name, str) else None
-        if not isinstance(meaning, Identifier):
+        identifier = meaning_of(name).identifier if isinstance(name, str) else None
+        if identifier is None:
             return _read_in_full(user_data, country)
-        bit = _simple_bit(meaning.key, value, country)
+        bit = _simple_bit(identifier.key, value, country)
         if bit is None:
             return _read_in_full(user_data, country)
         mask |= bit

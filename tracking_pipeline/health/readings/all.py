@@ -29,6 +29,7 @@ from tracking_pipeline.health.readings.queue import (
     read_queue,
     read_recovery,
 )
+from tracking_pipeline.health.readings.withheld import WithheldReading, read_withheld
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.destination_state import read_destination_states
@@ -49,6 +50,7 @@ class HealthReadings:
     error_rate: ErrorRateReading
     recovery: RecoveryReading
     dead_letters: DeadLetterReading
+    withheld: WithheldReading
     geo: GeoCoverage
     paused: Mapping[str, str]
     geo_down: Mapping[str, str]
@@ -67,6 +69,7 @@ def read_health(
             error_rate=read_error_rate(connection, policy, now),
             recovery=read_recovery(connection),
             dead_letters=read_dead_letters(connection, now),
+            withheld=read_withheld(connection),
             geo=read_geo_coverage(connection),
             paused=read_paused(connection),
             geo_down=read_geo_down(connection),

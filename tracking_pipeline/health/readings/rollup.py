@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 import psycopg
 
-from tracking_pipeline.delivery.person import PLACE_FIELDS, GeoMatchKeys
+from tracking_pipeline.events.person import PLACE_FIELDS, GeoMatchKeys
 from tracking_pipeline.health.emq.presence import present_keys, with_lead_address
 from tracking_pipeline.health.readings.horizon import final_until, look_again
 from tracking_pipeline.store.database import read_now

@@ -21,6 +21,7 @@ from tracking_pipeline.health.readings.queue import (
     RecoveryReading,
     recovered_percent,
 )
+from tracking_pipeline.health.readings.withheld import WithheldReading
 from tracking_pipeline.store.health_snapshots import Snapshot
 
 
@@ -57,6 +58,7 @@ def snapshots_of(
         *_queue_parts(readings.queue),
         *_error_parts(readings.error_rate),
         *_recovery_rows(readings.recovery),
+        *_withheld_rows(readings.withheld),
         *_geo_rows(readings.geo),
     ]
 
@@ -85,6 +87,12 @@ def _recovery_rows(recovery: RecoveryReading) -> Iterator[Snapshot]:
     yield Snapshot("recovered_by_hand", None, recovery.total.by_hand)
     for age, counted in recovery.by_age.items():
         yield Snapshot("recovery_rate", age, recovered_percent(counted))
+
+
+def _withheld_rows(withheld: WithheldReading) -> Iterator[Snapshot]:
+    yield Snapshot("withheld", None, withheld.last_day, detail=asdict(withheld))
+    for name in dict.fromkeys(each.destination for each in withheld.by_reason):
+        yield Snapshot("withheld", name, withheld.last_day_of(name))
 
 
 def _geo_rows(geo: GeoCoverage) -> Iterator[Snapshot]:

@@ -51,6 +51,7 @@ CHECK_METRICS = (
     "missing_metrics",
     "recovery_rate",
     "recovered_by_hand",
+    "withheld",
 )
 
 

@@ -28,11 +28,13 @@ from tracking_pipeline.health.report.tables import (
     MetricLine,
     ReasonLine,
     RecoveryLine,
+    WithheldLine,
     event_lines,
     key_lines,
     metric_lines,
     reason_lines,
     recovery_lines,
+    withheld_lines,
 )
 from tracking_pipeline.health.report.then_and_now import ThenAndNow, then_and_now
 from tracking_pipeline.health.words import duration
@@ -73,6 +75,7 @@ class HealthReport:
     match_keys: Sequence[KeyLine]
     event_names: Sequence[EventLine]
     dead_letters: Sequence[ReasonLine]
+    withheld: Sequence[WithheldLine]
     recovery: Sequence[RecoveryLine]
     then_and_now: Sequence[ThenAndNow]
     calibration: CalibrationNote
@@ -99,6 +102,7 @@ def make_report(evidence: Evidence) -> HealthReport:
         match_keys=keys,
         event_names=event_lines(evidence, calibration),
         dead_letters=reason_lines(evidence),
+        withheld=withheld_lines(evidence),
         recovery=recovery,
         then_and_now=then_and_now(evidence, recovery, keys),
         calibration=calibration,

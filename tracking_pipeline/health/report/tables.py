@@ -232,6 +232,22 @@ def reason_lines(evidence: Evidence) -> list[ReasonLine]:
 
 
 @dataclass(frozen=True, slots=True)
+class WithheldLine:
+    """So many events to one destination were withheld for one reason, within 24 hours and within
+    7 days."""
+
+    destination: str
+    reason: str
+    last_day: int
+    last_week: int
+
+
+def withheld_lines(evidence: Evidence) -> list[WithheldLine]:
+    """What was withheld as of the last check, by destination and reason, the most first."""
+    return [WithheldLine(**each) for each in evidence.detail("withheld").get("by_reason") or ()]
+
+
+@dataclass(frozen=True, slots=True)
 class RecoveryLine:
     """What became of the failed events of one age; ``by_hand`` of the ``resolved`` took a human."""
 

@@ -8,7 +8,7 @@ in one line for the operator; a verb that found nothing to do records nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +151,43 @@ class Adoption:
                 run(self.connection, f"lock table public.{table} in access exclusive mode")
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 raise TableBusyError(table) from None
+
+    def let_in(self, table: str, column: str, values: Sequence[str]) -> None:
+        """Replace each CHECK on this one text column that refuses one of our values by a superset
+        of itself. The table must be locked.
+
+        The new CHECK is the old expression or one of our values: whatever the site allowed stays
+        allowed, however it was written. PostgreSQL itself says whether the old one refuses
+        something. All rows that fit the old one fit the new one, so it is added unvalidated: to
+        read them again would hold the lock for as long as the table is long.
+        """
+        checks = rows(
+            self.connection,
+            """
+            select quote_ident(conname), pg_get_expr(conbin, conrelid) from pg_constraint
+             where conrelid = to_regclass(%s) and contype = 'c'
+               and conkey = array(select attnum from pg_attribute
+                                   where attrelid = conrelid and attname = %s)
+            """,
+            f"public.{table}",
+            column,
+        )
+        listed = ", ".join(f"'{value}'" for value in values)
+        candidates = ", ".join(f"('{value}')" for value in values)
+        for name, expression in checks:
+            if one(
+                self.connection,
+                # The expression comes from the server's own catalogue.
+                f"select bool_and({expression}) from (values {candidates}) as candidate ({column})",  # noqa: S608
+            ):
+                continue
+            run(self.connection, f"alter table public.{table} drop constraint {name}")
+            run(
+                self.connection,
+                f"alter table public.{table} add constraint {name}"
+                f" check (({expression}) or {column} in ({listed})) not valid",
+            )
+            self.applied.append(f"widened constraint {name} of {table}")
 
     def refuse_truncate(self, table: str) -> None:
         """Reject TRUNCATE by a trigger. Only for a table of our own: a site may empty its ledger.

@@ -77,6 +77,13 @@ INDEXES = (
         "tracking_failed_events",
         f"(id) where {UNCLAIMABLE_EVENT}",
     ),
+    # What was withheld within a window of time, and why.
+    Index(
+        "tracking_failed_events_withheld",
+        "tracking_failed_events",
+        "(resolved_at, destination, withheld_reason)"
+        " where withheld_reason is not null and status = 'resolved'",
+    ),
     # What was resolved today.
     Index(
         "tracking_failed_events_resolved",
@@ -97,9 +104,9 @@ INDEXES = (
     ),
     # The last error of a destination, for the status.
     Index(
-        "tracking_delivery_attempts_failed",
+        "tracking_delivery_attempts_faults",
         "tracking_delivery_attempts",
-        "(destination, attempted_at) where outcome <> 'delivered'",
+        "(destination, attempted_at) where outcome in ('retry', 'throttled', 'paused', 'rejected')",
     ),
     # The pauses of the last days, whose dead letters may be replayed: few among many attempts.
     Index(

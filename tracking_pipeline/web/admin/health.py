@@ -60,6 +60,10 @@ class FixQueueAnswer(BaseModel):
     pendingCount: int = Field(description="Failed events that wait to be sent again.")  # noqa: N815
     deadLetterCount: int = Field(description="Those that are not tried again.")  # noqa: N815
     resolvedToday: int = Field(description="Resolved since midnight UTC.")  # noqa: N815
+    withheldToday: int = Field(  # noqa: N815
+        description="Settled since midnight UTC without being sent: a person's refusal, or the "
+        "site's own rule. They are not in `resolvedToday`."
+    )
     oldestPending: datetime | None = Field(description="The time of the oldest.")  # noqa: N815
     byDestination: dict[str, DestinationQueue]  # noqa: N815
 
@@ -212,7 +216,8 @@ def _fix_queue(found: TrackingHealth) -> FixQueueAnswer:
     return FixQueueAnswer(
         pendingCount=sum(each.pendingCount for each in queues.values()),
         deadLetterCount=sum(each.deadLetterCount for each in queues.values()),
-        resolvedToday=found.resolved_today,
+        resolvedToday=found.settled_today.resolved,
+        withheldToday=found.settled_today.withheld,
         oldestPending=min(oldest, default=None),
         byDestination=queues,
     )

@@ -22,8 +22,9 @@ from tracking_pipeline.store.health_history import read_last_check
 from tracking_pipeline.store.health_readings import Failures, count_failures
 from tracking_pipeline.store.lead_integrity import (
     LeadIntegrity,
+    SettledToday,
     count_lead_integrity,
-    count_resolved_today,
+    count_settled_today,
     count_undelivered,
 )
 from tracking_pipeline.store.rollup_progress import read_progress
@@ -61,7 +62,7 @@ class TrackingHealth:
     previous: EmqScore
     destinations: Mapping[str, DestinationStatus]
     now: datetime
-    resolved_today: int
+    settled_today: SettledToday
     conversions: int
     failures: Failures
     undelivered: int
@@ -106,7 +107,7 @@ def read_tracking_health(
             previous=score(before, policy.emq_model, policy.emq_weights),
             destinations=read_destinations(connection, missing),
             now=now,
-            resolved_today=count_resolved_today(connection),
+            settled_today=count_settled_today(connection),
             conversions=sum(sum(of_name.values()) for of_name in counts.values()),
             failures=count_failures(connection, window.since, window.until, rule.conversions),
             undelivered=count_undelivered(connection, window.since, window.until),

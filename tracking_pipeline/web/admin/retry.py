@@ -36,8 +36,17 @@ class RetryBody(BaseModel):
     )
 
 
+class WithheldForReason(BaseModel):
+    """Withheld events of one destination and one reason."""
+
+    destination: str
+    reason: str
+    count: int
+
+
 class RetryAnswer(BaseModel):
-    """What the run did, in events. `processed` = `resolved` + `failed` + `dead_lettered`."""
+    """What the run did, in events. `processed` = `resolved` + `failed` + `dead_lettered`; what was
+    withheld or postponed was not processed."""
 
     success: bool = Field(description="The run came to its end, whatever became of the events.")
     ok: bool = Field(description="The same, for the existing dashboard.")
@@ -50,6 +59,13 @@ class RetryAnswer(BaseModel):
     )
     throttled: int = Field(description="Left waiting because the destination asked us to wait.")
     paused: int = Field(description="Left waiting because the destination refuses everybody.")
+    withheld: int = Field(
+        description="Settled without being sent: a person's refusal, or the site's own rule."
+    )
+    withheld_by_reason: list[WithheldForReason] = Field(
+        description="Those by destination and reason, the most frequent first."
+    )
+    postponed: int = Field(description="Left waiting because their own time is still to come.")
     accepted_delivered: int = Field(
         description="Delivered at their first attempt; these were never failed events."
     )
@@ -92,7 +108,10 @@ async def retry_failed_events(
 
 
 # What became of an event that the run found; of a failed one, or of one at its first attempt.
-_NUMBERS_OF_EVENTS = ("processed", "throttled", "paused", "accepted_delivered", "accepted_waiting")
+_NUMBERS_OF_EVENTS = (
+    *("processed", "throttled", "paused", "withheld", "postponed"),
+    *("accepted_delivered", "accepted_waiting"),
+)
 
 
 def _with_message(totals: dict[str, Any]) -> dict[str, Any]:

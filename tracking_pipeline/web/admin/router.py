@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 
 from tracking_pipeline.web.admin.alerts import alerts_router
 from tracking_pipeline.web.admin.check import check_router
+from tracking_pipeline.web.admin.explain import explain_router
 from tracking_pipeline.web.admin.health import tracking_health_router
 from tracking_pipeline.web.admin.replay import replay_router
 from tracking_pipeline.web.admin.retry import retry_router
@@ -21,6 +22,7 @@ for _router in (
     replay_router,
     tracking_health_router,
     check_router,
+    explain_router,
     alerts_router,
     runs_router,
 ):

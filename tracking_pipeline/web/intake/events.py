@@ -12,26 +12,31 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from tracking_pipeline.delivery.conversion import (
-    EVENT_ID,
-    Conversion,
-    as_mapping,
-    denies_consent,
-    first,
-    holds_several,
-    impersonal_fields,
-    read_conversion,
-    text,
+from tracking_pipeline.delivery.events import DestinationName
+from tracking_pipeline.delivery.ledger import (
+    ledger_event_id,
+    ledger_row,
+    refused_purposes,
+    storable_json,
 )
-from tracking_pipeline.delivery.events import DestinationName, FailedEvent
-from tracking_pipeline.delivery.ledger import ledger_event_id, ledger_row, storable_json
-from tracking_pipeline.delivery.outcomes import Rejected
-from tracking_pipeline.delivery.person import person_keys
-from tracking_pipeline.identity import ExternalIdMode, match_keys, normalize
+from tracking_pipeline.delivery.outcomes import Withheld
+from tracking_pipeline.delivery.readiness import OF_A_RECORD, without_consent
+from tracking_pipeline.events.consent import NEEDS
+from tracking_pipeline.events.consent_names import Way
+from tracking_pipeline.events.conversion import Conversion, Unusable, read_conversion
+from tracking_pipeline.events.names import meaning_of
+from tracking_pipeline.events.person import person_keys
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.reading import read_payload
+from tracking_pipeline.events.row import StoredRow
+from tracking_pipeline.events.texts import impersonal_fields
+from tracking_pipeline.events.tree import NOT_AN_OBJECT, SEVERAL_EVENTS
+from tracking_pipeline.identity import ExternalIdMode, normalize
 from tracking_pipeline.store.match_key_rollup import ConversionRule
 
 _LONGEST_NAME = 200
 _INGESTED_BY = "tracking_pipeline"
+_CORE_FIELDS = frozenset(("event_name", "event_id", "event_time"))
 _ADDRESS, _AGENT = "client_ip_address", "client_user_agent"
 
 
@@ -57,6 +62,7 @@ class IntakeRules:
     forward_to: tuple[DestinationName, ...]
     conversions: ConversionRule
     external_id: ExternalIdMode = "hashed"
+    policy: ReadingPolicy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +87,33 @@ def read_event(payload: Any, sender: Sender, rules: IntakeRules, now: datetime) 
     clock: the time of events that say none. Raises :class:`UnusableEventError`.
     """
     new_id = uuid4()
-    event = _event(payload, new_id, now)
-    conversion = read_conversion(event, for_advertising=False)
-    if isinstance(conversion, Rejected):
-        raise UnusableEventError(_refusal(payload, conversion.reason))
+    stored = StoredRow(event_id=new_id, event_name="", payload=payload, created_at=now, now=now)
+    conversion = read_conversion(stored, policy=rules.policy)
+    if isinstance(conversion, Unusable):
+        raise UnusableEventError(_refusal(conversion.reason))
+    unreadable = conversion.first_unreadable(*OF_A_RECORD)
+    if unreadable is not None:
+        raise UnusableEventError(unreadable)
+    if conversion.event_time > now + rules.policy.longest_wait:
+        raise UnusableEventError("event_time lies in the future")
     if len(conversion.event_name) > _LONGEST_NAME:
         raise UnusableEventError(
             f"event_name is longer than {_LONGEST_NAME} characters: shorten it"
         )
-    fields = conversion.fields
-    keys, _ = person_keys(event, fields, "meta", rules.country, "all")
+    row, _ = ledger_row(stored, conversion, country=rules.country)
+    keys = row["user_data"] or {}
     if _ADDRESS not in keys and _AGENT not in keys:
         # Who names neither is the visitor's own browser; a site's server has to tell whose event
         # it is, or its own address would be taken for the visitor's.
-        keys.update(_connection_keys(sender))
-    row = ledger_row(event, conversion, keys, country=rules.country)
+        row["user_data"] = {**keys, **_connection_keys(sender)} or None
     # Who wrote it is not the sender's to say.
     row["ingested_by"] = _INGESTED_BY
-    destinations = _destinations(fields, row, rules)
+    destinations = _destinations(conversion, row, rules)
     try:
         return IncomingEvent(
             event_id=ledger_event_id(conversion.event_id),
             sent_as=conversion.event_id,
-            is_new_id=text(first(fields, EVENT_ID)) is None,
+            is_new_id=conversion.event_id == str(new_id),
             row=storable_json(row),
             hand_over=storable_json(_hand_over(conversion, row, destinations, rules))
             if destinations
@@ -114,31 +124,11 @@ def read_event(payload: Any, sender: Sender, rules: IntakeRules, now: datetime) 
         raise UnusableEventError("the event is nested too deeply") from None
 
 
-def _refusal(payload: Any, reason: str) -> str:
+def _refusal(reason: str) -> str:
     """Of a request, which has no column ``event_payload``."""
-    fields = as_mapping(payload)
-    is_list = isinstance(payload, list) and len(payload) > 1
-    if is_list or (fields is not None and holds_several(fields)):
+    if reason == SEVERAL_EVENTS:
         return "the body holds several events: send one event a request"
-    return "the body is not a JSON object" if fields is None else reason
-
-
-def _event(payload: Any, new_id: UUID, now: datetime) -> FailedEvent:
-    return FailedEvent(
-        id=new_id,
-        event_id=new_id,
-        event_name="",
-        event_type=None,
-        payload=payload,
-        user_data=None,
-        lead_id=None,
-        session_id=None,
-        retry_count=0,
-        max_retries=1,
-        created_at=now,
-        now=now,
-        lease_token=0,
-    )
+    return "the body is not a JSON object" if reason == NOT_AN_OBJECT else reason
 
 
 def _connection_keys(sender: Sender) -> dict[str, str]:
@@ -148,18 +138,19 @@ def _connection_keys(sender: Sender) -> dict[str, str]:
 
 
 def _destinations(
-    fields: Mapping[str, Any], row: Mapping[str, Any], rules: IntakeRules
+    conversion: Conversion, row: Mapping[str, Any], rules: IntakeRules
 ) -> tuple[DestinationName, ...]:
-    """Where the event goes. Nowhere without consent; to the ledger it has come already."""
-    if not rules.forward_to or denies_consent(fields):
-        return ()
+    """Where the event goes. Nowhere against the person's will; to the ledger it has come already.
+    A statement that cannot be read is handed over, so that somebody is told of it."""
     is_conversion = row["event_name"] in rules.conversions.names or (
         rules.conversions.by_type and row["event_type"] == "conversion"
     )
     return tuple(
         name
         for name in dict.fromkeys(rules.forward_to)
-        if name != "supabase" and (is_conversion or name != "google_ec")
+        if name != "supabase"
+        and (is_conversion or name != "google_ec")
+        and not isinstance(without_consent(conversion, NEEDS[name], rules.policy), Withheld)
     )
 
 
@@ -169,15 +160,20 @@ def _hand_over(
     destinations: tuple[DestinationName, ...],
     rules: IntakeRules,
 ) -> dict[str, Any]:
-    payload = impersonal_fields(conversion.fields)
+    reading = conversion.reading
+    payload = {
+        name: value
+        for name, value in impersonal_fields(reading.loose()).items()
+        if (field := meaning_of(name).field) is None or field.name not in _CORE_FIELDS
+    }
+    payload |= _from_around(conversion)
     payload |= {
         "event_name": conversion.event_name,
         "event_id": conversion.event_id,
-        "user_data": _user_data(conversion.fields, payload, row, rules),
+        "event_time": row["event_time"],
+        "user_data": _user_data(conversion, payload, row, rules),
     }
-    # The ledger's: a time that is written as text may have been taken for a phone number.
-    if not isinstance(payload.get("event_time"), (int, float)):
-        payload["event_time"] = row["event_time"]
+    payload |= _lost(conversion, payload)
     return {
         "event_id": row["event_id"],
         "event_name": row["event_name"],
@@ -189,17 +185,71 @@ def _hand_over(
     }
 
 
+def _from_around(conversion: Conversion) -> dict[str, Any]:
+    """What of the event stands outside of its own object, on an envelope, under the names by which
+    it is read again."""
+    reading = conversion.reading
+    around = {name: found.value for name, found in reading.found.items() if found.node.relation} | {
+        name: found.value for name, found in reading.privacy if found.node.relation
+    }
+    for name, stated in (("event_source_url", "page_url"), ("referrer_url", "referrer_url")):
+        if around.pop(stated, None) is not None and (address := getattr(conversion, stated)):
+            around[name] = address
+    return impersonal_fields(
+        {name: value for name, value in around.items() if name not in _CORE_FIELDS}
+    )
+
+
+def _lost(conversion: Conversion, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said of consent, and the clicks, where ``payload`` no longer tells: they stood
+    around the event, or among what is not kept, as cookies are not."""
+    reading, kept = conversion.reading, read_payload(payload)
+    lost = {
+        name: found.value for name, found in reading.clicks().items() if name not in kept.clicks()
+    }
+    held = [(found.key, found.value) for _, found in kept.consents]
+    statements = [
+        (name, found) for name, found in reading.consents if (found.key, found.value) not in held
+    ]
+    said = [found for name, found in statements if name.way is not Way.GPC]
+    if said:
+        own = payload.get("consent_state")
+        consent = dict(own) if isinstance(own, dict) else {}
+        for found in said:
+            # Of two under one name both count.
+            key = f"{found.key} {len(consent)}" if found.key in consent else found.key
+            consent[key] = found.value
+        # Whatever was refused is said once more, and that nobody can tell.
+        lost["consent_state"] = {**consent, **refused_purposes(conversion.consent)}
+    if any(name.way is Way.GPC for name, _ in statements):
+        lost["gpc"] = reading.has_privacy_control()
+    return impersonal_fields(lost)
+
+
 def _user_data(
-    fields: Mapping[str, Any], clean: Mapping[str, Any], row: Mapping[str, Any], rules: IntakeRules
+    conversion: Conversion,
+    clean: Mapping[str, Any],
+    row: Mapping[str, Any],
+    rules: IntakeRules,
 ) -> dict[str, Any]:
     """What the person is matched on: the hashes that the ledger keeps, beside what else stood there
     and is not personal. Google takes the country in clear, and Meta from it."""
+    reading = conversion.reading
     given = clean.get("user_data")
-    user_data = {**(given if isinstance(given, dict) else {}), **(row["user_data"] or {})}
-    if country := match_keys(clean, "google", rules.country).get("country"):
+    platform_ids = {name: found.value for name, found in reading.platform_ids.items()}
+    user_data = {
+        **(given if isinstance(given, dict) else {}),
+        **impersonal_fields(platform_ids),
+        **(row["user_data"] or {}),
+    }
+    moment = conversion.event_time
+    googles, _ = person_keys(reading, "google", rules.country, "all", event_time=moment)
+    if country := googles.get("country"):
         user_data["country"] = country
     if rules.external_id == "raw":
-        own = match_keys(fields, "meta", rules.country, external_id="raw")
+        own, _ = person_keys(
+            reading, "meta", rules.country, "all", event_time=moment, external_id="raw"
+        )
         if external_id := own.get("external_id"):
             user_data["external_id"] = external_id
     return user_data

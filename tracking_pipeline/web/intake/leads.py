@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from tracking_pipeline.delivery.conversion import EVENT_ID, EVENT_NAME, as_mapping, first, text
+from tracking_pipeline.events.consent_names import statement_named
+from tracking_pipeline.events.names import meaning_of, plain_name
+from tracking_pipeline.events.reading import Reading, read_payload
+from tracking_pipeline.events.texts import id_text, text
+from tracking_pipeline.events.tree import SEVERAL_EVENTS
 from tracking_pipeline.geo.address import public_address
 from tracking_pipeline.geo.states import certain_state
 from tracking_pipeline.identity import normalize
 from tracking_pipeline.identity.countries import country_code
-from tracking_pipeline.identity.field_names import Place, meaning_of
 from tracking_pipeline.identity.name import split_full_name
 from tracking_pipeline.importing.leads import LeadRows
 from tracking_pipeline.importing.lines import Record
@@ -59,10 +62,7 @@ _MOST_LEVELS = 3
 _OF_THE_EVENT = frozenset(
     (
         *LEDGER_COLUMNS,
-        *EVENT_ID,
-        *EVENT_NAME,
-        *("value", "currency", "action_source", "consent", "consent_state", "ad_user_data"),
-        *("marketing_consent", "event_source_url", "page_url", "page_location", "referrer"),
+        *("value", "currency", "action_source", "page_url", "page_location", "referrer"),
         *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"),
     )
 )
@@ -82,16 +82,23 @@ class LeadForm:
     row: bytes
     said: tuple[TableColumn, ...]
     said_row: bytes
-    fields: Mapping[str, Any]
+    reading: Reading
     names_event: bool
 
     def event_payload(self, lead_id: UUID) -> dict[str, Any]:
         """The event of this form, by ``lead_id``; the same id each time the form is sent."""
-        of_form = {name: value for name, value in self.fields.items() if name in _OF_THE_EVENT}
-        event_id = text(first(self.fields, EVENT_ID))
+        of_form = {
+            name: value for name, value in self.reading.loose().items() if _is_of_the_event(name)
+        }
+        elsewhere = {
+            found.key: found.value for _, found in self.reading.consents if found.key not in of_form
+        }
+        if elsewhere:
+            of_form["consent_state"] = elsewhere
+        event_id = id_text(self.reading.value("event_id"))
         return {
             **of_form,
-            "event_name": text(first(self.fields, EVENT_NAME)) or LEAD_EVENT,
+            "event_name": text(self.reading.value("event_name")) or LEAD_EVENT,
             "event_id": event_id or str(uuid5(LEAD_NAMESPACE, f"event {lead_id}")),
             "event_type": text(of_form.get("event_type")) or "conversion",
             "lead_id": str(lead_id),
@@ -114,9 +121,12 @@ def read_lead(
     """The lead in a posted form. ``columns`` are those of the site's table, ``idempotency_key`` is
     the request's own. Raises :class:`UnusableEventError`.
     """
-    fields = as_mapping(payload)
-    if fields is None:
+    reading = read_payload(payload)
+    if reading.tree.problem == SEVERAL_EVENTS:
+        raise UnusableEventError("the body holds several leads: send one lead a request")
+    if reading.tree.event is None:
         raise UnusableEventError("the body is not a JSON object")
+    fields = reading.loose()
     taken = {name: column for name, column in columns.items() if name in _COLUMNS}
     try:
         values = (
@@ -126,7 +136,7 @@ def read_lead(
         )
         email = _email(values)
         of_connection = _complete(values, sender, taken, default_country)
-        values["id"] = str(_lead_id(fields, email, idempotency_key))
+        values["id"] = str(_lead_id(reading, email, idempotency_key))
         said = {
             name: value
             for name, value in values.items()
@@ -140,8 +150,8 @@ def read_lead(
             row=encode_row(values),
             said=tuple(columns[name] for name in said),
             said_row=encode_row(said),
-            fields=fields,
-            names_event=text(first(fields, EVENT_NAME)) is not None,
+            reading=reading,
+            names_event=text(reading.value("event_name")) is not None,
         )
     except FieldError as error:
         raise UnusableEventError(str(error)) from None
@@ -161,8 +171,8 @@ def _flat(fields: Mapping[str, Any], levels: int = _MOST_LEVELS) -> dict[str, An
     nearer to the top counts."""
     flat = {name: value for name, value in fields.items() if name != "id"}
     for name, value in fields.items():
-        meaning = meaning_of(name)
-        if isinstance(value, dict) and isinstance(meaning, Place) and meaning.of_person:
+        place = meaning_of(name).place if isinstance(name, str) else None
+        if isinstance(value, dict) and place is not None and place.of_person:
             flat.pop(name)
             for inner, inner_value in _flat(value, levels - 1).items() if levels else ():
                 flat.setdefault(inner, inner_value)
@@ -216,11 +226,22 @@ def _complete(
     return frozenset(of_connection)
 
 
-def _lead_id(fields: Mapping[str, Any], email: str, idempotency_key: str | None) -> UUID:
+def _is_of_the_event(name: Any) -> bool:
+    if not isinstance(name, str):
+        return False
+    field = meaning_of(name).field
+    return (
+        name in _OF_THE_EVENT
+        or (field is not None and field.anywhere)
+        or statement_named(plain_name(name)) is not None
+    )
+
+
+def _lead_id(reading: Reading, email: str, idempotency_key: str | None) -> UUID:
     """The same for a form that is sent again: by its own id, else by the key of its request, its
     event, or its session. Of one person each: a form's event id is often a constant of its page. A
     form without any of them is a new lead."""
-    given = text(fields.get("lead_id"))
+    given = text(reading.loose().get("lead_id"))
     if given:
         try:
             return UUID(given)
@@ -229,8 +250,8 @@ def _lead_id(fields: Mapping[str, Any], email: str, idempotency_key: str | None)
     person = normalize("em", email)
     if idempotency_key:
         return uuid5(LEAD_NAMESPACE, f"key {idempotency_key} {person}")
-    if event_id := text(first(fields, EVENT_ID)):
+    if event_id := id_text(reading.value("event_id")):
         return uuid5(LEAD_NAMESPACE, f"of event {event_id} {person}")
-    if session := text(first(fields, ("session_id", "sessionId"))):
+    if session := id_text(reading.value("session_id")):
         return uuid5(LEAD_NAMESPACE, f"session {session} {person}")
     return uuid4()

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from fastapi import FastAPI, Request
 
+from tracking_pipeline.destinations import reading_policy
 from tracking_pipeline.geo.configured import local_provider
 from tracking_pipeline.health.configured import conversion_rule_from
 from tracking_pipeline.store.intake import accept_events
@@ -132,6 +133,7 @@ async def intake_at_work(app: FastAPI) -> AsyncIterator[None]:
         settings.log_event_forward_to,
         conversion_rule_from(settings),
         settings.external_id,
+        reading_policy(settings),
     )
     # The places of a rehearsal are the sandbox's, which is not at hand.
     provider = None if context.installation.database.rehearsal else local_provider(settings)

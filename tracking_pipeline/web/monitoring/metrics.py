@@ -42,6 +42,7 @@ _OF_LAST_CHECK = {
     "error_rate": ("tracking_error_rate_percent", "Share of events that failed, in percent."),
     "geo_coverage": ("tracking_geo_coverage_percent", "Share of leads with a place, in percent."),
 }
+_WITHHELD = "withheld"
 _ALERT_LEVEL = {"warning": 1, "critical": 2}
 
 
@@ -77,7 +78,7 @@ def _read(
         accepted=read_accepted_backlog(connection, DESTINATIONS),
         states=read_destination_states(connection),
         alerts=read_open_alerts(connection),
-        last_check=read_last_check(connection, tuple(_OF_LAST_CHECK)),
+        last_check=read_last_check(connection, (*_OF_LAST_CHECK, _WITHHELD)),
         seconds_since_check=read_heartbeat(connection).seconds_since_check,
         attempts=attempts,
     )
@@ -101,6 +102,7 @@ class _Scrape(Collector):
         yield from self._queue()
         yield self._destinations()
         yield from self._health()
+        yield self._withheld()
         yield self._alerts()
         yield from self._attempts()
 
@@ -154,7 +156,8 @@ class _Scrape(Collector):
     def _health(self) -> Iterator[Metric]:
         """What has no data is absent, so that no rule mistakes it for a 0."""
         for snapshot in self.last_check.snapshots if self.last_check else ():
-            if snapshot.dimension is None and snapshot.value is not None:
+            known = snapshot.metric in _OF_LAST_CHECK and snapshot.dimension is None
+            if known and snapshot.value is not None:
                 name, about = _OF_LAST_CHECK[snapshot.metric]
                 yield GaugeMetricFamily(name, f"{about} As of the last check.", snapshot.value)
         if self.seconds_since_check is not None:
@@ -163,6 +166,23 @@ class _Scrape(Collector):
                 "How long ago the last health check was.",
                 self.seconds_since_check,
             )
+
+    def _withheld(self) -> Metric:
+        family = GaugeMetricFamily(
+            "tracking_withheld_events",
+            "Events that a refusal or the site's own rule kept back within 24 hours. As of the "
+            "last check.",
+            labels=["destination"],
+        )
+        if self.last_check is not None:
+            withheld = {
+                each.dimension: each.value or 0.0
+                for each in self.last_check.snapshots
+                if each.metric == _WITHHELD
+            }
+            for name in DESTINATIONS:
+                family.add_metric([name], withheld.get(name, 0.0))
+        return family
 
     def _alerts(self) -> Metric:
         family = GaugeMetricFamily(

@@ -38,6 +38,7 @@ _METRICS = (
     "error_rate",
     "recovery_rate",
     "dead_letters",
+    "withheld",
     "paused_destinations",
     "geo_providers_down",
     "missing_metrics",

@@ -31,16 +31,14 @@ async def health_page(request: Request, context: Context) -> Response:
     try:
         await context.access.admin(request)
     except ApiError as refused:
-        return _login(request, refused)
+        return login_page(request, refused)
     chosen = letter_filter(request.query_params)
     try:
         reading = await _read(context, chosen)
     except (DatabaseError, psycopg.Error) as error:
         # A psycopg error may quote the row that it is about.
         log.error("the page cannot be read (%s)", getattr(error, "sqlstate", None) or "no answer")
-        response = page_response("unavailable.html", status=503)
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        return response
+        return unavailable_page()
     database = context.installation.database
     view = page_view(
         reading,
@@ -77,7 +75,14 @@ async def _runs(context: WebContext) -> list[PastRun] | None:
         return None
 
 
-def _login(request: Request, refused: ApiError) -> Response:
+def unavailable_page() -> Response:
+    """What is shown while the database is away."""
+    response = page_response("unavailable.html", status=503)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def login_page(request: Request, refused: ApiError) -> Response:
     """The form. That nobody is logged in yet is no fault, so nothing is said of it."""
     if refused.status == 503:
         return page_response("unavailable.html", status=503)

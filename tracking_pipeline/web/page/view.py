@@ -33,6 +33,7 @@ from tracking_pipeline.web.page.queue_view import QueueView, queue_view
 from tracking_pipeline.web.page.reading import PageReading
 from tracking_pipeline.web.page.score_view import ScoreView, score_view
 from tracking_pipeline.web.page.standing_view import Figure, StatusView, figures, status_view
+from tracking_pipeline.web.page.withheld_view import WithheldRow, withheld_view
 from tracking_pipeline.web.page.words import Moment, moment
 
 
@@ -65,6 +66,7 @@ class PageView:
     score: ScoreView
     queue: QueueView
     dead_letters: DeadLettersView
+    withheld: Sequence[WithheldRow]
     places: PlacesView | None
     runs: Sequence[RunView] | None
     dagster_url: str
@@ -107,6 +109,7 @@ def page_view(
         score=score_view(reading.check, reading.course, now),
         queue=queue_view(reading.destinations, now),
         dead_letters=dead_letters_view(reading.dead_letters, reading.destinations, chosen, now),
+        withheld=withheld_view(whole.get("withheld")),
         places=places_view(whole.get("geo_coverage")),
         runs=None if runs is None else [_run(each, now, dagster_url) for each in runs],
         dagster_url=dagster_url,

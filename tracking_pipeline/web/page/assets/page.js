@@ -63,6 +63,8 @@ function retryWords(totals) {
   const sentences = [];
   if (totals.processed) sentences.push(`Tried ${events(totals.processed)}: ${parts.join(", ")}.`);
   if (held) sentences.push(`${events(held)} wait: their destination takes none just now.`);
+  if (totals.withheld) sentences.push(`${events(totals.withheld)} withheld: they are not to be sent.`);
+  if (totals.postponed) sentences.push(`${events(totals.postponed)} wait for their own time.`);
   const [sent, unsent] = [totals.accepted_delivered || 0, totals.accepted_waiting || 0];
   if (sent) sentences.push(`${events(sent, "new ")} delivered at the first attempt.`);
   if (unsent) sentences.push(`${events(unsent, "new ")} not sent yet.`);
@@ -81,6 +83,7 @@ function replayWords(totals) {
 const FORECAST = [
   ["sent", "will be sent"],
   ["waits", "will wait: the destination takes none just now"],
+  ["withheld", "will be withheld: they are not to be sent"],
   ["expired", "are too old for the destination and come back"],
   ["refused", "will be refused again"],
   ["already_delivered", "arrived another way and are left alone"],

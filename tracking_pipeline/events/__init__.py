@@ -1,0 +1,1 @@
+"""Events as sources write them, read into what the pipeline works with."""

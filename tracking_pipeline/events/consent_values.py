@@ -1,0 +1,450 @@
+"""What a statement of consent says: for each purpose granted, denied, or nothing.
+
+A statement may be a boolean, 0 or 1, a word, an object by purpose, a list of what was agreed to, an
+encoded string, or the text of any of these. What is there and cannot be understood is *unclear*: an
+event is never sent on a guess. Silence is no statement: null, empty text, an empty object, and
+Google's ``CONSENT_STATUS_UNSPECIFIED``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+from unicodedata import combining, normalize
+from urllib.parse import parse_qsl, unquote
+
+from tracking_pipeline.events.consent import ADVERTISING, EVERYTHING, Purpose, Said, stricter
+from tracking_pipeline.events.consent_names import (
+    CHANNELS,
+    ENCODED,
+    PART,
+    PURPOSE_OF,
+    WITHDRAWN_AT,
+    StatementName,
+    Way,
+    purpose_called,
+    statement_named,
+)
+from tracking_pipeline.events.consent_strings import (
+    read_gcd,
+    read_gcs,
+    read_gpp,
+    read_tc_string,
+    read_us_privacy,
+)
+
+_GRANTED = frozenset(
+    "granted grant grantedall given give accepted accept acceptall acceptedall "
+    "allowed allow allowall allowedall optedin optin optinall yes y true t on 1 "
+    "agreed agree consented consent approved approve enabled enable permitted permit "
+    "confirmed full all everything opted active ja oui si sim tak da evet igen はい да akzeptiert "
+    "iagree yesiagree checked subscribed ok okay doubleoptin allaccepted "
+    "zugestimmt erteilt accepte acceptee aceptado aceito accettato geaccepteerd "
+    "consentgranted consentgiven explicitconsent implicitconsent explicit implied 10 "
+    "100".split()
+) - {"10", "100"}
+_DENIED = frozenset(
+    "denied deny deniedall denyall declined decline rejected reject rejectall "
+    "rejectedall refused refuse refuseall revoked revoke withdrawn withdraw withheld "
+    "optedout optout optoutall disallowed disallow notallowed notgranted notgiven "
+    "notconsented notaccepted no n false f off 0 none disagreed disagree blocked "
+    "block disabled disable forbidden prohibited nothing necessaryonly essentialonly "
+    "onlynecessary onlyessential strictlynecessaryonly dissent functionalonly "
+    "nonconsent noconsent withoutconsent unconsented objected objection removed "
+    "cancelled canceled nein non nao nie abgelehnt verweigert widerrufen refusee "
+    "rechazado recusado rifiutato geweigerd dontallow donotallow nottracked inactive "
+    "unsubscribed".split()
+)
+# Google Ads API, ConsentStatus: nothing was stated.
+_SILENT = frozenset(
+    "unspecified notspecified consentstatusunspecified na null undefined unset notset "
+    "notapplicable notrequired".split()
+)
+# Under the name of a part of a statement ("consent_mode"), these say how it works, not what was
+# decided.
+_OF_A_WAY = frozenset(
+    "none no n f false off 0 nothing optout optedout optoutall disabled disable inactive "
+    "blocked block removed".split()
+)
+_ONLY_NECESSARY = frozenset("necessary essential strictlynecessary functional none".split())
+_PREFIX = re.compile(r"^(?:consentstatus|consentstate|consent|status)(?=.)")
+
+# The parts of a statement that say what was decided.
+_STATUS_NAMES = frozenset(
+    "status value state granted grant accepted accept given allowed allow choice "
+    "decision consented consent consentgiven consentstatus consentstate agreed agree "
+    "result optin optedin approved enabled isgranted isallowed hasconsent checked "
+    "selected active answer update updated default analyticsallowed".split()
+)
+_REFUSING_NAMES = frozenset(
+    "denied refused rejected declined withdrawn revoked optout optedout disallowed "
+    "deniedconsents refusedpurposes rejectedpurposes deniedpurposes "
+    "rejectedcategories deniedcategories blocked".split()
+)
+_GRANTING_LISTS = frozenset(
+    "granted accepted allowed given consented approved enabled selected purposes "
+    "categories groups scopes consents activegroups acceptedpurposes "
+    "acceptedcategories allowedpurposes allowedcategories grantedpurposes "
+    "grantedcategories consentedpurposes services checked types".split()
+)
+_NESTING_NAMES = frozenset(
+    "categorypreferences categories purposes preferences consents groups choices "
+    "consent settings consentstate consentmode data purpose google meta facebook "
+    "default update options details detail values customerprivacy".split()
+)
+# One of the purposes has the name that others give to all that was chosen.
+_CHOICES = ("preferences", "preference")
+_MAX_DEPTH = 8
+_LONGEST_TEXT = 20_000
+_NO_LETTERS = re.compile(r"[\W_]+")
+_PAIR = re.compile(r"[\"']?([\w .\-]{1,60}?)[\"']?\s*[:=]\s*[\"']?([\w\- ]{1,40}?)[\"']?")
+
+
+Statements: TypeAlias = dict[Purpose, Said]
+
+
+def read_statement(
+    name: StatementName, value: Any, denied_ids: frozenset[str] = frozenset()
+) -> Statements:
+    """What ``value`` says under a field of this name, by purpose. Never raises.
+
+    ``denied_ids``: which of a consent manager's own ids mean advertising, as the site says.
+    """
+    if name.plain in ("deniedconsentids", "allowedconsentids"):
+        return _of_ids(name.plain, value, denied_ids)
+    if name.way is Way.CONTAINER and isinstance(value, Mapping):
+        # What is deeper in it is read where it stands.
+        value = {
+            key: each
+            for key, each in value.items()
+            if isinstance(key, str) and _speaks_in_a_container(_letters(key), each)
+        }
+    elif name.way not in (Way.STATEMENT, Way.PURPOSE):
+        return _of_another_way(name, value)
+    elif name.plain.endswith(_CHOICES) and isinstance(value, (bool, int)):
+        return {}  # of the purpose of that name
+    statements = _merged(_read(value, name.purposes, 0, denied_ids))
+    if name.way is Way.STATEMENT:
+        return statements
+    return {purpose: said for purpose, said in statements.items() if said is not Said.UNCLEAR}
+
+
+def _of_another_way(name: StatementName, value: Any) -> Statements:
+    if name.way is Way.ENCODED:
+        return _of_encoded(ENCODED[name.plain], value)
+    if name.way is Way.REFUSAL:
+        return _of_refusal(value, name.purposes)
+    by_browser = name.way is Way.GPC
+    refuses = _word(value) is Said.GRANTED if by_browser else _refuses(name.plain, value)
+    return dict.fromkeys(name.purposes, Said.DENIED) if refuses else {}
+
+
+def _refuses(plain: str, value: Any) -> bool:
+    """Whether a part of a statement says no all the same, as ``"consent_action": "reject"``."""
+    if isinstance(value, Mapping):
+        return Said.DENIED in _merged(_read(value, ADVERTISING, 0, frozenset())).values()
+    letters = _letters(value) if isinstance(value, str) else ""
+    if plain.endswith(("level", "mode")) and letters in _ONLY_NECESSARY:
+        return True
+    return letters not in _OF_A_WAY and _word(value if letters else None) is Said.DENIED
+
+
+def _speaks_in_a_container(name: str, value: Any) -> bool:
+    if name in PURPOSE_OF or name in _STATUS_NAMES:
+        return name in PURPOSE_OF or _refuses(name, value)
+    named = statement_named(name)
+    return named is not None and named.way is Way.REFUSAL
+
+
+def _merged(statements: Iterator[tuple[Purpose, Said]]) -> Statements:
+    merged: Statements = {}
+    for purpose, said in statements:
+        merged[purpose] = stricter(merged.get(purpose), said)
+    return merged
+
+
+def _all(purposes: Sequence[Purpose], said: Said) -> Iterator[tuple[Purpose, Said]]:
+    if said is Said.GRANTED and len(purposes) > 1:
+        said = Said.AGREED
+    return ((purpose, said) for purpose in purposes)
+
+
+def _read(
+    value: Any, purposes: tuple[Purpose, ...], depth: int, denied_ids: frozenset[str]
+) -> Iterator[tuple[Purpose, Said]]:
+    if value is None or depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH:
+            yield from _all(purposes, Said.UNCLEAR)
+        return
+    if isinstance(value, Mapping):
+        yield from _of_object(value, purposes, depth, denied_ids)
+    elif isinstance(value, (list, tuple)):
+        yield from _of_list(value, purposes, depth, denied_ids)
+    elif isinstance(value, str):
+        yield from _of_text(value, purposes, depth, denied_ids)
+    else:
+        yield from _all(purposes, _word(value) or Said.UNCLEAR)
+
+
+def _letters(text: str) -> str:
+    """The letters and digits of a name or a word, in lower case and without accents."""
+    if not text.isascii():
+        text = "".join(each for each in normalize("NFKD", text) if not combining(each))
+    return _NO_LETTERS.sub("", text).lower()
+
+
+def _word(value: Any) -> Said | None:
+    """What a single value says: a boolean, 0 or 1, or a word; None where it is none of them."""
+    if isinstance(value, bool):
+        return Said.GRANTED if value else Said.DENIED
+    if isinstance(value, (int, float)):
+        return {0.0: Said.DENIED, 1.0: Said.GRANTED}.get(float(value))
+    if not isinstance(value, str):
+        return None
+    letters = _letters(value)
+    for word in (letters, _PREFIX.sub("", letters)):
+        if word in _GRANTED:
+            return Said.GRANTED
+        if word in _DENIED:
+            return Said.DENIED
+    return None
+
+
+def _of_text(
+    text: str, purposes: tuple[Purpose, ...], depth: int, denied_ids: frozenset[str]
+) -> Iterator[tuple[Purpose, Said]]:
+    letters = _letters(text)
+    if not text.strip() or letters in _SILENT or _PREFIX.sub("", letters) in _SILENT:
+        return
+    said = _word(text)
+    if said is not None:
+        yield from _all(purposes, said)
+        return
+    if len(text) <= _LONGEST_TEXT:
+        decoded = _decoded(text.strip())
+        if decoded is not None:
+            yield from _read(decoded, purposes, depth + 1, denied_ids)
+            return
+    yield from _all(purposes, Said.UNCLEAR)
+
+
+def _decoded(text: str) -> Any:
+    """The object or list that a text is another writing of; None where it is none."""
+    if text[:1] in ("{", "[", '"'):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, (dict, list)) or (isinstance(found, str) and found != text):
+            return found
+    for read in (read_gcs, read_gcd, read_us_privacy, read_tc_string, read_gpp):
+        stated = read(text)
+        if stated is not None:
+            return {"consent": stated}
+    if "%" in text:
+        plain = unquote(text)
+        if plain != text:
+            return plain
+    if "groups=" in text:  # the cookie of OneTrust
+        groups = dict(parse_qsl(text.replace(";", "&"))).get("groups")
+        if groups:
+            return groups
+    parts = [part.strip() for part in re.split(r"[,;&|\n]", text.strip("{}")) if part.strip()]
+    pairs = {pair[1]: pair[2] for part in parts if (pair := _PAIR.fullmatch(part))}
+    if pairs and len(pairs) * 2 >= len(parts):
+        return pairs
+    words = [word for word in re.split(r"[,;|\s]+", text) if word]
+    known = [_letters(word) in PURPOSE_OF for word in words]
+    # OneTrust's list may hold ids of the site's own beside the known ones.
+    by_ids = any(re.fullmatch(r"c000\d", _letters(word)) for word in words)
+    return words if words and (all(known) or by_ids) else None
+
+
+def _of_object(
+    value: Mapping[Any, Any],
+    purposes: tuple[Purpose, ...],
+    depth: int,
+    denied_ids: frozenset[str],
+) -> Iterator[tuple[Purpose, Said]]:
+    inner = [(_letters(name), each) for name, each in value.items() if isinstance(name, str)]
+    of_purpose = _purpose_of_entry(inner)
+    if of_purpose is not None:
+        purposes = of_purpose
+        if not purposes:
+            return
+    names = {name for name, _ in inner}
+    if "default" in names and "update" in names:
+        # What was decided later, as in Google's calls.
+        inner = [(name, each) for name, each in inner if name != "default"]
+    is_understood = is_unknown = refuses_something = speaks_of_ads = False
+    for name, each in inner:
+        if each is None or each in ("", [], {}):
+            # An empty list of what was accepted says that nothing was.
+            if each == [] and name in _GRANTING_LISTS and name not in _NESTING_NAMES:
+                is_understood = True
+                yield from _all(purposes, Said.DENIED)
+            continue
+        stated = _of_entry(name, each, purposes, depth, denied_ids)
+        if stated is not None:
+            is_understood = True
+            speaks_of_ads = speaks_of_ads or not stated.keys().isdisjoint(ADVERTISING)
+            yield from stated.items()
+        elif PART.fullmatch(name):
+            if isinstance(each, str) and _refuses(name, each):
+                is_understood = speaks_of_ads = True
+                yield from _all(purposes, Said.DENIED)
+        elif not CHANNELS.search(name):
+            is_unknown = True
+            refuses_something = refuses_something or _word(each) is Said.DENIED
+    if is_unknown and not is_understood:
+        yield from _all(purposes, Said.UNCLEAR)
+    elif refuses_something and not speaks_of_ads:
+        # Something was refused, and advertising is not among what is known by name.
+        yield from _all([each for each in purposes if each in ADVERTISING], Said.UNCLEAR)
+
+
+def _of_entry(
+    name: str, value: Any, purposes: tuple[Purpose, ...], depth: int, denied_ids: frozenset[str]
+) -> Statements | None:
+    """What one entry of an object says; None for one that nobody here understands."""
+    if name in ENCODED:
+        return _of_encoded(ENCODED[name], value)
+    if name in _REFUSING_NAMES or WITHDRAWN_AT.fullmatch(name):
+        return _of_refusal(value, purposes)
+    called = purpose_called(name)
+    if called is not None and not (name in _CHOICES and _is_choice_of_purposes(value)):
+        return _merged(_read(value, called, depth + 1, denied_ids))
+    if name in _STATUS_NAMES or name in _GRANTING_LISTS or name in _NESTING_NAMES:
+        return _merged(_read(value, purposes, depth + 1, denied_ids))
+    return _of_unknown_entry(name, value, purposes, depth, denied_ids)
+
+
+def _of_unknown_entry(
+    name: str, value: Any, purposes: tuple[Purpose, ...], depth: int, denied_ids: frozenset[str]
+) -> Statements | None:
+    named = statement_named(name)
+    if named is not None and named.way not in (Way.GPC, Way.PART):
+        return read_statement(named, value, denied_ids)
+    if isinstance(value, Mapping) or (
+        isinstance(value, list) and not PART.fullmatch(name) and _holds_words(value)
+    ):
+        return _merged(_read(value, purposes, depth + 1, denied_ids)) or None
+    return None
+
+
+def _is_choice_of_purposes(value: Any) -> bool:
+    """Whether what stands under "preferences" is all that was chosen, not the purpose so called."""
+    if isinstance(value, str):
+        return _letters(value).endswith(("all", "only"))
+    return isinstance(value, (Mapping, list))
+
+
+def _holds_words(value: Sequence[Any]) -> bool:
+    """Whether a list of an unknown name holds anything that can be understood."""
+    return any(
+        not isinstance(each, str)
+        or _word(each) is not None
+        or purpose_called(_letters(each)) is not None
+        for each in value
+    )
+
+
+def _purpose_of_entry(inner: Sequence[tuple[str, Any]]) -> tuple[Purpose, ...] | None:
+    """Of an object such as ``{"purpose": "marketing", "granted": false}``, which purpose it is
+    about; None where it names none."""
+    for name, each in inner:
+        if name in ("purpose", "category", "name", "type", "key", "id", "scope", "group", "label"):
+            letters = _letters(each) if isinstance(each, str) else ""
+            if letters in PURPOSE_OF:
+                return PURPOSE_OF[letters]
+    return None
+
+
+def _of_list(
+    value: Sequence[Any], purposes: tuple[Purpose, ...], depth: int, denied_ids: frozenset[str]
+) -> Iterator[tuple[Purpose, Said]]:
+    """A list of purposes is what was agreed to: what is not in it was not. A list of objects is
+    read one by one."""
+    words = [_letters(each) for each in value if isinstance(each, str) and each.strip()]
+    known = [PURPOSE_OF[word] for word in words if word in PURPOSE_OF]
+    for each in value:
+        if isinstance(each, (Mapping, list)):
+            yield from _read(each, purposes, depth + 1, denied_ids)
+    if not words:
+        if value and all(isinstance(each, (bool, int, float)) for each in value):
+            yield from _all(purposes, Said.UNCLEAR)
+        return
+    if not known:
+        said = {_word(each) for each in value if isinstance(each, str)}
+        only = said.pop() if len(said) == 1 else None
+        yield from _all(purposes, only or Said.UNCLEAR)
+        return
+    agreed = {purpose for of_word in known for purpose in of_word}
+    for purpose in purposes:
+        yield purpose, Said.AGREED if purpose in agreed else Said.DENIED
+
+
+def _of_refusal(value: Any, purposes: tuple[Purpose, ...]) -> Statements:
+    """What a field says that is named after a refusal: true, a time or a list of purposes is one;
+    that there was none is no consent."""
+    if value is None or value in ("", [], {}):
+        return {}
+    if isinstance(value, (list, tuple)):
+        return _of_refused_list(value, purposes)
+    if isinstance(value, Mapping):
+        agreed = _merged(_read(value, purposes, 0, frozenset())).values()
+        return dict.fromkeys(purposes, Said.DENIED) if set(agreed) != {Said.DENIED} else {}
+    if isinstance(value, str) and _letters(value) in _SILENT:
+        return {}
+    said = _word(value)
+    if said is Said.DENIED and isinstance(value, str) and not _is_no(value):
+        return dict.fromkeys(purposes, Said.DENIED)
+    return {} if said is Said.DENIED else dict.fromkeys(purposes, Said.DENIED)
+
+
+def _of_refused_list(value: Sequence[Any], purposes: tuple[Purpose, ...]) -> Statements:
+    words = [_letters(each) for each in value if isinstance(each, str)]
+    if words and all(word in PURPOSE_OF for word in words):
+        refused = {purpose for word in words for purpose in PURPOSE_OF[word]}
+        return {purpose: Said.DENIED for purpose in purposes if purpose in refused}
+    return dict.fromkeys(purposes, Said.UNCLEAR)
+
+
+def _is_no(text: str) -> bool:
+    return _letters(text) in ("no", "n", "false", "f", "0", "off", "none", "nein")
+
+
+def _of_ids(name: str, value: Any, denied_ids: frozenset[str]) -> Statements:
+    """RudderStack's lists of a consent manager's own ids, which only the site can tell apart."""
+    ids = value if isinstance(value, (list, tuple)) else [value]
+    texts = {str(each).strip() for each in ids if each not in (None, "")}
+    if not texts:
+        return {}
+    purposes = {purpose for each in texts for purpose in PURPOSE_OF.get(_letters(each), ())}
+    if name == "allowedconsentids":
+        return dict.fromkeys(purposes, Said.AGREED) if not denied_ids else {}
+    if denied_ids:
+        return dict.fromkeys(ADVERTISING, Said.DENIED) if texts & denied_ids else {}
+    known = all(_letters(each) in PURPOSE_OF for each in texts)
+    if known:
+        return dict.fromkeys(purposes, Said.DENIED)
+    return dict.fromkeys(ADVERTISING, Said.UNCLEAR)
+
+
+def _of_encoded(read: Callable[[str], dict[str, bool] | None], value: Any) -> Statements:
+    if value is None or value in ("", [], {}):
+        return {}
+    if isinstance(value, bool) and read is not read_us_privacy:
+        # `gdpr_consent: false` is a choice and no string.
+        return dict.fromkeys(EVERYTHING, Said.AGREED if value else Said.DENIED)
+    if isinstance(value, (Mapping, list, tuple)):
+        return _merged(_read(value, EVERYTHING, 0, frozenset()))
+    text = value.strip() if isinstance(value, str) else str(value)
+    stated = read(text)
+    if stated is None:
+        return _merged(_of_text(text, EVERYTHING, 0, frozenset()))
+    return {
+        Purpose(name): Said.GRANTED if granted else Said.DENIED for name, granted in stated.items()
+    }

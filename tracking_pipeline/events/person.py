@@ -1,0 +1,89 @@
+"""The match keys of one event: what its payload says, then what its row and its lead add.
+
+Explicit data wins: a key that the payload itself carries is never replaced by the lead's.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from tracking_pipeline.events.reading import Reading, read_payload
+from tracking_pipeline.events.row import Lead
+from tracking_pipeline.identity.match import (
+    RANKS_OF_A_SOURCE,
+    Candidate,
+    Resolved,
+    resolve,
+)
+from tracking_pipeline.identity.platforms import ExternalIdMode
+
+GeoMatchKeys: TypeAlias = Literal["none", "country", "country_state", "all"]
+
+PLACE_FIELDS: dict[GeoMatchKeys, tuple[str, ...]] = {
+    "none": (),
+    "country": ("country",),
+    "country_state": ("country", "state"),
+    "all": ("country", "state", "city", "zip"),
+}
+_CONTACT_KEYS = {
+    "email": "em",
+    "phone": "ph",
+    "first_name": "fn",
+    "last_name": "ln",
+    "fbp": "fbp",
+    "fbc": "fbc",
+    "client_user_agent": "client_user_agent",
+}
+_PLACE_KEYS = {"country": "country", "state": "st", "city": "ct", "zip": "zp"}
+_LEADS_RANK = 2 * RANKS_OF_A_SOURCE
+
+
+def person_keys(
+    reading: Reading,
+    platform: str,
+    country: str,
+    geo_match_keys: GeoMatchKeys,
+    *,
+    event_time: datetime,
+    external_id: ExternalIdMode = "hashed",
+) -> Resolved:
+    """The platform's match keys of the event's person, and the (key, reason) of each value that was
+    there and could not be used. ``country`` reads phones of leads without a country of their own.
+    ``external_id`` is ``raw`` where the site's pixel sends that key unhashed.
+    """
+    candidates = reading.candidates(event_time)
+    lead = reading.row.lead
+    if lead is None:
+        return resolve(candidates, platform, country, external_id)
+    return resolve(
+        [*candidates, *lead_candidates(lead, geo_match_keys)],
+        platform,
+        lead.country or country,
+        external_id,
+    )
+
+
+def lead_candidates(lead: Lead, geo_match_keys: GeoMatchKeys) -> list[Candidate]:
+    """What the lead itself adds, as far as the setting lets its place be used."""
+    found: list[Candidate] = [
+        (key, value, _LEADS_RANK, lead.country, False)
+        for name, key in _CONTACT_KEYS.items()
+        if (value := getattr(lead, name))
+    ]
+    found += [
+        (_PLACE_KEYS[name], value, _LEADS_RANK, lead.country, False)
+        for name in PLACE_FIELDS[geo_match_keys]
+        if (value := getattr(lead, name))
+    ]
+    # An address that was cut after its time is a network, and nobody's address.
+    if lead.client_ip and "/" not in lead.client_ip:
+        found.append(("client_ip_address", lead.client_ip, _LEADS_RANK, None, False))
+    return found
+
+
+def candidates_of(payload: object) -> list[Candidate]:
+    """The candidates in a payload alone, whatever its type; its own time, where it has one, is that
+    of a click."""
+    reading = read_payload(payload)
+    return reading.candidates(reading.value("event_time"))

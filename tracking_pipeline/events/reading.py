@@ -1,0 +1,429 @@
+"""One reading of a stored row: each field where it stands, the person's candidates, consent.
+
+The row is opened once (``events/tree.py``) and looked through once, as the plan of its kind says
+(``events/plan.py``); everybody who delivers, stores or explains an event asks this reading and
+never looks into the payload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+
+from tracking_pipeline.events.closed_places import refusals_in
+from tracking_pipeline.events.consent import Purpose, Said, stricter
+from tracking_pipeline.events.consent_names import StatementName, Way
+from tracking_pipeline.events.consent_values import read_statement
+from tracking_pipeline.events.forms import FLAT, Form
+from tracking_pipeline.events.names import Kind, Rank
+from tracking_pipeline.events.node import Node
+from tracking_pipeline.events.people import full_name, inner_value
+from tracking_pipeline.events.plan import HOW, How, Plan, plan_of
+from tracking_pipeline.events.row import StoredRow
+from tracking_pipeline.events.stored_requests import is_api_address
+from tracking_pipeline.events.tree import Tree, open_payload
+from tracking_pipeline.identity.browser import fbc_from_click
+from tracking_pipeline.identity.match import Candidate
+from tracking_pipeline.identity.placeholders import is_placeholder
+
+
+class Found(NamedTuple):
+    """A value and where it stands."""
+
+    value: Any
+    node: Node
+    key: str
+
+    @property
+    def path(self) -> str:
+        return self.node.path(self.key)
+
+
+# What the class itself does, without its checks: there are ten of them an event.
+_new_found = tuple.__new__
+
+
+class Statement(NamedTuple):
+    """What was said of one purpose, and by which field."""
+
+    said: Said
+    path: str
+
+
+_IDS = frozenset((How.ID, How.TEXT_ID))
+_ID, _NAME, _ADDRESS = How.ID, How.NAME, How.ADDRESS
+
+CLICK_IDS = (
+    "gclid", "gbraid", "wbraid", "fbclid", "ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid",
+    "epik", "twclid",
+)  # fmt: skip
+_CLICKS_IN_URLS = {name.replace("_", ""): name for name in CLICK_IDS} | {
+    name: name for name in CLICK_IDS
+}
+# A quick look saves most addresses the full one.
+_MAY_HOLD_CLICK = re.compile(r"(?:clid|braid|fat_id|clkid|cid|epik)(?:=|%3D)", re.IGNORECASE).search
+_LONGEST_URL = 8_000
+_MOST_VALUES = 50
+_NO_NAMES_BEGIN = frozenset("unNU[{$%<( \t\r\n")
+_NO_NAMES = frozenset(("undefined", "null", "nan", "[object object]", "(not set)"))
+
+
+_NOTHING: Mapping[str, Found] = {}
+_NOTHING_LISTED: Sequence[tuple[str, Found]] = ()
+_NOTHING_SAID: Sequence[tuple[StatementName, Found]] = ()
+
+
+class Reading:
+    """What one stored row says. ``found`` has each field of the event where it is nearest to it;
+    ``privacy`` each privacy option wherever it stands; ``consents`` each statement."""
+
+    __slots__ = (
+        "_candidates",
+        "_clicks",
+        "_plan",
+        "consents",
+        "customs",
+        "found",
+        "options",
+        "platform_ids",
+        "privacy",
+        "row",
+        "tree",
+    )
+
+    def __init__(self, row: StoredRow) -> None:
+        self.row = row
+        self.tree: Tree = open_payload(row.payload, row.user_data or None)
+        self._plan: Plan = plan_of(self.tree)
+        self._candidates: list[Candidate] | None = None
+        self._clicks: dict[str, Found] | None = None
+        self.privacy: Sequence[tuple[str, Found]]
+        self.consents: Sequence[tuple[StatementName, Found]]
+        self.platform_ids: Mapping[str, Found]
+        self.customs: Mapping[str, Found]
+        self.options: Mapping[str, Found]
+        nodes, plan = self.tree.nodes, self._plan
+        found: dict[str, Found] = {}
+        for name, how, spots in plan.fields:
+            for index, key, anywhere in spots:
+                node = nodes[index]
+                value = node.mapping[key]
+                if value is None or value == "":
+                    continue
+                if type(value) is str:
+                    if how:
+                        if how in _IDS and is_placeholder(value):
+                            continue
+                        if how == _NAME and _is_no_name(value):
+                            continue
+                        if how == _ADDRESS and not anywhere and is_api_address(value):
+                            continue
+                    if value[0] <= " " and value.isspace():
+                        continue
+                elif how > _ID:
+                    # A form's field is often a list of one.
+                    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+                    if not isinstance(value, str) or not value.strip():
+                        continue
+                elif (how and (value in ({}, []) or (value == 0 and value is not False))) or not (
+                    anywhere or _may_be(name, value)
+                ):
+                    continue
+                found[name] = _new_found(Found, (value, node, key))
+                break
+        self.found = found
+        self.privacy = self._listed(plan.privacy) if plan.privacy else _NOTHING_LISTED
+        self.consents = self._statements(plan) if plan.consents or plan.closed else _NOTHING_SAID
+        self.platform_ids = self._first(plan.platform_ids) if plan.platform_ids else _NOTHING
+        self.customs = self._first(plan.customs) if plan.customs else _NOTHING
+        self.options = self._first(plan.options) if plan.options else _NOTHING
+
+    def _statements(self, plan: Plan) -> Sequence[tuple[StatementName, Found]]:
+        nodes = self.tree.nodes
+        statements = [
+            (statement, Found(nodes[index].mapping[key], nodes[index], key))
+            for statement, index, key in plan.consents
+            if nodes[index].mapping[key] is not None
+        ]
+        for index, key in plan.closed:
+            # A refusal counts wherever it was said.
+            if value := nodes[index].mapping[key]:
+                statements += [
+                    (statement, Found(node.mapping[name], node, name))
+                    for statement, node, name in refusals_in(value, nodes[index], key)
+                ]
+        return statements
+
+    def _listed(self, spots: tuple[tuple[str, int, str], ...]) -> list[tuple[str, Found]]:
+        nodes = self.tree.nodes
+        return [
+            (name, Found(value, nodes[index], key))
+            for name, index, key in spots
+            if (value := nodes[index].mapping[key]) is not None and value != ""
+        ]
+
+    def _first(self, spots: tuple[tuple[str, int, str], ...]) -> dict[str, Found]:
+        taken: dict[str, Found] = {}
+        for name, found in self._listed(spots):
+            value = found.value
+            if name in taken or (
+                isinstance(value, str) and (value.isspace() or is_placeholder(value))
+            ):
+                continue
+            taken[name] = found
+        return taken
+
+    @property
+    def form(self) -> Form:
+        """The form that the event itself is in."""
+        return self.tree.event.shape.form if self.tree.event is not None else FLAT
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The opened payload's mappings: the event, its parts, what is around it, then the row's
+        column; the nearest to the event first."""
+        return [self.tree.nodes[index] for index in self._plan.order]
+
+    @property
+    def urls(self) -> list[tuple[str, Found]]:
+        """The addresses of pages: (field, where it stands), the nearest first; the field is empty
+        for one that only a click may be read from."""
+        return [
+            (name, found)
+            for name, found in self._listed(self._plan.urls)
+            if isinstance(found.value, str)
+        ]
+
+    def loose(self) -> dict[str, Any]:
+        """The event's own object as it stands, with what was written in it as JSON text opened, and
+        without the placeholders of its ids."""
+        event = self.tree.event
+        if event is None:
+            return {}
+        fields = dict(event.mapping)
+        for name, field in event.shape.near:
+            if HOW.get(field.name) in (How.ID, How.TEXT_ID):
+                value = fields[name]
+                if isinstance(value, str) and is_placeholder(value):
+                    del fields[name]
+        for node in self.tree.nodes:
+            if node.parent is event and type(fields.get(node.name)) is str:
+                # The text of a header is opened for what is read from it; the rest is a session's.
+                if node.place.plain in ("cookie", "cookies"):
+                    del fields[node.name]
+                else:
+                    fields[node.name] = node.mapping
+        return fields
+
+    def part(self, *kinds: Kind) -> Iterator[Node]:
+        """The event's own parts of these kinds, the nearest first, without what is within them."""
+        event, nodes = self.tree.event, self.tree.nodes
+        for index in self._plan.order:
+            node = nodes[index]
+            if node.parent is event and node.place.kind in kinds and not node.of_row:
+                yield node
+
+    def value(self, name: str) -> Any:
+        """The field's value as it stands, None where there is none."""
+        found = self.found.get(name)
+        return None if found is None else found.value
+
+    def path(self, name: str) -> str:
+        """Where the field stands, empty where there is none."""
+        found = self.found.get(name)
+        return "" if found is None else found.path
+
+    # -- consent ---------------------------------------------------------------------------------
+
+    def said(self, denied_ids: frozenset[str] = frozenset()) -> dict[Purpose, Statement]:
+        """What was said of each purpose, the strictest where it was said more than once; without
+        what a browser's Global Privacy Control says (:meth:`has_privacy_control`)."""
+        said: dict[Purpose, Statement] = {}
+        for name, found in self.consents:
+            if name.way is Way.GPC:
+                continue
+            for purpose, each in read_statement(name, found.value, denied_ids).items():
+                known = said.get(purpose)
+                if known is None or stricter(known.said, each) is not known.said:
+                    said[purpose] = Statement(each, found.path)
+        return said
+
+    def has_privacy_control(self) -> bool:
+        """Whether the browser asked by Global Privacy Control not to have its data sold."""
+        return any(
+            name.way is Way.GPC and read_statement(name, found.value)
+            for name, found in self.consents
+        )
+
+    # -- clicks ----------------------------------------------------------------------------------
+
+    def clicks(self) -> dict[str, Found]:
+        """The click ids by name: from a field of that name, else from Google's cookies, else from
+        an address with the parameter."""
+        if self._clicks is None:
+            found = self.found
+            clicks = {name: found[name] for name in CLICK_IDS if name in found}
+            for cookie, name in (("gcl_aw_cookie", "gclid"), ("gcl_gb_cookie", "wbraid")):
+                if cookie in found and name not in clicks:
+                    click = _click_of_cookie(found[cookie].value)
+                    if click and not is_placeholder(click):
+                        clicks[name] = found[cookie]._replace(value=click)
+            named = found.get("click_id")
+            if named is not None:
+                for each in named.value if isinstance(named.value, list) else [named.value]:
+                    if not isinstance(each, dict):
+                        continue
+                    name = str(each.get("type", each.get("name")))
+                    click = each.get("value", each.get("id"))
+                    if name in CLICK_IDS and isinstance(click, str) and not is_placeholder(click):
+                        clicks.setdefault(name, named._replace(value=click))
+            nodes = self.tree.nodes
+            for _, index, key in self._plan.urls:
+                url = nodes[index].mapping[key]
+                if isinstance(url, str) and _MAY_HOLD_CLICK(url):
+                    for name, click in _clicks_of_url(url):
+                        if name not in clicks:
+                            clicks[name] = Found(click, nodes[index], key)
+            self._clicks = clicks
+        return self._clicks
+
+    # -- the person ------------------------------------------------------------------------------
+
+    def candidates(self, event_time: Any = None) -> list[Candidate]:
+        """Every value that may become a match key, the nearest to the person first: the payload's,
+        then those of the row's column. ``event_time``: when an ``fbclid`` was clicked, at the
+        latest (a moment, seconds, or any form of a payload's time)."""
+        if self._candidates is None:
+            nodes, person = self.tree.nodes, self._plan.person
+            found: list[Candidate] = []
+            for index, name, key, rank, google_named in person.parts:
+                node = nodes[index]
+                value = node.mapping[name]
+                if type(value) is str:
+                    found.append((key, value, rank, node.country, google_named))
+                elif value is not None:
+                    found += [
+                        (key, each, rank, node.country, google_named) for each in _values(value)
+                    ]
+            for index, name, special, rank in person.names:
+                names = full_name(special, nodes[index], nodes[index].mapping[name])
+                if names is not None:
+                    found.append(("fn", names[0], rank, None, False))
+                    found.append(("ln", names[1], rank, None, False))
+            own = len(found)
+            if event_time is not None and ("fbclid" in self.found or self._has_clicks_in_urls()):
+                click = self.clicks().get("fbclid")
+                if click is not None:
+                    fbc = fbc_from_click(str(click.value), event_time)
+                    found.append(("fbc", fbc, Rank.DERIVED, None, False))
+            if person.names or len(found) > own:
+                found.sort(key=_rank_of)
+            self._candidates = found
+        return self._candidates
+
+    def _has_clicks_in_urls(self) -> bool:
+        nodes = self.tree.nodes
+        for _, index, key in self._plan.urls:
+            url = nodes[index].mapping[key]
+            if type(url) is str and "=" in url and _MAY_HOLD_CLICK(url):
+                return True
+        return False
+
+    def street(self) -> Any:
+        """The line of the person's address that has the street, None where there is none."""
+        nodes = self.tree.nodes
+        streets = (nodes[index].mapping[name] for index, name in self._plan.person.streets)
+        return next((street for street in streets if street), None)
+
+    def person_fields(self) -> Iterator[tuple[str, int, Found]]:
+        """(match key, rank, where it stands) of each field that candidates are made of, for people
+        to read; a full name comes twice."""
+        nodes, person = self.tree.nodes, self._plan.person
+        for index, name, key, rank, _ in person.parts:
+            yield key, rank, Found(nodes[index].mapping[name], nodes[index], name)
+        for index, name, _, rank in person.names:
+            for key in ("fn", "ln"):
+                yield key, rank, Found(nodes[index].mapping[name], nodes[index], name)
+
+
+def _rank_of(candidate: Candidate) -> int:
+    return candidate[2]
+
+
+def _values(value: Any) -> list[Any]:
+    """The values of an identifier that is written as an object or as a list."""
+    value = inner_value(value)
+    if isinstance(value, (list, tuple)):
+        return [inner_value(one) for one in value[:_MOST_VALUES]]
+    return [value]
+
+
+def said_by(value: Any, denied_ids: frozenset[str] = frozenset()) -> dict[Purpose, Statement]:
+    """What any stored object says of consent, in any form that a payload may have."""
+    return read_payload(value).said(denied_ids)
+
+
+def read_payload(payload: Any) -> Reading:
+    """The reading of a payload without a row around it."""
+    return Reading(
+        StoredRow(event_id=_NOBODY, event_name="", payload=payload, created_at=_EPOCH, now=_EPOCH)
+    )
+
+
+_NOBODY = UUID(int=0)
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+
+
+def _is_no_name(text: str) -> bool:
+    """Any word may be an event's name, but for what a script or a template leaves."""
+    if text[0] not in _NO_NAMES_BEGIN:
+        return False
+    stripped = text.strip()
+    if not stripped:
+        return True
+    return stripped.lower() in _NO_NAMES or (stripped[0] in "{$%<[" and is_placeholder(stripped))
+
+
+def _may_be(name: str, value: Any) -> bool:
+    """Whether a value that is no text may be this field's, under a name that says little."""
+    if name == "event_time":
+        return type(value) in (int, float) or (isinstance(value, dict) and len(value) < 3)
+    if name in ("value", "currency", "order_id", "event_id"):
+        return True
+    return not isinstance(value, (dict, list))
+
+
+def _click_of_cookie(value: Any) -> str | None:
+    """``GCL.<time>.<click>``, several of them joined by ``~``, or ``2.1.k<click>$i<time>``."""
+    text = str(value).split("~")[0]
+    if text.startswith("GCL."):
+        parts = text.split(".", 2)
+        return parts[2] if len(parts) == 3 else None
+    if "$" in text and ".k" in text:
+        return text.split(".k", 1)[1].split("$", 1)[0]
+    return None
+
+
+def _clicks_of_url(url: str, *, is_outer: bool = True) -> Iterator[tuple[str, str]]:
+    """The click ids in an address, then those of an address in its query."""
+    if len(url) > _LONGEST_URL:
+        return
+    url = url.replace("&amp;", "&")
+    try:
+        parts = urlsplit(url if "?" in url or "#" in url else f"?{url}")
+    except ValueError:
+        return
+    query = f"{parts.query}&{parts.fragment.rpartition('?')[2]}"
+    parameters = parse_qsl(query)
+    for name, value in parameters:
+        known = _CLICKS_IN_URLS.get(name.lower())
+        if known is not None and not is_placeholder(value):
+            yield known, value
+    if is_outer:
+        for _, value in parameters:
+            if "?" in value and _MAY_HOLD_CLICK(value):
+                yield from _clicks_of_url(value, is_outer=False)

@@ -1,0 +1,279 @@
+"""One event in words: how it stands, its attempts, what each destination would get, what was read.
+Pure; what it shows was masked before (``events/masking.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import orjson
+
+from tracking_pipeline.delivery.explain import (
+    AttemptSeen,
+    DestinationSeen,
+    EventExplained,
+    Explanation,
+    RowSeen,
+    why_not,
+)
+from tracking_pipeline.web.page import words
+from tracking_pipeline.web.page.words import Moment, moment
+
+STATUS_WORDS = {
+    "pending": "Waits to be sent again",
+    "retrying": "Waits for its next try",
+    "resolved": "Delivered",
+    "dead_letter": "Given up",
+    "withheld": "Withheld",
+    "accepted": "Waits for its first try",
+    "delivered": "Delivered at its first try",
+    "recorded": "In the ledger",
+}
+OUTCOME_WORDS = {
+    "would_be_sent": "Would be sent",
+    "withheld": "Withheld",
+    "rejected": "Refused",
+    "postponed": "Waits for its own time",
+    "not_configured": "Not set up",
+}
+ATTEMPT_WORDS = {
+    "delivered": "Delivered",
+    "retry": "Failed, to be tried again",
+    "throttled": "Held back: the destination asked everybody to slow down",
+    "paused": "Held back: the destination is paused",
+    "rejected": "Refused",
+    "withheld": "Withheld",
+    "postponed": "Waits for its own time",
+}
+# The page's three colours.
+_LEVELS = {
+    "would_be_sent": "ok",
+    "delivered": "ok",
+    "granted": "ok",
+    "agreed": "ok",
+    "rejected": "critical",
+    "denied": "critical",
+    "unclear": "critical",
+    "unreadable": "critical",
+    "withheld": "warning",
+    "retry": "warning",
+    "throttled": "warning",
+    "paused": "critical",
+    "postponed": "warning",
+}
+FIELD_WORDS = {
+    "event_name": "Name",
+    "event_id": "Id",
+    "event_time": "Time",
+    "page_url": "Page",
+    "referrer_url": "Referrer",
+    "value": "Value",
+    "currency": "Currency",
+    "order_id": "Order",
+    "action_source": "Source",
+    "client_id": "Client id",
+    "session_id": "Session",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a list: what, its value, where it comes from. ``level`` is empty, ``ok``,
+    ``warning`` or ``critical``; ``note`` is said in small."""
+
+    name: str
+    value: str
+    where: str = ""
+    note: str = ""
+    level: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One try. ``when`` is in seconds: two may come in one minute."""
+
+    at: Moment
+    when: str
+    words: str
+    level: str
+    destination: str
+    detail: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationView:
+    """What one destination makes of the event. ``bodies``: (title, JSON) of what it would get."""
+
+    title: str
+    is_own: bool
+    words: str
+    level: str
+    reason: str
+    until: Moment | None
+    held: str
+    match_keys: str
+    dropped: Sequence[str]
+    bodies: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One event."""
+
+    title: str
+    standing: str
+    facts: Sequence[Line]
+    problem: str
+    form: str
+    attempts: Sequence[AttemptView]
+    destinations: Sequence[DestinationView]
+    fields: Sequence[Line]
+    ignored: str
+    consent: Sequence[Line]
+    silence: str
+    people: Sequence[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class EventPageView:
+    """What was found for ``wanted``."""
+
+    wanted: str
+    database: str
+    rehearsal: bool
+    events: Sequence[EventView]
+    more: bool
+    all_searched: bool
+
+
+def event_page_view(
+    found: Explanation, wanted: str, now: datetime, *, database: str, rehearsal: bool
+) -> EventPageView:
+    """The page of this explanation."""
+    return EventPageView(
+        wanted=wanted,
+        database=database,
+        rehearsal=rehearsal,
+        events=[event_view(event, now) for event in found.events],
+        more=found.more,
+        all_searched=found.all_searched,
+    )
+
+
+def event_view(event: EventExplained, now: datetime) -> EventView:
+    """One event as seen ``now``."""
+    name = event.fields["event_name"].value if event.fields else None
+    more = f" and {event.ignored_more} more" if event.ignored_more else ""
+    row = event.row
+    title = f"{name or 'Event'}"
+    if row.destination:
+        title += f" to {words.destination(row.destination)}"
+    return EventView(
+        title=title,
+        standing=STATUS_WORDS.get(row.status, row.status),
+        facts=list(_facts(row, now)),
+        problem=words.capital(event.problem or ""),
+        form=event.form.title,
+        attempts=[_attempt(each, now) for each in event.attempts],
+        destinations=[_destination(each, now) for each in event.destinations],
+        fields=list(_fields(event)),
+        ignored=", ".join(event.ignored) + more,
+        consent=list(_consent(event)),
+        silence=f"{words.capital(event.consent.silence)}.",
+        people=list(_people(event)),
+    )
+
+
+def _facts(row: RowSeen, now: datetime) -> Iterator[Line]:
+    if row.created_at is not None:
+        yield Line("Came", moment(row.created_at, now).full)
+    yield Line("Event id", row.event_id)
+    if row.lead_id:
+        yield Line("Lead", row.lead_id)
+    if row.table == "tracking_failed_events":
+        yield Line("Retries spent", f"{row.retry_count} of {row.max_retries}")
+    if row.being_sent:
+        yield Line("Now", "A worker holds it")
+    for name, at in (("Next try", row.next_retry_at), ("Settled", row.resolved_at)):
+        if at is not None:
+            yield Line(name, f"{moment(at, now).full} ({moment(at, now).near})")
+    if row.replays:
+        yield Line("Replayed", f"{row.replays} times")
+    if row.reason:
+        yield Line("Reason", words.reason(row.reason))
+    if row.error:
+        yield Line("Last error", " ".join(filter(None, (row.error, row.error_code))))
+
+
+def _attempt(each: AttemptSeen, now: datetime) -> AttemptView:
+    status = f"HTTP {each.http_status}" if each.http_status else ""
+    return AttemptView(
+        at=moment(each.at, now),
+        when=f"{each.at.astimezone(timezone.utc):%d %b %Y, %H:%M:%S} UTC",
+        words=ATTEMPT_WORDS.get(each.outcome, each.outcome),
+        level=_LEVELS.get(each.outcome, ""),
+        destination=words.destination(each.destination),
+        detail=" · ".join(filter(None, (status, each.code, each.message))),
+        worker=f"run {each.run_id[:8]}" if each.run_id else each.worker or "",
+    )
+
+
+def _destination(each: DestinationSeen, now: datetime) -> DestinationView:
+    titles = (("For all events of the request", each.shared), ("The event", each.body))
+    return DestinationView(
+        title=words.destination(each.name),
+        is_own=each.own,
+        words=OUTCOME_WORDS[each.outcome],
+        level=_LEVELS.get(each.outcome, ""),
+        reason=words.capital(why_not(each.reason, each.message)),
+        until=moment(each.until, now) if each.until is not None else None,
+        held=words.capital(each.held),
+        match_keys=", ".join(each.match_keys),
+        dropped=[f"{one.key}: {one.reason} ({one.count})" for one in each.dropped],
+        bodies=[
+            (title, orjson.dumps(body, option=orjson.OPT_INDENT_2).decode())
+            for title, body in titles
+            if body is not None
+        ],
+    )
+
+
+def _fields(event: EventExplained) -> Iterator[Line]:
+    for name, each in (*event.fields.items(), *event.click_ids.items()):
+        yield Line(
+            FIELD_WORDS.get(name, name),
+            str(each.value) if each.state == "read" else each.state.capitalize(),
+            each.path,
+            each.note,
+            _LEVELS.get(each.state, "" if each.state == "read" else "absent"),
+        )
+
+
+def _consent(event: EventExplained) -> Iterator[Line]:
+    for purpose, said in event.consent.purposes.items():
+        level = _LEVELS.get(said.said, "absent")
+        yield Line(purpose, said.said.capitalize(), said.path, level=level)
+    for purpose, said in event.lead_consent.items():
+        level = _LEVELS.get(said.said, "")
+        yield Line(purpose, said.said.capitalize(), said.path, "the lead's newest", level)
+    if event.consent.global_privacy_control:
+        yield Line("Global Privacy Control", "Set", level="warning")
+    for option in event.privacy_options:
+        value = "Unreadable" if option.value is None else str(option.value)
+        yield Line(option.name, value, option.path)
+
+
+def _people(event: EventExplained) -> Iterator[Line]:
+    for each in event.people:
+        source = "" if each.source == "payload" else f"{each.source}: "
+        used = f"used for {' and '.join(map(str.capitalize, each.used_by))}"
+        yield Line(
+            each.key,
+            each.shown,
+            f"{source}{each.path}",
+            used if each.used_by else f"not used: {each.note}",
+            "" if each.used_by else "absent",
+        )
