@@ -11,7 +11,11 @@ halved: that never costs more than two requests an event.
 
 Where an answer names members, those have their outcome by it, and the others are sent again.
 
-Only a refusal is bisected. A timeout, a 5xx or a throttle is the destination's own trouble, and
+A fault that looks like the call's is searched in the same way while other events are accepted:
+where one half draws it and the other is accepted, it is an event's, which in the end spends a retry
+of its own. Where both halves draw it, it is the call's, and no event pays for it.
+
+Nothing else is bisected. A timeout, a 5xx or a throttle is the destination's own trouble, and
 more requests would add to it.
 """
 
@@ -30,6 +34,8 @@ from tracking_pipeline.delivery.outcomes import (
     Paused,
     PerEvent,
     Refused,
+    Retry,
+    Suspected,
     Throttled,
     Uniform,
 )
@@ -78,11 +84,15 @@ class _Search:
         self._may_send = may_send
         self._stopped_by: Outcome | None = None
         self._stopped = False
+        self._suspicion: Paused | None = None
 
     async def run(self) -> None:
         unknown = self.tried
         for _ in range(MOST_SEARCHES):
             if not await self._is_refused(unknown):
+                return
+            if self._suspicion is not None:
+                await self._find_suspect(unknown, self._suspicion)
                 return
             unknown = await self._find_culprit(_undecided(unknown))
             if not unknown:
@@ -106,6 +116,19 @@ class _Search:
         # Also when only this one is left: a dead letter stands on an answer of its own.
         await self._is_refused(suspects)
         return aside
+
+    async def _find_suspect(self, suspects: list[Tried], suspicion: Paused) -> None:
+        """Searches for the one member that draws a fault of the call. None pays where all do."""
+        while len(suspects) > 1:
+            middle = len(suspects) // 2
+            halves = suspects[:middle], suspects[middle:]
+            suspected = [half for half in halves if await self._is_refused(half)]
+            if len(suspected) != 1:
+                break
+            (suspects,) = suspected
+        alone = len(suspects) == 1
+        for member in _undecided(suspects):
+            member.outcome = Retry(suspicion.fault) if alone else suspicion
 
     async def _halve(self, refused: list[Tried]) -> None:
         middle = len(refused) // 2
@@ -150,6 +173,12 @@ class _Search:
             if isinstance(verdict.outcome, (Throttled, Paused)):
                 self._stopped, self._stopped_by = True, verdict.outcome
             return False
+        if isinstance(verdict, Suspected):
+            # In the search for a refused event, a second fault ends the search.
+            if len(members) < len(self.tried) and self._suspicion is None:
+                return self._judge(members, Reply(Uniform(verdict.paused), reply.duration_ms))
+            self._suspicion = verdict.paused
+            return True
         if isinstance(verdict, PerEvent):
             for member, outcome in zip(members, verdict.outcomes, strict=True):
                 member.outcome = outcome

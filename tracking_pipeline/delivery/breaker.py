@@ -16,6 +16,8 @@ FAILED_SHARE = 0.7
 # So many events refused alone for one and the same reason, and none accepted in the run: it is not
 # the events. An API version that ended and a proxy in between answer like that.
 MOST_REFUSED_ALONE = 20
+# So many events in a row that drew a fault of the call alone, after others were accepted.
+MOST_SUSPECTED_ALONE = 2
 
 # The reasons of pauses that no answer of the destination named. Health knows them again by these.
 FAILING = re.compile(r"\d+ of the last \d+ requests failed")

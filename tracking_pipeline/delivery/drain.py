@@ -204,6 +204,10 @@ class Drain:
             tried = await deliver_batch(
                 batch.events, self._send, partial(self._may_send, source.leases)
             )
+        for each in tried:
+            if isinstance(each.outcome, Paused) and self._gate.state == "ok":
+                # Both halves of a suspected request drew it: it is the call's.
+                await self._gate.heed(Uniform(each.outcome), events=1)
         settlements = []
         untouched = []
         for each in tried:
@@ -240,6 +244,7 @@ class Drain:
             fault = Fault(f"the request failed: {type(error).__name__}", type(error).__name__)
             reply = Reply(Uniform(Retry(fault)), 0)
         self._room.answer()
+        reply = replace(reply, verdict=self._gate.suspected(reply.verdict, events=len(batch)))
         probing = self._gate.state == "probing"
         await self._gate.heed(reply.verdict, events=len(batch))
         if probing and self._gate.state == "paused":

@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from tracking_pipeline.delivery.breaker import (
     LEAST_REQUESTS,
     MOST_REFUSED_ALONE,
+    MOST_SUSPECTED_ALONE,
     WINDOW_SECONDS,
     failing_reason,
     opens,
@@ -27,6 +28,7 @@ from tracking_pipeline.delivery.outcomes import (
     Paused,
     Refused,
     Retry,
+    Suspected,
     Throttled,
     Uniform,
     Verdict,
@@ -62,6 +64,7 @@ class Gate:
         self._counted_at = float("-inf")
         self._accepted = False
         self._refused_alone = 0
+        self._suspected_alone = 0
         self._refusal = ""
 
     @property
@@ -114,6 +117,21 @@ class Gate:
             await self._count(failed=isinstance(outcome, Retry))
         if self.state == "ok" and self._refuses_everything(verdict, events):
             await self._pause(refusing_reason(self._refusal))
+
+    def suspected(self, verdict: Verdict, *, events: int) -> Verdict:
+        """The verdict; or, of an uncertain fault of the call while this run had others accepted,
+        that it is suspected to be an event's."""
+        outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+        if isinstance(outcome, Delivered):
+            self._suspected_alone = 0
+        if not isinstance(outcome, Paused) or outcome.certain:
+            return verdict
+        if self.state != "ok" or not self._accepted:
+            return verdict
+        if events == 1:
+            self._suspected_alone += 1
+        too_often = self._suspected_alone > MOST_SUSPECTED_ALONE
+        return verdict if too_often else Suspected(outcome)
 
     def _is_refused_as_before(self, verdict: Verdict) -> bool:
         return isinstance(verdict, Refused) and self.detail == refusing_reason(_words(verdict))

@@ -24,7 +24,7 @@ from tracking_pipeline.http_client import Answer
 
 # The wait of a rate limit whose answer names none, and the longest that is believed.
 DEFAULT_THROTTLE_SECONDS = 60.0
-LONGEST_THROTTLE_SECONDS = 6 * 60 * 60.0
+LONGEST_THROTTLE_SECONDS = 24 * 60 * 60.0
 
 
 def without_answer(answer: Answer, *, expected: str = "one of this API") -> Retry:
@@ -76,7 +76,7 @@ def classify_status(
     if status == 429:
         outcome = Throttled(fault, throttle_seconds)
     elif status in (401, 403, 404) or (status is not None and 300 <= status < 400):
-        outcome = Paused(fault)
+        outcome = Paused(fault, certain=status == 401)
     elif status == 413 or (status in (400, 422) and not is_web_page(answer)):
         return Refused(rejected)
     return Uniform(outcome)

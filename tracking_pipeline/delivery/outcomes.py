@@ -65,9 +65,14 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """A human has to mend something outside: the fault's message says what."""
+    """A human has to mend something outside: the fault's message says what.
+
+    ``certain`` is False where an answer speaks of the call and one event may still have drawn it,
+    as a bare 403 or a code that nobody here knows.
+    """
 
     fault: Fault
+    certain: bool = True
     name: OutcomeName = "paused"
 
 
@@ -148,4 +153,12 @@ class Refused:
     named: Mapping[int, Delivered | Rejected] = field(default_factory=dict)
 
 
-Verdict: TypeAlias = Uniform | PerEvent | Refused
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """The request met what looks like a fault of the call, while others are accepted: one of its
+    members may have drawn it."""
+
+    paused: Paused
+
+
+Verdict: TypeAlias = Uniform | PerEvent | Refused | Suspected

@@ -21,6 +21,7 @@ from tracking_pipeline.delivery.outcomes import (
     PerEvent,
     Refused,
     Retry,
+    Suspected,
     Throttled,
     Uniform,
     Verdict,
@@ -206,6 +207,55 @@ def test_the_destinations_own_trouble_is_not_bisected(outcome: Outcome) -> None:
 
     assert outcomes(tried) == [outcome] * 50
     assert len(remote.requests) == 1
+
+
+class Suspicious(Remote):
+    """Answers a request with a culprit in it as if it were a fault of the call."""
+
+    def _judge(self, members: tuple[int, ...]) -> Verdict:
+        if self.culprits & set(members):
+            return Suspected(Paused(FAULT, certain=False))
+        return super()._judge(members)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1_000])
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.999])
+def test_one_event_that_draws_a_fault_of_the_call_spends_a_retry_of_its_own(
+    size: int, place: float
+) -> None:
+    culprit = int(place * size)
+    remote = Suspicious({culprit})
+
+    tried = deliver(remote, size)
+
+    assert tried[culprit].outcome == Retry(FAULT)
+    assert sum(remote.accepted.values()) == size - 1
+    assert len(remote.requests) <= 2 * math.ceil(math.log2(size)) + 1
+
+
+@settings(deadline=None, database=None)
+@given(st.integers(2, 60))
+def test_a_fault_of_the_call_that_all_draw_costs_three_requests_and_no_event(size: int) -> None:
+    remote = Suspicious(range(size))
+
+    tried = deliver(remote, size)
+
+    assert {type(outcome) for outcome in outcomes(tried)} == {Paused}
+    assert len(remote.requests) == 3
+
+
+@settings(deadline=None, database=None)
+@given(st.sets(st.integers(0, 39), min_size=1))
+def test_of_several_that_draw_it_none_pays_unless_all_others_were_accepted(
+    culprits: set[int],
+) -> None:
+    remote = Suspicious(culprits)
+
+    for member, outcome in enumerate(outcomes(deliver(remote, 40))):
+        if outcome == Retry(FAULT):
+            assert culprits == {member}
+        else:
+            assert remote.accepted[member] == isinstance(outcome, Delivered)
 
 
 @settings(deadline=None, database=None)

@@ -393,6 +393,55 @@ def test_who_is_shut_out_spends_nothing_raises_one_alert_and_goes_on_when_it_is_
     assert [alert["resolved_at"] is not None for alert in queue.alerts()] == [True]
 
 
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_one_event_that_draws_a_403_pays_alone_and_keeps_nobody_out(
+    queue: Queue, http: HttpStand, at_once: int
+) -> None:
+    rows = sorted(add(queue, http, 12), key=lambda row: row.id)
+    culprit = rows[9]
+    # A container may take one event a request only.
+    http.request_events = 1 if http.name == "gtm_server" else at_once
+
+    async def forbids_one(exchange: conformance.Exchange) -> None:
+        if culprit.sent_as.encode() in exchange.request:
+            await answers(403)(exchange)
+        else:
+            await exchange.answer(await exchange.pass_on())
+
+    http.front.meets(forbids_one)
+
+    totals = run(http)
+
+    assert (totals.state, totals.resolved) == ("ok", 11)
+    assert (queue.row(culprit)["status"], queue.row(culprit)["retry_count"]) == ("retrying", 1)
+    assert queue.alerts() == []
+
+
+def test_a_403_that_comes_to_all_after_others_were_accepted_pauses(
+    queue: Queue, http: HttpStand
+) -> None:
+    add(queue, http, 12)
+    http.request_events = 1 if http.name == "gtm_server" else 4
+    taken = []
+
+    async def forbids_after_one(exchange: conformance.Exchange) -> None:
+        if taken:
+            await answers(403)(exchange)
+        else:
+            taken.append(await exchange.pass_on())
+            await exchange.answer(taken[0])
+
+    http.front.meets(forbids_after_one)
+
+    totals = run(http)
+
+    assert totals.state == "paused"
+    assert len(http.front.received) <= 4
+    spent = queue.one("select sum(retry_count)::int from tracking_failed_events")
+    assert spent <= 2
+    assert one_alert_is_open(queue)
+
+
 @pytest.mark.parametrize("status", [401, 429])
 def test_what_is_in_flight_when_a_destination_closes_spends_nothing_either(
     queue: Queue, http: HttpStand, status: int

@@ -113,7 +113,7 @@ def test_no_answer_is_tried_again(fault: Any) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "seconds"),
-    [("7", 7), ("0", 1), (None, 60), ("soon", 60), ("999999999999", 6 * 3600)],
+    [("7", 7), ("0", 1), (None, 60), ("soon", 60), ("999999999999", 24 * 3600)],
 )
 def test_a_throttle_waits_as_long_as_asked_within_reason(asked: str | None, seconds: float) -> None:
     throttled = outcome(429, b"", {} if asked is None else {"Retry-After": asked})

@@ -145,9 +145,26 @@ def test_error_data_may_be_an_object_or_its_text() -> None:
         assert isinstance(verdict(400, error(100, error_data=data)), Refused)
 
 
-@pytest.mark.parametrize("code", [987654, -1, 0, 2**63, 400])
-def test_an_unknown_code_is_a_retry(code: int) -> None:
-    assert isinstance(outcome(400, error(code)), Retry)
+@pytest.mark.parametrize("code", [987654, -1, 0, 2**63, 400, 2635, 2500])
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_a_code_that_nobody_knows_is_the_calls_fault_though_not_for_certain(
+    code: int, status: int
+) -> None:
+    paused = outcome(status, error(code))
+
+    assert isinstance(paused, Paused)
+    assert not paused.certain
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "(#100) Tried accessing nonexisting field (events) on node type (AdAccount)",
+        "Unsupported post request. Object with ID '1' does not exist",
+    ],
+)
+def test_what_speaks_of_the_object_that_was_called_is_no_events_fault(message: str) -> None:
+    assert isinstance(outcome(400, error(100, message=message)), Paused)
 
 
 UNREADABLE = (

@@ -46,6 +46,7 @@ CONFIGURATION_REASONS = frozenset(
         "DESTINATION_ACCOUNT_ENHANCED_CONVERSIONS_TERMS_NOT_SIGNED",
         "DESTINATION_ACCOUNT_NOT_ENABLED_ENHANCED_CONVERSIONS_FOR_LEADS",
         "EU_POLITICAL_ADVERTISING_DECLARATION_REQUIRED",
+        "EXTERNAL_ATTRIBUTION_DATA_MISSING",
         "INVALID_CONVERSION_ACTION_ID",
         "INVALID_CONVERSION_ACTION_TYPE",
         "INVALID_DESTINATION",
@@ -60,6 +61,37 @@ CONFIGURATION_REASONS = frozenset(
 TOO_EARLY_REASONS = frozenset(("CONVERSION_ACTION_TOO_RECENTLY_CREATED",))
 # Google has the conversion, from an earlier try of ours or from the tag on the page.
 DUPLICATE_REASONS = frozenset(("DUPLICATE_TRANSACTION_ID", "DUPLICATE_GCLID"))
+# The event itself is at fault, and will be next time. What is not listed here may pass.
+PERMANENT_REASONS = frozenset(
+    (
+        "CLICK_NOT_FOUND",
+        "CONVERSION_PRECEDES_CLICK",
+        "DENIED_CONSENT",
+        "EVENT_ID_DECODE_ERROR",
+        "EVENT_TOO_OLD",
+        "INVALID_AD_IDENTIFIERS",
+        "INVALID_CLICK",
+        "INVALID_EVENT",
+        "INVALID_FORMAT",
+        "INVALID_GBRAID",
+        "INVALID_GCLID",
+        "INVALID_OPERATING_ACCOUNT_FOR_CLICK",
+        "INVALID_WBRAID",
+        "NO_CONSENT",
+        "ONE_PER_CLICK_CONVERSION_ACTION_NOT_PERMITTED_WITH_BRAID",
+        "OPERATING_ACCOUNT_MISMATCH_FOR_AD_IDENTIFIER",
+        "ORIGINAL_CONVERSIONS_NOT_FOUND",
+        "UNKNOWN_CONSENT",
+        "USER_ID_NOT_FOUND",
+        "USER_ID_NOT_FOUND_FOR_GCLID",
+    )
+)
+# Google adds reasons; one that is not known here tells by its words whom it is about.
+_OF_THE_ACCOUNT = re.compile(
+    r"ACCOUNT|LOGIN|LINK|PARTNER|TERMS|ALLOW_?LIST|PERMISSION|DESTINATION|CONVERSION_ACTION|POLICY"
+    r"|PROJECT|CONSUMER|SERVICE|BILLING|API_KEY|SCOPE|EXTERNAL_ATTRIBUTION|DEVELOPER_TOKEN"
+    r"|NOT_ENABLED|NOT_SIGNED"
+)
 _CONFIGURATION_STATUSES = frozenset(
     ("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED")
 )
@@ -72,6 +104,14 @@ TOO_EARLY_SECONDS = 6 * 60 * 60.0
 # `events[3].userData...` in JSON's words; `events.events[3]` is how the SDK quotes repeated fields.
 _EVENT = re.compile(r"(?:events\.)?events\[(\d{1,6})\]")
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
+
+
+def is_the_accounts(reason: str) -> bool:
+    """Whether a reason speaks of the account or the destination, so that no event gets in."""
+    if reason in CONFIGURATION_REASONS:
+        return True
+    known = PERMANENT_REASONS | TOO_EARLY_REASONS | DUPLICATE_REASONS
+    return reason not in known and _OF_THE_ACCOUNT.search(reason) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +170,15 @@ def _classify_error(
         return Uniform(Throttled(fault, TOO_EARLY_SECONDS))
     # Destinations, encoding and the like are the same for every event.
     about_the_call = violations and not any(_is_about_events(each) for each in violations)
-    if (
+    certain = bool(
         answer.status in (401, 403, 404)
         or status in _CONFIGURATION_STATUSES
         or not CONFIGURATION_REASONS.isdisjoint(reasons)
         or about_the_call
-    ):
-        return Uniform(Paused(fault))
+    )
+    of_events = any(each.event is not None for each in violations)
+    if certain or (not of_events and any(map(is_the_accounts, reasons))):
+        return Uniform(Paused(fault, certain=certain))
     duplicates = bool(reasons) and set(exact or reasons) <= DUPLICATE_REASONS
     if duplicates and events == 1:
         return Uniform(Delivered(answer.status, duplicate="event"))

@@ -19,34 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tracking_pipeline.delivery.google.answers import CONFIGURATION_REASONS, DUPLICATE_REASONS
+from tracking_pipeline.delivery.google.answers import (
+    DUPLICATE_REASONS,
+    PERMANENT_REASONS,
+    is_the_accounts,
+)
 from tracking_pipeline.http_client import Answer
 
-# The event itself is at fault, and will be next time. What is not listed here may pass.
-PERMANENT_REASONS = frozenset(
-    (
-        "CLICK_NOT_FOUND",
-        "CONVERSION_PRECEDES_CLICK",
-        "DENIED_CONSENT",
-        "EVENT_ID_DECODE_ERROR",
-        "EVENT_TOO_OLD",
-        "INVALID_AD_IDENTIFIERS",
-        "INVALID_CLICK",
-        "INVALID_EVENT",
-        "INVALID_FORMAT",
-        "INVALID_GBRAID",
-        "INVALID_GCLID",
-        "INVALID_OPERATING_ACCOUNT_FOR_CLICK",
-        "INVALID_WBRAID",
-        "NO_CONSENT",
-        "ONE_PER_CLICK_CONVERSION_ACTION_NOT_PERMITTED_WITH_BRAID",
-        "OPERATING_ACCOUNT_MISMATCH_FOR_AD_IDENTIFIER",
-        "ORIGINAL_CONVERSIONS_NOT_FOUND",
-        "UNKNOWN_CONSENT",
-        "USER_ID_NOT_FOUND",
-        "USER_ID_NOT_FOUND_FOR_GCLID",
-    )
-)
 _PREFIXES = ("PROCESSING_ERROR_REASON_", "PROCESSING_ERROR_")
 
 
@@ -86,7 +65,7 @@ def _failed(found: tuple[str, ...], events: int, *, some: bool) -> RequestStatus
     if duplicates and not reasons:
         return RequestStatus("delivered")
     all_failed = events == 1 or not (some or duplicates)
-    faults = [reason for reason in reasons if reason in CONFIGURATION_REASONS]
+    faults = [reason for reason in reasons if is_the_accounts(reason)]
     if all_failed and faults:
         # An event that has another fault is refused for that, once the account is mended.
         return RequestStatus("account", tuple(dict.fromkeys((*faults, *reasons))))

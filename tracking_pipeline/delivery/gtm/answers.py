@@ -111,4 +111,4 @@ def _refused(answer: Answer, status: int, now: datetime) -> Outcome:
     if status < 400:
         return Paused(Fault(_REDIRECTED, str(status), status))
     message = _FORBIDDEN if status in (401, 403) else _UNCLAIMED
-    return Paused(Fault(message, str(status), status))
+    return Paused(Fault(message, str(status), status), certain=status == 401)

@@ -9,6 +9,7 @@ https://developers.facebook.com/docs/marketing-api/error-reference
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -47,6 +48,12 @@ CALL_ERROR = "GraphMethodException"
 # A block for breaking the rules: asking again soon makes it worse, and somebody should look.
 POLICY_BLOCK = 368
 INVALID_EVENT_CODES = frozenset((100, 105))
+# Of code 100, what speaks of the object that was called, not of a parameter of an event.
+_ABOUT_THE_OBJECT = re.compile(
+    r"nonexisting field|unsupported (?:post|get|request)|does not support this operation"
+    r"|unknown path components|cannot be loaded due to missing permissions",
+    re.IGNORECASE,
+)
 
 # In percent of the allowance, as the usage headers count.
 NEARLY_USED_UP = 95.0
@@ -82,14 +89,18 @@ def _classify_error(
         return Uniform(Retry(fault, asked))
     if code is None:
         return _classify_status(answer, fault, now)
-    about_the_call = (code, subcode) == OBJECT_MISSING or (
-        (code, subcode, error.get("type")) == (100, None, CALL_ERROR)
+    about_the_call = (
+        (code, subcode) == OBJECT_MISSING
+        or (code, subcode, error.get("type")) == (100, None, CALL_ERROR)
+        or (code == 100 and _ABOUT_THE_OBJECT.search(fault.message) is not None)
     )
     if code in CONFIGURATION_CODES or code == POLICY_BLOCK or about_the_call:
         return Uniform(Paused(fault))
     if code in INVALID_EVENT_CODES:
         return Refused(Rejected(f"refused by Meta: {fault.code}", fault))
-    return Uniform(Retry(fault, asked))
+    # A version that ended, a signature, a path: what is neither passing nor about a parameter is
+    # the call's, and so is what Meta names by a code that is not known here.
+    return Uniform(Paused(fault, certain=False))
 
 
 def _classify_status(answer: Answer, fault: Fault, now: datetime) -> Verdict:
