@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from tracking_pipeline.cli.entry import main
 from tracking_pipeline.geo.download import FILE_NAME
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.embedded.server import hold
-from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
 from tracking_pipeline_tests.geo.databases import BERLIN, write_database
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 from tracking_pipeline_tests.health.site import Site
@@ -30,6 +31,7 @@ COMMAND = str(Path(sys.executable).with_name("tracking-pipeline"))
 TIMEOUT_SECONDS = 120
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 TOMORROW = datetime.now(timezone.utc) + timedelta(days=1)
@@ -45,23 +47,35 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def call(home: Path, tmp_path: Path) -> Call:
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def start(home: Path, tmp_path: Path) -> Start:
+    def start_one(*arguments: str, **variables: str) -> subprocess.Popen[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
             "TRACKING_HOME": str(home),
             **variables,
         }
-        return subprocess.run(
+        return subprocess.Popen(
             [COMMAND, *arguments],
             env=environment,
             cwd=tmp_path,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
         )
+
+    return start_one
+
+
+@pytest.fixture
+def call(start: Start) -> Call:
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        with start(*arguments, **variables) as process:
+            try:
+                output, errors = process.communicate(timeout=TIMEOUT_SECONDS)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
 
@@ -118,6 +132,30 @@ def test_retry_sends_what_is_due_and_leaves_a_run_behind(
     assert status["queue"]["waiting"] == 1
     assert status["withheld"] == {"last_day": 0, "last_week": 0, "by_reason": []}
     assert status["destinations"]["google_ec"]["state"] == "not_configured"
+
+
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+def test_a_retry_that_is_told_to_stop_hands_back_what_it_holds_and_loses_no_lease(
+    start: Start,
+    queue: Queue,
+    sandbox: Sandbox,
+    variables: dict[str, str],
+    interrupt: signal.Signals,
+) -> None:
+    rows = queue.add(5)
+    queue.accept(5)
+    sandbox.conditions["meta_capi"].outage("timeout")
+
+    with start("retry", "--json", **variables) as process:
+        wait_until(lambda: sandbox.memory.requests, TIMEOUT_SECONDS)
+        process.send_signal(interrupt)
+        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+
+    assert process.returncode == 130, output
+    for row in [*map(queue.row, rows), *queue.accepted().values()]:
+        assert (row["lease_expires_at"], row["lease_losses"]) == (None, 0)
+    assert queue.statuses() == {"pending": 5}
+    assert len(queue.accepted()) == 5
 
 
 def test_all_takes_what_is_not_due_and_event_id_takes_one(

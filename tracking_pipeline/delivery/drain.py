@@ -7,6 +7,9 @@ requests in flight; every outcome goes to the destination's settler, and while a
 that, another one has its place in flight. So a worker that is killed leaves unsettled, to be sent
 again, at most what its room holds. Memory is bounded by that room, not by the queue. What was
 claimed and not started when the run ends is released, unspent.
+
+Events with which a worker was lost are suspects, one of which may take this worker down, too. They
+are no part of that: a run looks into them group by group, while it holds nothing else.
 """
 
 from __future__ import annotations
@@ -109,6 +112,25 @@ class Drain:
             await self._room.wait_until_empty()
             senders.cancel_scope.cancel()
 
+    async def run_suspects(self) -> bool:
+        """Sends one group of suspects and settles them. False when there was none to take.
+
+        To be called while the run holds no other event: whatever it held would be suspected too,
+        should one of the group take the worker down.
+        """
+        if not self._may_go_on():
+            return False
+        limits = self._destination.limits
+        most = 1 if self._gate.state == "probing" else max(limits.request_events, limits.in_flight)
+        batches = await self._claim(most, suspects=True)
+        if batches is None:
+            return False
+        async with anyio.create_task_group() as senders:
+            for batch in batches:
+                self._room.take()
+                senders.start_soon(self._deliver, batch)
+        return True
+
     async def _claim_while_there_is_some(self) -> None:
         while self._may_go_on():
             batches = await self._claim(await self._room.events_to_claim())
@@ -137,13 +159,13 @@ class Drain:
     def _may_go_on(self) -> bool:
         return self._gate.is_open and not self._time_is_up()
 
-    async def _claim(self, limit: int) -> list[_Batch] | None:
+    async def _claim(self, limit: int, *, suspects: bool = False) -> list[_Batch] | None:
         """Leases up to ``limit`` events of the queue whose turn it is and packs those that can be
         sent into requests. None when there is nothing to take.
 
         The queues take turns, so that neither keeps the other waiting."""
         for source in sorted(self._sources, key=_rests):
-            events = await through_outages(partial(self._lease, source, limit))
+            events = await through_outages(partial(self._lease, source, limit, suspects))
             if events:
                 self._sources.remove(source)
                 self._sources.append(source)
@@ -164,7 +186,7 @@ class Drain:
         await source.settler.put(not_sent)
         return [_Batch(source, events) for events in pack(ready, self._destination.limits)]
 
-    async def _lease(self, source: Source, limit: int) -> list[FailedEvent]:
+    async def _lease(self, source: Source, limit: int, suspects: bool) -> list[FailedEvent]:
         claimed_at = source.leases.clock()
         # A cancelled run must know what it holds, or it could not hand it back.
         with anyio.CancelScope(shield=True):
@@ -175,6 +197,7 @@ class Drain:
                     self._selection,
                     limit,
                     probe=self._gate.state == "probing",
+                    suspects=suspects,
                 )
             events = [_event(row) for row in rows]
             source.leases.hold(events, claimed_at)

@@ -86,20 +86,21 @@ class Leases:
             await self.renew()
 
     async def renew(self) -> None:
-        """One renewal of every lease held. Fails open: with the database gone for a moment the
-        deadlines stand, and no request starts once they are near."""
+        """One renewal of every lease held. Fails open: with the database gone for a moment, or a
+        row locked by somebody else, the deadlines stand, and no request starts once they are near.
+        """
         held, asked_at = dict(self._tokens), self._clock()
         if not held:
             return
         try:
             async with self._pool.connection() as connection:
-                kept = await renew_leases(connection, self._queue.table, held)
+                ours = await renew_leases(connection, self._queue.table, held)
         except psycopg.OperationalError:
             return
         for row_id, token in held.items():
             if self._tokens.get(row_id) != token:
                 continue  # settled, or claimed anew, while the renewal was under way
-            if row_id in kept:
-                self._deadlines[row_id] = asked_at + LEASE_SECONDS
-            else:
+            if row_id not in ours:
                 self.drop((row_id,))
+            elif ours[row_id]:
+                self._deadlines[row_id] = asked_at + LEASE_SECONDS

@@ -47,6 +47,7 @@ class Claim(Protocol):
         limit: int,
         *,
         probe: bool = False,
+        suspects: bool = False,
     ) -> list[dict[str, Any]]: ...
 
 

@@ -3,6 +3,9 @@
 All destinations are drained at once in one event loop, each with its own claims, limits and gate,
 so a dead one does not hold up the others. A run ends when nothing is left to take or its time
 budget is spent; it fails only when the database stays away.
+
+Events with which a worker was lost come after all others, one small group of them at a time over
+all destinations: should one take this worker down, too, nothing but its group is suspected.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import logging
 import os
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +39,9 @@ from tracking_pipeline.store.failed_events import Selection
 from tracking_pipeline.store.refusals import is_of_the_row
 
 TIME_BUDGET_SECONDS = 240
+# What is left is for suspects, so that a long queue does not keep them waiting; a run that finds
+# none goes on with the others.
+_SHARE_OF_CLEAN_EVENTS = 0.75
 PROGRESS_EVERY_SECONDS = 5.0
 # A claim, a settle and a renewal may go on at once for each destination, and the ledger sends here
 # too.
@@ -122,6 +128,37 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield from _leaves(member)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What one run does about one destination."""
+
+    sources: Sequence[Source]
+    gate: Gate
+    drain: Drain
+    tally: Tally
+
+    async def run(self, asked_by_operator: bool) -> None:
+        """Opens the gate and drains what is no suspect."""
+        await self.gate.open_for_run(asked_by_operator=asked_by_operator)
+        await self.run_on()
+
+    async def run_on(self) -> None:
+        """Drains what is no suspect."""
+        await self.drain.run()
+        await self._tell()
+
+    async def run_suspects(self) -> bool:
+        """Sends one group of suspects; whether there was one."""
+        is_found = await self.drain.run_suspects()
+        if is_found:
+            await self._tell()
+        return is_found
+
+    async def _tell(self) -> None:
+        await self.gate.share_counts()
+        self.tally.state, self.tally.detail = self.gate.state, self.gate.detail
+
+
 class _Run:
     def __init__(
         self,
@@ -137,6 +174,7 @@ class _Run:
         self._progress = progress
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._started = time.monotonic()
+        self._seconds = request.time_budget_seconds
         self._destinations = [each for each in destinations if not isinstance(each, NotConfigured)]
         self._tallies = {
             each.name: Tally(each.name, state="not_configured", detail=each.missing)
@@ -155,9 +193,7 @@ class _Run:
                 beside.start_soon(each.keep_renewing)
             beside.start_soon(self._report)
             try:
-                async with anyio.create_task_group() as drains:
-                    for destination in self._destinations:
-                        drains.start_soon(self._drain, destination, selection, leases)
+                await self._drain(selection, leases)
             finally:
                 beside.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
@@ -184,9 +220,44 @@ class _Run:
         await self._count_left(await self._selection())
         return self._totals()
 
-    async def _drain(
+    async def _drain(self, selection: Selection, leases: Mapping[Queue, Leases]) -> None:
+        parts = [self._part(destination, selection, leases) for destination in self._destinations]
+        async with anyio.create_task_group() as settlers:
+            for part in parts:
+                for source in part.sources:
+                    settlers.start_soon(source.settler.run)
+            try:
+                await self._drain_all(parts)
+                await self._drain_suspects(parts)
+            finally:
+                for part in parts:
+                    for source in part.sources:
+                        source.settler.close()
+
+    async def _drain_all(self, parts: Sequence[_Part]) -> None:
+        """All destinations at once, but for their suspects."""
+        self._seconds = self._request.time_budget_seconds * _SHARE_OF_CLEAN_EVENTS
+        async with anyio.create_task_group() as drains:
+            for part in parts:
+                drains.start_soon(part.run, self._asked_by_operator)
+
+    async def _drain_suspects(self, parts: Sequence[_Part]) -> None:
+        """The destinations' suspects in turns, then again what the time did not suffice for."""
+        is_cut_short = self._time_is_up()
+        self._seconds = self._request.time_budget_seconds
+        waiting = deque(parts)
+        while waiting:
+            part = waiting.popleft()
+            if await part.run_suspects():
+                waiting.append(part)
+        if is_cut_short:
+            async with anyio.create_task_group() as drains:
+                for part in parts:
+                    drains.start_soon(part.run_on)
+
+    def _part(
         self, destination: Destination, selection: Selection, leases: Mapping[Queue, Leases]
-    ) -> None:
+    ) -> _Part:
         """One destination with settlers of its own: its outcomes never queue behind another's."""
         tally = self._tallies[destination.name]
         sources = [
@@ -198,7 +269,6 @@ class _Run:
             for queue, held in leases.items()
         ]
         gate = Gate(self._pool, destination.name)
-        await gate.open_for_run(asked_by_operator=self._asked_by_operator)
         drain = Drain(
             destination,
             pool=self._pool,
@@ -208,23 +278,14 @@ class _Run:
             tally=tally,
             time_is_up=self._time_is_up,
         )
-        async with anyio.create_task_group() as tasks:
-            for source in sources:
-                tasks.start_soon(source.settler.run)
-            try:
-                await drain.run()
-                await gate.share_counts()
-            finally:
-                for source in sources:
-                    source.settler.close()
-        tally.state, tally.detail = gate.state, gate.detail
+        return _Part(sources, gate, drain, tally)
 
     @property
     def _asked_by_operator(self) -> bool:
         return self._request.all_events or self._request.event_id is not None
 
     def _time_is_up(self) -> bool:
-        return time.monotonic() - self._started >= self._request.time_budget_seconds
+        return time.monotonic() - self._started >= self._seconds
 
     async def _selection(self) -> Selection:
         async with self._pool.connection() as connection:

@@ -12,7 +12,6 @@ What a second run does: it finds what is a dead letter by then. Two at the same 
 and no event goes back twice.
 """
 
-import asyncio
 from datetime import datetime, timezone
 from typing import Any, Literal
 from uuid import UUID
@@ -30,6 +29,7 @@ from tracking_pipeline.delivery.replay.totals import (
     ReplayTotals,
 )
 from tracking_pipeline.events.times import read_moment_or_day
+from tracking_pipeline.interruption import run_interruptibly
 from tracking_pipeline.jobs.tags import DESTINATION_TAG, GROUP_TAG, LONG_RUN
 from tracking_pipeline.metadata import table
 from tracking_pipeline.resources import TrackingResource
@@ -169,7 +169,7 @@ def replay_dead_letters(
     request = config.request()
     context.instance.add_run_tags(context.run_id, {DESTINATION_TAG: config.destination})
     with tracking.open() as installation, installation.destinations() as destinations:
-        totals = asyncio.run(
+        totals = run_interruptibly(
             replay_service(installation.database.url, destinations, request, run_id=context.run_id)
         )
     _log(context.log, totals)

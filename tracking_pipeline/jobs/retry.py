@@ -10,8 +10,9 @@ setting that cannot be read. Events that fail again, paused destinations and mis
 not: they are results, and the run's metadata tells them.
 
 What a second run does: the same thing, safely at the same time. Events are claimed with a lease, so
-no event is sent by two runs; a run that is killed loses nothing, and its events are due again when
-their lease ends, within a minute.
+no event is sent by two runs; a run that is told to stop (SIGINT, SIGTERM) hands back what it holds;
+one that is killed loses nothing, and its events are due again when their lease ends, within a
+minute: in smaller groups then, because one of them may have been what killed it.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from tracking_pipeline.delivery.retry import (
     retry_failed_events,
 )
 from tracking_pipeline.delivery.totals import NUMBERS, RetryTotals
+from tracking_pipeline.interruption import run_interruptibly
 from tracking_pipeline.jobs.tags import DESTINATION_TAG, GROUP_TAG, LONG_RUN
 from tracking_pipeline.resources import DrainProgress, TrackingResource
 
@@ -140,7 +142,7 @@ def drain_failed_events(
 ) -> RetryTotals:
     progress.begin(context.log, sum(plan.found.values()))
     with tracking.open() as installation, installation.destinations() as destinations:
-        return asyncio.run(
+        return run_interruptibly(
             retry_failed_events(
                 installation.database.url,
                 destinations,

@@ -16,6 +16,7 @@ Leases are those of :mod:`tracking_pipeline.store.leases`. Only the database's `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -24,21 +25,31 @@ from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.failed_events import Selection
-from tracking_pipeline.store.leases import LEASE_SECONDS, MOST_LEASE_LOSSES
+from tracking_pipeline.store.leases import (
+    LEASE_SECONDS,
+    MOST_LEASE_LOSSES,
+    Wanted,
+    all_of,
+    is_clean,
+    is_suspect,
+    next_group,
+)
 from tracking_pipeline.store.queue_counts import BACKLOG_CAP
 
 WAITING: LiteralString = "a.delivered_at is null"
 """The rows ``a`` that wait for their first attempt."""
 
 _NOT_LEASED: LiteralString = "(a.lease_expires_at is null or a.lease_expires_at <= now())"
+_OF_DESTINATION: LiteralString = """public.tracking_accepted_events a
+    where a.destination = %(destination)s and {waiting} and {free} {named}"""
 _NAMED: LiteralString = "and (a.id = %(event_id)s or a.event_id = %(event_id)s)"
 
-_ONE_TO_PROBE: LiteralString = """and a.id = (
+_ONE_TO_PROBE: LiteralString = """
+      and a.id = (
           select first.id
           from (
               select a.id
-              from public.tracking_accepted_events a
-              where a.destination = %(destination)s and {waiting} and {not_leased} {named}
+              from {clean}
               order by a.created_at, a.id
               limit 1000) as first
           order by random()
@@ -46,24 +57,22 @@ _ONE_TO_PROBE: LiteralString = """and a.id = (
 
 # As the claim of failed events, with the same columns; all that waits here is due.
 _CLAIM: LiteralString = """
-with due as materialized (
+with {before}due as materialized (
     select a.id
-    from public.tracking_accepted_events a
-    where a.destination = %(destination)s
-      and {waiting} and {not_leased} {named} {probed}
-      and not (a.lease_expires_at is not null and a.lease_losses >= %(losses)s)
+    from {rows}
       and (%(probe)s or not exists (
           select from public.tracking_destination_state s
           where s.destination = %(destination)s
             and (s.state <> 'closed' or s.not_before > now())))
     order by a.created_at, a.id
-    limit %(limit)s
+    limit {most}
     for update skip locked
 ), claimed as (
     update public.tracking_accepted_events a
     set lease_token = a.lease_token + 1,
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
-        lease_losses = a.lease_losses + (a.lease_expires_at is not null)::int
+        lease_losses = a.lease_losses + (a.lease_expires_at is not null)::int,
+        lease_group = (select count(*) from due)
     from due
     where a.id = due.id
     returning a.id, a.event_id, a.event_name, a.event_type, a.event_payload, a.lead_id,
@@ -82,16 +91,18 @@ MAX_RETRIES = 5
 """Of a failed event that was an accepted one, as of any other that says nothing else."""
 
 
-def _composed(
-    statement: LiteralString, selection: Selection, *, probe: bool = False
-) -> sql.Composed:
-    return sql.SQL(statement).format(
-        waiting=sql.SQL(WAITING),
-        not_leased=sql.SQL(_NOT_LEASED),
-        named=sql.SQL(_NAMED if selection.event_id is not None else ""),
-        probed=_composed(_ONE_TO_PROBE, selection) if probe else sql.SQL(""),
-        max_retries=sql.Literal(MAX_RETRIES),
+def _named(selection: Selection) -> sql.SQL:
+    return sql.SQL(_NAMED if selection.event_id is not None else "")
+
+
+def _wanted(selection: Selection, *, probe: bool, suspects: bool) -> Wanted:
+    rows = partial(
+        sql.SQL(_OF_DESTINATION).format, waiting=sql.SQL(WAITING), named=_named(selection)
     )
+    if suspects:
+        return next_group("a", rows(free=is_suspect("a")))
+    clean = rows(free=is_clean("a"))
+    return all_of(clean + sql.SQL(_ONE_TO_PROBE).format(clean=clean) if probe else clean)
 
 
 async def claim_accepted_events(
@@ -101,11 +112,19 @@ async def claim_accepted_events(
     limit: int,
     *,
     probe: bool = False,
+    suspects: bool = False,
 ) -> list[dict[str, Any]]:
     """Leases up to ``limit`` rows of one destination, oldest first, and returns them as
     :func:`~tracking_pipeline.store.failed_events.claim_due_events` does. None while the destination
     is paused or throttled for all, unless this is the ``probe``.
     """
+    wanted = _wanted(selection, probe=probe, suspects=suspects)
+    statement = sql.SQL(_CLAIM).format(
+        before=wanted.before,
+        rows=wanted.rows,
+        most=wanted.most,
+        max_retries=sql.Literal(MAX_RETRIES),
+    )
     arguments = {
         "event_id": selection.event_id,
         "destination": destination,
@@ -115,7 +134,7 @@ async def claim_accepted_events(
         "probe": probe,
     }
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_composed(_CLAIM, selection, probe=probe), arguments)
+        await cursor.execute(statement, arguments)
         return await cursor.fetchall()
 
 
@@ -131,9 +150,10 @@ async def count_accepted(
     connection: psycopg.AsyncConnection[Any], selection: Selection
 ) -> dict[str, int]:
     """How many rows a run with this selection would find now, by destination."""
-    cursor = await connection.execute(
-        _composed(_COUNT, selection), {"event_id": selection.event_id}
+    statement = sql.SQL(_COUNT).format(
+        waiting=sql.SQL(WAITING), not_leased=sql.SQL(_NOT_LEASED), named=_named(selection)
     )
+    cursor = await connection.execute(statement, {"event_id": selection.event_id})
     return dict(await cursor.fetchall())
 
 

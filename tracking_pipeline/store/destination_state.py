@@ -96,6 +96,14 @@ async def take_probe(
     return await cursor.fetchone() is not None
 
 
+# Whether the alert is due depends on the other destinations' rows: of two changes at once, neither
+# would see the other. So they come one after the other, each with statements that begin after the
+# lock was had; who has to wait for too long is told so.
+_ONE_BY_ONE: LiteralString = """
+select set_config('lock_timeout', '5s', true),
+    pg_advisory_xact_lock(hashtextextended('tracking_destination_state', 0))
+"""
+
 # One alert for all paused destinations at most: the unique index on open alerts sees to it.
 _OPEN: LiteralString = """
 with before as (
@@ -134,20 +142,20 @@ async def open_breaker(
 ) -> bool:
     """Pauses the destination: the next probe comes after a minute, then after growing waits up to
     half an hour. Returns whether this raised the alert ``destination_paused``."""
-    cursor = await connection.execute(
-        _OPEN,
-        {
-            "destination": destination,
-            "reason": reason,
-            "first": FIRST_PROBE_SECONDS,
-            "longest": LONGEST_PROBE_SECONDS,
-            "message": (
-                f"{destination} is paused: {reason.rstrip('.')}. Its events wait unspent; "
-                "once the cause is mended it goes on by itself."
-            ),
-        },
-    )
-    row = await cursor.fetchone()
+    arguments = {
+        "destination": destination,
+        "reason": reason,
+        "first": FIRST_PROBE_SECONDS,
+        "longest": LONGEST_PROBE_SECONDS,
+        "message": (
+            f"{destination} is paused: {reason.rstrip('.')}. Its events wait unspent; "
+            "once the cause is mended it goes on by itself."
+        ),
+    }
+    async with connection.transaction():
+        await connection.execute(_ONE_BY_ONE)
+        cursor = await connection.execute(_OPEN, arguments)
+        row = await cursor.fetchone()
     return bool(row and row[0])
 
 
@@ -172,7 +180,9 @@ where alert_type = 'destination_paused' and resolved_at is null
 
 async def close_breaker(connection: psycopg.AsyncConnection[Any], destination: str) -> None:
     """Events flow again. The alert ends with the last paused destination."""
-    await connection.execute(_CLOSE, {"destination": destination})
+    async with connection.transaction():
+        await connection.execute(_ONE_BY_ONE)
+        await connection.execute(_CLOSE, {"destination": destination})
 
 
 # The window starts anew with the first request after its end; closing the breaker forgets it.

@@ -20,7 +20,18 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
-from tracking_pipeline.store.leases import LEASE_SECONDS, MOST_LEASE_LOSSES
+from tracking_pipeline.store.leases import (
+    CRASH_MESSAGE,
+    LEASE_SECONDS,
+    LOCK_MILLISECONDS,
+    MOST_LEASE_LOSSES,
+    Wanted,
+    all_of,
+    is_clean,
+    is_crashed,
+    is_suspect,
+    next_group,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +93,22 @@ _NOT_TRIED_IN_THIS_RUN: LiteralString = """and not exists (
         where a.failed_event_id = f.id and a.attempted_at >= %(started_at)s
           and a.outcome not in ('throttled', 'paused'))"""
 _NAMED: LiteralString = "and (f.id = %(event_id)s or f.event_id = %(event_id)s)"
-_NOT_LEASED: LiteralString = "and (f.lease_expires_at is null or f.lease_expires_at <= now())"
+_NOT_LEASED: LiteralString = "(f.lease_expires_at is null or f.lease_expires_at <= now())"
+_OF_DESTINATION: LiteralString = """public.tracking_failed_events f
+    where f.destination = %(destination)s
+      and f.status in ('pending', 'retrying')
+      and {free}
+      {selected}"""
 
 
 # Any of the first, and not the oldest again and again: one that draws the fault all by itself must
 # not keep its destination closed.
-_ONE_TO_PROBE: LiteralString = """and f.id = (
+_ONE_TO_PROBE: LiteralString = """
+      and f.id = (
           select first.id
           from (
               select f.id
-              from public.tracking_failed_events f
-              where f.destination = %(destination)s
-                and f.status in ('pending', 'retrying')
-                {selected}
+              from {clean}
               order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
               limit 1000) as first
           order by random()
@@ -102,7 +116,7 @@ _ONE_TO_PROBE: LiteralString = """and f.id = (
 
 
 def _selected(selection: Selection) -> sql.Composed:
-    conditions: list[LiteralString] = [_NOT_LEASED]
+    conditions: list[LiteralString] = []
     if selection.due_only and selection.event_id is None:
         conditions.append(_DUE)
     else:
@@ -154,25 +168,22 @@ async def read_statements_of_leads(
 # MATERIALIZED: otherwise the planner may join the two scans so that more rows than the limit are
 # updated. The lead's columns are read in the same statement: one round trip a batch.
 _CLAIM: LiteralString = """
-with due as materialized (
+with {before}due as materialized (
     select f.id
-    from public.tracking_failed_events f
-    where f.destination = %(destination)s
-      and f.status in ('pending', 'retrying')
-      {selected}
-      and not (f.lease_expires_at is not null and f.lease_losses >= %(losses)s)
+    from {rows}
       and (%(probe)s or not exists (
           select from public.tracking_destination_state s
           where s.destination = %(destination)s
             and (s.state <> 'closed' or s.not_before > now())))
     order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
-    limit %(limit)s
+    limit {most}
     for update skip locked
 ), claimed as (
     update public.tracking_failed_events f
     set lease_token = f.lease_token + 1,
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
-        lease_losses = f.lease_losses + (f.lease_expires_at is not null)::int
+        lease_losses = f.lease_losses + (f.lease_expires_at is not null)::int,
+        lease_group = (select count(*) from due)
     from due
     where f.id = due.id
     returning f.id, f.event_id, f.event_name, f.event_type, f.event_payload, f.user_data, f.lead_id,
@@ -191,6 +202,15 @@ left join public.leads l on l.id = c.lead_id
 """
 
 
+def _wanted(selection: Selection, *, probe: bool, suspects: bool) -> Wanted:
+    rows = sql.SQL(_OF_DESTINATION)
+    selected = _selected(selection)
+    if suspects:
+        return next_group("f", rows.format(free=is_suspect("f"), selected=selected))
+    clean = rows.format(free=is_clean("f"), selected=selected)
+    return all_of(clean + sql.SQL(_ONE_TO_PROBE).format(clean=clean) if probe else clean)
+
+
 async def claim_due_events(
     connection: psycopg.AsyncConnection[Any],
     destination: str,
@@ -198,8 +218,10 @@ async def claim_due_events(
     limit: int,
     *,
     probe: bool = False,
+    suspects: bool = False,
 ) -> list[dict[str, Any]]:
-    """Leases up to ``limit`` rows of one destination, oldest due first, and returns them.
+    """Leases up to ``limit`` rows of one destination, oldest due first, and returns them: of those
+    with which no worker was lost, or one group of the ``suspects``.
 
     None while the destination is paused or throttled for all, unless this is the ``probe``, which
     takes one of the first thousand.
@@ -207,10 +229,8 @@ async def claim_due_events(
     Each row is a mapping of the columns in the statement; ``payload`` and ``user_data`` are JSON
     text.
     """
-    selected = _selected(selection)
-    if probe:
-        selected += sql.SQL(_ONE_TO_PROBE).format(selected=selected)
-    statement = sql.SQL(_CLAIM).format(selected=selected)
+    wanted = _wanted(selection, probe=probe, suspects=suspects)
+    statement = sql.SQL(_CLAIM).format(before=wanted.before, rows=wanted.rows, most=wanted.most)
     arguments = {
         **_arguments(selection),
         "destination": destination,
@@ -224,6 +244,8 @@ async def claim_due_events(
         return await cursor.fetchall()
 
 
+# The transaction's setting costs no round trip of its own: a function in a FROM is called before
+# anything of the join is there to be locked.
 # A time that came meanwhile is a second off: the run that has just looked at the event ends first.
 # Fenced by the token alone: a test of the status in this WHERE turned the plan into a nested loop
 # over both sides, quadratic in the batch. The update returns both sides' columns, so that the
@@ -234,7 +256,8 @@ with settled as (
         id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
         retry_count integer, wait_seconds float8, dead_letter_reason text, withheld_reason text,
         postponed_until timestamptz, error_message text, error_code text, http_status integer,
-        requests integer, request_id uuid, duration_ms integer)
+        requests integer, request_id uuid, duration_ms integer),
+        set_config('lock_timeout', %(lock_milliseconds)s, true)
 ), updated as (
     update public.tracking_failed_events f
     set status = coalesce(s.status, f.status),
@@ -266,7 +289,8 @@ with settled as (
         updated_at = now(),
         lease_token = f.lease_token + 1,
         lease_expires_at = null,
-        lease_losses = 0
+        lease_losses = 0,
+        lease_group = null
     from settled s
     where f.id = s.id and f.lease_token = s.lease_token
     returning f.id, f.destination, s.event_id, s.attempt, s.outcome, s.requests, s.request_id,
@@ -294,12 +318,14 @@ async def settle_attempts(
     """Applies the settlements and writes their attempt rows, all in one statement.
 
     Returns the ids that were settled; one that is missing had a stale token and nothing of it
-    changed.
+    changed. Raises psycopg.errors.LockNotAvailable, with nothing changed, when somebody keeps one
+    of the rows locked for longer than a moment.
     """
     cursor = await connection.execute(
         _SETTLE,
         {
             "settlements": orjson.dumps(settlements).decode(),
+            "lock_milliseconds": str(LOCK_MILLISECONDS),
             "ours": DELIVERED_BY_US,
             "withheld": WITHHELD_BY,
             "worker": worker,
@@ -309,11 +335,13 @@ async def settle_attempts(
     return {row[0] for row in await cursor.fetchall()}
 
 
+# Whoever buries a row writes the token of the lease that was lost.
 _SETTLED_BEFORE: LiteralString = """
 select a.failed_event_id
 from unnest(%s::uuid[], %s::bigint[]) as held (id, lease_token)
 join public.tracking_delivery_attempts a
   on a.failed_event_id = held.id and a.lease_token = held.lease_token
+where a.error_code is distinct from 'worker_crash'
 """
 
 
@@ -326,10 +354,7 @@ async def find_settled(
     return {row[0] for row in await cursor.fetchall()}
 
 
-_CRASHED: LiteralString = """
-    f.lease_expires_at <= now()
-      and f.lease_losses >= %(losses)s
-      and f.status in ('pending', 'retrying')"""
+_IS_CRASHED = is_crashed("f") + sql.SQL(" and f.status in ('pending', 'retrying')")
 _FIND_CRASHED: LiteralString = """
 select f.id
 from public.tracking_failed_events f
@@ -341,9 +366,9 @@ limit 1000
 async def find_crashed_events(
     connection: psycopg.AsyncConnection[Any], destinations: Collection[str]
 ) -> list[UUID]:
-    """Rows whose fifth lease in a row was lost, up to a thousand of them."""
+    """Rows that take their workers down, up to a thousand of them."""
     cursor = await connection.execute(
-        sql.SQL(_FIND_CRASHED).format(crashed=sql.SQL(_CRASHED)),
+        sql.SQL(_FIND_CRASHED).format(crashed=_IS_CRASHED),
         {"losses": MOST_LEASE_LOSSES - 1, "destinations": list(destinations)},
     )
     return [row[0] for row in await cursor.fetchall()]
@@ -388,15 +413,15 @@ async def bury_crashed_events(
     worker: str,
     run_id: str | None,
 ) -> dict[str, int]:
-    """Dead-letters those of the rows whose fifth lease in a row was lost, in one statement. Returns
-    how many, by destination."""
+    """Dead-letters those of the rows that take their workers down, in one statement. Returns how
+    many, by destination."""
     cursor = await connection.execute(
-        sql.SQL(_BURY).format(crashed=sql.SQL(_CRASHED)),
+        sql.SQL(_BURY).format(crashed=_IS_CRASHED),
         {
             "losses": MOST_LEASE_LOSSES - 1,
             "ids": list(ids),
             "most": MOST_RETRIES,
-            "message": "the worker was lost five times in a row while it held this event",
+            "message": CRASH_MESSAGE,
             "worker": worker,
             "run_id": run_id,
         },
@@ -408,6 +433,7 @@ _COUNT: LiteralString = """
 select f.destination, count(*)
 from public.tracking_failed_events f
 where f.status in ('pending', 'retrying')
+  and {not_leased}
   {selected}
 group by f.destination
 """
@@ -417,6 +443,8 @@ async def count_selected(
     connection: psycopg.AsyncConnection[Any], selection: Selection
 ) -> dict[str, int]:
     """How many rows a run with this selection would find now, by destination."""
-    statement = sql.SQL(_COUNT).format(selected=_selected(selection))
+    statement = sql.SQL(_COUNT).format(
+        not_leased=sql.SQL(_NOT_LEASED), selected=_selected(selection)
+    )
     cursor = await connection.execute(statement, _arguments(selection))
     return dict(await cursor.fetchall())

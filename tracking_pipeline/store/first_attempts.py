@@ -22,7 +22,12 @@ from typing_extensions import LiteralString
 
 from tracking_pipeline.store.accepted_events import MAX_RETRIES, WAITING
 from tracking_pipeline.store.failed_events import DELIVERED_BY_US, WITHHELD_BY, Settlement
-from tracking_pipeline.store.leases import MOST_LEASE_LOSSES
+from tracking_pipeline.store.leases import (
+    CRASH_MESSAGE,
+    LOCK_MILLISECONDS,
+    MOST_LEASE_LOSSES,
+    is_crashed,
+)
 
 # Whoever accepts now and judges later.
 _JUDGES_LATER: LiteralString = "destination = 'google_ec'"
@@ -48,7 +53,8 @@ with settled as (
         id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
         retry_count integer, wait_seconds float8, dead_letter_reason text, withheld_reason text,
         postponed_until timestamptz, error_message text, error_code text, http_status integer,
-        requests integer, request_id uuid, duration_ms integer)
+        requests integer, request_id uuid, duration_ms integer),
+        set_config('lock_timeout', %(lock_milliseconds)s, true)
 ), gone as (
     delete from public.tracking_accepted_events a
     using settled s
@@ -64,7 +70,8 @@ with settled as (
     set delivered_at = case when s.outcome = 'delivered' then now() end,
         lease_token = a.lease_token + 1,
         lease_expires_at = null,
-        lease_losses = 0
+        lease_losses = 0,
+        lease_group = null
     from settled s
     where a.id = s.id and a.lease_token = s.lease_token
       and (s.status is null and s.postponed_until is null
@@ -129,12 +136,14 @@ async def settle_first_attempts(
     or becomes a failed event, or stays with its lease ended.
 
     Returns the ids that were settled; one that is missing had a stale token and nothing of it
-    changed.
+    changed. Raises psycopg.errors.LockNotAvailable, with nothing changed, when somebody keeps one
+    of the rows locked for longer than a moment.
     """
     cursor = await connection.execute(
         _SETTLE_STATEMENT,
         {
             "settlements": orjson.dumps(settlements).decode(),
+            "lock_milliseconds": str(LOCK_MILLISECONDS),
             "worker": worker,
             "run_id": run_id,
         },
@@ -142,10 +151,6 @@ async def settle_first_attempts(
     return {row[0] for row in await cursor.fetchall()}
 
 
-_CRASHED: LiteralString = """
-    a.lease_expires_at <= now()
-      and a.lease_losses >= %(losses)s
-      and {waiting}"""
 _FIND_CRASHED: LiteralString = """
 select a.id
 from public.tracking_accepted_events a
@@ -176,7 +181,7 @@ select destination, count(*) from gone group by destination
 """
 _DEAD: LiteralString = """'dead_letter', 0, null, null, null, 'worker_crash', null, %(message)s,
         'worker_crash', null, m.lease_token + 1"""
-_IS_CRASHED = sql.SQL(_CRASHED).format(waiting=sql.SQL(WAITING))
+_IS_CRASHED = is_crashed("a") + sql.SQL(" and ") + sql.SQL(WAITING)
 _FIND_CRASHED_STATEMENT = sql.SQL(_FIND_CRASHED).format(crashed=_IS_CRASHED)
 _BURY_STATEMENT = sql.SQL(_BURY).format(crashed=_IS_CRASHED, move=_moving("gone", _DEAD))
 
@@ -184,7 +189,7 @@ _BURY_STATEMENT = sql.SQL(_BURY).format(crashed=_IS_CRASHED, move=_moving("gone"
 async def find_crashed_accepted_events(
     connection: psycopg.AsyncConnection[Any], destinations: Collection[str]
 ) -> list[UUID]:
-    """Rows whose fifth lease in a row was lost, up to a thousand of them."""
+    """Rows that take their workers down, up to a thousand of them."""
     arguments = {"losses": MOST_LEASE_LOSSES - 1, "destinations": list(destinations)}
     cursor = await connection.execute(_FIND_CRASHED_STATEMENT, arguments)
     return [row[0] for row in await cursor.fetchall()]
@@ -197,12 +202,12 @@ async def bury_crashed_accepted_events(
     worker: str,
     run_id: str | None,
 ) -> dict[str, int]:
-    """Dead-letters those of the rows whose fifth lease in a row was lost, in one statement. Returns
-    how many, by destination."""
+    """Dead-letters those of the rows that take their workers down, in one statement. Returns how
+    many, by destination."""
     arguments = {
         "losses": MOST_LEASE_LOSSES - 1,
         "ids": list(ids),
-        "message": "the worker was lost five times in a row while it held this event",
+        "message": CRASH_MESSAGE,
         "worker": worker,
         "run_id": run_id,
     }

@@ -87,6 +87,7 @@ set status = 'pending',
     lease_token = f.lease_token + 1,
     lease_expires_at = null,
     lease_losses = 0,
+    lease_group = null,
     updated_at = now(),
     replayed_at = now(),
     replays = coalesce(f.replays, 0) + 1

@@ -153,8 +153,12 @@ class Queue:
         To be entered when a run has begun to send: its first statements need the log as well.
         """
         with self._locked("tracking_delivery_attempts", "share"):
-            wait_until(lambda: self._workers("wait_event_type = 'Lock' and query ~ 'recordset'"))
+            wait_until(self.settles_under_way)
             yield
+
+    def settles_under_way(self) -> int:
+        """How many settles wait for a lock."""
+        return self._workers("wait_event_type = 'Lock' and query ~ 'recordset'")
 
     @contextmanager
     def claims_blocked(self) -> Iterator[None]:
@@ -165,12 +169,25 @@ class Queue:
 
     @contextmanager
     def _locked(self, table: str, mode: str) -> Iterator[None]:
+        with self._transaction() as blocker:
+            blocker.execute(f"lock table {table} in {mode} mode".encode())
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Connection[Any]]:
         info = self.connection.info
         parameters: dict[str, Any] = {**info.get_parameters(), "password": info.password}
         with psycopg.connect(**parameters) as blocker:
-            blocker.execute(f"lock table {table} in {mode} mode".encode())
-            yield
+            yield blocker
             blocker.rollback()
+
+    @contextmanager
+    def row_locked(self, added: Added, table: str = "tracking_failed_events") -> Iterator[None]:
+        """Inside the block somebody has the row locked: a transaction left open in psql."""
+        with self._transaction() as blocker:
+            query = f"select from {table} where id = %s for update"
+            blocker.execute(query.encode(), (added.id,))
+            yield
 
     def has_workers(self) -> bool:
         """Whether the pipeline is still connected to this database."""

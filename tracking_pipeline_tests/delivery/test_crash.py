@@ -28,9 +28,10 @@ class Workers:
         self._arguments = [database_url, sandbox.meta_url]
 
     @contextmanager
-    def started(self, freeze: str = "never") -> Iterator[subprocess.Popen[str]]:
+    def started(self, freeze: str = "never", *options: str) -> Iterator[subprocess.Popen[str]]:
         """A worker; killed at the end of the block, whatever it does."""
-        command = [sys.executable, str(Path(worker_program.__file__)), *self._arguments, freeze]
+        program = str(Path(worker_program.__file__))
+        command = [sys.executable, program, *self._arguments, freeze, *options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 yield process

@@ -230,15 +230,21 @@ def test_a_failed_event_that_the_sites_table_refuses_does_not_cost_its_neighbour
     assert queue.row(mate)["status"] == "retrying"
     assert list(queue.accepted()) == [spam.id]
     # Its worker seems to crash each time; that is no reason to stop all the others.
-    queue.connection.execute("update tracking_accepted_events set lease_losses = 4")
+    queue.connection.execute(
+        "update tracking_accepted_events set lease_losses = 4, lease_group = 1"
+    )
     queue.expire_leases()
     runs.run()
     assert list(queue.accepted()) == [spam.id]
 
 
-def test_the_fifth_lost_lease_makes_a_dead_letter(queue: Queue, runs: Runs) -> None:
+def test_the_fifth_lease_lost_alone_makes_a_dead_letter(queue: Queue, runs: Runs) -> None:
     added = queue.accept_one(
-        lease_token=5, lease_losses=4, lease_expires_at=LONG_AGO, destination="meta_capi"
+        lease_token=5,
+        lease_losses=4,
+        lease_group=1,
+        lease_expires_at=LONG_AGO,
+        destination="meta_capi",
     )
 
     totals = runs.run()
@@ -362,13 +368,13 @@ def test_only_the_newest_token_counts(database_url: str, queue: Queue) -> None:
     tokens = {held.added.id: held.token}
     stale = {held.added.id: held.token - 1}
 
-    assert held.do(renew_leases, TABLE, stale) == set()
+    assert held.do(renew_leases, TABLE, stale) == {}
     assert held.settle(held.token - 1) == set()
     held.do(release_leases, TABLE, stale)
     assert queue.accepted()[held.added.id]["lease_expires_at"] is not None
     assert queue.attempts(held.added) == []
 
-    assert held.do(renew_leases, TABLE, tokens) == {held.added.id}
+    assert held.do(renew_leases, TABLE, tokens) == {held.added.id: True}
     assert held.settle(held.token) == {held.added.id}
     assert queue.accepted() == {}
     assert held.settle(held.token) == set()

@@ -150,7 +150,9 @@ def test_an_event_that_kills_its_workers_is_buried_and_counted(
     queue: Queue, runs: Runs, sandbox: Sandbox
 ) -> None:
     added = queue.add_one(
-        lease_losses=stored_leases.MOST_LEASE_LOSSES - 1, lease_expires_at="2020-01-01"
+        lease_losses=stored_leases.MOST_LEASE_LOSSES - 1,
+        lease_group=1,
+        lease_expires_at="2020-01-01",
     )
 
     totals = runs.run()
@@ -166,6 +168,7 @@ def test_a_crashed_event_that_cannot_be_buried_keeps_no_other_from_it(
 ) -> None:
     crashed = {
         "lease_losses": stored_leases.MOST_LEASE_LOSSES - 1,
+        "lease_group": 1,
         "lease_expires_at": "2020-01-01",
     }
     rows = queue.add(6, **crashed)
@@ -192,6 +195,7 @@ def test_a_count_at_the_end_of_its_column_is_settled_and_buried_like_any_other(
         1,
         retry_count=most,
         lease_losses=stored_leases.MOST_LEASE_LOSSES - 1,
+        lease_group=1,
         lease_expires_at="2020-01-01",
     )
     if script is not None:

@@ -11,12 +11,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tracking_pipeline.delivery import ledger, retry
+from tracking_pipeline.delivery import ledger, retry, settler
 from tracking_pipeline.delivery.queues import ACCEPTED, FAILED
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline.store import database
+from tracking_pipeline.store import database, failed_events, first_attempts
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline.store.failed_events import settle_attempts
+from tracking_pipeline_tests.delivery.database_proxy import DatabaseProxy
 from tracking_pipeline_tests.delivery.failed_event_queue import (
     Added,
     Queue,
@@ -136,6 +137,81 @@ def test_a_settle_whose_answer_was_lost_is_counted_and_not_repeated(
     assert totals.total("resolved") == len(rows)
     assert totals.total("stale_settles") == 0
     _assert_each_was_delivered_once(queue, sandbox, rows)
+
+
+@pytest.mark.parametrize("waiting", ["failed", "accepted"])
+def test_a_settle_that_the_server_goes_on_with_when_its_connection_broke_is_told_as_it_is(
+    queue: Queue,
+    sandbox: Sandbox,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    waiting: str,
+) -> None:
+    for module in (failed_events, first_attempts):
+        monkeypatch.setattr(module, "LOCK_MILLISECONDS", 30_000)
+    rows = queue.add(10) if waiting == "failed" else queue.accept(10)
+    sandbox.conditions["meta_capi"].latency_seconds = 0.3
+
+    with DatabaseProxy(database_url) as proxy, Runs(proxy.url, sandbox).under_way() as run:
+        wait_until(lambda: sandbox.memory.requests)
+        with queue.settles_blocked():
+            proxy.cut_clients()
+            # The second try waits for the rows of the first one, of which nothing is to be seen.
+            wait_until(lambda: queue.settles_under_way() == 2)
+        totals = run.result()
+
+    number = "resolved" if waiting == "failed" else "accepted_delivered"
+    assert (totals.total(number), totals.total("stale_settles")) == (10, 0)
+    assert queue.statuses() == ({"resolved": 10} if waiting == "failed" else {})
+    assert queue.accepted() == {}
+    assert {len(queue.attempts(row)) for row in rows} == {1}
+    assert {sandbox.memory.accepted(row.sent_as) for row in rows} == {1}
+
+
+@pytest.mark.parametrize("waiting", ["failed", "accepted"])
+def test_a_row_that_somebody_has_locked_waits_alone(
+    queue: Queue, runs: Runs, sandbox: Sandbox, waiting: str
+) -> None:
+    rows = queue.add(20) if waiting == "failed" else queue.accept(20)
+    others = queue.add(5, destination="supabase")
+    sandbox.conditions["meta_capi"].latency_seconds = 0.5
+
+    with runs.under_way() as run:
+        wait_until(lambda: sandbox.memory.requests)
+        with queue.row_locked(rows[3], f"tracking_{waiting}_events"):
+            wait_until(lambda: sum(len(queue.attempts(row)) for row in rows + others) == 24)
+            assert not queue.attempts(rows[3])
+    totals = run.result()
+
+    if waiting == "failed":
+        assert totals.total("resolved") == 25
+    else:
+        assert (totals.total("resolved"), totals.total("accepted_delivered")) == (5, 20)
+        assert queue.accepted() == {}
+    assert totals.total("stale_settles") == 0
+    assert {len(queue.attempts(row)) for row in rows} == {1}
+    assert {sandbox.memory.accepted(row.sent_as) for row in rows} == {1}
+
+
+def test_a_row_that_stays_locked_does_not_keep_its_run_for_ever(
+    queue: Queue, runs: Runs, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settler, "MOST_LOCKED_SECONDS", 0.2)
+    locked, *rows = queue.add(4)
+    sandbox.conditions["meta_capi"].latency_seconds = 0.5
+
+    with runs.under_way() as run:
+        wait_until(lambda: sandbox.memory.requests)
+        with queue.row_locked(locked):
+            totals = run.result()
+
+    assert totals.total("resolved") == len(rows)
+    assert [(error.reason, error.count) for error in totals.errors] == [
+        ("cannot be settled: its row is locked", 1)
+    ]
+    assert queue.row(locked)["lease_expires_at"] is not None
+    queue.expire_leases()
+    assert runs.run().total("resolved") == 1
 
 
 def test_a_database_that_stays_away_ends_the_run_in_one_line_and_loses_nothing(

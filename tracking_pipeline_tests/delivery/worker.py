@@ -1,15 +1,18 @@
-"""A worker process for the crash tests: one retry run that freezes where the test wants to kill it.
+"""A worker process for the crash tests: one retry run that ends where the test wants it to.
 
-    python worker.py DATABASE_URL META_URL FREEZE
+    python worker.py DATABASE_URL META_URL [FREEZE] [--poison ID]... [--request-events N] [--ledger]
 
 FREEZE is ``claimed`` (before the first request), ``answered`` (after an answer, before its
-settle) or ``never``. The worker says where it froze on standard output.
+settle) or ``never``. The worker says where it froze on standard output. With the event of a row ID
+it is killed instead: before it sends the event, or with ``answered`` when it has delivered it.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +20,7 @@ from datetime import datetime
 
 from tracking_pipeline.delivery.destination import Destination, Limits, Reply
 from tracking_pipeline.delivery.events import FailedEvent, Prepared
+from tracking_pipeline.delivery.ledger import Ledger
 from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.outcomes import NotSent
 from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
@@ -30,25 +34,30 @@ LONGEST_LIFE_SECONDS = 60
 
 
 class Freezing:
-    """Meta's destination in a process that stops for ever at one point."""
+    """Meta's destination in a process that stops at one point, or is killed by an event."""
 
-    def __init__(self, real: MetaCapi, freeze: str) -> None:
+    def __init__(self, real: MetaCapi, freeze: str, poison: list[str], request_events: int) -> None:
         self._real = real
         self._freeze = freeze
+        self._poison = poison
         self.name = real.name
-        self.limits = Limits(REQUEST_EVENTS, real.limits.request_bytes, IN_FLIGHT)
+        self.limits = Limits(request_events, real.limits.request_bytes, IN_FLIGHT)
 
     def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         return self._real.prepare(event)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
-        self._perhaps_freeze("claimed")
+        self._perhaps_stop("claimed", batch)
         reply = await self._real.send(batch, now)
-        self._perhaps_freeze("answered")
+        self._perhaps_stop("answered", batch)
         return reply
 
-    def _perhaps_freeze(self, point: str) -> None:
-        if point == self._freeze:
+    def _perhaps_stop(self, point: str, batch: Sequence[Prepared]) -> None:
+        if self._poison:
+            is_its_point = (point == "answered") == (self._freeze == "answered")
+            if is_its_point and any(str(each.event.id) in self._poison for each in batch):
+                os.kill(os.getpid(), signal.SIGKILL)
+        elif point == self._freeze:
             sys.stdout.write(point + "\n")
             sys.stdout.flush()
             signal.pause()
@@ -56,13 +65,22 @@ class Freezing:
 
 def main() -> None:
     """One run."""
-    database_url, meta_url, freeze = sys.argv[1:]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("database_url")
+    parser.add_argument("meta_url")
+    parser.add_argument("freeze", nargs="?", default="never")
+    parser.add_argument("--poison", action="append", default=[])
+    parser.add_argument("--request-events", type=int, default=REQUEST_EVENTS)
+    parser.add_argument("--ledger", action="store_true")
+    asked = parser.parse_args()
     faulthandler.dump_traceback_later(LONGEST_LIFE_SECONDS, exit=True)
 
     def make(client: DeliveryClient, pool: AsyncPool) -> Sequence[Destination]:
-        return [Freezing(MetaCapi(MetaAccount("1", "token", url=meta_url), client), freeze)]
+        meta = MetaCapi(MetaAccount("1", "token", url=asked.meta_url), client)
+        freezing = Freezing(meta, asked.freeze, asked.poison, asked.request_events)
+        return [freezing, Ledger(pool)] if asked.ledger else [freezing]
 
-    asyncio.run(retry_failed_events(database_url, make, RetryRequest()))
+    asyncio.run(retry_failed_events(asked.database_url, make, RetryRequest()))
 
 
 if __name__ == "__main__":

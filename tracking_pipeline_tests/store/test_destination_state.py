@@ -17,7 +17,7 @@ from tracking_pipeline.store.destination_state import (
     read_destination_states,
     take_probe,
 )
-from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
 from tracking_pipeline_tests.store.statements import AsyncConnection, run_statement
 
 T = TypeVar("T")
@@ -109,6 +109,62 @@ def test_opening_again_raises_no_second_alert(queue: Queue, worker: Worker) -> N
     state = queue.state()
     assert (state["reason"], state["opened_at"]) == ("10: no permission", opened_at)
     assert state["probe_interval_seconds"] == 60
+
+
+Change = Callable[[AsyncConnection], Awaitable[object]]
+
+
+def _at_once(queue: Queue, database_url: str, first: Change, second: Change) -> None:
+    """Makes both changes at once: the first has not committed when the second one begins."""
+
+    async def both() -> None:
+        async with (
+            await AsyncConnection.connect(database_url, autocommit=True) as one,
+            await AsyncConnection.connect(database_url, autocommit=True) as other,
+        ):
+            async with one.transaction():
+                await first(one)
+                changing = asyncio.ensure_future(second(other))
+                waits = (
+                    "select count(*) from pg_stat_activity"
+                    " where datname = current_database() and wait_event_type = 'Lock'"
+                )
+                await asyncio.to_thread(wait_until, lambda: changing.done() or queue.one(waits))
+            await changing
+
+    asyncio.run(both())
+
+
+def test_the_alert_ends_when_two_destinations_recover_at_once(
+    queue: Queue, worker: Worker, database_url: str
+) -> None:
+    worker.open("meta_capi")
+    worker.open("google_ec")
+
+    _at_once(
+        queue,
+        database_url,
+        lambda connection: close_breaker(connection, "meta_capi"),
+        lambda connection: close_breaker(connection, "google_ec"),
+    )
+
+    (alert,) = queue.alerts()
+    assert alert["resolved_at"] is not None
+
+
+def test_a_pause_that_begins_while_the_last_one_ends_has_its_alert(
+    queue: Queue, worker: Worker, database_url: str
+) -> None:
+    worker.open("meta_capi")
+
+    _at_once(
+        queue,
+        database_url,
+        lambda connection: open_breaker(connection, "google_ec", "190: bad token"),
+        lambda connection: close_breaker(connection, "meta_capi"),
+    )
+
+    assert [alert["resolved_at"] for alert in queue.alerts()] == [None]
 
 
 def test_the_alert_ends_with_the_last_paused_destination(queue: Queue, worker: Worker) -> None:

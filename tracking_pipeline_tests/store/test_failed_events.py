@@ -50,12 +50,14 @@ class Worker:
     def run(self, statement: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         return run_statement(self._database_url, statement)
 
-    def claim(self, limit: int = 1_000, **selection: Any) -> dict[UUID, int]:
+    def claim(
+        self, limit: int = 1_000, *, suspects: bool = False, **selection: Any
+    ) -> dict[UUID, int]:
         """Claims what is due; the tokens by row."""
 
         async def claim(connection: AsyncConnection) -> list[dict[str, Any]]:
             chosen = Selection(started_at=await read_clock(connection), **selection)
-            return await claim_due_events(connection, "meta_capi", chosen, limit)
+            return await claim_due_events(connection, "meta_capi", chosen, limit, suspects=suspects)
 
         return {row["id"]: row["lease_token"] for row in self.run(claim)}
 
@@ -64,7 +66,7 @@ class Worker:
             lambda connection: settle_attempts(connection, settlements, worker="w", run_id=None)
         )
 
-    def renew(self, tokens: dict[UUID, int]) -> set[UUID]:
+    def renew(self, tokens: dict[UUID, int]) -> dict[UUID, bool]:
         return self.run(lambda connection: renew_leases(connection, TABLE, tokens))
 
     def release(self, tokens: dict[UUID, int]) -> None:
@@ -91,7 +93,7 @@ def test_a_stale_settle_changes_nothing_and_leaves_no_attempt(queue: Queue, work
     added = queue.add_one()
     stale = worker.claim()[added.id]
     queue.expire_leases()
-    fresh = worker.claim()[added.id]
+    fresh = worker.claim(suspects=True)[added.id]
     unchanged = _unchanged(queue, added)
 
     assert worker.settle(_resolved(added, stale)) == set()
@@ -118,10 +120,10 @@ def test_a_stale_renewal_changes_nothing(queue: Queue, worker: Worker) -> None:
     added = queue.add_one()
     stale = worker.claim()
     queue.expire_leases()
-    worker.claim()
+    assert worker.claim(suspects=True)
     unchanged = _unchanged(queue, added)
 
-    assert worker.renew(stale) == set()
+    assert worker.renew(stale) == {}
     assert unchanged()
 
 
@@ -129,7 +131,7 @@ def test_a_stale_release_changes_nothing(queue: Queue, worker: Worker) -> None:
     added = queue.add_one()
     stale = worker.claim()
     queue.expire_leases()
-    worker.claim()
+    assert worker.claim(suspects=True)
     unchanged = _unchanged(queue, added)
 
     worker.release(stale)
@@ -142,7 +144,7 @@ def test_nothing_is_renewed_after_it_was_settled_or_released(queue: Queue, worke
     worker.settle(_resolved(settled, tokens[settled.id]))
     worker.release({released.id: tokens[released.id]})
 
-    assert worker.renew(tokens) == set()
+    assert worker.renew(tokens) == {}
     assert queue.row(settled)["lease_expires_at"] is None
     assert queue.row(released)["lease_expires_at"] is None
 
@@ -152,7 +154,7 @@ def test_a_renewal_gives_a_whole_lease(queue: Queue, worker: Worker) -> None:
     tokens = worker.claim()
     queue.connection.execute("update tracking_failed_events set lease_expires_at = now()")
 
-    assert worker.renew(tokens) == {added.id}
+    assert worker.renew(tokens) == {added.id: True}
     left = queue.one(
         "select extract(epoch from lease_expires_at - now()) from tracking_failed_events"
     )
@@ -171,12 +173,28 @@ def test_a_leased_event_keeps_its_status_and_is_claimed_by_nobody_else(
 
 
 def test_a_released_event_is_due_as_before(queue: Queue, worker: Worker) -> None:
-    added = queue.add_one(lease_losses=2)
+    added = queue.add_one()
     worker.release(worker.claim())
 
     row = queue.row(added)
-    assert (row["lease_losses"], row["retry_count"], row["status"]) == (2, 0, "pending")
+    assert (row["lease_losses"], row["retry_count"], row["status"]) == (0, 0, "pending")
     assert set(worker.claim()) == {added.id}
+
+
+def test_a_released_suspect_stays_one_and_its_group_as_large_as_it_was(
+    queue: Queue, worker: Worker
+) -> None:
+    queue.add(8)
+    worker.claim()
+    queue.expire_leases()
+
+    for _ in range(3):
+        tokens = worker.claim(suspects=True)
+        assert len(tokens) == 4
+        worker.release(tokens)
+
+    assert worker.claim() == {}
+    assert {row["lease_losses"] for row in queue.read(f"select * from {TABLE}")} == {0, 1}
 
 
 def test_the_oldest_due_event_goes_first(queue: Queue, worker: Worker) -> None:
@@ -188,14 +206,16 @@ def test_the_oldest_due_event_goes_first(queue: Queue, worker: Worker) -> None:
     assert list(worker.claim(limit=1)) == [older.id]
 
 
-def test_the_fifth_lease_lost_in_a_row_is_a_dead_letter(queue: Queue, worker: Worker) -> None:
+def test_the_fifth_lease_lost_in_a_row_of_one_that_was_alone_is_a_dead_letter(
+    queue: Queue, worker: Worker
+) -> None:
     added = queue.add_one()
-    for _ in range(MOST_LEASE_LOSSES):
+    for losses in range(MOST_LEASE_LOSSES):
         assert worker.bury() == {}
-        assert set(worker.claim()) == {added.id}
+        assert set(worker.claim(suspects=losses > 0)) == {added.id}
         queue.expire_leases()
 
-    assert worker.claim() == {}
+    assert worker.claim() == worker.claim(suspects=True) == {}
     assert worker.bury() == {"meta_capi": 1}
     row = queue.row(added)
     assert (row["status"], row["dead_letter_reason"]) == ("dead_letter", "worker_crash")
@@ -206,17 +226,85 @@ def test_the_fifth_lease_lost_in_a_row_is_a_dead_letter(queue: Queue, worker: Wo
     assert worker.bury() == {}
 
 
+def test_what_was_lost_is_claimed_apart_and_by_halves_the_least_often_lost_first(
+    queue: Queue, worker: Worker
+) -> None:
+    rows = queue.add(8)
+    worker.claim()
+    queue.expire_leases()
+    assert worker.claim() == {}
+
+    first = worker.claim(suspects=True)
+    assert len(first) == 4
+    queue.expire_leases()
+    second = worker.claim(suspects=True)
+    assert set(first) | set(second) == {row.id for row in rows}
+    queue.expire_leases()
+    clean = queue.add(1)
+    assert [len(worker.claim(suspects=True)) for _ in range(5)] == [2, 2, 2, 2, 0]
+    assert set(worker.claim()) == {clean[0].id}
+
+
+def test_an_event_is_blamed_for_no_loss_that_it_shared(queue: Queue, worker: Worker) -> None:
+    queue.add(2, lease_losses=9, lease_group=4, lease_expires_at="2020-01-01")
+
+    assert worker.bury() == {}
+    assert len(worker.claim(suspects=True)) == 2
+    queue.expire_leases()
+    assert worker.bury() == {}
+    assert len(worker.claim(suspects=True)) == 1
+    queue.expire_leases()
+    assert worker.bury() == {"meta_capi": 1}
+
+
+def test_a_row_that_was_lost_before_groups_were_counted_is_a_suspect_like_any_other(
+    queue: Queue, worker: Worker
+) -> None:
+    queue.add(6, lease_losses=4, lease_expires_at="2020-01-01")
+
+    assert worker.bury() == {}
+    assert len(worker.claim(limit=8, suspects=True)) == 4
+
+
+def test_a_row_that_somebody_has_locked_is_neither_renewed_nor_lost(
+    queue: Queue, worker: Worker
+) -> None:
+    locked, free = queue.add(2)
+    tokens = worker.claim()
+
+    with queue.row_locked(locked):
+        assert worker.renew(tokens) == {locked.id: False, free.id: True}
+        worker.release(tokens)
+
+    assert queue.row(locked)["lease_expires_at"] is not None
+    assert queue.row(free)["lease_expires_at"] is None
+
+
+def test_a_dead_letter_is_no_settlement_of_the_lease_that_was_lost(
+    queue: Queue, worker: Worker
+) -> None:
+    added = queue.add_one(lease_losses=4, lease_group=1)
+    tokens = worker.claim(suspects=True)
+    queue.expire_leases()
+
+    assert worker.bury() == {"meta_capi": 1}
+    assert worker.run(lambda connection: find_settled(connection, tokens)) == set()
+    assert queue.row(added)["dead_letter_reason"] == "worker_crash"
+
+
 def test_a_settled_attempt_ends_the_row_of_lost_leases(queue: Queue, worker: Worker) -> None:
     added = queue.add_one()
-    for _ in range(MOST_LEASE_LOSSES - 1):
-        worker.claim()
+    for losses in range(MOST_LEASE_LOSSES - 1):
+        worker.claim(suspects=losses > 0)
         queue.expire_leases()
-    token = worker.claim()[added.id]
+    token = worker.claim(suspects=True)[added.id]
     assert queue.row(added)["lease_losses"] == MOST_LEASE_LOSSES - 1
 
     worker.settle(Settlement(added.id, added.event_id, token, "throttled", 1))
 
-    assert queue.row(added)["lease_losses"] == 0
+    row = queue.row(added)
+    assert (row["lease_losses"], row["lease_group"]) == (0, None)
+    assert set(worker.claim()) == {added.id}
     assert worker.bury() == {}
 
 

@@ -60,6 +60,17 @@ INDEXES = (
         "tracking_failed_events",
         "(lease_expires_at) where lease_expires_at is not null",
     ),
+    # What was lost with a worker and handed back by the next one: none, as a rule.
+    Index(
+        "tracking_failed_events_suspects",
+        "tracking_failed_events",
+        "(destination) where lease_losses > 0",
+    ),
+    Index(
+        "tracking_accepted_events_suspects",
+        "tracking_accepted_events",
+        "(destination) where lease_losses > 0",
+    ),
     Index(
         "tracking_failed_events_dead_letters",
         "tracking_failed_events",
