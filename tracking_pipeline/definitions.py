@@ -19,6 +19,7 @@ from tracking_pipeline.assets import (
     tracking_health_alerts,
     tracking_health_report,
 )
+from tracking_pipeline.executor import in_process_with_heartbeat
 from tracking_pipeline.jobs import (
     alerts,
     check,
@@ -67,9 +68,7 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
         schedules=default_schedules,
         sensors=default_sensors,
         resources={**default_resources, **(resource_overrides or {})},
-        # A run drains in one process and one event loop; a process per op would cost 2 seconds
-        # each.
-        executor=dg.in_process_executor,
+        executor=in_process_with_heartbeat,
     )
 
 

@@ -34,7 +34,7 @@ from tracking_pipeline.geo.configured import (
 from tracking_pipeline.geo.enrich import MakeProviders
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import check_access
-from tracking_pipeline.store.database import Database, connect, describe
+from tracking_pipeline.store.database import POOL_ANSWER_SECONDS, Database, connect, describe
 from tracking_pipeline.store.embedded.server import EmbeddedPostgres, hold
 from tracking_pipeline.store.migrate import is_migrated, migrate
 from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
@@ -103,7 +103,7 @@ def open_installation(
         rehearsal = settings.tracking_rehearsal
     if settings.tracking_database_url is not None and not rehearsal:
         url = settings.tracking_database_url.get_secret_value()
-        with connect(url) as connection:
+        with connect(url, answer_seconds=POOL_ANSWER_SECONDS) as connection:
             check_access(connection)
             marked = is_rehearsal(connection)
         yield Installation(settings, Database(url, describe(url), marked))

@@ -13,9 +13,12 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
+from sqlalchemy import make_url
 
+from tracking_pipeline.dagster_tables import make_dagster_tables
 from tracking_pipeline.installation import DAGSTER_DATABASE, embedded_server
 from tracking_pipeline.settings import read_settings
+from tracking_pipeline.store.database import CONNECT_TIMEOUT_SECONDS, KEEP_ALIVE
 
 
 def dagster_storage_url() -> str:
@@ -28,7 +31,16 @@ def dagster_storage_url() -> str:
         with embedded_server(read_settings().home) as server:
             url = server.ensure_database(DAGSTER_DATABASE)
     _, rest = url.split("://", 1)
-    return f"postgresql+psycopg2://{rest}"
+    return _patient_only_so_long(f"postgresql+psycopg2://{rest}")
+
+
+def _patient_only_so_long(url: str) -> str:
+    """The same URL, with libpq's settings for a server or a network that is gone without a word,
+    where it does not say itself."""
+    given = make_url(url)
+    ours = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **KEEP_ALIVE}
+    wanted = {name: str(value) for name, value in ours.items() if name not in given.query}
+    return given.update_query_dict(wanted).render_as_string(hide_password=False)
 
 
 class TrackingStorage(DagsterPostgresStorage):
@@ -42,7 +54,9 @@ class TrackingStorage(DagsterPostgresStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> TrackingStorage:
-        return cls(postgres_url=dagster_storage_url(), inst_data=inst_data)
+        url = dagster_storage_url()
+        make_dagster_tables(url)
+        return cls(postgres_url=url, inst_data=inst_data)
 
 
 class TrackingComputeLogs(LocalComputeLogManager):

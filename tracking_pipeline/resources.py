@@ -15,6 +15,7 @@ from tracking_pipeline.delivery.totals import RetryTotals
 from tracking_pipeline.health.check import Reading, take_reading
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.installation import Installation, open_installation
+from tracking_pipeline.kept_in_log import KeptInLog
 from tracking_pipeline.settings import SettingsError, read_settings
 from tracking_pipeline.store.access import AccessError
 from tracking_pipeline.store.database import DatabaseError
@@ -85,6 +86,5 @@ default_resources: dict[str, object] = {
     "tracking": TrackingResource(),
     "health": HealthResource(),
     "progress": DrainProgress(),
-    # Ops hand each other small values within one process; nothing is worth a file.
-    "io_manager": dg.mem_io_manager,
+    "io_manager": KeptInLog(),
 }

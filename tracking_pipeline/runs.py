@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
 from tracking_pipeline.definitions import build_defs
+from tracking_pipeline.run_heartbeat import end_lost_runs, heartbeat
 from tracking_pipeline.settings import Settings, SettingsError, dagster_home, project_folder
 from tracking_pipeline.store.embedded.error import EmbeddedPostgresError
 
@@ -68,8 +70,12 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_ref(reference)
 
 
-# Lists the run with its job in the UI, where a run that the UI did not launch would be missing.
-_OF_THE_CODE_LOCATION = {".dagster/repository": "__repository__@tracking_pipeline"}
+# The first lists the run with its job in the UI, where a run that the UI did not launch would be
+# missing. The daemon cannot execute such a run again, so it is told not to try.
+_OF_THE_CODE_LOCATION = {
+    ".dagster/repository": "__repository__@tracking_pipeline",
+    "dagster/max_retries": "0",
+}
 
 
 def run_job(
@@ -88,18 +94,22 @@ def run_job(
     Raises :class:`RunError` when it did not finish.
     """
     job = build_defs(resources).resolve_job_def(job_name)
-    result = job.execute_in_process(
-        run_config={
-            "ops": dict(ops),
-            # The run's log is kept in the instance; a terminal shows its result.
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-        },
-        instance=instance,
-        raise_on_error=False,
-        asset_selection=list(assets) or None,
-        run_id=run_id,
-        tags={"tracking/trigger": trigger, **_OF_THE_CODE_LOCATION},
-    )
+    run_id = run_id or str(uuid4())
+    # Where no daemon runs, those who come next are the only ones to look.
+    end_lost_runs(instance)
+    with heartbeat(instance, run_id):
+        result = job.execute_in_process(
+            run_config={
+                "ops": dict(ops),
+                # The run's log is kept in the instance; a terminal shows its result.
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            instance=instance,
+            raise_on_error=False,
+            asset_selection=list(assets) or None,
+            run_id=run_id,
+            tags={"tracking/trigger": trigger, **_OF_THE_CODE_LOCATION},
+        )
     if not result.success:
         if _was_interrupted(result):
             raise KeyboardInterrupt

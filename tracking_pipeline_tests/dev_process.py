@@ -31,6 +31,8 @@ class Dev:
         self.port = port
         self.log = log
         variables = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
+        # This checkout, whichever one the command was installed from.
+        variables["PYTHONPATH"] = str(CHECKOUT)
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 [COMMAND, "dev", "--port", str(port)],

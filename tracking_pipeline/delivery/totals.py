@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from tracking_pipeline.delivery.events import DestinationName
 from tracking_pipeline.store.failed_events import Settlement
@@ -101,6 +103,17 @@ class DestinationTotals:
         return {"processed": self.processed, **asdict(self)}
 
 
+def _as_rows(dropped: dict[tuple[str, str], int]) -> list[tuple[str, str, int]]:
+    """A JSON object has no pairs for keys."""
+    return [(key, reason, count) for (key, reason), count in dropped.items()]
+
+
+def _from_rows(given: Any) -> Any:
+    if not isinstance(given, list):
+        return given
+    return {(key, reason): count for key, reason, count in given}
+
+
 @dataclass(frozen=True, slots=True)
 class RetryTotals:
     """One retry run. ``stopped_reason`` is ``drained``, ``time_budget``, or ``held`` where a
@@ -111,7 +124,9 @@ class RetryTotals:
     by_destination: dict[DestinationName, DestinationTotals] = field(default_factory=dict)
     errors: tuple[ErrorCount, ...] = ()
     withheld: tuple[WithheldCount, ...] = ()
-    dropped: dict[tuple[str, str], int] = field(default_factory=dict)
+    dropped: Annotated[
+        dict[tuple[str, str], int], PlainSerializer(_as_rows), BeforeValidator(_from_rows)
+    ] = field(default_factory=dict)
     unreadable: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     stopped_reason: str = "drained"

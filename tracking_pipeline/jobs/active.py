@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
-# A run whose process was killed stays "started" in Dagster until its run monitoring ends it, up to
-# the run's longest time. Waiting for that would stop the loop, so an old run no longer counts; a
-# second drain beside a slow one is safe.
+from tracking_pipeline.run_heartbeat import end_lost_runs
+
+# Where there are no heartbeats, a run whose process was killed stays "started" in Dagster until its
+# run monitoring ends it, up to the run's longest time. Waiting for that would stop the loop, so an
+# old run no longer counts; a second drain beside a slow one is safe.
 COUNTS_FOR = timedelta(minutes=10)
+
+# More than the queue lets run at once.
+_MOST_LOOKED_AT = 20
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -20,13 +26,20 @@ _UNDER_WAY = [
 
 
 def is_under_way(instance: dg.DagsterInstance, job_name: str) -> bool:
-    """Whether a run of the job was created in the last ten minutes and has not ended."""
-    runs = instance.get_runs(
+    """Whether a run of the job was created in the last ten minutes and has not ended. One whose
+    process is gone is ended first, or does not count where it is only missed."""
+    if not _runs(instance, job_name):
+        return False
+    missed = set(end_lost_runs(instance).missed)
+    return any(run.run_id not in missed for run in _runs(instance, job_name))
+
+
+def _runs(instance: dg.DagsterInstance, job_name: str) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(
         dg.RunsFilter(
             job_name=job_name,
             statuses=_UNDER_WAY,
             created_after=datetime.now(timezone.utc) - COUNTS_FOR,
         ),
-        limit=1,
+        limit=_MOST_LOOKED_AT,
     )
-    return bool(runs)

@@ -16,7 +16,7 @@ from tracking_pipeline.health.alerts.actions import ALERT_TYPES, AlertActions, a
 from tracking_pipeline.health.alerts.rules import AlertType
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.words import moment
-from tracking_pipeline.jobs.tags import FIRST_IN_QUEUE, GROUP_TAG
+from tracking_pipeline.jobs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
 from tracking_pipeline.metadata import table
 from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.store.alert_list import ListedAlert, list_alerts
@@ -149,7 +149,12 @@ def _row(alert: ListedAlert) -> dict[str, Any]:
     description="Acknowledges, silences or resolves open alerts. Launched untouched it lists them "
     "and changes nothing. Everything it does is shown with the alert, with the name given in `by`.",
     config=dg.RunConfig(ops={"act_on_open_alerts": ResolveConfig()}),
-    tags={GROUP_TAG: "alerts", **FIRST_IN_QUEUE, "dagster/max_runtime": "300"},
+    tags={
+        GROUP_TAG: "alerts",
+        **AGAIN_FROM_THE_START,
+        **FIRST_IN_QUEUE,
+        "dagster/max_runtime": "300",
+    },
 )
 def resolve_alerts_job() -> None:
     act_on_open_alerts()

@@ -11,7 +11,7 @@ import dagster as dg
 
 from tracking_pipeline.assets.tracking_health_alerts import READINGS
 from tracking_pipeline.health.check_answer import check_answer
-from tracking_pipeline.jobs.tags import FIRST_IN_QUEUE, GROUP_TAG
+from tracking_pipeline.jobs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
 
 ALERTS = "tracking_health_alerts"
 # What a check needs. The report, which takes longer, is left to the checks of the schedule.
@@ -24,7 +24,12 @@ check_tracking_health_job = dg.define_asset_job(
     "recorded, alerts opened, updated and resolved, the report written. Safe to launch at any "
     "time. A failed run means that the database could not be used: its failure says what to do. A "
     "breach is no failure; it is an alert.",
-    tags={GROUP_TAG: "check", **FIRST_IN_QUEUE, "dagster/max_runtime": "1200"},
+    tags={
+        GROUP_TAG: "check",
+        **AGAIN_FROM_THE_START,
+        **FIRST_IN_QUEUE,
+        "dagster/max_runtime": "1200",
+    },
 )
 
 

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from tracking_pipeline.geo.enrich import TIME_BUDGET_SECONDS, EnrichRequest, enrich_leads
 from tracking_pipeline.geo.enrich_totals import EnrichTotals
-from tracking_pipeline.jobs.tags import GROUP_TAG, LONG_RUN
+from tracking_pipeline.jobs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.metadata import table
 from tracking_pipeline.resources import TrackingResource
 
@@ -137,7 +137,7 @@ def _rows(key: str, column: str, values: Mapping[str, int | str]) -> list[dict[s
     "session or their IP address; what a person said is kept. Launch it untouched to take all that "
     "is due. A failed run means that the database could not be used: its failure says what to do.",
     config=dg.RunConfig(ops={"enrich_leads": EnrichConfig()}),
-    tags={GROUP_TAG: "enrich", **LONG_RUN, "dagster/max_runtime": "3900"},
+    tags={GROUP_TAG: "enrich", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "3900"},
 )
 def enrich_leads_job() -> None:
     enrich()

@@ -14,7 +14,7 @@ from tracking_pipeline.geo.download import (
     download_client,
     update_geo_database,
 )
-from tracking_pipeline.jobs.tags import GROUP_TAG, LONG_RUN
+from tracking_pipeline.jobs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.settings import SettingsError, read_settings
 
 
@@ -43,7 +43,12 @@ def update_database(context: dg.OpExecutionContext) -> None:
     description="Brings the newest DB-IP City Lite database (about 60 MB, CC BY 4.0), the local "
     "source of places, for the workers that share this machine's TRACKING_HOME. A failed run "
     "leaves the file in place as it was.",
-    tags={GROUP_TAG: "geo_update", **LONG_RUN, "dagster/max_runtime": "1800"},
+    tags={
+        GROUP_TAG: "geo_update",
+        **AGAIN_FROM_THE_START,
+        **LONG_RUN,
+        "dagster/max_runtime": "1800",
+    },
 )
 def update_geo_database_job() -> None:
     update_database()

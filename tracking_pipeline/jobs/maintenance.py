@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import psycopg
 
-from tracking_pipeline.jobs.tags import GROUP_TAG, LONG_RUN
+from tracking_pipeline.jobs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.health_snapshots import prune_snapshots
@@ -86,7 +86,12 @@ def prune_history(context: dg.OpExecutionContext, tracking: TrackingResource) ->
     description="Deletes runs older than RUN_RETENTION_DAYS and health snapshots older than "
     "SNAPSHOT_RETENTION_DAYS. maintenance_schedule launches it once a day; launching it by hand "
     "does no harm.",
-    tags={GROUP_TAG: "maintenance", **LONG_RUN, "dagster/max_runtime": "1200"},
+    tags={
+        GROUP_TAG: "maintenance",
+        **AGAIN_FROM_THE_START,
+        **LONG_RUN,
+        "dagster/max_runtime": "1200",
+    },
 )
 def maintenance_job() -> None:
     prune_history()

@@ -14,7 +14,7 @@ import dagster as dg
 
 from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.health.notifications.notify import NotifyTotals, deliver_notifications
-from tracking_pipeline.jobs.tags import FIRST_IN_QUEUE, GROUP_TAG
+from tracking_pipeline.jobs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
 from tracking_pipeline.metadata import table
 from tracking_pipeline.resources import TrackingResource
 
@@ -61,7 +61,12 @@ def notify_metadata(totals: NotifyTotals) -> dict[str, Any]:
     description="Sends alerts that were recorded and not yet told to the channels of "
     "ALERT_CHANNELS. The sensor alert_notification_sensor launches it; launching it by hand does "
     "no harm. A failed run names what to correct.",
-    tags={GROUP_TAG: "notify", **FIRST_IN_QUEUE, "dagster/max_runtime": "300"},
+    tags={
+        GROUP_TAG: "notify",
+        **AGAIN_FROM_THE_START,
+        **FIRST_IN_QUEUE,
+        "dagster/max_runtime": "300",
+    },
 )
 def send_notifications_job() -> None:
     send_notifications()

@@ -30,7 +30,7 @@ from tracking_pipeline.delivery.replay.totals import (
 )
 from tracking_pipeline.events.times import read_moment_or_day
 from tracking_pipeline.interruption import run_interruptibly
-from tracking_pipeline.jobs.tags import DESTINATION_TAG, GROUP_TAG, LONG_RUN
+from tracking_pipeline.jobs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
 from tracking_pipeline.metadata import table
 from tracking_pipeline.resources import TrackingResource
 from tracking_pipeline.store.dead_letters import DeadLetters
@@ -213,7 +213,7 @@ def replay_metadata(totals: ReplayTotals) -> dict[str, Any]:
     "untouched for a dry run: it counts them by reason and tells what would become of them. Then "
     "narrow it with the filters and set dry_run to false. A failed run names what to correct.",
     config=dg.RunConfig(ops={"replay_dead_letters": ReplayConfig()}),
-    tags={GROUP_TAG: "replay", **LONG_RUN, "dagster/max_runtime": "3600"},
+    tags={GROUP_TAG: "replay", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "3600"},
 )
 def replay_dead_letters_job() -> None:
     replay_dead_letters()

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.geo.retention import RetentionTotals, apply_ip_retention
-from tracking_pipeline.jobs.tags import GROUP_TAG, LONG_RUN
+from tracking_pipeline.jobs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.resources import TrackingResource
 
 
@@ -51,7 +51,7 @@ def retention_metadata(totals: RetentionTotals) -> dict[str, Any]:
     description="Cuts or removes the IP addresses of enriched leads that are older than "
     "IP_RETENTION_DAYS. A failed run means that the database could not be used: addresses are kept "
     "longer than promised until one succeeds.",
-    tags={GROUP_TAG: "retention", **LONG_RUN, "dagster/max_runtime": "900"},
+    tags={GROUP_TAG: "retention", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "900"},
 )
 def ip_retention_job() -> None:
     cut_old_addresses()

@@ -31,7 +31,8 @@ from tracking_pipeline.delivery.retry import (
 )
 from tracking_pipeline.delivery.totals import NUMBERS, RetryTotals
 from tracking_pipeline.interruption import run_interruptibly
-from tracking_pipeline.jobs.tags import DESTINATION_TAG, GROUP_TAG, LONG_RUN
+from tracking_pipeline.jobs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
+from tracking_pipeline.kept_in_log import KEPT_IN_LOG
 from tracking_pipeline.resources import DrainProgress, TrackingResource
 
 
@@ -92,7 +93,8 @@ class RetryPlan:
 
 @dg.op(
     description="Checks the run's configuration and counts the events that it would take. "
-    "Fails when the database cannot be used; the failure says what to do."
+    "Fails when the database cannot be used; the failure says what to do.",
+    out=dg.Out(metadata=KEPT_IN_LOG),
 )
 def plan_retry(
     context: dg.OpExecutionContext, config: RetryConfig, tracking: TrackingResource
@@ -132,7 +134,8 @@ def plan_retry(
 @dg.op(
     description="Drains all destinations at once: claims due events, sends them, and settles each "
     "as resolved, withheld, waiting or dead letter. Ends when nothing is left to take or the time "
-    "budget is spent. Safe to run twice at the same time, and to kill."
+    "budget is spent. Safe to run twice at the same time, and to kill.",
+    out=dg.Out(metadata=KEPT_IN_LOG),
 )
 def drain_failed_events(
     context: dg.OpExecutionContext,
@@ -236,7 +239,7 @@ def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
     "all that is due. A failed run means that the database could not be used: its failure says "
     "what to do. Events that fail again are no failure of the run; `summarize_retry` tells them.",
     config=dg.RunConfig(ops={"plan_retry": RetryConfig()}),
-    tags={GROUP_TAG: "retry", **LONG_RUN, "dagster/max_runtime": "3900"},
+    tags={GROUP_TAG: "retry", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "3900"},
 )
 def retry_failed_events_job() -> None:
     summarize_retry(drain_failed_events(plan_retry()))

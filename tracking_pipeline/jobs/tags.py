@@ -8,3 +8,7 @@ DESTINATION_TAG = "tracking/destination"
 LONG_RUN = {"tracking/slot": "long"}
 # Taken from the queue before the others.
 FIRST_IN_QUEUE = {"dagster/priority": "1"}
+
+# A run whose process died is executed again by the daemon, from its start: a check shows one
+# moment, and a drain counts anew what there is to take.
+AGAIN_FROM_THE_START = {"dagster/retry_strategy": "ALL_STEPS"}

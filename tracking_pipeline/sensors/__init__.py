@@ -4,6 +4,7 @@ One file a sensor.
 """
 
 from tracking_pipeline.sensors.alert_notification import alert_notification_sensor
+from tracking_pipeline.sensors.lost_runs import lost_runs_sensor
 from tracking_pipeline.sensors.new_leads import new_leads_sensor
 from tracking_pipeline.sensors.queue_growth import queue_growth_sensor
 from tracking_pipeline.sensors.replay_after_pause import replay_after_pause_sensor
@@ -15,4 +16,5 @@ default_sensors = [
     alert_notification_sensor,
     replay_after_pause_sensor,
     new_leads_sensor,
+    lost_runs_sensor,
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +21,26 @@ CONNECT_TIMEOUT_SECONDS = 10
 # leases still stand. After it the events are claimed again, and what was delivered is delivered
 # twice.
 OUTAGE_WAITS_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 15.0)
+# However the waits and the tries add up, what is away for longer stays away.
+LONGEST_OUTAGE_SECONDS = 60.0
+# A statement of a pool has its answer in this time, or its connection is given up: nobody tells
+# that the other side of a connection is gone, and behind a pooler the kernel does not find out. All
+# such statements are short, and an answer after half a lease's time is no use.
+POOL_ANSWER_SECONDS = 30.0
+# A lone connection may read a year of a ledger, but not for ever.
+ANSWER_SECONDS = 900.0
+CHECK_ANSWER_SECONDS = 5.0
 APPLICATION_NAME = "tracking_pipeline"
+
+# What the kernel can find out: a machine or a network that is gone without a word, within about 30
+# seconds. libpq's own names; where a system does not know one, it is passed over.
+KEEP_ALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 # A transaction pooler (Supabase's port 6543, pgbouncer) hands each transaction another server
 # connection: a prepared statement would not be there, and start-up options are refused.
@@ -29,6 +49,7 @@ _CONNECT = {
     "prepare_threshold": None,
     "connect_timeout": CONNECT_TIMEOUT_SECONDS,
     "application_name": APPLICATION_NAME,
+    **KEEP_ALIVE,
 }
 
 # A failed connection has no SQLSTATE, only the words of libpq and the server.
@@ -50,6 +71,10 @@ _SIGNS_OF_NO_CONNECTION = {
 
 AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
 T = TypeVar("T")
+Row = TypeVar("Row")
+# What psycopg does with the server, step by step: it yields what it waits for and is sent whether
+# that is ready, or at short intervals that it is not yet.
+Steps = Generator[Any, Any, T]
 
 log = logging.getLogger(__name__)
 
@@ -79,32 +104,91 @@ def describe(url: str) -> str:
     return f"{parts.path.lstrip('/') or 'postgres'} on {parts.hostname or 'the local socket'}"
 
 
-@contextmanager
-def connect(url: str) -> Iterator[psycopg.Connection]:
-    """One autocommit connection. Raises :class:`DatabaseError` where none can be had."""
+class NoAnswerError(psycopg.OperationalError):
+    """The server was silent for too long; the connection is closed."""
+
+
+def _impatient(steps: Steps[T], connection: Any, seconds: float | None) -> Steps[T]:
+    """The same steps, given up when the server has not brought them to an end in time."""
+    deadline = None if seconds is None else time.monotonic() + seconds
     try:
-        connection = psycopg.connect(url, **_CONNECT)  # type: ignore[arg-type]
+        wanted = next(steps)
+        while True:
+            ready = yield wanted
+            if not ready and deadline is not None and time.monotonic() > deadline:
+                connection.pgconn.finish()
+                raise NoAnswerError("no answer from the server in time")
+            wanted = steps.send(ready)
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
+
+
+class _Connection(psycopg.Connection[Row]):
+    """A connection that waits ``answer_seconds`` for each answer; None: for ever."""
+
+    answer_seconds: float | None = ANSWER_SECONDS
+
+    def wait(self, gen: Steps[T], *rest: Any, **more: Any) -> T:
+        return super().wait(_impatient(gen, self, self.answer_seconds), *rest, **more)
+
+
+class _AsyncConnection(psycopg.AsyncConnection[Row]):
+    """The same in an event loop."""
+
+    answer_seconds: float | None = POOL_ANSWER_SECONDS
+
+    async def wait(self, gen: Steps[T], *rest: Any, **more: Any) -> T:
+        return await super().wait(_impatient(gen, self, self.answer_seconds), *rest, **more)
+
+
+@contextmanager
+def connect(
+    url: str, *, answer_seconds: float | None = ANSWER_SECONDS
+) -> Iterator[psycopg.Connection]:
+    """One autocommit connection, which is given up when an answer takes longer than that; None: it
+    waits for ever. Raises :class:`DatabaseError` where none can be had."""
+    try:
+        connection: _Connection[TupleRow] = _Connection.connect(url, **_CONNECT)  # type: ignore[arg-type]
     except psycopg.Error as error:
         raise DatabaseError(_cannot_connect(url, error)) from None
+    connection.answer_seconds = answer_seconds
     with connection:
         yield connection
 
 
 @asynccontextmanager
-async def connection_pool(url: str, *, size: int) -> AsyncIterator[AsyncPool]:
-    """A pool of autocommit connections, open inside the block.
+async def connection_pool(
+    url: str, *, size: int, answer_seconds: float | None = None
+) -> AsyncIterator[AsyncPool]:
+    """A pool of autocommit connections, open inside the block. A connection on which an answer
+    takes longer than ``answer_seconds`` (None: :data:`POOL_ANSWER_SECONDS`) is given up.
 
     A connection is checked when it is handed out: after a restart of the server, or when a pooler
     has dropped what was idle, all of them are dead at once.
     """
+    longest = POOL_ANSWER_SECONDS if answer_seconds is None else answer_seconds
+
+    async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
+        assert isinstance(connection, _AsyncConnection)  # noqa: S101
+        connection.answer_seconds = longest
+
+    async def check(connection: psycopg.AsyncConnection[Any]) -> None:
+        assert isinstance(connection, _AsyncConnection)  # noqa: S101
+        connection.answer_seconds = min(longest, CHECK_ANSWER_SECONDS)
+        await AsyncConnectionPool.check_connection(connection)
+        connection.answer_seconds = longest
+
     pool: AsyncPool = AsyncConnectionPool(
         url,
+        connection_class=_AsyncConnection[TupleRow],
         kwargs=_CONNECT,
+        configure=configure,
         min_size=1,
         max_size=size,
         open=False,
         timeout=CONNECT_TIMEOUT_SECONDS,
-        check=AsyncConnectionPool.check_connection,
+        check=check,
     )
     try:
         await pool.open(wait=True, timeout=CONNECT_TIMEOUT_SECONDS)
@@ -123,10 +207,13 @@ async def through_outages(work: Callable[[], Awaitable[T]]) -> T:
     Work whose connection broke may have been done all the same. Raises the last
     psycopg.OperationalError when the database stays away.
     """
+    began = time.monotonic()
     for wait in OUTAGE_WAITS_SECONDS:
         try:
             return await work()
         except psycopg.OperationalError as error:
+            if time.monotonic() + wait - began > LONGEST_OUTAGE_SECONDS:
+                raise
             log.warning(
                 "the database is away (SQLSTATE %s); trying again in %.1f s",
                 error.sqlstate or "none",

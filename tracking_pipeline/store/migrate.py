@@ -142,7 +142,7 @@ def _migrate_tables(url: str, worker_role: str | None, patience: Patience) -> li
 
 def _migrate_tables_once(url: str, worker_role: str | None, patience: Patience) -> list[str]:
     """Run the revisions that are not in the database yet, and the grants, in one transaction."""
-    with connect(url) as driver:
+    with connect(url, answer_seconds=None) as driver:
         _refuse_old_server(driver)
         driver.autocommit = False
         # Whatever the role's default is: a snapshot that is kept would hold up index builds.
@@ -180,7 +180,7 @@ def _upgrade(connection: Connection, adoption: Adoption) -> None:
 
 def _build_indexes(url: str, patience: Patience) -> list[str]:
     """Build the indexes that are absent or invalid, one by one; nobody waits for them."""
-    with connect(url) as session:
+    with connect(url, answer_seconds=None) as session:
         if not missing_or_invalid(session):
             return []
         # A build takes as long as it takes; the server's default may be made for web requests.

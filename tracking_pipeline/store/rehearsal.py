@@ -14,17 +14,24 @@ import psycopg
 from tracking_pipeline.store.database import DatabaseError
 
 _TABLE = "public.tracking_rehearsal_mark"
+_LOCK_KEY = int.from_bytes(b"mark", "big")
 
 
 def mark_rehearsal(connection: psycopg.Connection[Any]) -> None:
-    """Marks the database. Only for one that this project made itself, for rehearsal."""
-    connection.execute(
-        "create table if not exists public.tracking_rehearsal_mark ("
-        "only_row boolean primary key default true check (only_row))"
-    )
-    connection.execute(
-        "insert into public.tracking_rehearsal_mark default values on conflict do nothing"
-    )
+    """Marks the database. Only for one that this project made itself, for rehearsal. Several may
+    mark it at once."""
+    if is_rehearsal(connection):
+        return
+    with connection.transaction():
+        # "if not exists" alone fails for one of two that make it at the same moment.
+        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+        connection.execute(
+            "create table if not exists public.tracking_rehearsal_mark ("
+            "only_row boolean primary key default true check (only_row))"
+        )
+        connection.execute(
+            "insert into public.tracking_rehearsal_mark default values on conflict do nothing"
+        )
 
 
 def is_rehearsal(connection: psycopg.Connection[Any]) -> bool:

@@ -42,7 +42,13 @@ from tracking_pipeline.delivery.retry import MakeDestinations, RetryRequest, ret
 from tracking_pipeline.delivery.totals import RetryTotals
 from tracking_pipeline.http_client import http_client
 from tracking_pipeline.identity import plain_reason
-from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool, read_clock
+from tracking_pipeline.store.database import (
+    ANSWER_SECONDS,
+    AsyncPool,
+    DatabaseError,
+    connection_pool,
+    read_clock,
+)
 from tracking_pipeline.store.dead_letters import (
     Group,
     Match,
@@ -79,7 +85,7 @@ async def replay_dead_letters(
 
     try:
         async with (
-            connection_pool(url, size=_POOL_SIZE) as pool,
+            connection_pool(url, size=_POOL_SIZE, answer_seconds=ANSWER_SECONDS) as pool,
             http_client(max_connections=1) as client,
         ):
             async with pool.connection() as connection:
