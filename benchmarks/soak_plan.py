@@ -107,7 +107,12 @@ def _planned(
     if kind == "hopeless":
         payload["event_time"] = "the day before yesterday"
         return Planned(
-            event_id, destination, kind, payload, status="dead_letter", reason="invalid event_time"
+            event_id,
+            destination,
+            kind,
+            payload,
+            status="dead_letter",
+            reason="unreadable event_time",
         )
     stopping: dict[str, tuple[RawStep, ...]] = {"throttled": (_THROTTLE,), "paused": (401,)}
     return Planned(event_id, destination, kind, payload, stopping.get(kind, ()))

@@ -154,7 +154,8 @@ def test_a_settle_that_the_server_goes_on_with_when_its_connection_broke_is_told
 
     with DatabaseProxy(database_url) as proxy, Runs(proxy.url, sandbox).under_way() as run:
         wait_until(lambda: sandbox.memory.requests)
-        with queue.settles_blocked():
+        with queue.row_locked(rows[3], f"tracking_{waiting}_events"):
+            wait_until(queue.settles_under_way)
             proxy.cut_clients()
             # The second try waits for the rows of the first one, of which nothing is to be seen.
             wait_until(lambda: queue.settles_under_way() == 2)

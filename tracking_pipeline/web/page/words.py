@@ -37,7 +37,7 @@ METRIC_WORDS = {
 REASON_WORDS = {
     "expired": "Too old for the destination",
     "max_retries": "Still failing after the last retry",
-    "worker_crash": "The worker was lost five times while it held the event",
+    "worker_crash": "Workers were lost again and again while they held this event, at last alone",
     "unknown": "No reason on record",
 }
 SOURCE_WORDS = {
