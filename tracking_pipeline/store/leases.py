@@ -11,8 +11,8 @@ taken it down. The culprit is searched for in ever smaller groups:
     crashed    lost five times in a row or more, the last time alone: this is the culprit
 
 ``lease_losses`` counts the losses in a row, and ``lease_group`` is the number of rows that the last
-claim took. A settle makes a row clean again: its worker has survived it. A release leaves both as
-they are: it proves nothing.
+claim took. A settle makes a row clean again: its worker has survived it. A release proves nothing:
+of a suspect it leaves both as they are.
 """
 
 from __future__ import annotations
@@ -159,7 +159,8 @@ async def renew_leases(
 _RELEASE: LiteralString = """
 {held}
 update public.{table} as q
-set lease_expires_at = null, lease_token = q.lease_token + 1
+set lease_expires_at = null, lease_token = q.lease_token + 1,
+    lease_group = case when q.lease_losses > 0 then q.lease_group end
 from free
 where q.id = free.id
 """
