@@ -13,7 +13,7 @@ from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
 
 BAD_TOKEN = {"status": 400, "code": 190}
 # What a claim and a settle that spends nothing may leave behind.
-_BOOKKEEPING = {"lease_token", "lease_group", "updated_at"}
+_BOOKKEEPING = {"lease_token", "updated_at"}
 
 
 def _unspent(queue: Queue, rows: list[Added]) -> list[dict[str, Any]]:
