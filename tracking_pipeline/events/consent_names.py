@@ -43,8 +43,9 @@ PURPOSE_NAMES: dict[tuple[Purpose, ...], str] = {
         "marketingandadvertising advertisingandmarketing advertisingandtargeting c0004 c0005 "
         "werbung publicidad publicite publicitarias publicitaires marketingpurposes "
         "advertisingpurposes thirdpartyads thirdparty adv advertiser commercial datasharing "
-        "profiling tracking"
+        "profiling"
     ),
+    EVERYTHING: "tracking",
     _NOT_ASKED: (
         "necessary essential required strictlynecessary strictly technical functional "
         "functionality functionalitystorage preferences preference preferencesprocessing "
@@ -101,7 +102,7 @@ _OPT_OUT = re.compile(
     r"donottrackconsent|saleoptout|isoptedout|useroptout|optedout|hsoptout"
 )
 _ALLOWED = re.compile(
-    r"(?:allows?|accepts?)?(?P<what>(?:marketing|advertising|ads|saleofdata|analytics|preferences"
+    r"(?:allows?)?(?P<what>(?:marketing|advertising|ads|saleofdata|analytics|preferences"
     r"|tracking|gdpr|cookies?)(?:cookies|processing)?)"
     r"(?:allowed|accepted|enabled|granted|permitted|agreed)?"
 )

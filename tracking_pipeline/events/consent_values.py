@@ -39,12 +39,11 @@ _GRANTED = frozenset(
     "granted grant grantedall given give accepted accept acceptall acceptedall "
     "allowed allow allowall allowedall optedin optin optinall yes y true t on 1 "
     "agreed agree consented consent approved approve enabled enable permitted permit "
-    "confirmed full all everything opted active ja oui si sim tak da evet igen はい да akzeptiert "
+    "confirmed full all everything opted active ja oui si sim tak evet igen はい да akzeptiert "
     "iagree yesiagree checked subscribed ok okay doubleoptin allaccepted "
     "zugestimmt erteilt accepte acceptee aceptado aceito accettato geaccepteerd "
-    "consentgranted consentgiven explicitconsent implicitconsent explicit implied 10 "
-    "100".split()
-) - {"10", "100"}
+    "consentgranted consentgiven explicitconsent implicitconsent explicit implied".split()
+)
 _DENIED = frozenset(
     "denied deny deniedall denyall declined decline rejected reject rejectall "
     "rejectedall refused refuse refuseall revoked revoke withdrawn withdraw withheld "
@@ -274,10 +273,7 @@ def _of_object(
         purposes = of_purpose
         if not purposes:
             return
-    names = {name for name, _ in inner}
-    if "default" in names and "update" in names:
-        # What was decided later, as in Google's calls.
-        inner = [(name, each) for name, each in inner if name != "default"]
+    inner = _updated(inner)
     is_understood = is_unknown = refuses_something = speaks_of_ads = False
     for name, each in inner:
         if each is None or each in ("", [], {}):
@@ -303,6 +299,24 @@ def _of_object(
     elif refuses_something and not speaks_of_ads:
         # Something was refused, and advertising is not among what is known by name.
         yield from _all([each for each in purposes if each in ADVERTISING], Said.UNCLEAR)
+
+
+def _updated(inner: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Of Google's ``default`` and ``update``, what was decided later, for each purpose
+    that the update speaks of."""
+    parts = dict(inner)
+    default, update = parts.get("default"), parts.get("update")
+    if update is None or update in ("", [], {}):
+        return inner
+    left = None
+    if isinstance(default, Mapping) and isinstance(update, Mapping):
+        said = {_letters(name) for name in update if isinstance(name, str)}
+        left = {
+            name: each
+            for name, each in default.items()
+            if isinstance(name, str) and _letters(name) not in said
+        }
+    return [(name, left if name == "default" else each) for name, each in inner]
 
 
 def _of_entry(

@@ -82,6 +82,14 @@ def test_a_refusal_of_an_unknown_purpose_beside_known_ones_is_not_sent(
         {"context.consent": "denied"},
         {"ep.ad_storage": "denied"},
         {"cookies.marketing": False},
+        {"consent": {"default": {"ad_user_data": "denied"}, "update": {}}},
+        {"consent": {"default": {"ad_user_data": "denied"}, "update": None}},
+        {
+            "consent": {
+                "default": {"ad_user_data": "denied", "ad_storage": "denied"},
+                "update": {"ad_storage": "granted"},
+            }
+        },
     ],
 )
 def test_a_refusal_in_another_writing_is_not_sent(fields: dict[str, Any]) -> None:
@@ -101,6 +109,7 @@ def test_words_of_agreement(word: str) -> None:
         {"consent": {"ad_storage": "granted", "ad_user_data": "granted", "region": ["DE"]}},
         {"consent": {"status": "granted", "vendors": ["google"], "languages": ["de"]}},
         {"consent": {"default": {"ad_storage": "denied"}, "update": {"ad_storage": "granted"}}},
+        {"consent": {"ad_storage": {"default": False, "update": True}}},
         {"consent": {"preferences": "denied", "marketing": "granted"}},
         {"consent_preferences": False, "consent_marketing": True},
         {"OnetrustActiveGroups": ",C0001,C0004,C0005,C0002,V2STACK42,"},
@@ -135,6 +144,9 @@ def test_a_marker_is_no_statement(word: str) -> None:
         {"consent_form": "none"},
         {"cookies_enabled": True},
         {"allow_notifications": False},
+        # Shopify's consent to be written to.
+        {"accepts_marketing": False},
+        {"customer": {"accepts_marketing": False}},
         {"action": "reject"},
         {"tracking": False},
     ],
