@@ -20,17 +20,15 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import anyio
-import orjson
 import psycopg
 from aiolimiter import AsyncLimiter
 
 from tracking_pipeline.delivery.bisection import INTERRUPTED, deliver_batch
 from tracking_pipeline.delivery.destination import Destination, Reply
-from tracking_pipeline.delivery.events import FailedEvent, Prepared, lead_of
+from tracking_pipeline.delivery.events import FailedEvent, Prepared, event_of, read_json
 from tracking_pipeline.delivery.gate import Gate
 from tracking_pipeline.delivery.leases import Leases
 from tracking_pipeline.delivery.outcomes import (
@@ -199,7 +197,7 @@ class Drain:
                     probe=self._gate.state == "probing",
                     suspects=suspects,
                 )
-            events = [_event(row) for row in rows]
+            events = [event_of(row) for row in rows]
             source.leases.hold(events, claimed_at)
         replayed = [event for event, row in zip(events, rows, strict=True) if row["is_replayed"]]
         await self._ask_leads(replayed)
@@ -219,7 +217,8 @@ class Drain:
             log.warning("wm_event_log cannot be read (SQLSTATE %s)", error.sqlstate or "none")
         for event in replayed:
             if event.lead_id is not None:
-                event.statements = None if found is None else _json(found.get(event.lead_id, "[]"))
+                text = "null" if found is None else found.get(event.lead_id, "[]")
+                event.statements = read_json(text)
 
     async def _deliver(self, batch: _Batch) -> None:
         source = batch.source
@@ -296,30 +295,3 @@ def _fault_of(verdict: Verdict) -> Fault:
 
 def _rests(source: Source) -> bool:
     return source.leases.clock() - source.was_empty_at < _REST_SECONDS
-
-
-def _event(row: dict[str, Any]) -> FailedEvent:
-    return FailedEvent(
-        id=row["id"],
-        event_id=row["event_id"],
-        event_name=row["event_name"],
-        event_type=row["event_type"],
-        payload=_json(row["payload"]),
-        user_data=_json(row["user_data"]) if row["user_data"] else None,
-        lead_id=row["lead_id"],
-        session_id=row["session_id"],
-        retry_count=row["retry_count"],
-        max_retries=row["max_retries"],
-        created_at=row["created_at"],
-        now=row["now"],
-        lease_token=row["lease_token"],
-        lead=lead_of(row),
-    )
-
-
-def _json(text: str) -> Any:
-    """The JSON of a jsonb column; None where it is nested too deeply to be read."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None

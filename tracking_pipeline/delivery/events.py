@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
+
+import orjson
 
 from tracking_pipeline.events.row import Lead, StoredRow, lead_of
 
-__all__ = ["DESTINATIONS", "DestinationName", "FailedEvent", "Lead", "Prepared", "lead_of"]
+__all__ = [
+    "DESTINATIONS",
+    "DestinationName",
+    "FailedEvent",
+    "Lead",
+    "Prepared",
+    "event_of",
+    "lead_of",
+    "read_json",
+]
 
 DestinationName: TypeAlias = Literal["meta_capi", "google_ec", "gtm_server", "supabase"]
 DESTINATIONS: tuple[DestinationName, ...] = ("meta_capi", "google_ec", "gtm_server", "supabase")
@@ -22,6 +34,35 @@ class FailedEvent(StoredRow):
     retry_count: int
     max_retries: int
     lease_token: int
+
+
+def event_of(row: Mapping[str, Any]) -> FailedEvent:
+    """The event in a row as a claim gives it: its JSON columns are text."""
+    return FailedEvent(
+        id=row["id"],
+        event_id=row["event_id"],
+        event_name=row["event_name"],
+        event_type=row["event_type"],
+        payload=read_json(row["payload"]),
+        user_data=read_json(row["user_data"]) if row["user_data"] else None,
+        lead_id=row["lead_id"],
+        session_id=row["session_id"],
+        retry_count=row["retry_count"],
+        max_retries=row["max_retries"],
+        created_at=row["created_at"],
+        now=row["now"],
+        lease_token=row["lease_token"],
+        lead=lead_of(row),
+        statements=read_json(text) if (text := row.get("statements")) else (),
+    )
+
+
+def read_json(text: str) -> Any:
+    """The JSON of a jsonb column; None where it is nested too deeply to be read."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,12 @@ import orjson
 import psycopg
 
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.events import FailedEvent, Prepared
+from tracking_pipeline.delivery.events import FailedEvent, Prepared, event_of
 from tracking_pipeline.delivery.ledger import ledger_event_id
 from tracking_pipeline.delivery.outcomes import NotSent, Postponed, Rejected
 from tracking_pipeline.delivery.preparation import prepare
 from tracking_pipeline.delivery.readiness import latest_of_lead
 from tracking_pipeline.delivery.redaction import redact
-from tracking_pipeline.delivery.replay.forecast import event_of
 from tracking_pipeline.events.explain import (
     PayloadExplained,
     ReadingRules,
@@ -329,7 +328,7 @@ def _explained(
     # A row of the ledger is there already.
     asked = [each for each in destinations if stored.table != _LEDGER_TABLE or each.name != LEDGER]
     return explain_event(
-        event_of(stored.row, None, now),
+        event_of({**stored.row, "now": now}),
         asked,
         rules,
         _row(stored),

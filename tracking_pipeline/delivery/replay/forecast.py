@@ -4,15 +4,12 @@ it: the destination itself prepares the event, as of the moment at which it woul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, Literal
-
-import orjson
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
 
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.events import FailedEvent, lead_of
+from tracking_pipeline.delivery.events import FailedEvent
 from tracking_pipeline.delivery.outcomes import Postponed, Rejected, Withheld
 from tracking_pipeline.delivery.preparation import prepare
 from tracking_pipeline.events.conversion import Conversion, read_conversion
@@ -55,29 +52,9 @@ def forecast(
     return Forecast("waits" if is_held else "sent", may_count_twice=twice)
 
 
-def event_of(row: Mapping[str, Any], payload: str | None, now: datetime) -> FailedEvent:
-    """A row of :func:`~tracking_pipeline.store.replays.read_dead_letters` as a claim at ``now``
-    would give it, with the repaired payload where there is one."""
-    names = [name for name in FailedEvent.__dataclass_fields__ if name in row]
-    event = FailedEvent(**{name: row[name] for name in names}, now=now, lead=lead_of(row))
-    return replace(
-        event,
-        payload=_json(payload or row["payload"]),
-        user_data=_json(row["user_data"]) if row["user_data"] else None,
-        statements=_json(row["statements"]) if row["statements"] else (),
-    )
-
-
 def _is_past_duplicate_window(event: FailedEvent) -> bool:
     conversion = read_conversion(event)
     return (
         isinstance(conversion, Conversion)
         and event.now - conversion.event_time > META_DUPLICATE_WINDOW
     )
-
-
-def _json(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:  # nested too deeply, as in a claim
-        return None

@@ -27,9 +27,9 @@ from uuid import UUID
 import psycopg
 
 from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.events import DESTINATIONS
+from tracking_pipeline.delivery.events import DESTINATIONS, event_of
 from tracking_pipeline.delivery.replay.canary import CanaryTotals, try_canaries
-from tracking_pipeline.delivery.replay.forecast import Forecast, event_of, forecast
+from tracking_pipeline.delivery.replay.forecast import Forecast, forecast
 from tracking_pipeline.delivery.replay.repair import Repaired, repair
 from tracking_pipeline.delivery.replay.totals import (
     GroupTotals,
@@ -177,7 +177,8 @@ class _Replay:
     ) -> Forecast:
         repaired = self._repair(row)
         moment = self._started_at + timedelta(seconds=self._pace.next_seconds(match.destination))
-        event = event_of(row, repaired.payload, moment)
+        payload = repaired.payload or row["payload"]
+        event = event_of({**row, "payload": payload, "now": moment})
         return forecast(event, destination, is_held=is_held)
 
     async def put_canaries_back(self) -> list[Match]:
