@@ -30,8 +30,8 @@ from typing_extensions import LiteralString
 from benchmarks.retry_stand import temporary_postgres
 from tracking_pipeline.health.check import record_reading, take_reading
 from tracking_pipeline.health.policy import policy_from
+from tracking_pipeline.postgres.server import EmbeddedPostgres
 from tracking_pipeline.settings import Settings
-from tracking_pipeline.store.embedded.server import EmbeddedPostgres
 from tracking_pipeline.store.migrate import migrate
 
 SHORT_ROWS = 100_000

@@ -20,12 +20,12 @@ from fastapi import FastAPI, Request
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
-from tracking_pipeline.installation import Installation
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import Database
 from tracking_pipeline.web.admin.run_desk import RunDesk
 from tracking_pipeline.web.app import POOL_SIZE, create_app
 from tracking_pipeline.web.server import listen, make_server
+from tracking_pipeline.wiring.installation import Installation
 
 KEY = "the-key-of-the-benchmark"
 BARE_TABLE = "create table bare_events (id bigint generated always as identity, event jsonb)"

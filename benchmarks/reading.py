@@ -146,16 +146,15 @@ def readers() -> dict[str, Callable[[Any], Any]]:
 
 
 def _old_readers(row: dict[str, Any]) -> dict[str, Callable[[Any], Any]]:
-    from tracking_pipeline.delivery.events import FailedEvent  # noqa: PLC0415
-
     # Modules of the older package alone, which this one has no more.
+    events = import_module("tracking_pipeline.delivery.events")
     conversions = import_module("tracking_pipeline.delivery.conversion")
     persons = import_module("tracking_pipeline.delivery.person")
 
     rest = {"id": UUID(int=5), "retry_count": 0, "max_retries": 5, "lease_token": 1}
 
     def read(payload: Any, platform: str) -> Any:
-        event = FailedEvent(payload=payload, **row, **rest)
+        event = events.FailedEvent(payload=payload, **row, **rest)
         conversion = conversions.read_conversion(event)
         keys, _ = persons.person_keys(event, conversion.fields, platform, "US", "all")
         return conversion.event_id, keys

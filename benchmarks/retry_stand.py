@@ -26,17 +26,20 @@ import psycopg
 from psycopg import sql
 from typing_extensions import LiteralString
 
-from tracking_pipeline.delivery.destination import Destination
-from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.delivery.google.credentials import AccessToken
-from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
-from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.delivery.destinations.google.credentials import AccessToken
+from tracking_pipeline.delivery.destinations.google.enhanced_conversions import (
+    GoogleAccount,
+    GoogleEc,
+)
+from tracking_pipeline.delivery.destinations.gtm.server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.engine.destination import Destination
+from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
+from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.http_client import DeliveryClient
+from tracking_pipeline.postgres.server import EmbeddedPostgres, hold
 from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.embedded.server import EmbeddedPostgres, hold
 from tracking_pipeline.store.migrate import migrate
 
 _TEMPLATE = "benchmark_template"

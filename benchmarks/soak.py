@@ -32,10 +32,10 @@ from typing_extensions import LiteralString
 from benchmarks.retry_stand import Addresses, make_destination, temporary_postgres
 from benchmarks.soak_plan import Planned, plan
 from benchmarks.soak_verdict import Ended, disagreements, received
-from tracking_pipeline.delivery.destination import Destination
-from tracking_pipeline.delivery.events import DESTINATIONS
-from tracking_pipeline.delivery.ledger import Ledger
-from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
+from tracking_pipeline.delivery.destinations.ledger import Ledger
+from tracking_pipeline.delivery.engine.destination import Destination
+from tracking_pipeline.delivery.engine.events import DESTINATIONS
+from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool

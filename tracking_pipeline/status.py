@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 
-from tracking_pipeline.delivery.events import DESTINATIONS
+from tracking_pipeline.defs.instance.runs import PastRun
+from tracking_pipeline.delivery.engine.events import DESTINATIONS
 from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
 from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
@@ -16,8 +17,6 @@ from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.readings.queue import batches_of
 from tracking_pipeline.health.readings.withheld import WithheldReading, read_withheld
 from tracking_pipeline.health.standing import Standing, read_standing
-from tracking_pipeline.installation import Installation
-from tracking_pipeline.runs import PastRun
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
 from tracking_pipeline.store.attempts import LastError, read_last_errors
@@ -31,6 +30,7 @@ from tracking_pipeline.store.queue_counts import (
     count_unclaimable,
     read_waiting,
 )
+from tracking_pipeline.wiring.installation import Installation
 
 
 @dataclass(frozen=True, slots=True)

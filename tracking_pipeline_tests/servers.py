@@ -15,9 +15,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tracking_pipeline.store.embedded.account import blocking_folder, choose_account
-from tracking_pipeline.store.embedded.binaries import wheel_binaries
-from tracking_pipeline.store.embedded.server import (
+from tracking_pipeline.postgres.account import blocking_folder, choose_account
+from tracking_pipeline.postgres.binaries import wheel_binaries
+from tracking_pipeline.postgres.server import (
     EmbeddedPostgres,
     EmbeddedPostgresError,
     hold_with,

@@ -16,11 +16,11 @@ import pytest
 from psycopg.rows import dict_row
 
 from tracking_pipeline.definitions import build_defs
-from tracking_pipeline.installation import open_installation
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.settings import Settings, read_settings
 from tracking_pipeline.store.access import AccessError, check_access
 from tracking_pipeline.store.migrate import is_migrated, migrate
+from tracking_pipeline.wiring.installation import open_installation
 from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, payload
 from tracking_pipeline_tests.geo.databases import BERLIN, write_database

@@ -12,12 +12,12 @@ from tracking_pipeline.console.health import show_check
 from tracking_pipeline.console.places import show_coverage, show_enrich
 from tracking_pipeline.console.status import show_queue, show_runs
 from tracking_pipeline.console.terminal import out
+from tracking_pipeline.defs.instance.runs import last_runs, open_instance
 from tracking_pipeline.geo.coverage import read_geo_coverage
-from tracking_pipeline.installation import Installation, open_installation, sandbox_journal
-from tracking_pipeline.runs import last_runs, open_instance
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.status import read_status
 from tracking_pipeline.store.database import connect
+from tracking_pipeline.wiring.installation import Installation, open_installation, sandbox_journal
 
 # All sample leads came within two weeks.
 SAMPLE_DAYS = 15

@@ -15,8 +15,7 @@ import typer
 from tracking_pipeline.cli.demo import load_sample_data
 from tracking_pipeline.cli.output import CommandError
 from tracking_pipeline.console.terminal import err
-from tracking_pipeline.installation import Installation, open_installation
-from tracking_pipeline.runs import INSTANCE_FILE
+from tracking_pipeline.defs.instance.runs import INSTANCE_FILE
 from tracking_pipeline.settings import (
     WORKSPACE_FILE,
     Settings,
@@ -26,6 +25,7 @@ from tracking_pipeline.settings import (
 )
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.queue_counts import has_failed_events
+from tracking_pipeline.wiring.installation import Installation, open_installation
 
 
 def dev(

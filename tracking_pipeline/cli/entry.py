@@ -11,10 +11,10 @@ import orjson
 from tracking_pipeline.cli.app import app
 from tracking_pipeline.cli.output import CommandError, WrongUseError
 from tracking_pipeline.console.terminal import err
+from tracking_pipeline.defs.instance.runs import RunError
+from tracking_pipeline.defs.resources import EXPLAINED_ERRORS
 from tracking_pipeline.geo.download import GeoDownloadError
 from tracking_pipeline.importing import ImportFileError
-from tracking_pipeline.resources import EXPLAINED_ERRORS
-from tracking_pipeline.runs import RunError
 from tracking_pipeline.settings import SettingsError
 
 WRONG_USE = 2

@@ -17,22 +17,22 @@ import typer
 from tracking_pipeline.cli.output import CommandError, Json, Rehearsal, WrongUseError, show
 from tracking_pipeline.console.explain import show_explanation
 from tracking_pipeline.console.terminal import err
-from tracking_pipeline.delivery.events import DestinationName
+from tracking_pipeline.delivery.engine.events import DestinationName
 from tracking_pipeline.delivery.explain import (
     EventExplained,
     Explanation,
     explain_id,
     explain_unstored,
 )
-from tracking_pipeline.destinations import Made, preparing_destinations, reading_rules
 from tracking_pipeline.importing import ImportFileError
 from tracking_pipeline.importing.files import open_records, read_stream
 from tracking_pipeline.importing.lines import Record
 from tracking_pipeline.importing.totals import Problem
 from tracking_pipeline.importing.unstored import read_unstored
-from tracking_pipeline.installation import open_installation
 from tracking_pipeline.settings import Settings, read_settings
 from tracking_pipeline.store.database import DatabaseError, connect
+from tracking_pipeline.wiring.destinations import Made, preparing_destinations, reading_rules
+from tracking_pipeline.wiring.installation import open_installation
 
 # More than anybody reads; the first ones show what a file is made of.
 MOST_OF_A_FILE = 1_000

@@ -6,10 +6,10 @@ from tracking_pipeline.cli.output import Json, Rehearsal, show
 from tracking_pipeline.cli.run import run_check, run_heal
 from tracking_pipeline.console.health import show_check, show_heal
 from tracking_pipeline.console.status import show_status
-from tracking_pipeline.installation import open_installation
-from tracking_pipeline.runs import last_runs, open_instance
+from tracking_pipeline.defs.instance.runs import last_runs, open_instance
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.status import read_status
+from tracking_pipeline.wiring.installation import open_installation
 
 
 def check(rehearsal: Rehearsal = False, as_json: Json = False) -> None:

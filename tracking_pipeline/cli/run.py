@@ -7,12 +7,12 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.console.terminal import ProgressBar, progress_bar
+from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
+from tracking_pipeline.defs.geo.enrich import enrich_leads_job
+from tracking_pipeline.defs.health.check import answer_of, check_tracking_health_job
+from tracking_pipeline.defs.instance.runs import open_instance, run_job
+from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.jobs.check import answer_of, check_tracking_health_job
-from tracking_pipeline.jobs.enrich import enrich_leads_job
-from tracking_pipeline.jobs.retry import retry_failed_events_job
-from tracking_pipeline.resources import TrackingResource
-from tracking_pipeline.runs import open_instance, run_job
 from tracking_pipeline.settings import read_settings
 
 

@@ -9,10 +9,10 @@ import typer
 
 from tracking_pipeline.cli.output import CommandError, Rehearsal
 from tracking_pipeline.console.terminal import err
+from tracking_pipeline.defs.instance.runs import open_instance
 from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.installation import open_installation
-from tracking_pipeline.runs import open_instance
 from tracking_pipeline.settings import read_settings
+from tracking_pipeline.wiring.installation import open_installation
 
 
 def serve(

@@ -11,16 +11,16 @@ import typer
 from tracking_pipeline.cli.output import Json, Rehearsal, show
 from tracking_pipeline.console.tables import show_applied, show_import
 from tracking_pipeline.console.terminal import progress_bar
-from tracking_pipeline.delivery.events import DestinationName
+from tracking_pipeline.delivery.engine.events import DestinationName
 from tracking_pipeline.importing import Into, import_file
-from tracking_pipeline.installation import (
+from tracking_pipeline.settings import read_settings
+from tracking_pipeline.store.migrate import migrate as migrate_tables
+from tracking_pipeline.wiring.installation import (
     EMBEDDED_DATABASE,
     REHEARSAL_DATABASE,
     embedded_server,
     open_installation,
 )
-from tracking_pipeline.settings import read_settings
-from tracking_pipeline.store.migrate import migrate as migrate_tables
 
 
 def migrate(as_json: Json = False) -> None:

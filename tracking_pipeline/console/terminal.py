@@ -17,8 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from tracking_pipeline.delivery.totals import RetryTotals
-from tracking_pipeline.resources import DrainProgress
+from tracking_pipeline.defs.resources import DrainProgress
+from tracking_pipeline.delivery.engine.totals import RetryTotals
 
 # What has left the queue for good or for now, as far as it is counted while a run goes on.
 _SETTLED = ("processed", "withheld", "postponed", "accepted_delivered")

@@ -17,13 +17,13 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.events import FailedEvent, Prepared, event_of
-from tracking_pipeline.delivery.ledger import ledger_event_id
-from tracking_pipeline.delivery.outcomes import NotSent, Postponed, Rejected
-from tracking_pipeline.delivery.preparation import prepare
-from tracking_pipeline.delivery.readiness import latest_of_lead
-from tracking_pipeline.delivery.redaction import redact
+from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
+from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, event_of
+from tracking_pipeline.delivery.engine.outcomes import NotSent, Postponed, Rejected
+from tracking_pipeline.delivery.engine.preparation import prepare
+from tracking_pipeline.delivery.engine.readiness import latest_of_lead
+from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.events.explain import (
     PayloadExplained,
     ReadingRules,

@@ -22,7 +22,7 @@ import httpx
 
 from tracking_pipeline.geo.mmdb import GeoDatabase, GeoDatabaseError
 from tracking_pipeline.geo.provider import Located
-from tracking_pipeline.store.embedded.lock import try_exclusive
+from tracking_pipeline.postgres.lock import try_exclusive
 
 DOWNLOAD_URL = "https://download.db-ip.com/free/dbip-city-lite-{month}.mmdb.gz"
 FILE_NAME = "dbip-city-lite.mmdb"

@@ -24,7 +24,6 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from tracking_pipeline.geo.address_look_up import LEASE_SECONDS, AddressLookUp, AtHand
-from tracking_pipeline.geo.configured import GeoProviders
 from tracking_pipeline.geo.enrich_batch import SortedBatch, sort_batch
 from tracking_pipeline.geo.enrich_totals import EnrichTotals, StoppedReason, Tally
 from tracking_pipeline.geo.lead_finding import Question, found_by_address, question
@@ -47,6 +46,7 @@ from tracking_pipeline.store.leads import (
     claim_leads,
     read_leads,
 )
+from tracking_pipeline.wiring.geo import GeoProviders
 
 TIME_BUDGET_SECONDS = 240
 BATCH_LEADS = 1_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import uuid5
 
-from tracking_pipeline.delivery.ledger import ledger_row
-from tracking_pipeline.delivery.readiness import OF_A_RECORD
+from tracking_pipeline.delivery.destinations.ledger import ledger_row
+from tracking_pipeline.delivery.engine.readiness import OF_A_RECORD
 from tracking_pipeline.events.conversion import Unusable, read_conversion
 from tracking_pipeline.events.policy import DEFAULT_POLICY
 from tracking_pipeline.events.row import StoredRow

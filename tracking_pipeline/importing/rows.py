@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from tracking_pipeline.delivery.redaction import redact
+from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.importing.lines import Record
 
 # Ids that are made from a line's content; it must never change, or importing a file again doubles

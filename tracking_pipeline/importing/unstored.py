@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from tracking_pipeline.delivery.events import DESTINATIONS, DestinationName, FailedEvent
+from tracking_pipeline.delivery.engine.events import DESTINATIONS, DestinationName, FailedEvent
 from tracking_pipeline.events.names import plain_name
 from tracking_pipeline.events.times import read_moment
 from tracking_pipeline.importing.failed_events import FailedEventRows

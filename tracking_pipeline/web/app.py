@@ -16,7 +16,6 @@ import httpx
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from tracking_pipeline.installation import Installation
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import connection_pool
 from tracking_pipeline.web.admin.router import admin_router
@@ -33,6 +32,7 @@ from tracking_pipeline.web.security.jwks import KeySet
 from tracking_pipeline.web.security.login import login_router
 from tracking_pipeline.web.security.safe_responses import SafeResponses
 from tracking_pipeline.web.security.supabase_tokens import SupabaseTokens
+from tracking_pipeline.wiring.installation import Installation
 
 # For intake's handlers, and for a look-up of the caller's role with each admin request.
 POOL_SIZE = 10

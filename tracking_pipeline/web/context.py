@@ -11,7 +11,6 @@ import anyio.to_thread
 import psycopg
 from fastapi import Depends, Request
 
-from tracking_pipeline.installation import Installation
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.admin_audit import AdminAction, record_action
 from tracking_pipeline.store.database import AsyncPool, connect
@@ -19,6 +18,7 @@ from tracking_pipeline.web.admin.run_desk import RunDesk
 from tracking_pipeline.web.monitoring.attempt_counters import AttemptCounters
 from tracking_pipeline.web.security.access import Access, Principal
 from tracking_pipeline.web.security.client_address import client_address
+from tracking_pipeline.wiring.installation import Installation
 
 T = TypeVar("T")
 

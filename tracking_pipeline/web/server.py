@@ -13,11 +13,11 @@ from ipaddress import ip_address
 import uvicorn
 from fastapi import FastAPI
 
-from tracking_pipeline.installation import Installation
 from tracking_pipeline.settings import Settings, SettingsError
 from tracking_pipeline.web.admin.run_desk import CLOSING_SECONDS, RunDesk
 from tracking_pipeline.web.app import create_app
 from tracking_pipeline.web.security.access import generated_token
+from tracking_pipeline.wiring.installation import Installation
 
 # Connections that wait to be taken on while a burst of events comes in.
 BACKLOG = 2048

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
-from tracking_pipeline.delivery.events import FailedEvent, Lead
+from tracking_pipeline.delivery.engine.events import FailedEvent, Lead
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)
 ROW_EVENT_ID = UUID("0b7c0a52-6a1e-4f0e-9a39-0d8a4c0f5a11")

@@ -27,15 +27,22 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from tracking_pipeline.delivery.destination import Destination
-from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.delivery.google.credentials import AccessToken
-from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.ledger import Ledger, ledger_event_id
-from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.retry import MakeDestinations, RetryRequest, retry_failed_events
-from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.delivery.destinations.google.credentials import AccessToken
+from tracking_pipeline.delivery.destinations.google.enhanced_conversions import (
+    GoogleAccount,
+    GoogleEc,
+)
+from tracking_pipeline.delivery.destinations.gtm.server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.destinations.ledger import Ledger, ledger_event_id
+from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.engine.destination import Destination
+from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.engine.retry import (
+    MakeDestinations,
+    RetryRequest,
+    retry_failed_events,
+)
+from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
@@ -500,11 +507,11 @@ class LedgerStand:
 
     def fail(self) -> None:
         self._do(
-            "create function no_room() returns trigger language plpgsql as"
+            "create function no_window() returns trigger language plpgsql as"
             " $$begin raise 'the disk is full' using errcode = '53100'; end$$;"
-            "create trigger no_room before insert on wm_event_log"
-            " for each row execute function no_room()",
-            mend="drop trigger no_room on wm_event_log; drop function no_room()",
+            "create trigger no_window before insert on wm_event_log"
+            " for each row execute function no_window()",
+            mend="drop trigger no_window on wm_event_log; drop function no_window()",
         )
 
     def shut_out(self) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.destination import Destination
-from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.outcomes import NotSent, reject
+from tracking_pipeline.delivery.engine.destination import Destination
+from tracking_pipeline.delivery.engine.events import Prepared
+from tracking_pipeline.delivery.engine.outcomes import NotSent, reject
 from tracking_pipeline_tests.delivery.claimed import NOW, claimed
 
 _NAMES = (

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from tracking_pipeline.delivery.destination import Destination, Reply
-from tracking_pipeline.delivery.events import FailedEvent, Prepared
-from tracking_pipeline.delivery.outcomes import NotSent
+from tracking_pipeline.delivery.engine.destination import Destination, Reply
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.outcomes import NotSent
 from tracking_pipeline_tests.delivery.failed_event_queue import Added
 from tracking_pipeline_tests.delivery.runs import Wrap
 

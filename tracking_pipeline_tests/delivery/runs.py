@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 
-from tracking_pipeline.delivery.destination import Destination, Limits, NotConfigured
-from tracking_pipeline.delivery.ledger import Ledger
-from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
-from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.delivery.destinations.ledger import Ledger
+from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.engine.destination import Destination, Limits, NotConfigured
+from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
+from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool

@@ -18,8 +18,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from tracking_pipeline.delivery.destination import Destination, NotConfigured, Reply
-from tracking_pipeline.delivery.events import FailedEvent, Prepared
+from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
+from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured, Reply
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.outcomes import Delivered, NotSent, PerEvent
+from tracking_pipeline.delivery.engine.redaction import redact
+from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.explain import (
     DestinationSeen,
     EventExplained,
@@ -27,10 +31,6 @@ from tracking_pipeline.delivery.explain import (
     explain_id,
     explain_unstored,
 )
-from tracking_pipeline.delivery.ledger import ledger_event_id
-from tracking_pipeline.delivery.outcomes import Delivered, NotSent, PerEvent
-from tracking_pipeline.delivery.redaction import redact
-from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.events.explain import ReadingRules
 from tracking_pipeline.events.masking import shown_body
 from tracking_pipeline.events.policy import ReadingPolicy

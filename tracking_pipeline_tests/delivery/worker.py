@@ -18,12 +18,12 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 
-from tracking_pipeline.delivery.destination import Destination, Limits, Reply
-from tracking_pipeline.delivery.events import FailedEvent, Prepared
-from tracking_pipeline.delivery.ledger import Ledger
-from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.outcomes import NotSent
-from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
+from tracking_pipeline.delivery.destinations.ledger import Ledger
+from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.engine.destination import Destination, Limits, Reply
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.outcomes import NotSent
+from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.store.database import AsyncPool
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.delivery.outcomes import Rejected, Withheld
-from tracking_pipeline.delivery.readiness import ready_conversion
+from tracking_pipeline.delivery.engine.outcomes import Rejected, Withheld
+from tracking_pipeline.delivery.engine.readiness import ready_conversion
 from tracking_pipeline.events.consent import NEEDS
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.policy import ReadingPolicy

@@ -9,7 +9,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.events import Lead, Prepared
+from tracking_pipeline.delivery.engine.events import Lead, Prepared
 from tracking_pipeline.events.explain import PayloadExplained, ReadingRules, explain_payload
 from tracking_pipeline.events.masking import masked, match_keys_in, shortened, shown_body
 from tracking_pipeline.events.policy import ReadingPolicy

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.outcomes import NotSent, Rejected, Withheld
+from tracking_pipeline.delivery.engine.events import Prepared
+from tracking_pipeline.delivery.engine.outcomes import NotSent, Rejected, Withheld
 from tracking_pipeline_tests.events.written import (
     AD_DESTINATIONS,
     PLACES,

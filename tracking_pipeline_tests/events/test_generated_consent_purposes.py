@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.outcomes import Withheld
+from tracking_pipeline.delivery.engine.events import Prepared
+from tracking_pipeline.delivery.engine.outcomes import Withheld
 from tracking_pipeline.events.consent import ConsentDefault
 from tracking_pipeline.events.policy import PrivacyControl, ReadingPolicy
 from tracking_pipeline_tests.events.written import (

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.outcomes import Withheld
+from tracking_pipeline.delivery.engine.events import Prepared
+from tracking_pipeline.delivery.engine.outcomes import Withheld
 from tracking_pipeline_tests.events.written import (
     AD_DESTINATIONS,
     AN_HOUR_AGO,

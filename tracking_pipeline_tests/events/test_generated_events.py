@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.outcomes import Rejected
+from tracking_pipeline.delivery.engine.events import Prepared
+from tracking_pipeline.delivery.engine.outcomes import Rejected
 from tracking_pipeline_tests.delivery.hostile_payloads import PAYLOADS, prepare_as_a_drain_does
 from tracking_pipeline_tests.events.written import (
     AD_DESTINATIONS,

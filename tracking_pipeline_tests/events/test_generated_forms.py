@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.delivery.outcomes import Rejected
+from tracking_pipeline.delivery.engine.outcomes import Rejected
 from tracking_pipeline.events import forms
 from tracking_pipeline.events.reading import read_payload
 from tracking_pipeline_tests.events.written import (

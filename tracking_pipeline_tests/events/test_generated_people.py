@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.events import Prepared
+from tracking_pipeline.delivery.engine.events import Prepared
 from tracking_pipeline_tests.delivery.claimed import claimed
 from tracking_pipeline_tests.events.written import (
     DESTINATIONS,

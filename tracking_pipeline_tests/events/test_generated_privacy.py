@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.outcomes import Rejected
+from tracking_pipeline.delivery.engine.events import Prepared
+from tracking_pipeline.delivery.engine.outcomes import Rejected
 from tracking_pipeline_tests.events.written import (
     DESTINATIONS,
     PLACES,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.outcomes import Withheld
+from tracking_pipeline.delivery.engine.events import Prepared
+from tracking_pipeline.delivery.engine.outcomes import Withheld
 from tracking_pipeline_tests.events.real_shapes import SHAPES, Shape
 from tracking_pipeline_tests.events.real_webhooks import WEBHOOKS
 from tracking_pipeline_tests.events.written import (

@@ -19,14 +19,17 @@ import httpx
 import orjson
 from psycopg_pool import AsyncConnectionPool
 
-from tracking_pipeline.delivery.destination import Destination
-from tracking_pipeline.delivery.events import Prepared
-from tracking_pipeline.delivery.google.credentials import AccessToken
-from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.ledger import Ledger
-from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.outcomes import NotSent
+from tracking_pipeline.delivery.destinations.google.credentials import AccessToken
+from tracking_pipeline.delivery.destinations.google.enhanced_conversions import (
+    GoogleAccount,
+    GoogleEc,
+)
+from tracking_pipeline.delivery.destinations.gtm.server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.destinations.ledger import Ledger
+from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.engine.destination import Destination
+from tracking_pipeline.delivery.engine.events import Prepared
+from tracking_pipeline.delivery.engine.outcomes import NotSent
 from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
 from tracking_pipeline_tests.delivery.claimed import NOW, claimed
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tracking_pipeline.geo.configured import GeoProviders
 from tracking_pipeline.geo.enrich import EnrichRequest, enrich_leads
 from tracking_pipeline.geo.enrich_totals import EnrichTotals
 from tracking_pipeline.geo.ip_api import IpApi
@@ -20,6 +19,7 @@ from tracking_pipeline.geo.provider import Provider
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.wiring.geo import GeoProviders
 from tracking_pipeline_tests.geo.asking import TODAY
 
 MakeProvider = Callable[[DeliveryClient, AsyncPool, SecondsLeft], Provider]

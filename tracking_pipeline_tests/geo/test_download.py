@@ -22,7 +22,7 @@ from tracking_pipeline.geo.download import (
     update_geo_database,
 )
 from tracking_pipeline.geo.mmdb import GeoDatabase
-from tracking_pipeline.store.embedded.lock import try_exclusive
+from tracking_pipeline.postgres.lock import try_exclusive
 from tracking_pipeline_tests.geo.databases import SAN_JOSE, WELL_KNOWN, write_database
 
 TODAY = date(2026, 11, 24)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.meta.capi import TOO_LITTLE_INFORMATION
+from tracking_pipeline.delivery.destinations.meta.capi import TOO_LITTLE_INFORMATION
 from tracking_pipeline.health.emq.keys import KEYS, keys_of, mask_of
 from tracking_pipeline.health.emq.score import (
     NETWORK,

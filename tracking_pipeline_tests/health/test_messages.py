@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tracking_pipeline.delivery.breaker import failing_reason, refusing_reason
+from tracking_pipeline.delivery.engine.breaker import failing_reason, refusing_reason
 from tracking_pipeline.health.alerts.causes import (
     dead_letter_causes,
     destination_causes,

@@ -10,13 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from tracking_pipeline.delivery.retry import RetryRequest, retry_failed_events
-from tracking_pipeline.destinations import Made, configured_destinations
+from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.identity import match_keys, sanitize
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.wiring.destinations import Made, configured_destinations
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, payload
 
 

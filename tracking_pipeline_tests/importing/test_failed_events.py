@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tracking_pipeline.delivery.ledger import ledger_event_id
+from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
 from tracking_pipeline.importing import ImportTotals, import_file
 from tracking_pipeline_tests.importing.writing import Write
 

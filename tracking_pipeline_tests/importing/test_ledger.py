@@ -8,7 +8,7 @@ from hashlib import sha256
 import psycopg
 from psycopg.rows import dict_row
 
-from tracking_pipeline.delivery.ledger import ledger_event_id
+from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
 from tracking_pipeline.importing import ImportTotals, Problem, import_file
 from tracking_pipeline_tests.importing.writing import Write
 

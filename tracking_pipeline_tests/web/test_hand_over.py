@@ -12,13 +12,16 @@ import orjson
 import psycopg
 import pytest
 
-from tracking_pipeline.delivery.destination import Destination
-from tracking_pipeline.delivery.events import FailedEvent, Prepared
-from tracking_pipeline.delivery.google.credentials import AccessToken
-from tracking_pipeline.delivery.google.enhanced_conversions import GoogleAccount, GoogleEc
-from tracking_pipeline.delivery.gtm.server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.meta.capi import MetaAccount, MetaCapi
-from tracking_pipeline.delivery.outcomes import Rejected
+from tracking_pipeline.delivery.destinations.google.credentials import AccessToken
+from tracking_pipeline.delivery.destinations.google.enhanced_conversions import (
+    GoogleAccount,
+    GoogleEc,
+)
+from tracking_pipeline.delivery.destinations.gtm.server import GtmContainer, GtmServer
+from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.engine.destination import Destination
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.outcomes import Rejected
 from tracking_pipeline.health.configured import USUAL_CONVERSION_NAMES
 from tracking_pipeline.identity import match_keys
 from tracking_pipeline.sandbox.server import Sandbox

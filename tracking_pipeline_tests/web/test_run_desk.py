@@ -11,8 +11,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from tracking_pipeline.jobs.retry import retry_failed_events_job
-from tracking_pipeline.runs import RunError
+from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
+from tracking_pipeline.defs.instance.runs import RunError
 from tracking_pipeline.web.admin.run_desk import DeskRun, RunDesk
 from tracking_pipeline.web.admin.run_process import RunOrder
 from tracking_pipeline.web.admin.run_results import retry_answer

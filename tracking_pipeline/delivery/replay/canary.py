@@ -15,7 +15,7 @@ from uuid import UUID
 
 import anyio
 
-from tracking_pipeline.delivery.totals import RetryTotals
+from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.dead_letters import Match
 from tracking_pipeline.store.replays import read_standing

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.events import FailedEvent
-from tracking_pipeline.delivery.outcomes import Postponed, Rejected, Withheld
-from tracking_pipeline.delivery.preparation import prepare
+from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.engine.events import FailedEvent
+from tracking_pipeline.delivery.engine.outcomes import Postponed, Rejected, Withheld
+from tracking_pipeline.delivery.engine.preparation import prepare
 from tracking_pipeline.events.conversion import Conversion, read_conversion
 
 # Meta takes a second event with the same id and name for a copy only so long after the first.

@@ -26,8 +26,14 @@ from uuid import UUID
 
 import psycopg
 
-from tracking_pipeline.delivery.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.events import DESTINATIONS, event_of
+from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.engine.events import DESTINATIONS, event_of
+from tracking_pipeline.delivery.engine.retry import (
+    MakeDestinations,
+    RetryRequest,
+    retry_failed_events,
+)
+from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.delivery.replay.canary import CanaryTotals, try_canaries
 from tracking_pipeline.delivery.replay.forecast import Forecast, forecast
 from tracking_pipeline.delivery.replay.repair import Repaired, repair
@@ -38,8 +44,6 @@ from tracking_pipeline.delivery.replay.totals import (
     chosen_rate,
     shown_groups,
 )
-from tracking_pipeline.delivery.retry import MakeDestinations, RetryRequest, retry_failed_events
-from tracking_pipeline.delivery.totals import RetryTotals
 from tracking_pipeline.http_client import http_client
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.database import (

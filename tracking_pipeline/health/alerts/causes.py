@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from tracking_pipeline.delivery.breaker import FAILING, REFUSING
+from tracking_pipeline.delivery.engine.breaker import FAILING, REFUSING
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
 from tracking_pipeline.identity import plain_reason

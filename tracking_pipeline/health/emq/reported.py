@@ -19,8 +19,8 @@ from uuid import uuid4
 
 import psycopg
 
-from tracking_pipeline.delivery.meta.capi import MetaAccount, appsecret_proof
-from tracking_pipeline.delivery.redaction import redact
+from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, appsecret_proof
+from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE, score
 from tracking_pipeline.health.policy import HealthPolicy
 from tracking_pipeline.health.readings.rollup import full_hour

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from pydantic import SecretStr
 
-from tracking_pipeline.delivery.redaction import redact
+from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.health.notifications.message import Message
 
 if TYPE_CHECKING:

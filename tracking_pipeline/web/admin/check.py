@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from tracking_pipeline.jobs.check import CHECKED, answer_of, check_tracking_health_job
+from tracking_pipeline.defs.health.check import CHECKED, answer_of, check_tracking_health_job
 from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
 from tracking_pipeline.web.admin.run_process import RunOrder
 from tracking_pipeline.web.context import Context

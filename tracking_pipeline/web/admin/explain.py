@@ -12,14 +12,14 @@ import psycopg
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from tracking_pipeline.delivery.events import DestinationName
+from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
+from tracking_pipeline.delivery.engine.events import DestinationName
 from tracking_pipeline.delivery.explain import EventExplained, Explanation, explain_id
-from tracking_pipeline.delivery.ledger import ledger_event_id
-from tracking_pipeline.destinations import preparing_destinations, reading_rules
 from tracking_pipeline.web.answers import Text
 from tracking_pipeline.web.context import Context, WebContext
 from tracking_pipeline.web.errors import ApiError, ErrorAnswer
 from tracking_pipeline.web.security.access import Admin, Principal
+from tracking_pipeline.wiring.destinations import preparing_destinations, reading_rules
 
 explain_router = APIRouter(tags=["events"])
 

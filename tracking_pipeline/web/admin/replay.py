@@ -10,14 +10,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.jobs.replay import (
+from tracking_pipeline.defs.delivery.replay import (
     MOST_CANARIES,
     MOST_EVENTS_PER_MINUTE,
     MOST_IDS,
     ReplayConfig,
     replay_dead_letters_job,
 )
+from tracking_pipeline.delivery.engine.events import DestinationName
 from tracking_pipeline.store.dead_letters import DeadLetters, read_groups
 from tracking_pipeline.web.admin.json_route import JsonRoute
 from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from tracking_pipeline.jobs.retry import retry_failed_events_job
+from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
 from tracking_pipeline.web.admin.json_route import JsonRoute
 from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
 from tracking_pipeline.web.admin.run_process import RunOrder

@@ -23,8 +23,14 @@ import anyio
 import anyio.to_thread
 import dagster as dg
 
-from tracking_pipeline.resources import TrackingResource
-from tracking_pipeline.runs import PastRun, RunError, find_run, last_runs, mark_cut_off
+from tracking_pipeline.defs.instance.runs import (
+    PastRun,
+    RunError,
+    find_run,
+    last_runs,
+    mark_cut_off,
+)
+from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.web.admin.run_process import Answer, RunOrder, RunProcess, prepare_processes
 
 # What an answer waits for a run before it says "still at it".
@@ -78,7 +84,7 @@ class RunDesk:
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         """``instance`` is the one that the processes of the runs open, too. ``rehearsal`` as
-        :func:`~tracking_pipeline.installation.open_installation` has it."""
+        :func:`~tracking_pipeline.wiring.installation.open_installation` has it."""
         self._instance = instance
         self._tracking = TrackingResource(rehearsal=_REHEARSAL[rehearsal])
         self.wait_seconds = wait_seconds

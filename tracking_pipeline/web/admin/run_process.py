@@ -21,8 +21,8 @@ from typing import Any
 
 import dagster as dg
 
-from tracking_pipeline.resources import EXPLAINED_ERRORS, TrackingResource
-from tracking_pipeline.runs import RunError, open_instance, run_job
+from tracking_pipeline.defs.instance.runs import RunError, open_instance, run_job
+from tracking_pipeline.defs.resources import EXPLAINED_ERRORS, TrackingResource
 from tracking_pipeline.settings import read_settings
 
 Answer = dict[str, Any]

@@ -12,15 +12,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from tracking_pipeline.delivery.events import DestinationName
-from tracking_pipeline.delivery.ledger import (
+from tracking_pipeline.delivery.destinations.ledger import (
     ledger_event_id,
     ledger_row,
     refused_purposes,
     storable_json,
 )
-from tracking_pipeline.delivery.outcomes import Withheld
-from tracking_pipeline.delivery.readiness import OF_A_RECORD, without_consent
+from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.engine.outcomes import Withheld
+from tracking_pipeline.delivery.engine.readiness import OF_A_RECORD, without_consent
 from tracking_pipeline.events.consent import NEEDS
 from tracking_pipeline.events.consent_names import Way
 from tracking_pipeline.events.conversion import Conversion, Unusable, read_conversion

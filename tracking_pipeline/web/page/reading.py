@@ -14,7 +14,6 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
-from tracking_pipeline.installation import Installation
 from tracking_pipeline.status import DestinationStatus, read_destinations
 from tracking_pipeline.store.alert_list import ListedAlert, list_alerts
 from tracking_pipeline.store.database import one_moment
@@ -23,6 +22,7 @@ from tracking_pipeline.store.geo_coverage import has_places_from
 from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
 from tracking_pipeline.store.metric_history import Point, read_course
 from tracking_pipeline.web.page.letter_filter import LetterFilter
+from tracking_pipeline.wiring.installation import Installation
 
 COURSE_DAYS = 30
 COURSE_STEP_HOURS = 6

@@ -1,0 +1,80 @@
+"""Whether a run of a job is under way: schedules and sensors launch none beside it.
+
+Every job is safe to run twice, so a missed or doubled tick harms nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from tracking_pipeline.defs.instance.heartbeat import end_lost_runs
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
+
+# Where there are no heartbeats, a run whose process was killed stays "started" in Dagster until its
+# run monitoring ends it, up to the run's longest time. Waiting for that would stop the loop, so an
+# old run no longer counts; a second drain beside a slow one is safe.
+COUNTS_FOR = timedelta(minutes=10)
+
+# More than the queue lets run at once.
+_MOST_LOOKED_AT = 20
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def is_under_way(instance: dg.DagsterInstance, job_name: str) -> bool:
+    """Whether a run of the job was created in the last ten minutes and has not ended. One whose
+    process is gone is ended first, or does not count where it is only missed."""
+    if not _runs(instance, job_name):
+        return False
+    missed = set(end_lost_runs(instance).missed)
+    return any(run.run_id not in missed for run in _runs(instance, job_name))
+
+
+def _runs(instance: dg.DagsterInstance, job_name: str) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(
+        dg.RunsFilter(
+            job_name=job_name,
+            statuses=_UNDER_WAY,
+            created_after=datetime.now(timezone.utc) - COUNTS_FOR,
+        ),
+        limit=_MOST_LOOKED_AT,
+    )
+
+
+def every(
+    cron_schedule: str,
+    job: dg.JobDefinition | UnresolvedAssetJobDefinition,
+    *,
+    name: str,
+    description: str,
+) -> dg.ScheduleDefinition:
+    """A schedule in UTC that launches ``job`` unless a run of it is under way, and is on by
+    default."""
+
+    @dg.schedule(
+        job=job,
+        cron_schedule=cron_schedule,
+        name=name,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"{description} Skips while a run is under way.",
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if is_under_way(context.instance, job.name):
+            return dg.SkipReason(f"a run of {job.name} is under way")
+        return dg.RunRequest()
+
+    return tick

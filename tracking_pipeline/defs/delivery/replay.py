@@ -1,0 +1,219 @@
+"""``replay_dead_letters_job``: puts dead letters back into the queue once their cause is cured.
+
+What is taken: rows of ``tracking_failed_events`` in status ``dead_letter`` that the filters match,
+are not leased, and whose event the same destination has not got from another row. They become
+``pending`` with no retry spent, spread over time below the site's own rate; the retry runs send
+them. ``replayed_at`` and ``replays`` keep the trace.
+
+What fails a run: a database that cannot be used, a filter or repair rule that cannot be read.
+Canaries that are refused again do not: their group is held back, and the metadata says so.
+
+What a second run does: it finds what is a dead letter by then. Two at the same time share the work,
+and no event goes back twice.
+"""
+
+from datetime import datetime, timezone
+from typing import Any, Literal
+from uuid import UUID
+
+import dagster as dg
+from pydantic import Field
+
+from tracking_pipeline.defs.metadata import table
+from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
+from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.replay.repair import RepairError, read_rules
+from tracking_pipeline.delivery.replay.service import replay_dead_letters as replay_service
+from tracking_pipeline.delivery.replay.totals import (
+    CANARIES,
+    NUMBERS,
+    ReplayRequest,
+    ReplayTotals,
+)
+from tracking_pipeline.events.times import read_moment_or_day
+from tracking_pipeline.interruption import run_interruptibly
+from tracking_pipeline.store.dead_letters import DeadLetters
+
+MOST_IDS = 10_000
+MOST_CANARIES = 100
+MOST_EVENTS_PER_MINUTE = 100_000
+_NO_TIME = datetime.min.replace(tzinfo=timezone.utc)
+
+
+class ReplayConfig(dg.Config):
+    """Which dead letters, and how. Untouched, it counts all of them and changes nothing."""
+
+    dry_run: bool = Field(
+        default=True,
+        description="Count and forecast only. Set it to false to put the dead letters back.",
+    )
+    destination: Literal["all", DestinationName] = Field(
+        default="all", description="Only this destination's dead letters, or those of all."
+    )
+    reason: str = Field(
+        default="",
+        description="Only those whose reason has this in it, as in `max_retries` or `expired`. "
+        "Empty: any reason.",
+    )
+    reason_match: Literal["contains", "exact"] = Field(
+        default="contains",
+        description="Whether the reason has the text in it, whatever its case, or is the text.",
+    )
+    error_code: str = Field(
+        default="", description="Only those with this error code, as in `190`. Empty: any."
+    )
+    event_name: str = Field(
+        default="", description="Only events of this name, as in `Lead`. Empty: any."
+    )
+    since: str = Field(
+        default="",
+        description="Only those that became dead letters at this moment or later: ISO 8601, in UTC "
+        "where it names no zone. Empty: no bound.",
+    )
+    until: str = Field(
+        default="",
+        description="Only those that became dead letters before this moment. Empty: no bound.",
+    )
+    ids: list[str] = Field(
+        default=[],
+        description="Only these: ids of rows or of their events. Empty: any.",
+    )
+    after_pause: bool = Field(
+        default=False,
+        description="Only those that a pause of their destination caused which is over since.",
+    )
+    events_per_minute: int = Field(
+        default=0,
+        description="How many events of each destination become due in a minute. 0: half of what "
+        "the ledger saw in the last hour, 10 at least and 600 at most.",
+    )
+    canary: int = Field(
+        default=CANARIES,
+        description="So many events of each destination and reason with more are sent first; the "
+        "others go on unless these are refused again. 0: no canary.",
+    )
+    repair: str = Field(
+        default="",
+        description="Rules that change each payload first, as YAML or JSON: set, rename, drop, "
+        "cast. A dry run shows what they would change. Empty: none. Put no personal data in them: "
+        "the run shows its configuration.",
+    )
+
+    def request(self) -> ReplayRequest:
+        """The request of these values. Raises ``dagster.Failure`` with one line where one cannot be
+        used."""
+        _require(0 <= self.canary <= MOST_CANARIES, f"canary must be 0 to {MOST_CANARIES}")
+        _require(
+            0 <= self.events_per_minute <= MOST_EVENTS_PER_MINUTE,
+            f"events_per_minute must be 0 to {MOST_EVENTS_PER_MINUTE}",
+        )
+        _require(len(self.ids) <= MOST_IDS, f"ids must be at most {MOST_IDS}")
+        _require(
+            bool(self.reason) or self.reason_match != "exact",
+            "reason: an exact match needs one",
+        )
+        try:
+            rules = read_rules(self.repair)
+        except RepairError as error:
+            raise dg.Failure(f"repair: {error}", allow_retries=False) from None
+        return ReplayRequest(
+            letters=DeadLetters(
+                destinations=() if self.destination == "all" else (self.destination,),
+                reason=self.reason,
+                exact_reason=self.reason_match == "exact",
+                error_code=self.error_code,
+                event_name=self.event_name,
+                since=_moment("since", self.since),
+                until=_moment("until", self.until),
+                ids=tuple(_id(text) for text in self.ids),
+                after_pause=self.after_pause,
+            ),
+            dry_run=self.dry_run,
+            events_per_minute=float(self.events_per_minute) or None,
+            canaries=self.canary,
+            rules=rules,
+        )
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise dg.Failure(otherwise, allow_retries=False)
+
+
+def _moment(name: str, text: str) -> datetime | None:
+    if not text.strip():
+        return None
+    moment = read_moment_or_day(text)
+    _require(moment is not None, f"{name} must be a time in ISO 8601, as in 2026-11-24T10:00Z")
+    return moment
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        raise dg.Failure("ids must be uuids, of rows or of events", allow_retries=False) from None
+
+
+@dg.op(
+    description="Counts the dead letters that match, by destination and reason. A dry run tells "
+    "what would become of each and what repair rules would change; else a few canaries are "
+    "sent, and the others go back into the queue unless these are refused again. Fails when the "
+    "database cannot be used or the configuration cannot be read; the failure says what to do.",
+    out=dg.Out(description="The replay's totals."),
+)
+def replay_dead_letters(
+    context: dg.OpExecutionContext, config: ReplayConfig, tracking: TrackingResource
+) -> ReplayTotals:
+    request = config.request()
+    context.instance.add_run_tags(context.run_id, {DESTINATION_TAG: config.destination})
+    with tracking.open() as installation, installation.destinations() as destinations:
+        totals = run_interruptibly(
+            replay_service(installation.database.url, destinations, request, run_id=context.run_id)
+        )
+    _log(context.log, totals)
+    context.add_output_metadata(replay_metadata(totals))
+    return totals
+
+
+def _log(log: dg.DagsterLogManager, totals: ReplayTotals) -> None:
+    for each in totals.groups:
+        done = (
+            f"{each.sent} would be sent, {each.waits} would wait, {each.withheld} would be "
+            f"withheld, {each.expired} are expired, {each.refused} would be refused"
+            if totals.dry_run
+            else f"{each.replayed} replayed, {each.held_back} held back"
+        )
+        log.info(
+            f"{each.destination}, {each.reason}: {each.matched} matched, "
+            f"{each.already_delivered} delivered already, {done}"
+        )
+
+
+def replay_metadata(totals: ReplayTotals) -> dict[str, Any]:
+    """The totals as typed metadata: every number under its own name, and tables for people."""
+    found = totals.as_json()
+    return {
+        # The tables first: the run page shows the first lines of a long message.
+        **table("groups", found["groups"]),
+        **table("canaries", found["canaries"]),
+        **table("repairs", found["repairs"]),
+        **table("refusals", found["refusals"]),
+        **table("withheld_by_reason", found["withheld_by_reason"]),
+        **{name: found[name] for name in NUMBERS},
+        "events_per_minute": dg.MetadataValue.float(float(found["events_per_minute"])),
+        "minutes": dg.MetadataValue.float(float(found["minutes"])),
+        "seconds": dg.MetadataValue.float(float(found["seconds"])),
+    }
+
+
+@dg.job(
+    description="Puts dead letters back into the queue once their cause is cured. Launch it "
+    "untouched for a dry run: it counts them by reason and tells what would become of them. Then "
+    "narrow it with the filters and set dry_run to false. A failed run names what to correct.",
+    config=dg.RunConfig(ops={"replay_dead_letters": ReplayConfig()}),
+    tags={GROUP_TAG: "replay", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "3600"},
+)
+def replay_dead_letters_job() -> None:
+    replay_dead_letters()

@@ -1,0 +1,153 @@
+"""``enrich_leads_job``: gives leads without a city, state or zip the place of their IP address.
+
+What is taken: leads that nobody has looked up yet, and those whose next look-up has its time. What
+a person said is never replaced: the lead's own columns and the place in its session come first.
+
+What fails a run: a database that cannot be reached or stays away, tables that are not migrated, a
+setting that cannot be read. A source of places that is down, used up or not configured does not:
+its leads wait, and the run's metadata says so.
+
+What a second run does: the same thing, safely at the same time. A run that is killed loses nothing;
+leads whose address it was asking about come back within five minutes.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from tracking_pipeline.defs.active import every
+from tracking_pipeline.defs.metadata import table
+from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
+from tracking_pipeline.geo.enrich import TIME_BUDGET_SECONDS, EnrichRequest, enrich_leads
+from tracking_pipeline.geo.enrich_totals import EnrichTotals
+
+STATUSES = ("ok", "no_data", "private", "invalid", "rate_limited", "error")
+SOURCES = ("session", "mmdb", "ip_api", "ipinfo")
+
+
+class EnrichConfig(dg.Config):
+    """What to enrich. Untouched, it takes every lead that is due."""
+
+    limit: int = Field(
+        default=0,
+        description="Examine at most so many leads, the newest first. 0: all that are due.",
+    )
+    recheck_failed: bool = Field(
+        default=False,
+        description="Take those leads too that were looked up in vain before: no data, a private "
+        "or unreadable address, a source that failed to the end. And those that got only a part of "
+        "their place from an address.",
+    )
+    providers: Literal["all", "mmdb", "ip_api", "ipinfo"] = Field(
+        default="all",
+        description="Ask only this source of places, or all of GEO_PROVIDERS in their order.",
+    )
+    time_budget_seconds: int = Field(
+        default=TIME_BUDGET_SECONDS,
+        description="The run takes no more leads after this many seconds, 1 to 3600. "
+        "What is left stays due for the next run.",
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="Only count what would be filled: change nothing and ask nobody online.",
+    )
+
+    def request(self, default_country: str) -> EnrichRequest:
+        """The request of these values. Raises ``dagster.Failure`` where one is out of bounds: the
+        launchpad itself does not check bounds."""
+        if self.limit < 0:
+            raise dg.Failure("limit must be 0 or more", allow_retries=False)
+        if not 1 <= self.time_budget_seconds <= 3600:
+            raise dg.Failure("time_budget_seconds must be 1 to 3600", allow_retries=False)
+        return EnrichRequest(
+            limit=self.limit,
+            dry_run=self.dry_run,
+            recheck_failed=self.recheck_failed,
+            providers=() if self.providers == "all" else (self.providers,),
+            time_budget_seconds=float(self.time_budget_seconds),
+            default_country=default_country,
+        )
+
+
+@dg.op(
+    name="enrich_leads",
+    description="Walks over the leads without a place, newest first, and fills what is blank. "
+    "Fails when the database cannot be used; the failure says what to do. Sources of places that "
+    "are down or not configured are told in the metadata.",
+    out=dg.Out(description="The run's totals."),
+)
+def enrich(
+    context: dg.OpExecutionContext, config: EnrichConfig, tracking: TrackingResource
+) -> EnrichTotals:
+    with tracking.open() as installation, installation.geo_providers() as providers:
+        context.log.info(f"serving {installation.database.label}")
+        not_configured = installation.missing_geo_settings()
+        for name, what_to_set in not_configured.items():
+            context.log.info(f"{name} is not configured: {what_to_set}")
+        totals = asyncio.run(
+            enrich_leads(
+                installation.database.url,
+                providers,
+                config.request(installation.settings.default_country.upper()),
+                progress=lambda so_far: context.log.info(_in_words(so_far)),
+            )
+        )
+    for name, reason in totals.missing.items():
+        if name not in not_configured:
+            context.log.warning(f"{name} did not serve: {reason}")
+    context.log.info(_in_words(totals))
+    context.add_output_metadata(enrich_metadata(totals))
+    return totals
+
+
+def _in_words(totals: EnrichTotals) -> str:
+    return (
+        f"{totals.examined} examined, {totals.enriched} enriched, {totals.waiting} waiting "
+        f"after {totals.seconds:.0f} s"
+    )
+
+
+def enrich_metadata(totals: EnrichTotals) -> dict[str, Any]:
+    """The totals as typed metadata: every number under its own name, and tables for people."""
+    numbers = (
+        *("examined", "enriched", "skipped", "complete", "without_address", "waiting"),
+        *("refused", "corrected", "asked_online"),
+    )
+    return {
+        **table("by_source", _rows("source", "leads", totals.by_source)),
+        **table("by_status", _rows("status", "leads", totals.by_status)),
+        **table("not_configured", _rows("provider", "what to do", totals.missing)),
+        **{name: getattr(totals, name) for name in numbers},
+        **{f"from_{name}": totals.by_source.get(name, 0) for name in SOURCES},
+        **{f"status_{name}": totals.by_status.get(name, 0) for name in STATUSES},
+        "seconds": dg.MetadataValue.float(round(totals.seconds, 3)),
+        "stopped_reason": totals.stopped_reason,
+    }
+
+
+def _rows(key: str, column: str, values: Mapping[str, int | str]) -> list[dict[str, int | str]]:
+    return [{key: each, column: value} for each, value in values.items()]
+
+
+@dg.job(
+    description="Fills in city, state, zip and country of leads that came without, from their "
+    "session or their IP address; what a person said is kept. Launch it untouched to take all that "
+    "is due. A failed run means that the database could not be used: its failure says what to do.",
+    config=dg.RunConfig(ops={"enrich_leads": EnrichConfig()}),
+    tags={GROUP_TAG: "enrich", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "3900"},
+)
+def enrich_leads_job() -> None:
+    enrich()
+
+
+enrich_leads_schedule = every(
+    "*/10 * * * *",
+    enrich_leads_job,
+    name="enrich_leads_schedule",
+    description="Looks up leads without a place every 10 minutes: new ones, and those whose next "
+    "look-up has its time.",
+)

@@ -1,0 +1,48 @@
+"""``check_tracking_health_job``: one health check, shown asset by asset.
+
+What fails a run: a database that cannot be used, a setting that cannot be read, a report that
+cannot be written. A breach is a result. What a second run does: a check of its own; two at the same
+time take turns at the alerts, and make one alert.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from tracking_pipeline.defs.active import every
+from tracking_pipeline.defs.health.tracking_health_alerts import READINGS
+from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
+from tracking_pipeline.health.check_answer import check_answer
+
+ALERTS = "tracking_health_alerts"
+# What a check needs. The report, which takes longer, is left to the checks of the schedule.
+CHECKED = [dg.AssetKey(name) for name in (*READINGS, ALERTS)]
+
+check_tracking_health_job = dg.define_asset_job(
+    "check_tracking_health_job",
+    selection=[*READINGS, ALERTS, "tracking_health_report"],
+    description="One health check: EMQ score, queue, error rate and geo coverage are read and "
+    "recorded, alerts opened, updated and resolved, the report written. Safe to launch at any "
+    "time. A failed run means that the database could not be used: its failure says what to do. A "
+    "breach is no failure; it is an alert.",
+    tags={
+        GROUP_TAG: "check",
+        **AGAIN_FROM_THE_START,
+        **FIRST_IN_QUEUE,
+        "dagster/max_runtime": "1200",
+    },
+)
+
+
+def answer_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """The JSON of a check that ran in this process."""
+    return {**check_answer(result.output_for_node(ALERTS)), "run_id": result.run_id}
+
+
+check_tracking_health_schedule = every(
+    "*/15 * * * *",
+    check_tracking_health_job,
+    name="check_tracking_health_schedule",
+    description="Checks tracking's health every 15 minutes. When three checks in a row do not "
+    "come, threshold_breach_sensor raises the alert pipeline_stalled.",
+)

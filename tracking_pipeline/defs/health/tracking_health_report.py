@@ -1,0 +1,89 @@
+"""The asset ``tracking_health_report``: what an operator reads, here and as a file.
+
+It tells the last check and what is on record before it; it measures nothing itself and raises
+nothing. The page stands under ``TRACKING_HOME/reports/latest.html``, with the last one of each day
+beside it.
+"""
+
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import dagster as dg
+
+from tracking_pipeline.defs.health.labels import GROUP, OWNERS
+from tracking_pipeline.defs.metadata import floats
+from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.health.policy import policy_from
+from tracking_pipeline.health.report.evidence import Evidence, read_evidence
+from tracking_pipeline.wiring.destinations import meta_account
+from tracking_pipeline.wiring.installation import Installation
+
+
+@dg.asset(
+    name="tracking_health_report",
+    group_name=GROUP,
+    kinds={"python", "matplotlib"},
+    owners=OWNERS,
+    deps=[
+        "emq_score",
+        "queue_depth",
+        "error_rate",
+        "geo_coverage",
+        "tracking_health_alerts",
+        "meta_reported_emq",
+    ],
+    description="How tracking stands: what is wrong, what to do, metrics beside their thresholds, "
+    "charts of two weeks, and how it would be without the pipeline. Read `report` here, or open "
+    "the file `page`: it needs no network. It tells the last health check; a failure means that "
+    "the database could not be used or the file not be written, and says which.",
+)
+def tracking_health_report(tracking: TrackingResource) -> dg.MaterializeResult[Any]:
+    with tracking.open() as installation:
+        return dg.MaterializeResult(metadata=_make(installation))
+
+
+def _make(installation: Installation) -> dict[str, Any]:
+    # What draws charts takes a second to import; every process of Dagster loads this module.
+    from tracking_pipeline.health.report.files import (  # noqa: PLC0415
+        ReportFileError,
+        reports_folder,
+        write_report,
+    )
+    from tracking_pipeline.health.report.html import report_html  # noqa: PLC0415
+    from tracking_pipeline.health.report.markdown import report_markdown  # noqa: PLC0415
+    from tracking_pipeline.health.report.report import make_report  # noqa: PLC0415
+
+    settings = installation.settings
+    evidence = read_evidence(
+        installation.database,
+        policy_from(settings),
+        asks_meta=meta_account(settings) is not None,
+    )
+    report = make_report(evidence)
+    try:
+        page = write_report(reports_folder(settings.home), report_html(report), report.made_at)
+    except ReportFileError as error:
+        raise dg.Failure(description=str(error)) from None
+    critical = sum(problem.severity == "critical" for problem in report.problems)
+    return {
+        "report": dg.MetadataValue.md(report_markdown(report)),
+        "page": dg.MetadataValue.path(Path(page)),
+        "status": report.status,
+        "open_alerts": len(report.problems),
+        "critical_alerts": critical,
+        **_numbers(evidence, report.calibration.error),
+    }
+
+
+def _numbers(evidence: Evidence, calibration_error: float | None) -> dict[str, Any]:
+    """What is worth plotting and is no metric of a check."""
+    seconds = evidence.breach_to_alert_seconds
+    return floats(
+        {
+            "recovery_percent": evidence.value("recovery_rate"),
+            "breach_to_alert_seconds": median(seconds) if seconds else None,
+            "calibration_error": calibration_error,
+            "seconds_since_check": evidence.seconds_since_check,
+        }
+    )

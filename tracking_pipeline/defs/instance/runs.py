@@ -1,0 +1,168 @@
+"""Runs the Dagster jobs outside Dagster's own processes, and reads what ran.
+
+The command line runs the same jobs as the UI, on the same instance, so each of its runs stands in
+the UI beside the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+
+from tracking_pipeline.definitions import build_defs
+from tracking_pipeline.defs.instance.heartbeat import end_lost_runs, heartbeat
+from tracking_pipeline.postgres.error import EmbeddedPostgresError
+from tracking_pipeline.settings import Settings, SettingsError, dagster_home, project_folder
+
+INSTANCE_FILE = "dagster.yaml"
+
+
+class RunError(Exception):
+    """A run could not finish. One line: what failed, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One run, as far as an operator asks. Times are Unix seconds."""
+
+    run_id: str
+    job: str
+    status: str
+    started_at: float | None
+    seconds: float | None
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of this project: that of ``DAGSTER_HOME`` where it is set, else the one
+    that ``dagster.yaml`` beside ``workspace.yaml`` describes.
+    """
+    with ExitStack() as stack:
+        try:
+            instance = stack.enter_context(_instance(settings))
+        except (SettingsError, EmbeddedPostgresError):
+            raise
+        except Exception as error:  # of many libraries, and some with the password in their words
+            raise RunError(
+                f"Dagster's storage cannot be opened ({type(error).__name__}): check "
+                "DAGSTER_POSTGRES_URL and its server, and DAGSTER_HOME"
+            ) from None
+        yield instance
+
+
+def _instance(settings: Settings) -> dg.DagsterInstance:
+    if dagster_home() is not None:
+        return dg.DagsterInstance.get()
+    folder = project_folder()
+    if not (folder / INSTANCE_FILE).is_file():
+        raise SettingsError(
+            f"{INSTANCE_FILE} cannot be found: run this in the project's folder or set DAGSTER_HOME"
+        )
+    base = settings.home / "dagster"
+    base.mkdir(parents=True, exist_ok=True)
+    reference = InstanceRef.from_dir(str(base), config_dir=str(folder))
+    return dg.DagsterInstance.from_ref(reference)
+
+
+# The first lists the run with its job in the UI, where a run that the UI did not launch would be
+# missing. The daemon cannot execute such a run again, so it is told not to try.
+_OF_THE_CODE_LOCATION = {
+    ".dagster/repository": "__repository__@tracking_pipeline",
+    "dagster/max_retries": "0",
+}
+
+
+def run_job(
+    instance: dg.DagsterInstance,
+    job_name: str,
+    ops: Mapping[str, Any],
+    *,
+    resources: Mapping[str, object],
+    assets: Sequence[dg.AssetKey] = (),
+    run_id: str | None = None,
+    trigger: str = "command line",
+) -> dg.ExecuteInProcessResult:
+    """Runs a job in this process and returns its result. ``ops`` is the run configuration of its
+    ops; ``assets`` narrows an asset job to these, ``trigger`` says in the UI who asked.
+
+    Raises :class:`RunError` when it did not finish.
+    """
+    job = build_defs(resources).resolve_job_def(job_name)
+    run_id = run_id or str(uuid4())
+    # Where no daemon runs, those who come next are the only ones to look.
+    end_lost_runs(instance)
+    with heartbeat(instance, run_id):
+        result = job.execute_in_process(
+            run_config={
+                "ops": dict(ops),
+                # The run's log is kept in the instance; a terminal shows its result.
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            instance=instance,
+            raise_on_error=False,
+            asset_selection=list(assets) or None,
+            run_id=run_id,
+            tags={"tracking/trigger": trigger, **_OF_THE_CODE_LOCATION},
+        )
+    if not result.success:
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
+        raise RunError(_why(result))
+    return result
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    errors = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
+    return any(error and error.cls_name == "DagsterExecutionInterruptedError" for error in errors)
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None and data.user_failure_data.description:
+                return str(data.user_failure_data.description)
+            if data.error is not None:
+                return (
+                    f"{event.step_key} failed ({data.error.cls_name}): see run {result.run_id} in "
+                    "the Dagster UI"
+                )
+        if event.is_run_failure and event.job_failure_data.error is not None:
+            name = event.job_failure_data.error.cls_name
+            return f"run {result.run_id} failed ({name}): see it in the Dagster UI"
+    return f"run {result.run_id} did not finish: see it in the Dagster UI"
+
+
+def last_runs(instance: dg.DagsterInstance, *, limit: int = 5) -> list[PastRun]:
+    """The newest runs first."""
+    return [_past(record) for record in instance.get_run_records(limit=limit)]
+
+
+def find_run(instance: dg.DagsterInstance, run_id: str) -> PastRun | None:
+    """The run of that id, whoever ran it."""
+    record = instance.get_run_record_by_id(run_id)
+    return None if record is None else _past(record)
+
+
+def mark_cut_off(instance: dg.DagsterInstance, run_id: str, why: str) -> None:
+    """Notes that a run of this process will not come to its end."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_failed(run, why)
+
+
+def _past(record: dg.RunRecord) -> PastRun:
+    started, ended = record.start_time, record.end_time
+    return PastRun(
+        run_id=record.dagster_run.run_id,
+        job=record.dagster_run.job_name,
+        status=record.dagster_run.status.value,
+        started_at=started,
+        seconds=round(ended - started, 3) if started and ended else None,
+    )

@@ -1,0 +1,89 @@
+"""Dagster's own storage: PostgreSQL always, ``DAGSTER_POSTGRES_URL`` or the embedded server.
+
+Named by ``dagster.yaml``, so that one file serves a laptop without any variable set and production.
+Each Dagster process that opens its instance holds the embedded server for as long as it lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from sqlalchemy import make_url
+
+from tracking_pipeline.defs.instance.tables import make_dagster_tables
+from tracking_pipeline.settings import read_settings
+from tracking_pipeline.store.database import CONNECT_TIMEOUT_SECONDS, KEEP_ALIVE
+from tracking_pipeline.wiring.installation import DAGSTER_DATABASE, embedded_server
+
+
+def dagster_storage_url() -> str:
+    """The SQLAlchemy URL of Dagster's storage. The driver is named, because another version of
+    SQLAlchemy means another one by plain ``postgresql://``."""
+    configured = read_settings().dagster_postgres_url
+    if configured is not None:
+        url = configured.get_secret_value()
+    else:
+        with embedded_server(read_settings().home) as server:
+            url = server.ensure_database(DAGSTER_DATABASE)
+    _, rest = url.split("://", 1)
+    return _patient_only_so_long(f"postgresql+psycopg2://{rest}")
+
+
+def _patient_only_so_long(url: str) -> str:
+    """The same URL, with libpq's settings for a server or a network that is gone without a word,
+    where it does not say itself."""
+    given = make_url(url)
+    ours = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **KEEP_ALIVE}
+    wanted = {name: str(value) for name, value in ours.items() if name not in given.query}
+    return given.update_query_dict(wanted).render_as_string(hide_password=False)
+
+
+class TrackingStorage(DagsterPostgresStorage):
+    """``storage.custom`` of ``dagster.yaml``."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> TrackingStorage:
+        url = dagster_storage_url()
+        make_dagster_tables(url)
+        return cls(postgres_url=url, inst_data=inst_data)
+
+
+class TrackingComputeLogs(LocalComputeLogManager):
+    """``compute_logs`` of ``dagster.yaml``: the output of runs, kept under TRACKING_HOME."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> TrackingComputeLogs:
+        folder = read_settings().home / "dagster" / "compute_logs"
+        return cls(base_dir=str(folder), inst_data=inst_data)
+
+
+class TrackingArtifacts(LocalArtifactStorage):
+    """``local_artifact_storage`` of ``dagster.yaml``, likewise."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> TrackingArtifacts:
+        folder = read_settings().home / "dagster"
+        return cls(base_dir=str(folder), inst_data=inst_data)

@@ -1,0 +1,90 @@
+"""The resources of the code location: how an op, sensor or schedule reaches the outside.
+
+They hold no secret themselves: settings are read from the environment when a resource is used, so
+that loading the definitions needs neither an environment nor a database.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from tracking_pipeline.defs.instance.kept_in_log import KeptInLog
+from tracking_pipeline.delivery.engine.totals import RetryTotals
+from tracking_pipeline.health.check import Reading, take_reading
+from tracking_pipeline.health.policy import policy_from
+from tracking_pipeline.postgres.server import EmbeddedPostgresError
+from tracking_pipeline.settings import SettingsError, read_settings
+from tracking_pipeline.store.access import AccessError
+from tracking_pipeline.store.database import DatabaseError
+from tracking_pipeline.store.migrate import MigrationError
+from tracking_pipeline.wiring.installation import Installation, open_installation
+
+# The errors that say in one line what is wrong and what to do.
+EXPLAINED_ERRORS = (
+    SettingsError,
+    DatabaseError,
+    AccessError,
+    EmbeddedPostgresError,
+    MigrationError,
+)
+
+
+class TrackingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The business database and the destinations that serve it."""
+
+    rehearsal: Literal["auto", "yes", "no"] = "auto"
+
+    @contextmanager
+    def open(self) -> Iterator[Installation]:
+        """The installation, for the time of the block. A failure to open it, and one of
+        :data:`EXPLAINED_ERRORS` that the block raises, are a ``Failure`` whose description tells
+        the operator what to do."""
+        rehearsal = {"auto": None, "yes": True, "no": False}[self.rehearsal]
+        try:
+            with open_installation(read_settings(), rehearsal=rehearsal) as installation:
+                yield installation
+        except EXPLAINED_ERRORS as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from None
+
+
+class HealthResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The reading of a health check. A run has one of its own: all assets of a run show the same
+    moment, and an asset alone shows its own."""
+
+    _reading: Reading | None = PrivateAttr(default=None)
+
+    def read(self, tracking: TrackingResource) -> Reading:
+        """The run's reading: taken by the first that asks. What cannot be read is a ``Failure``
+        whose description tells the operator what to do."""
+        if self._reading is None:
+            with tracking.open() as installation:
+                policy = policy_from(installation.settings)
+                self._reading = take_reading(installation.database.url, policy)
+        return self._reading
+
+
+class DrainProgress:
+    """Tells how a long drain goes, in the run's log. The command line puts a progress bar here."""
+
+    def begin(self, log: dg.DagsterLogManager, total: int) -> None:
+        """A drain of about ``total`` events begins."""
+        log.info(f"{total} events to take")
+
+    def report(self, log: dg.DagsterLogManager, totals: RetryTotals) -> None:
+        """It has come this far; called every few seconds."""
+        log.info(
+            f"{totals.total('resolved')} resolved, {totals.total('failed')} failed, "
+            f"{totals.total('dead_lettered')} dead-lettered, {totals.total('withheld')} withheld "
+            f"after {totals.seconds:.0f} s"
+        )
+
+
+default_resources: dict[str, object] = {
+    "tracking": TrackingResource(),
+    "health": HealthResource(),
+    "progress": DrainProgress(),
+    "io_manager": KeptInLog(),
+}

@@ -1,0 +1,313 @@
+"""Google's Data Manager API: events in Google's form, up to 2,000 a request.
+
+https://developers.google.com/data-manager/api/reference/rest/v1/events/ingest
+https://developers.google.com/data-manager/api/devguides/events
+
+One invalid event fails its whole request, so what can be known to be invalid is rejected here,
+before a request. A 200 means accepted, not used: the request's id is kept with its events, and
+``google/outcomes.py`` asks later what became of them. The token goes in a header, never in a URL.
+
+``transactionId`` is what Google knows a conversion by: the order, else the event's own id. It is
+the same in every try, so a conversion that arrives twice is counted once.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import chain, zip_longest
+from typing import Any
+
+import orjson
+import psycopg
+
+from tracking_pipeline.delivery.destinations.google.answers import classify, request_id
+from tracking_pipeline.delivery.destinations.google.credentials import Credentials, CredentialsError
+from tracking_pipeline.delivery.destinations.http_answers import DEFAULT_THROTTLE_SECONDS
+from tracking_pipeline.delivery.engine.destination import Limits, Reply
+from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.outcomes import (
+    Fault,
+    NotSent,
+    Paused,
+    Throttled,
+    Uniform,
+    reject,
+)
+from tracking_pipeline.delivery.engine.readiness import is_limited, past_age_limit, ready_conversion
+from tracking_pipeline.events.consent import Purpose
+from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.person import GeoMatchKeys, person_keys
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.texts import identifier_text, text
+from tracking_pipeline.http_client import Answer, DeliveryClient, post
+from tracking_pipeline.identity.phone_in_text import REMOVED
+from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.google_requests import keep_google_request
+
+# Google publishes no number of days; this is the age up to which it takes adjustments.
+MAX_AGE = timedelta(days=54)
+
+MOST_USER_IDENTIFIERS = 10
+# The most exact first.
+_CLICK_IDS = ("gclid", "gbraid", "wbraid")
+_CLICK_ID = re.compile(r"[A-Za-z0-9_\-.]{1,512}")
+
+EVENT_SOURCES = {
+    "website": "WEB",
+    "app": "APP",
+    "physical_store": "IN_STORE",
+    "phone_call": "PHONE",
+    "chat": "MESSAGE",
+    "business_messaging": "MESSAGE",
+    "email": "MESSAGE",
+    "system_generated": "OTHER",
+    "other": "OTHER",
+}
+
+_CONSENTS = {
+    Purpose.AD_USER_DATA: "adUserData",
+    Purpose.AD_PERSONALIZATION: "adPersonalization",
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GoogleAccount:
+    """Where events go. Ids may be written with dashes; ``login_account_id`` is the manager account
+    through which the credentials have access, if they have not themselves; ``url`` has no trailing
+    slash."""
+
+    account_id: str
+    conversion_action_id: str
+    login_account_id: str | None = None
+    url: str = "https://datamanager.googleapis.com"
+
+
+class GoogleEc:
+    """The destination ``google_ec``."""
+
+    name: DestinationName = "google_ec"
+    limits = Limits(request_events=2_000, request_bytes=4_000_000, in_flight=4)
+
+    def __init__(
+        self,
+        account: GoogleAccount,
+        credentials: Credentials,
+        client: DeliveryClient,
+        pool: AsyncPool,
+        *,
+        country: str = "US",
+        site_url: str | None = None,
+        geo_match_keys: GeoMatchKeys = "all",
+        max_age: timedelta = MAX_AGE,
+        policy: ReadingPolicy = DEFAULT_POLICY,
+    ) -> None:
+        """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``pool`` is where
+        accepted requests are kept; an event older than ``max_age`` is not sent."""
+        self.client = client
+        self.url = account.url
+        self._credentials = credentials
+        self._pool = pool
+        self._country = country
+        self._site_url = site_url
+        self._geo_match_keys: GeoMatchKeys = geo_match_keys
+        self._max_age = max_age
+        self._policy = policy
+        self._head = _request_head(account, policy)
+
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
+        """The event as one element of ``events``."""
+        conversion = ready_conversion(
+            event, self.name, site_url=self._site_url, policy=self._policy
+        )
+        if not isinstance(conversion, Conversion):
+            return conversion
+        words = f"the {self._max_age.days} days Google is sent"
+        problem = past_age_limit(conversion, event.now, self._max_age, words)
+        if problem:
+            return problem
+        keys, dropped = person_keys(
+            conversion.reading,
+            "google",
+            self._country,
+            self._geo_match_keys,
+            event_time=conversion.event_time,
+        )
+        identifiers = user_identifiers(keys)
+        click = _click_ids(conversion)
+        if not identifiers and not click:
+            return reject("no identifiers: neither a click id nor usable customer information")
+        body = _event(conversion, event, "client_user_agent" in keys)
+        consent = consent_of(conversion, self._policy)
+        for name, value in (("consent", consent), ("adIdentifiers", click)):
+            if value:
+                body[name] = value
+        if identifiers:
+            body["userData"] = {"userIdentifiers": identifiers}
+        return Prepared(event, orjson.dumps(body), tuple(dropped))
+
+    async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
+        """One POST of the batch; another one where a renewed token may cure a 401."""
+        content = self._head + b",".join([member.body for member in batch]) + b"]}"
+        url = f"{self.url}/v1/events:ingest"
+
+        async def ingest(headers: Mapping[str, str]) -> Answer:
+            return await post(self.client, url, content=content, headers=headers)
+
+        try:
+            answer, secrets = await self.authorised(ingest)
+        except CredentialsError as error:
+            return Reply(Uniform(without_token(error)), 0)
+        accepted = request_id(answer)
+        if accepted:
+            await self._keep(accepted, batch)
+        return Reply(classify(answer, now, events=len(batch), secrets=secrets), answer.duration_ms)
+
+    async def authorised(
+        self, call: Callable[[Mapping[str, str]], Awaitable[Answer]]
+    ) -> tuple[Answer, Sequence[str]]:
+        """What a call with our credentials came to, and the secrets that it carried. A token that
+        is refused is renewed once. Raises :class:`CredentialsError`."""
+        headers = await self._credentials.headers()
+        answer = await call({**headers, "content-type": "application/json"})
+        if answer.status == 401:
+            renewed = await self._credentials.headers(refused=headers)
+            if renewed != headers:
+                headers = renewed
+                answer = await call({**headers, "content-type": "application/json"})
+        return answer, [value.rpartition(" ")[2] for value in headers.values()]
+
+    async def _keep(self, accepted: str, batch: Sequence[Prepared]) -> None:
+        """Fails open: the events are delivered, and nobody will ask what became of them later."""
+        members = {prepared.event.id: prepared.event.lease_token for prepared in batch}
+        try:
+            async with self._pool.connection() as connection:
+                await keep_google_request(connection, accepted, members)
+        except psycopg.Error as error:
+            log.warning(
+                "a request that Google accepted cannot be kept (SQLSTATE %s): "
+                "what becomes of its %d events later will not be known",
+                error.sqlstate or "none",
+                len(batch),
+            )
+
+
+def without_token(error: CredentialsError) -> Throttled | Paused:
+    """What it means for a request that there is no token: no event is to blame."""
+    fault = Fault(str(error), "credentials")
+    return Throttled(fault, DEFAULT_THROTTLE_SECONDS) if error.passing else Paused(fault)
+
+
+def user_identifiers(keys: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Match keys (named as Meta names them, hashed Google's way) as at most ten identifiers.
+
+    An address is one only with all of its four parts. Where there are too many, e-mails and phones
+    take turns.
+    """
+    emails = [{"emailAddress": value} for value in _values(keys.get("em"))]
+    phones = [{"phoneNumber": value} for value in _values(keys.get("ph"))]
+    address = {
+        "givenName": keys.get("fn"),
+        "familyName": keys.get("ln"),
+        "regionCode": keys.get("country"),
+        "postalCode": keys.get("zp"),
+    }
+    addresses = [{"address": address}] if all(address.values()) else []
+    contacts = filter(None, chain.from_iterable(zip_longest(emails, phones)))
+    return [*[*contacts][: MOST_USER_IDENTIFIERS - len(addresses)], *addresses]
+
+
+def consent_of(conversion: Conversion, policy: ReadingPolicy = DEFAULT_POLICY) -> dict[str, str]:
+    """What the payload says of Google's two consents: granted or denied in so many words, or left
+    out. Unknown is never granted."""
+    reading = conversion.reading
+    limited = is_limited(reading, policy)
+    return {
+        _CONSENTS[purpose]: "CONSENT_GRANTED" if granted else "CONSENT_DENIED"
+        for purpose, granted in conversion.choices(limited=limited).items()
+    }
+
+
+def _click_ids(conversion: Conversion) -> dict[str, str]:
+    """The click: ``gclid``, which may have ``gbraid`` beside it; else one of the other two, of
+    which ``gbraid`` is an app's and ``wbraid`` a website's."""
+    clicks = conversion.reading.clicks()
+    found = {
+        name: value
+        for name in _CLICK_IDS
+        if name in clicks and (value := text(clicks[name].value)) and _CLICK_ID.fullmatch(value)
+    }
+    if "gclid" in found:
+        found.pop("wbraid", None)
+    elif len(found) > 1:
+        del found["wbraid" if conversion.action_source == "app" else "gbraid"]
+    return found
+
+
+def _event(conversion: Conversion, event: FailedEvent, has_user_agent: bool) -> dict[str, Any]:
+    stated = conversion.action_source or ""
+    body: dict[str, Any] = {
+        "destinationReferences": ["d1"],
+        "transactionId": transaction_id(conversion, event),
+        "eventTimestamp": _rfc3339(conversion.event_time),
+        "eventSource": EVENT_SOURCES.get(stated) or ("WEB" if has_user_agent else "OTHER"),
+    }
+    if conversion.currency:
+        body["currency"] = conversion.currency
+    if conversion.value is not None:
+        body["conversionValue"] = conversion.value
+    return body
+
+
+def transaction_id(conversion: Conversion, event: FailedEvent) -> str:
+    """The order, else the event's own id, else the row's.
+
+    Never a text that personal data was taken out of: all such orders would look the same, and
+    Google would keep the first one only.
+    """
+    for candidate in (conversion.order_id, identifier_text(conversion.event_id)):
+        if candidate and REMOVED not in candidate:
+            return candidate
+    return str(event.event_id)
+
+
+def _rfc3339(moment: datetime) -> str:
+    moment = moment.astimezone(timezone.utc)
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def _values(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _request_head(account: GoogleAccount, policy: ReadingPolicy) -> bytes:
+    """The request up to its first event. Consent for all of them is stated where the site says that
+    it has everybody's; an event's own statement goes before it."""
+    destination: dict[str, Any] = {
+        "reference": "d1",
+        "operatingAccount": _ads_account(account.account_id),
+        "productDestinationId": account.conversion_action_id,
+    }
+    if account.login_account_id:
+        destination["loginAccount"] = _ads_account(account.login_account_id)
+    head: dict[str, Any] = {
+        "destinations": [destination],
+        "encoding": "HEX",
+        "validateOnly": False,
+    }
+    if policy.consent_default == "granted":
+        head["consent"] = dict.fromkeys(_CONSENTS.values(), "CONSENT_GRANTED")
+    head["events"] = []
+    return orjson.dumps(head)[: -len(b"]}")]
+
+
+def _ads_account(account_id: str) -> dict[str, str]:
+    return {"accountType": "GOOGLE_ADS", "accountId": account_id.replace("-", "")}

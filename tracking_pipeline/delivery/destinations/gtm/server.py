@@ -1,0 +1,138 @@
+"""A server-side Google Tag Manager container, by way of its Data Client or Measurement Protocol.
+
+https://developers.google.com/tag-platform/tag-manager/server-side
+
+2xx means that a client took the event and ran the container; whether its tags then reached their
+platforms, it does not say.
+
+An event whose person refused advertising is not sent: what a container's tags make of it is not
+known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import httpx
+
+from tracking_pipeline.delivery.destinations.gtm import data_client as gtm_data_client
+from tracking_pipeline.delivery.destinations.gtm import (
+    measurement_protocol as gtm_measurement_protocol,
+)
+from tracking_pipeline.delivery.destinations.gtm.answers import GtmProtocol, classify
+from tracking_pipeline.delivery.destinations.gtm.visitor import visitor_of
+from tracking_pipeline.delivery.engine.destination import Limits, Reply
+from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.outcomes import NotSent
+from tracking_pipeline.delivery.engine.readiness import ready_conversion
+from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.person import GeoMatchKeys
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.http_client import DeliveryClient, post
+
+# A container takes the request's agent for the visitor's where an event has none: this one is
+# nobody's browser.
+_USER_AGENT = "tracking-pipeline"
+
+
+@dataclass(frozen=True)
+class GtmContainer:
+    """Where events go and in which form. ``url`` has no trailing slash.
+
+    ``accept_multiple_events`` says that the container's Data Client has that option ticked;
+    ``measurement_id`` and ``api_secret`` belong to the Measurement Protocol; ``preview_token``
+    shows what is sent in the container's preview. Raises ValueError where the protocol lacks what
+    it needs.
+    """
+
+    url: str
+    protocol: GtmProtocol = "data_client"
+    accept_multiple_events: bool = False
+    measurement_id: str | None = None
+    api_secret: str | None = field(default=None, repr=False)
+    preview_token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        needs_both = self.protocol == "measurement_protocol"
+        if needs_both and not (self.measurement_id and self.api_secret):
+            raise ValueError("the Measurement Protocol needs a measurement id and an API secret")
+
+
+class GtmServer:
+    """The destination ``gtm_server``."""
+
+    name: DestinationName = "gtm_server"
+
+    def __init__(
+        self,
+        container: GtmContainer,
+        client: DeliveryClient,
+        *,
+        country: str = "US",
+        site_url: str | None = None,
+        geo_match_keys: GeoMatchKeys = "all",
+        policy: ReadingPolicy = DEFAULT_POLICY,
+    ) -> None:
+        """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``site_url``
+        turns the path of a page into its address; ``policy`` says how payloads are read."""
+        self._policy = policy
+        self._needs = (
+            "gtm_server/measurement_protocol"
+            if container.protocol == "measurement_protocol"
+            else "gtm_server"
+        )
+        self.limits = _limits(container)
+        self._protocol: GtmProtocol = container.protocol
+        self._client = client
+        self._country = country
+        self._site_url = site_url
+        self._geo_match_keys: GeoMatchKeys = geo_match_keys
+        self._url = _url(container)
+        self._headers = {"content-type": "application/json", "user-agent": _USER_AGENT}
+        if container.preview_token:
+            self._headers["x-gtm-server-preview"] = container.preview_token
+
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
+        """The event in the protocol's form, with its own time, visitor and client id."""
+        conversion = ready_conversion(
+            event, self._needs, site_url=self._site_url, policy=self._policy
+        )
+        if not isinstance(conversion, Conversion):
+            return conversion
+        visitor = visitor_of(event, conversion, self._country, self._geo_match_keys)
+        if self._protocol == "measurement_protocol":
+            return gtm_measurement_protocol.prepare(event, conversion, visitor, self._policy)
+        return gtm_data_client.prepare(event, conversion, visitor)
+
+    async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
+        """One POST of the batch, whose members have the same ``shared``."""
+        content = (
+            gtm_measurement_protocol.content(batch)
+            if self._protocol == "measurement_protocol"
+            else gtm_data_client.content(batch)
+        )
+        answer = await post(self._client, self._url, content=content, headers=self._headers)
+        sent_list = self._protocol == "data_client" and len(batch) > 1
+        verdict = classify(answer, now, self._protocol, sent_list=sent_list)
+        return Reply(verdict, answer.duration_ms)
+
+
+def _limits(container: GtmContainer) -> Limits:
+    if container.protocol == "measurement_protocol":
+        return gtm_measurement_protocol.LIMITS
+    if container.accept_multiple_events:
+        return gtm_data_client.MANY_EVENTS
+    return gtm_data_client.ONE_EVENT
+
+
+def _url(container: GtmContainer) -> str:
+    """The secret is in the URL by Google's design, so the URL is told to nobody."""
+    if container.protocol == "data_client":
+        return container.url + gtm_data_client.PATH
+    credentials = {
+        "measurement_id": container.measurement_id,
+        "api_secret": container.api_secret,
+    }
+    return str(httpx.URL(container.url + gtm_measurement_protocol.PATH, params=credentials))

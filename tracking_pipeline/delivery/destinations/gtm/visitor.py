@@ -1,0 +1,132 @@
+"""Who an event of a server container is about: the ids, address and match keys of its visitor.
+
+A container knows the visitor only from what the event says. What is missing it takes from the
+request, which here comes from this worker, or makes up anew at each try; so whatever is known is
+told, and the client id always.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from tracking_pipeline.delivery.engine.events import FailedEvent
+from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.person import GeoMatchKeys, lead_candidates, person_keys
+from tracking_pipeline.events.texts import id_text, text
+from tracking_pipeline.identity import normalize, sanitize
+from tracking_pipeline.identity.hashing import is_final_hash, sha256_hex
+
+# Google Analytics' cookie: "GA1.1.1234567890.1700000000" or "GA1.1-2.1234567890.1700000000", the
+# last two being the client id.
+_GA_COOKIE = re.compile(r"GA\d\.[\d-]+\.(\d+\.\d+)", re.ASCII)
+_LONGEST_ID = 256
+# The match keys that are sent hashed where only their hash is known.
+_HASHED_KEYS = ("em", "ph", "fn", "ln")
+_COOKIES = ("fbp", "fbc")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """``keys`` are Google's match keys under Meta's names, hashed as Google hashes them where it
+    wants a hash; ``plain`` has, for each hash of an e-mail, phone or name that is there in the
+    clear, the value itself; ``street`` is a line of the address, in the clear. ``fbp`` and ``fbc``
+    are Meta's cookies. ``dropped`` has the (key, reason) of each value that was there and could not
+    be used.
+    """
+
+    client_id: str
+    user_id: str | None
+    ip_address: str | None
+    user_agent: str | None
+    fbp: str | None
+    fbc: str | None
+    keys: Mapping[str, str]
+    plain: Mapping[str, str] = field(repr=False)
+    street: str | None = field(repr=False)
+    dropped: tuple[tuple[str, str], ...]
+
+
+def visitor_of(
+    event: FailedEvent, conversion: Conversion, country: str, geo_match_keys: GeoMatchKeys
+) -> Visitor:
+    """The visitor as the payload, then the row, then the lead know it."""
+    reading = conversion.reading
+    found, dropped = person_keys(
+        reading, "google", country, geo_match_keys, event_time=conversion.event_time
+    )
+    # One value a key: what reads a container's event data expects a text.
+    keys = {key: value[0] if isinstance(value, list) else value for key, value in found.items()}
+    plain, cookies = _unhashed(event, conversion, country)
+    return Visitor(
+        client_id=_client_id(event, conversion),
+        user_id=_id(reading.value("user_id")),
+        ip_address=keys.pop("client_ip_address", None),
+        user_agent=text(keys.pop("client_user_agent", None)),
+        fbp=cookies.get("fbp"),
+        fbc=cookies.get("fbc"),
+        keys=keys,
+        plain=plain,
+        street=text(reading.street()),
+        dropped=tuple(dropped),
+    )
+
+
+def _unhashed(
+    event: FailedEvent, conversion: Conversion, country: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The values in the clear by Google's hash of them, and Meta's cookies.
+
+    A phone is in E.164; an e-mail keeps the dots that Google leaves out and Meta wants; a name is
+    as the site has it, since each tag hashes by its own rule.
+    """
+    candidates = conversion.reading.candidates(conversion.event_time)
+    if event.lead:
+        candidates = [*candidates, *lead_candidates(event.lead, "none")]
+        country = event.lead.country or country
+    plain: dict[str, str] = {}
+    cookies: dict[str, str] = {}
+    for candidate in candidates:
+        key, value, _, where, _ = candidate
+        if key in _COOKIES:
+            if key not in cookies and (cookie := normalize(key, value)):
+                cookies[key] = cookie
+        elif key in _HASHED_KEYS and not is_final_hash(value):
+            home = where if isinstance(where, str) else country
+            hashed_text = normalize(key, value, "google", home)
+            if hashed_text is None:
+                continue
+            clear: str | None = hashed_text
+            if key == "em":
+                clear = normalize(key, value, "meta", home)
+            elif key in ("fn", "ln"):
+                clear = text(value)
+            if clear:
+                plain.setdefault(sha256_hex(hashed_text), clear)
+    return plain, cookies
+
+
+def _client_id(event: FailedEvent, conversion: Conversion) -> str:
+    """The visitor's own id, else one made of what never changes between two tries: the same for
+    all events of a lead or a session, in the form of Google Analytics' ids."""
+    reading = conversion.reading
+    for name in ("client_id", "ga_cookie"):
+        known = _id(reading.value(name))
+        if known is not None:
+            cookie = _GA_COOKIE.fullmatch(known)
+            if cookie:
+                return cookie[1]
+            if name == "client_id":
+                return known
+    seed = str(event.lead_id or event.session_id or conversion.event_id)
+    digest = blake2b(seed.encode("utf-8", "replace"), digest_size=8).digest()
+    return f"{int.from_bytes(digest[:4], 'big')}.{int.from_bytes(digest[4:], 'big')}"
+
+
+def _id(value: Any) -> str | None:
+    """An id that is no e-mail and no phone."""
+    found = id_text(value)
+    return found if found and len(found) <= _LONGEST_ID and found == sanitize(found) else None

@@ -1,0 +1,82 @@
+"""What an answer means that has none of its platform's own words: no answer at all, a proxy's page,
+a bare HTTP status. Pure.
+
+Failure policy: such an answer comes from something on the way (a proxy, a load balancer, a
+firewall) as often as from the platform. What may pass is tried again; what would meet every event
+pauses the destination; only an answer that speaks of what was sent has the request searched for its
+culprits, and only a culprit that stands alone becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+from tracking_pipeline.delivery.engine.outcomes import (
+    Fault,
+    Outcome,
+    Paused,
+    Refused,
+    Rejected,
+    Retry,
+    Throttled,
+    Uniform,
+    Verdict,
+)
+from tracking_pipeline.http_client import Answer
+
+# The wait of a rate limit whose answer names none, and the longest that is believed.
+DEFAULT_THROTTLE_SECONDS = 60.0
+LONGEST_THROTTLE_SECONDS = 24 * 60 * 60.0
+
+
+def without_answer(answer: Answer, *, expected: str = "one of this API") -> Retry:
+    """The outcome where no answer was read: ``answer.fault`` is set, or there is no status.
+
+    ``expected`` is what an answer that is too large cannot have been, as in "a container's".
+    """
+    message = {
+        "timeout": "no answer in time",
+        "connection": "the connection failed",
+        "oversized": f"the answer was too large to be {expected}",
+    }[answer.fault or "connection"]
+    return Retry(Fault(message, answer.fault, answer.status))
+
+
+def unreadable(status: int) -> Fault:
+    """The fault of an answer in which nothing could be read but its status."""
+    return Fault(f"HTTP {status} without a readable answer", str(status), status)
+
+
+def is_web_page(answer: Answer) -> bool:
+    """Whether a page of HTML answered, as a proxy or a firewall does and no API of ours."""
+    return "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
+
+
+def bounded_throttle(seconds: float) -> float:
+    """So many seconds, but at least one and at most :data:`LONGEST_THROTTLE_SECONDS`."""
+    return min(max(seconds, 1.0), LONGEST_THROTTLE_SECONDS)
+
+
+def classify_status(
+    answer: Answer,
+    rejected: Rejected,
+    *,
+    retry_after_seconds: float | None,
+    throttle_seconds: float,
+) -> Verdict:
+    """The verdict of the HTTP status alone, on an answer of a platform's API.
+
+    ``rejected`` is what becomes of a culprit; its fault is that of every other outcome, too. The
+    two waits are those of a retry and of a rate limit: platforms differ in where they name them.
+
+    A 400 or 422 speaks of what was sent, and the search for the culprit costs less than a dead
+    letter for each of its mates; a web page with that status is a proxy's, and says nothing. A 413
+    holds whoever says it: the request is too large, and its halves may not be.
+    """
+    status, fault = answer.status, rejected.fault
+    outcome: Outcome = Retry(fault, retry_after_seconds)
+    if status == 429:
+        outcome = Throttled(fault, throttle_seconds)
+    elif status in (401, 403, 404) or (status is not None and 300 <= status < 400):
+        outcome = Paused(fault, certain=status == 401)
+    elif status == 413 or (status in (400, 422) and not is_web_page(answer)):
+        return Refused(rejected)
+    return Uniform(outcome)

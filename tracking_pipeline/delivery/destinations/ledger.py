@@ -1,0 +1,276 @@
+"""The destination ``supabase``: the ledger ``wm_event_log`` itself.
+
+An event whose ledger row could not be written is inserted again. A conflict is good news: the row
+is there. Two kinds are told apart: the same ``event_id``, and the site's unique index on lead and
+event name, which means that this conversion was recorded under another id.
+
+What is written holds no raw personal data: hashes, browser ids, and what is left of the payload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import anyio
+import orjson
+import psycopg
+
+from tracking_pipeline.delivery.engine.destination import Limits, Reply
+from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.outcomes import (
+    Delivered,
+    Fault,
+    NotSent,
+    Outcome,
+    Paused,
+    PerEvent,
+    Refused,
+    Rejected,
+    Retry,
+    Uniform,
+    Verdict,
+)
+from tracking_pipeline.delivery.engine.readiness import OF_A_RECORD, ready_conversion
+from tracking_pipeline.events.consent import Purpose, Said
+from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.money import Money, read_amount
+from tracking_pipeline.events.names import Kind, meaning_of, plain_name
+from tracking_pipeline.events.person import person_keys
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.reading import Reading, Statement
+from tracking_pipeline.events.row import StoredRow
+from tracking_pipeline.events.texts import id_text, impersonal_fields, impersonal_text
+from tracking_pipeline.identity.match import named_as_google
+from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.ledger import COLUMNS, insert_events
+
+# A lease has 30 seconds left when a request starts, and settling takes a moment.
+LONGEST_INSERT_SECONDS = 25.0
+# The names that other ids are mapped under; it must never change, or an event gets a second id.
+EVENT_ID_NAMESPACE = UUID("6f3c1b1e-2c5a-5d0e-9d53-8f6f1d3f6a10")
+
+_TEXT_COLUMNS = tuple(name for name, kind in COLUMNS.items() if kind == "text")
+_INTEGER_COLUMNS = ("intent_tier", "lead_score")
+# Of these, what a template left is nobody's id.
+_ID_COLUMNS = ("client_id", "campaign_id", "fbclid", "gclid")
+# Read elsewhere, or not the ledger's business.
+_NOT_METADATA = frozenset(map(plain_name, (*COLUMNS, "id", "created_at"))) - {"metadata"}
+# What is in a column of its own type where it fits one, and in the metadata where it does not.
+_TYPED_COLUMNS = ("session_id", "lead_id", "intent_tier", "lead_score")
+_CORE_FIELDS = frozenset(("event_name", "event_id", "event_time"))
+_MOST_INT = 2**31 - 1
+# PostgreSQL's jsonb cannot hold U+0000: the escape, but not an escaped backslash before "u0000".
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+class Ledger:
+    """The destination ``supabase``."""
+
+    name: DestinationName = "supabase"
+    limits = Limits(request_events=500, request_bytes=4_000_000, in_flight=2)
+
+    def __init__(
+        self, pool: AsyncPool, *, country: str = "US", policy: ReadingPolicy = DEFAULT_POLICY
+    ) -> None:
+        self._pool = pool
+        self._country = country
+        self._policy = policy
+
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
+        """The event as one row of the ledger, a JSON object with its columns."""
+        conversion = ready_conversion(event, None, policy=self._policy, needed=OF_A_RECORD)
+        if not isinstance(conversion, Conversion):
+            return conversion
+        row, dropped = ledger_row(event, conversion, country=self._country)
+        dropped += [(path, "unreadable") for path in conversion.unreadable.values()]
+        return Prepared(event, storable_json(row), tuple(dropped))
+
+    async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
+        """One INSERT of the batch."""
+        rows = b"[" + b",".join([member.body for member in batch]) + b"]"
+        ids = [UUID(orjson.loads(member.body)["event_id"]) for member in batch]
+        try:
+            with anyio.fail_after(LONGEST_INSERT_SECONDS):
+                async with self._pool.connection() as connection:
+                    inserted, present = await insert_events(connection, rows, ids)
+        except TimeoutError:
+            return Reply(Uniform(Retry(Fault("the ledger did not answer in time", "timeout"))), 0)
+        except psycopg.Error as error:
+            return Reply(classify(error), 0)
+        outcomes: list[Outcome] = []
+        for event_id in ids:
+            if event_id in inserted:
+                inserted.discard(event_id)
+                outcomes.append(Delivered())
+            else:
+                outcomes.append(
+                    Delivered(duplicate="event" if event_id in present else "conversion")
+                )
+        return Reply(PerEvent(outcomes), 0)
+
+
+def classify(error: psycopg.Error) -> Verdict:
+    """What a failed INSERT means, by its SQLSTATE
+    (https://www.postgresql.org/docs/current/errcodes-appendix.html). The server's own message may
+    quote the row, so only its code is kept."""
+    state = error.sqlstate or ""
+    if state[:2] in ("22", "23"):
+        fault = Fault(f"the ledger does not take this row (SQLSTATE {state})", state)
+        return Refused(Rejected(f"refused by the ledger: {state}", fault))
+    if state in ("42P01", "42703", "42501", "42P10") or state[:2] == "28":
+        fault = Fault(
+            f"the ledger cannot be written (SQLSTATE {state}): run tracking-pipeline migrate", state
+        )
+        return Uniform(Paused(fault))
+    return Uniform(Retry(Fault(f"the database failed (SQLSTATE {state or 'none'})", state or None)))
+
+
+def storable_json(value: Any) -> bytes:
+    """JSON that a jsonb column can hold: without U+0000. Raises TypeError where ``value`` is nested
+    too deeply."""
+    encoded = orjson.dumps(value)
+    # The plain search is a hundred times faster than the pattern, and finds nothing in most rows.
+    return _NUL.sub(rb"\1", encoded) if b"\\u0000" in encoded else encoded
+
+
+def ledger_event_id(event_id: str) -> UUID:
+    """The ledger's uuid of an event: its own id where that is one, else one made from its text, the
+    same each time."""
+    try:
+        return UUID(event_id)
+    except ValueError:
+        return uuid5(EVENT_ID_NAMESPACE, event_id)
+
+
+def ledger_row(
+    stored: StoredRow, conversion: Conversion, *, country: str = "US"
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The event as a row of the ledger by its columns, without raw personal data, and the (key,
+    reason) of each match key that could not be used. ``country`` reads phones."""
+    reading = conversion.reading
+    moment = conversion.event_time
+    keys, dropped = person_keys(reading, "meta", country, "all", event_time=moment)
+    googles, _ = person_keys(reading, "google", country, "all", event_time=moment)
+    given = _columns(reading)
+    clicks = reading.clicks()
+    metadata = _metadata(conversion)
+    event_id = ledger_event_id(conversion.event_id)
+    if str(event_id) != conversion.event_id.lower():
+        metadata["event_id"] = conversion.event_id
+    row: dict[str, Any] = {name: impersonal_text(given.get(name)) for name in _TEXT_COLUMNS}
+    row |= {name: impersonal_text(id_text(given.get(name))) for name in _ID_COLUMNS}
+    for name in _INTEGER_COLUMNS:
+        amount = read_amount(given.get(name))
+        number = amount.amount if isinstance(amount, Money) else None
+        row[name] = int(number) if number is not None and abs(number) <= _MOST_INT else None
+    row |= {
+        "event_id": str(event_id),
+        "event_name": conversion.event_name,
+        "event_type": row["event_type"] or impersonal_text(stored.event_type) or "unknown",
+        "event_time": moment.isoformat(),
+        "lead_id": _uuid(given.get("lead_id")) or _uuid(stored.lead_id),
+        "session_id": _uuid(given.get("session_id")) or _uuid(stored.session_id),
+        "client_id": impersonal_text(id_text(reading.value("client_id"))) or row["client_id"],
+        "external_id": _single(keys.get("external_id")),
+        "page_path": row["page_path"] or conversion.page_url,
+        "fbp": keys.get("fbp"),
+        "fbc": keys.get("fbc"),
+        "user_data": {**named_as_google(googles), **keys} or None,
+        "ingested_by": row["ingested_by"] or "tracking_pipeline",
+        "email_sha256": _single(keys.get("em")),
+        "phone_sha256": _single(keys.get("ph")),
+    }
+    for name in ("gclid", "fbclid"):
+        click = impersonal_text(clicks[name].value) if name in clicks else None
+        row[name] = click or row[name]
+    # Without the typed columns nothing may be lost: what does not fit one is kept as it is.
+    for name in _TYPED_COLUMNS:
+        if row[name] is None and given.get(name) not in (None, ""):
+            kept = impersonal_fields({name: given[name]})
+            metadata = {**kept, **metadata}
+    row["metadata"] = metadata or None
+    return row, dropped
+
+
+def _columns(reading: Reading) -> dict[str, Any]:
+    """What the event says under the names of the ledger's columns, in any spelling: in itself, then
+    in its parts."""
+    wanted = _PLAIN_COLUMNS
+    found: dict[str, Any] = {}
+    event = reading.tree.event
+    for node in reading.nodes:
+        if node is not event and (node.relation or node.place.kind in _NO_COLUMNS):
+            continue
+        for key, value in node.mapping.items():
+            column = wanted.get(plain_name(key)) if isinstance(key, str) else None
+            if column is not None and column not in found and value not in (None, ""):
+                found[column] = value
+    if reading.form.means.get("eventtype"):
+        found.pop("event_type", None)
+    return found
+
+
+_PLAIN_COLUMNS = {plain_name(name): name for name in COLUMNS}
+_NO_COLUMNS = frozenset((Kind.PERSON, Kind.ENVELOPE, Kind.REQUEST))
+
+
+def _metadata(conversion: Conversion) -> dict[str, Any]:
+    """The payload's ``metadata`` and whatever else it says, without personal data."""
+    reading = conversion.reading
+    merged: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for node in reading.part(Kind.PRODUCT, Kind.PROPERTIES, Kind.AROUND):
+        if node.place.plain in ("customdata", "properties", "context", "metadata", "meta"):
+            parts.setdefault(node.name, node.mapping)
+    for name, value in reading.loose().items():
+        if not isinstance(name, str) or name in parts or plain_name(name) in _NOT_METADATA:
+            continue
+        field = meaning_of(name).field
+        if field is None or field.name not in _CORE_FIELDS:
+            merged[name] = value
+    for name in sorted(parts, key=lambda each: plain_name(each) in ("metadata", "meta")):
+        merged |= parts[name]
+    for name, value in (
+        ("value", conversion.value),
+        ("currency", conversion.currency),
+        ("order_id", conversion.order_id),
+    ):
+        if value is not None:
+            merged.setdefault(name, value)
+    if reading.consents and not any(found.key in merged for _, found in reading.consents):
+        merged["consent"] = {
+            purpose.value: statement.said.value for purpose, statement in conversion.consent.items()
+        }
+    elif any(merged.get(found.key) is not found.value for _, found in reading.consents) and (
+        refused := refused_purposes(conversion.consent)
+    ):
+        # Said around the event or of the person, or twice under one name: no refusal is lost.
+        merged["consent_elsewhere"] = refused
+    return impersonal_fields(merged)
+
+
+def refused_purposes(said: Mapping[Purpose, Statement]) -> dict[str, str]:
+    """The purposes that were refused, and those of which nobody can tell, in words that are read
+    again as what they say."""
+    return {
+        purpose.value: statement.said.value
+        for purpose, statement in said.items()
+        if statement.said in (Said.DENIED, Said.UNCLEAR)
+    }
+
+
+def _uuid(value: Any) -> str | None:
+    if isinstance(value, UUID):
+        return str(value)
+    try:
+        return str(UUID(value.strip())) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _single(value: str | list[str] | None) -> str | None:
+    return value[0] if isinstance(value, list) else value

@@ -1,0 +1,200 @@
+"""Sends a batch until every member has an outcome, and finds the culprits of a refused one.
+
+A request that is refused as a whole says nothing about its members. The search for the one that
+spoils it goes by halves: a half that is accepted is delivered and done, and proves that the culprit
+is in the other half, which then need not be sent whole. Halves that were set aside during the
+search are unknown again and go together in one request. So one poison event costs its batch about
+log2(batch) + 2 requests more, and everyone but the poison is delivered.
+
+A few culprits are searched for in this way. When there turn out to be more, the rest is simply
+halved: that never costs more than two requests an event.
+
+Where an answer names members, those have their outcome by it, and the others are sent again.
+
+A fault that looks like the call's is searched in the same way while other events are accepted:
+where one half draws it and the other is accepted, it is an event's, which in the end spends a retry
+of its own. Where both halves draw it, it is the call's, and no event pays for it.
+
+Nothing else is bisected. A timeout, a 5xx or a throttle is the destination's own trouble, and
+more requests would add to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from tracking_pipeline.delivery.engine.destination import Reply
+from tracking_pipeline.delivery.engine.events import Prepared
+from tracking_pipeline.delivery.engine.outcomes import (
+    Delivered,
+    Fault,
+    Outcome,
+    Paused,
+    PerEvent,
+    Refused,
+    Retry,
+    Suspected,
+    Throttled,
+    Uniform,
+)
+
+MOST_SEARCHES = 3
+
+
+INTERRUPTED = Paused(Fault("the search for a refused event was interrupted"))
+"""What the attempt of a :class:`Tried` without an outcome came to, where a request carried it."""
+
+
+@dataclass(slots=True)
+class Tried:
+    """What became of one event of a batch.
+
+    ``outcome`` is None when no request was allowed for it any more; ``requests`` counts those that
+    carried it, ``request_id`` names the last one, ``duration_ms`` is that one's.
+    """
+
+    prepared: Prepared
+    outcome: Outcome | None = None
+    requests: int = 0
+    request_id: UUID | None = None
+    duration_ms: int | None = None
+
+
+Send = Callable[[Sequence[Prepared]], Awaitable[Reply]]
+MaySend = Callable[[Sequence[Prepared]], Awaitable[bool]]
+
+
+async def deliver_batch(batch: Sequence[Prepared], send: Send, may_send: MaySend) -> list[Tried]:
+    """Sends the batch, in as many requests as its refusals need. The order of ``batch`` is kept.
+
+    ``may_send`` is asked before each request, and may take its time; where it says no, the members
+    keep no outcome.
+    """
+    search = _Search([Tried(prepared) for prepared in batch], send, may_send)
+    await search.run()
+    return search.tried
+
+
+class _Search:
+    def __init__(self, tried: list[Tried], send: Send, may_send: MaySend) -> None:
+        self.tried = tried
+        self._send = send
+        self._may_send = may_send
+        self._stopped_by: Outcome | None = None
+        self._stopped = False
+        self._suspicion: Paused | None = None
+
+    async def run(self) -> None:
+        unknown = self.tried
+        for _ in range(MOST_SEARCHES):
+            if not await self._is_refused(unknown):
+                return
+            if self._suspicion is not None:
+                await self._find_suspect(unknown, self._suspicion)
+                return
+            unknown = await self._find_culprit(_undecided(unknown))
+            if not unknown:
+                return
+        if await self._is_refused(unknown):
+            await self._halve(_undecided(unknown))
+
+    async def _find_culprit(self, suspects: list[Tried]) -> list[Tried]:
+        """Searches members of a refused request for one culprit. Returns those still undecided."""
+        aside: list[Tried] = []
+        while len(suspects) > 1:
+            middle = len(suspects) // 2
+            half, rest = suspects[:middle], suspects[middle:]
+            if await self._is_refused(half):
+                suspects, aside = _undecided(half), rest + aside
+            elif all(isinstance(member.outcome, Delivered) for member in half):
+                suspects = rest
+            else:
+                # Found, or an answer that proves nothing about the other half.
+                return rest + aside
+        # Also when only this one is left: a dead letter stands on an answer of its own.
+        await self._is_refused(suspects)
+        return aside
+
+    async def _find_suspect(self, suspects: list[Tried], suspicion: Paused) -> None:
+        """Searches for the one member that draws a fault of the call. None pays where all do."""
+        while len(suspects) > 1:
+            middle = len(suspects) // 2
+            halves = suspects[:middle], suspects[middle:]
+            suspected = [half for half in halves if await self._is_refused(half)]
+            if len(suspected) != 1:
+                break
+            (suspects,) = suspected
+        alone = len(suspects) == 1
+        for member in _undecided(suspects):
+            member.outcome = Retry(suspicion.fault) if alone else suspicion
+
+    async def _halve(self, refused: list[Tried]) -> None:
+        middle = len(refused) // 2
+        for half in (refused[:middle], refused[middle:]):
+            if half and await self._is_refused(half):
+                await self._halve(_undecided(half))
+
+    async def _is_refused(self, members: list[Tried]) -> bool:
+        """Sends the members in one request. True when it was refused and named none of them;
+        without those that an answer names, the others are sent again.
+        """
+        while members:
+            if not await self._send_once(members):
+                return False
+            undecided = _undecided(members)
+            if len(undecided) == len(members):
+                return True
+            members = undecided
+        return False
+
+    async def _send_once(self, members: list[Tried]) -> bool:
+        """True when the request was refused and leaves some undecided."""
+        batch = [member.prepared for member in members]
+        if self._stopped or not await self._may_send(batch):
+            self._stopped = True
+            for member in members:
+                member.outcome = self._stopped_by
+            return False
+        reply = await self._send(batch)
+        request_id = uuid4()
+        for member in members:
+            member.requests += 1
+            member.request_id = request_id
+            member.duration_ms = reply.duration_ms
+        return self._judge(members, reply)
+
+    def _judge(self, members: list[Tried], reply: Reply) -> bool:
+        verdict = reply.verdict
+        if isinstance(verdict, Uniform):
+            for member in members:
+                member.outcome = verdict.outcome
+            if isinstance(verdict.outcome, (Throttled, Paused)):
+                self._stopped, self._stopped_by = True, verdict.outcome
+            return False
+        if isinstance(verdict, Suspected):
+            # In the search for a refused event, a second fault ends the search.
+            if len(members) < len(self.tried) and self._suspicion is None:
+                return self._judge(members, Reply(Uniform(verdict.paused), reply.duration_ms))
+            self._suspicion = verdict.paused
+            return True
+        if isinstance(verdict, PerEvent):
+            for member, outcome in zip(members, verdict.outcomes, strict=True):
+                member.outcome = outcome
+            return False
+        return self._judge_refusal(members, verdict)
+
+    def _judge_refusal(self, members: list[Tried], refused: Refused) -> bool:
+        for position, outcome in refused.named.items():
+            if 0 <= position < len(members):
+                members[position].outcome = outcome
+        undecided = _undecided(members)
+        if len(members) == 1 and undecided:
+            members[0].outcome = refused.rejected
+            return False
+        return bool(undecided)
+
+
+def _undecided(members: list[Tried]) -> list[Tried]:
+    return [member for member in members if member.outcome is None]

@@ -1,0 +1,217 @@
+"""Whether a destination may be sent to just now, as one run sees it, and the record of it for all.
+
+After a throttle or a pause nothing more is sent in the run. What is decided is written to
+``tracking_destination_state``, where every other worker, the sensor and ``status`` see it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from tracking_pipeline.delivery.engine.breaker import (
+    LEAST_REQUESTS,
+    MOST_REFUSED_ALONE,
+    MOST_SUSPECTED_ALONE,
+    WINDOW_SECONDS,
+    failing_reason,
+    opens,
+    refusing_reason,
+)
+from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.engine.outcomes import (
+    Delivered,
+    Paused,
+    Refused,
+    Retry,
+    Suspected,
+    Throttled,
+    Uniform,
+    Verdict,
+)
+from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.destination_state import (
+    close_breaker,
+    count_requests,
+    hold_destination,
+    open_breaker,
+    read_destination_state,
+    take_probe,
+)
+
+COUNT_EVERY_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Circuit:
+    """The circuit of one destination in one run.
+
+    ``state`` is ``ok``, ``probing``, ``throttled`` or ``paused``; ``detail`` says why, for people.
+    """
+
+    def __init__(self, pool: AsyncPool, destination: DestinationName) -> None:
+        self._pool = pool
+        self._destination = destination
+        self.state = "ok"
+        self.detail = ""
+        self._requests = 0
+        self._failures = 0
+        self._counted_at = float("-inf")
+        self._accepted = False
+        self._refused_alone = 0
+        self._suspected_alone = 0
+        self._refusal = ""
+
+    @property
+    def lets_through(self) -> bool:
+        return self.state in ("ok", "probing")
+
+    async def begin_run(self, *, asked_by_operator: bool) -> None:
+        """Reads the shared state. A throttle is never overridden; on a pause this worker becomes
+        the prober when the time has come, or an operator asked.
+        """
+        async with self._pool.connection() as connection:
+            shared = await read_destination_state(connection, self._destination)
+            if shared.throttled_seconds > 0:
+                self.state = "throttled"
+                self.detail = f"asked to wait {shared.throttled_seconds:.0f} s more"
+            elif shared.state != "closed":
+                probing = await take_probe(connection, self._destination, forced=asked_by_operator)
+                self.state = "probing" if probing else "paused"
+                self.detail = shared.reason or ""
+
+    async def refresh(self) -> None:
+        """Stops this run too, if another worker was told to wait or found the destination closed
+        meanwhile. Raises psycopg.OperationalError."""
+        async with self._pool.connection() as connection:
+            shared = await read_destination_state(connection, self._destination)
+        if self.state == "ok" and shared.throttled_seconds > 0:
+            self.state = "throttled"
+            self.detail = f"asked to wait {shared.throttled_seconds:.0f} s more"
+        elif self.state == "ok" and shared.state != "closed":
+            self.state, self.detail = "paused", shared.reason or ""
+
+    async def record_result(self, verdict: Verdict, *, events: int) -> None:
+        """Takes notice of what a request of so many events came to. Any answer about the events
+        themselves, even a refusal, proves that a paused destination lets events in again; a fault
+        proves nothing, and the very refusal for which it was paused proves the contrary.
+        """
+        outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+        if isinstance(outcome, Throttled):
+            await self.throttle(outcome.wait_seconds, outcome.fault.message)
+        elif isinstance(outcome, Paused):
+            reason = (outcome.fault.code, outcome.fault.message)
+            await self._pause(": ".join(part for part in reason if part))
+        elif self.state == "probing" and (
+            isinstance(outcome, Retry) or self._is_refused_as_before(verdict)
+        ):
+            await self._pause(self.detail)
+        elif self.state == "probing":
+            await self._reopen()
+        else:
+            await self._count(failed=isinstance(outcome, Retry))
+        if self.state == "ok" and self._refuses_everything(verdict, events):
+            await self._pause(refusing_reason(self._refusal))
+
+    def suspected(self, verdict: Verdict, *, events: int) -> Verdict:
+        """The verdict; or, of an uncertain fault of the call while this run had others accepted,
+        that it is suspected to be an event's."""
+        outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+        if isinstance(outcome, Delivered):
+            self._suspected_alone = 0
+        if not isinstance(outcome, Paused) or outcome.certain:
+            return verdict
+        if self.state != "ok" or not self._accepted:
+            return verdict
+        if events == 1:
+            self._suspected_alone += 1
+        too_often = self._suspected_alone > MOST_SUSPECTED_ALONE
+        return verdict if too_often else Suspected(outcome)
+
+    def _is_refused_as_before(self, verdict: Verdict) -> bool:
+        return isinstance(verdict, Refused) and self.detail == refusing_reason(_words(verdict))
+
+    def _refuses_everything(self, verdict: Verdict, events: int) -> bool:
+        """Whether event after event was refused alone, for one reason, and none was accepted."""
+        if isinstance(verdict, Refused):
+            if events == 1:
+                reason = _words(verdict)
+                self._refused_alone = self._refused_alone + 1 if reason == self._refusal else 1
+                self._refusal = reason
+        elif not isinstance(verdict, Uniform) or isinstance(verdict.outcome, Delivered):
+            self._accepted = True
+        return not self._accepted and self._refused_alone >= MOST_REFUSED_ALONE
+
+    async def _count(self, *, failed: bool) -> None:
+        """Counts a request. The counts are shared twice a second while requests fail, or as soon as
+        they could decide by themselves."""
+        self._requests += 1
+        self._failures += failed
+        due = time.monotonic() - self._counted_at >= COUNT_EVERY_SECONDS
+        if due or self._requests >= LEAST_REQUESTS:
+            await self.share_counts()
+
+    async def share_counts(self) -> None:
+        """Adds this run's requests to the window that all workers share, and opens the breaker when
+        too many of its requests failed."""
+        requests, failures = self._requests, self._failures
+        if not failures:
+            return
+        self._requests = self._failures = 0
+        self._counted_at = time.monotonic()
+        counted: list[tuple[int, int]] = []
+
+        async def count(connection: psycopg.AsyncConnection[TupleRow]) -> None:
+            counted.append(
+                await count_requests(
+                    connection,
+                    self._destination,
+                    requests=requests,
+                    failures=failures,
+                    window_seconds=WINDOW_SECONDS,
+                )
+            )
+
+        await self._record(count)
+        if counted and opens(*counted[0]) and self.state == "ok":
+            await self._pause(failing_reason(*counted[0]))
+
+    async def throttle(self, seconds: float, why: str) -> None:
+        """Stops everybody until the wait is over."""
+        if self.lets_through:
+            self.state, self.detail = "throttled", f"asked to wait {seconds:.0f} s: {why}"
+        await self._record(lambda each: hold_destination(each, self._destination, seconds))
+
+    async def _pause(self, reason: str) -> None:
+        if self.state == "paused":
+            return  # several requests were in flight; the first one told it all
+        self.state, self.detail = "paused", reason
+        await self._record(lambda each: open_breaker(each, self._destination, reason))
+
+    async def _reopen(self) -> None:
+        self.state, self.detail = "ok", ""
+        await self._record(lambda each: close_breaker(each, self._destination))
+
+    async def _record(
+        self, write: Callable[[psycopg.AsyncConnection[TupleRow]], Awaitable[object]]
+    ) -> None:
+        """Fails open: this run keeps to what it was told, and whoever else sends is told it by the
+        destination itself. The outcomes of the request are worth more than this record."""
+        try:
+            async with self._pool.connection() as connection:
+                await write(connection)
+        except psycopg.OperationalError as error:
+            log.warning(
+                "the state of %s cannot be recorded (SQLSTATE %s)",
+                self._destination,
+                error.sqlstate or "none",
+            )
+
+
+def _words(refused: Refused) -> str:
+    return refused.rejected.fault.message or refused.rejected.reason

@@ -1,0 +1,68 @@
+"""What the engine needs of a destination. Each destination is one file that fulfils this protocol.
+
+``prepare`` decides, without I/O; ``send`` does the I/O, gives a verdict, and does not raise for
+anything that the other side does. The engine (claim, bisect, settle) knows no platform; what Google
+alone does, an answer that comes later, ``retry`` asks for by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much goes to a destination at once.
+
+    ``request_events`` and ``request_bytes`` bound one request, ``in_flight`` the requests under
+    way. ``requests_per_second`` paces them evenly, so that a backlog leaves at a steady rate; None:
+    as fast as the answers come.
+    """
+
+    request_events: int
+    request_bytes: int
+    in_flight: int
+    requests_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A judged answer. ``cool_down_seconds`` is set where the answer, good as it is, says that the
+    destination is near its limit: everybody waits that long before the next request."""
+
+    verdict: Verdict
+    duration_ms: int
+    cool_down_seconds: float | None = None
+
+
+class Destination(Protocol):
+    """One place that events are delivered to."""
+
+    name: DestinationName
+    limits: Limits
+
+    def prepare(self, event: FailedEvent) -> Prepared | NotSent:
+        """The event in this destination's form, or why it is not sent: it can never be accepted, it
+        is withheld, or its time is still to come. Never raises."""
+        ...
+
+    async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
+        """Sends the batch in one request. ``now`` is the database's clock at the claim.
+
+        Never raises for what the other side does; an answer nobody can read is a ``Retry``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NotConfigured:
+    """A destination whose settings are missing: its events stay where they are, unspent."""
+
+    name: DestinationName
+    missing: str

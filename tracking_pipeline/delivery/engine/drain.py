@@ -1,0 +1,301 @@
+"""Drains the queues of one destination: claim, prepare, send, settle, until nothing is left.
+
+    claimer  --(a little ahead)-->  senders (many)  -->  settler
+
+One claimer leases rows, makes them ready and packs them into requests; senders keep several
+requests in flight; every outcome goes to the destination's settler, and while a sender waits for
+that, another one has its place in flight. So a worker that is killed leaves unsettled, to be sent
+again, at most what its window holds. Memory is bounded by that window, not by the queue. What was
+claimed and not started when the run ends is released, unspent.
+
+Events with which a worker was lost are suspects, one of which may take this worker down, too. They
+are no part of that: a run looks into them group by group, while it holds nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from uuid import UUID
+
+import anyio
+import psycopg
+from aiolimiter import AsyncLimiter
+
+from tracking_pipeline.delivery.engine.bisection import INTERRUPTED, deliver_batch
+from tracking_pipeline.delivery.engine.circuit import Circuit
+from tracking_pipeline.delivery.engine.destination import Destination, Reply
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, event_of, read_json
+from tracking_pipeline.delivery.engine.leases import Leases
+from tracking_pipeline.delivery.engine.outcomes import (
+    Delivered,
+    Fault,
+    Paused,
+    Refused,
+    Retry,
+    Uniform,
+    Verdict,
+)
+from tracking_pipeline.delivery.engine.packing import pack
+from tracking_pipeline.delivery.engine.prefetch import ClaimWindow
+from tracking_pipeline.delivery.engine.preparation import prepare
+from tracking_pipeline.delivery.engine.queues import Queue
+from tracking_pipeline.delivery.engine.settlement import settlement
+from tracking_pipeline.delivery.engine.settler import Settler
+from tracking_pipeline.delivery.engine.totals import Tally
+from tracking_pipeline.store.database import AsyncPool, through_outages
+from tracking_pipeline.store.failed_events import Selection, read_statements_of_leads
+
+log = logging.getLogger(__name__)
+
+# How long a queue that was empty is not looked into again while the other one has events.
+_REST_SECONDS = 1.0
+
+
+@dataclass(eq=False)
+class Source:
+    """A queue that a drain claims from, the leases that the run holds in it, and who settles its
+    events."""
+
+    queue: Queue
+    leases: Leases
+    settler: Settler
+    was_empty_at: float = float("-inf")
+
+
+class Drain:
+    """One destination's part of a run."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        pool: AsyncPool,
+        selection: Selection,
+        sources: Sequence[Source],
+        circuit: Circuit,
+        tally: Tally,
+        time_is_up: Callable[[], bool],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._destination = destination
+        self._pool = pool
+        self._selection = selection
+        self._sources = list(sources)
+        self._circuit = circuit
+        self._tally = tally
+        self._time_is_up = time_is_up
+        self._jitter = jitter
+        self._window = ClaimWindow(destination.limits)
+        self._claimed: asyncio.Queue[_Batch] = asyncio.Queue()
+        self._in_flight = anyio.Semaphore(destination.limits.in_flight, fast_acquire=True)
+        rate = destination.limits.requests_per_second
+        self._pace = AsyncLimiter(1, 1 / rate) if rate else None
+
+    async def run(self) -> None:
+        """Drains until the queue gives nothing more, the circuit stops it or the time is up."""
+        if self._circuit.state == "probing":
+            await self._probe()
+        if self._circuit.state != "ok" or self._time_is_up():
+            return
+        async with anyio.create_task_group() as senders:
+            # Not a task a request: to start one takes as long as to send one event.
+            for _ in range(self._window.requests):
+                senders.start_soon(self._keep_delivering)
+            await self._claim_while_there_is_some()
+            await self._window.wait_until_empty()
+            senders.cancel_scope.cancel()
+
+    async def run_suspects(self) -> bool:
+        """Sends one group of suspects and settles them. False when there was none to take.
+
+        To be called while the run holds no other event: whatever it held would be suspected too,
+        should one of the group take the worker down.
+        """
+        if not self._may_go_on():
+            return False
+        limits = self._destination.limits
+        most = (
+            1 if self._circuit.state == "probing" else max(limits.request_events, limits.in_flight)
+        )
+        batches = await self._claim(most, suspects=True)
+        if batches is None:
+            return False
+        async with anyio.create_task_group() as senders:
+            for batch in batches:
+                self._window.take()
+                senders.start_soon(self._deliver, batch)
+        return True
+
+    async def _claim_while_there_is_some(self) -> None:
+        while self._may_go_on():
+            batches = await self._claim(await self._window.events_to_claim())
+            if batches is None:
+                # Nothing is left, or the destination was closed for all; then it is for us too.
+                await through_outages(self._circuit.refresh)
+                return
+            for batch in batches:
+                self._window.take()
+                self._claimed.put_nowait(batch)
+
+    async def _keep_delivering(self) -> None:
+        while True:
+            await self._deliver(await self._claimed.get())
+
+    async def _probe(self) -> None:
+        """Sends one event to a destination that was paused, and lets its outcome decide."""
+        while self._circuit.state == "probing" and not self._time_is_up():
+            batches = await self._claim(limit=1)
+            if batches is None:
+                return
+            for batch in batches:
+                self._window.take()
+                await self._deliver(batch)
+
+    def _may_go_on(self) -> bool:
+        return self._circuit.lets_through and not self._time_is_up()
+
+    async def _claim(self, limit: int, *, suspects: bool = False) -> list[_Batch] | None:
+        """Leases up to ``limit`` events of the queue whose turn it is and packs those that can be
+        sent into requests. None when there is nothing to take.
+
+        The queues take turns, so that neither keeps the other waiting."""
+        for source in sorted(self._sources, key=_rests):
+            events = await through_outages(partial(self._lease, source, limit, suspects))
+            if events:
+                self._sources.remove(source)
+                self._sources.append(source)
+                return await self._packed(source, events)
+            source.was_empty_at = source.leases.clock()
+        return None
+
+    async def _packed(self, source: Source, events: Sequence[FailedEvent]) -> list[_Batch]:
+        ready: list[Prepared] = []
+        not_sent = []
+        for event in events:
+            prepared = prepare(self._destination, event)
+            if isinstance(prepared, Prepared):
+                ready.append(prepared)
+                self._tally.count_dropped(prepared.dropped)
+            else:
+                not_sent.append(settlement(event, prepared, jitter=0.0))
+        await source.settler.put(not_sent)
+        return [_Batch(source, events) for events in pack(ready, self._destination.limits)]
+
+    async def _lease(self, source: Source, limit: int, suspects: bool) -> list[FailedEvent]:
+        claimed_at = source.leases.clock()
+        # A cancelled run must know what it holds, or it could not hand it back.
+        with anyio.CancelScope(shield=True):
+            async with self._pool.connection() as connection:
+                rows = await source.queue.claim(
+                    connection,
+                    self._destination.name,
+                    self._selection,
+                    limit,
+                    probe=self._circuit.state == "probing",
+                    suspects=suspects,
+                )
+            events = [event_of(row) for row in rows]
+            source.leases.hold(events, claimed_at)
+        replayed = [event for event, row in zip(events, rows, strict=True) if row["is_replayed"]]
+        await self._ask_leads(replayed)
+        return events
+
+    async def _ask_leads(self, replayed: Sequence[FailedEvent]) -> None:
+        """Gives events that were replayed what their leads say of consent by now; None where nobody
+        can know it, because the site's event log cannot be read."""
+        lead_ids = {event.lead_id for event in replayed} - {None}
+        if not lead_ids:
+            return
+        found: dict[UUID, str] | None = None
+        try:
+            async with self._pool.connection() as connection:
+                found = await read_statements_of_leads(connection, lead_ids)
+        except psycopg.Error as error:
+            log.warning("wm_event_log cannot be read (SQLSTATE %s)", error.sqlstate or "none")
+        for event in replayed:
+            if event.lead_id is not None:
+                text = "null" if found is None else found.get(event.lead_id, "[]")
+                event.statements = read_json(text)
+
+    async def _deliver(self, batch: _Batch) -> None:
+        source = batch.source
+        async with self._in_flight:
+            tried = await deliver_batch(
+                batch.events, self._send, partial(self._may_send, source.leases)
+            )
+        for each in tried:
+            if isinstance(each.outcome, Paused) and self._circuit.state == "ok":
+                # Both halves of a suspected request drew it: it is the call's.
+                await self._circuit.record_result(Uniform(each.outcome), events=1)
+        settlements = []
+        untouched = []
+        for each in tried:
+            if each.outcome is None and not each.requests:
+                untouched.append(each.prepared.event.id)
+                continue
+            settlements.append(
+                settlement(
+                    each.prepared.event,
+                    # Seen by the other side in a refused request, so it belongs in the log.
+                    each.outcome or INTERRUPTED,
+                    jitter=self._jitter(),
+                    requests=each.requests,
+                    request_id=each.request_id,
+                    duration_ms=each.duration_ms,
+                )
+            )
+        await source.settler.put(settlements)
+        await source.leases.release(untouched)
+        self._window.give_back()
+
+    async def _may_send(self, leases: Leases, batch: Sequence[Prepared]) -> bool:
+        # First the wait, then the questions: their answers may have changed meanwhile.
+        if self._pace is not None and self._may_go_on():
+            await self._pace.acquire()
+        return self._may_go_on() and leases.allow(batch)
+
+    async def _send(self, batch: Sequence[Prepared]) -> Reply:
+        self._tally.numbers["requests"] += 1
+        try:
+            reply = await self._destination.send(batch, batch[0].event.now)
+        except Exception as error:  # an unknown end of a request is a retry, never a lost event
+            log.warning("%s: request failed: %s", self._destination.name, type(error).__name__)
+            fault = Fault(f"the request failed: {type(error).__name__}", type(error).__name__)
+            reply = Reply(Uniform(Retry(fault)), 0)
+        self._window.answer()
+        reply = replace(reply, verdict=self._circuit.suspected(reply.verdict, events=len(batch)))
+        probing = self._circuit.state == "probing"
+        await self._circuit.record_result(reply.verdict, events=len(batch))
+        if probing and self._circuit.state == "paused":
+            # A paused destination costs no event anything, and the probe's least of all.
+            reply = replace(reply, verdict=Uniform(Paused(_fault_of(reply.verdict))))
+        if reply.cool_down_seconds is not None:
+            await self._circuit.throttle(
+                reply.cool_down_seconds, "near the destination's rate limit"
+            )
+        return reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one request is to carry, and where it came from."""
+
+    source: Source
+    events: list[Prepared]
+
+
+def _fault_of(verdict: Verdict) -> Fault:
+    """Why a request failed, of one whose answer stopped the run."""
+    if isinstance(verdict, Refused):
+        return verdict.rejected.fault
+    outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+    return Fault("") if outcome is None or isinstance(outcome, Delivered) else outcome.fault
+
+
+def _rests(source: Source) -> bool:
+    return source.leases.clock() - source.was_empty_at < _REST_SECONDS

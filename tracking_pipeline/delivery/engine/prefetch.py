@@ -1,0 +1,78 @@
+"""How much a drain may hold: what its requests in flight take, and some claimed ahead of them.
+
+What is claimed and not yet sent is work that no other worker can take, and that waits for a minute
+should this one die. So a drain claims little ahead: two requests' worth, or 64 events where a
+request holds but a few. What is ahead is sent while the outcomes of earlier requests are written.
+A claim waits until a handful of requests are done with, because it costs the same for one row and
+for twenty.
+
+Until the first answer, two requests' worth is all, or one where it is large: of a destination that
+hangs, a full window of events would be made ready for nothing, at its neighbours' expense.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from tracking_pipeline.delivery.engine.destination import Limits
+
+AHEAD = 2
+# Where two requests are fewer events than that, so many events, but no more than one round.
+AHEAD_EVENTS = 64
+# To make that many ready takes a quarter of a second, for which every neighbour waits.
+_UNANSWERED_EVENTS = 2_000
+# Of the requests in flight, how many may be done with before the next claim.
+_IDLE_SHARE = 4
+
+
+class ClaimWindow:
+    """The window of one drain, counted in requests. For one event loop.
+
+    ``requests`` is all of it: what is claimed, sent or waits to be settled is never more.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        small = AHEAD_EVENTS // limits.request_events
+        self.requests = limits.in_flight + max(AHEAD, min(limits.in_flight, small))
+        self._unanswered = max(1, min(AHEAD, _UNANSWERED_EVENTS // limits.request_events))
+        self._taken = 0
+        self._is_answered = False
+        self._worthwhile = max(1, limits.in_flight // _IDLE_SHARE)
+        self._changed = anyio.Event()
+
+    @property
+    def _free(self) -> int:
+        return (self.requests if self._is_answered else self._unanswered) - self._taken
+
+    async def events_to_claim(self) -> int:
+        """Waits until a claim is worth its cost, and gives its number of events."""
+        while self._free < (self._worthwhile if self._is_answered else 1):
+            await self._change()
+        # Not more in one statement than one request or one round of requests takes.
+        most = max(self._limits.request_events, self._limits.in_flight)
+        return min(self._free * self._limits.request_events, most)
+
+    async def wait_until_empty(self) -> None:
+        """Waits until everything that was taken has been given back."""
+        while self._taken:
+            await self._change()
+
+    def take(self) -> None:
+        """A request's worth was claimed."""
+        self._taken += 1
+
+    def answer(self) -> None:
+        """The destination has answered, or failed to."""
+        if not self._is_answered:
+            self._is_answered = True
+            self._changed.set()
+
+    def give_back(self) -> None:
+        """A request's worth is done with."""
+        self._taken -= 1
+        self._changed.set()
+
+    async def _change(self) -> None:
+        self._changed = anyio.Event()
+        await self._changed.wait()

@@ -1,0 +1,83 @@
+"""What an outcome makes of a row of the queue. Pure: the jitter is passed in.
+
+Delivered   resolved
+Retry       retry_count + 1; retrying with a wait, or dead letter at the row's own max_retries
+Rejected    dead letter, with the outcome's reason; no retry is spent
+Withheld    resolved, with the outcome's reason; no retry is spent
+Postponed   the row stays as it was, and waits until its time
+Throttled   the row stays as it was
+Paused      the row stays as it was
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from tracking_pipeline.delivery.engine.backoff import wait_seconds
+from tracking_pipeline.delivery.engine.events import FailedEvent
+from tracking_pipeline.delivery.engine.outcomes import (
+    Delivered,
+    Fault,
+    NotSent,
+    Outcome,
+    Postponed,
+    Rejected,
+    Retry,
+    Withheld,
+)
+from tracking_pipeline.store.failed_events import MOST_RETRIES, Settlement
+
+RETRIES_EXHAUSTED = "max_retries"
+
+
+def settlement(
+    event: FailedEvent,
+    outcome: Outcome | NotSent,
+    *,
+    jitter: float,
+    requests: int = 0,
+    request_id: UUID | None = None,
+    duration_ms: int | None = None,
+) -> Settlement:
+    """The settlement of one attempt. ``requests`` 0 means: decided without a request."""
+    status: str | None = None
+    retry_count: int | None = None
+    wait: float | None = None
+    reason: str | None = None
+    attempt = min(event.retry_count + 1, MOST_RETRIES)
+    if isinstance(outcome, (Delivered, Withheld)):
+        status = "resolved"
+    elif isinstance(outcome, Rejected):
+        status, reason = "dead_letter", outcome.reason
+    elif isinstance(outcome, Retry):
+        retry_count = attempt
+        if retry_count >= event.max_retries:
+            status, reason = "dead_letter", RETRIES_EXHAUSTED
+        else:
+            status = "retrying"
+            wait = wait_seconds(retry_count, outcome.retry_after_seconds, jitter)
+    fault = (
+        Fault("", http_status=outcome.http_status)
+        if isinstance(outcome, Delivered)
+        else outcome.fault
+    )
+    return Settlement(
+        id=event.id,
+        event_id=event.event_id,
+        lease_token=event.lease_token,
+        outcome=outcome.name,
+        attempt=attempt,
+        status=status,
+        retry_count=retry_count,
+        wait_seconds=wait,
+        dead_letter_reason=reason,
+        withheld_reason=outcome.reason if isinstance(outcome, Withheld) else None,
+        postponed_until=outcome.until if isinstance(outcome, Postponed) else None,
+        error_message=fault.message or None,
+        error_code=fault.code,
+        http_status=fault.http_status,
+        requests=requests,
+        request_id=request_id,
+        duration_ms=duration_ms,
+        duplicate=outcome.duplicate if isinstance(outcome, Delivered) else None,
+    )

@@ -1,0 +1,157 @@
+"""Which database this process serves, and which destinations serve it.
+
+    TRACKING_DATABASE_URL set            that database, never migrated unasked
+    a destination configured             the embedded database "tracking"
+    "tracking" was made before           the embedded database "tracking"
+    nothing of all that                  the embedded database "tracking_rehearsal"
+
+The rehearsal database carries a mark. A marked database is served by the sandbox and by nothing
+else, whatever is configured; an unmarked one never by the sandbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracking_pipeline.delivery.engine.retry import MakeDestinations
+from tracking_pipeline.geo.enrich import MakeProviders
+from tracking_pipeline.postgres.server import EmbeddedPostgres, hold
+from tracking_pipeline.settings import Settings
+from tracking_pipeline.store.access import check_access
+from tracking_pipeline.store.database import POOL_ANSWER_SECONDS, Database, connect, describe
+from tracking_pipeline.store.migrate import is_migrated, migrate
+from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
+from tracking_pipeline.wiring.destinations import (
+    configured_destinations,
+    missing_settings,
+    sandbox_destinations,
+)
+from tracking_pipeline.wiring.geo import (
+    configured_providers,
+    missing_geo_file,
+    missing_geo_settings,
+    sandbox_providers,
+)
+
+if TYPE_CHECKING:
+    from tracking_pipeline.sandbox.server import Sandbox
+
+EMBEDDED_DATABASE = "tracking"
+REHEARSAL_DATABASE = "tracking_rehearsal"
+DAGSTER_DATABASE = "dagster"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A database that is ready to be served, and the settings it is served by."""
+
+    settings: Settings
+    database: Database
+
+    def missing_settings(self) -> dict[str, str]:
+        """For each destination that is not configured, what to set."""
+        return {} if self.database.rehearsal else missing_settings(self.settings)
+
+    @contextmanager
+    def destinations(self) -> Iterator[MakeDestinations]:
+        """The destinations that serve this database, for the time of the block."""
+        if self.database.rehearsal:
+            with _sandbox(self.settings) as sandbox:
+                yield partial(sandbox_destinations, self.settings, sandbox)
+        else:
+            yield lambda client, pool: configured_destinations(self.settings, client, pool)
+
+    def missing_geo_settings(self) -> dict[str, str]:
+        """For each source of places that is not configured, what to set."""
+        return {} if self.database.rehearsal else missing_geo_settings(self.settings)
+
+    def missing_geo_sources(self) -> dict[str, str]:
+        """For each source of places that cannot serve, what to do: what is not configured, and a
+        file that is not there or not whole."""
+        file = {} if self.database.rehearsal else missing_geo_file(self.settings)
+        return {**self.missing_geo_settings(), **file}
+
+    @contextmanager
+    def geo_providers(self) -> Iterator[MakeProviders]:
+        """The sources of places that serve this database, for the time of the block."""
+        today = datetime.now(timezone.utc).date()
+        if self.database.rehearsal:
+            with _sandbox(self.settings) as sandbox:
+                yield partial(sandbox_providers, sandbox, today=today)
+        else:
+            yield partial(configured_providers, self.settings, today=today)
+
+
+@contextmanager
+def open_installation(
+    settings: Settings, *, rehearsal: bool | None = None
+) -> Iterator[Installation]:
+    """The installation that these settings name. ``rehearsal`` True or False insists on the
+    embedded rehearsal database, or on a real one; None follows ``TRACKING_REHEARSAL``, then the
+    rule above.
+
+    Raises :class:`~tracking_pipeline.store.database.DatabaseError`, ``EmbeddedPostgresError``,
+    ``MigrationError`` or ``AccessError``, each with one line.
+    """
+    if rehearsal is None:
+        rehearsal = settings.tracking_rehearsal
+    if settings.tracking_database_url is not None and not rehearsal:
+        url = settings.tracking_database_url.get_secret_value()
+        with connect(url, answer_seconds=POOL_ANSWER_SECONDS) as connection:
+            check_access(connection)
+            marked = is_rehearsal(connection)
+        yield Installation(settings, Database(url, describe(url), marked))
+        return
+    with embedded_server(settings.home) as server:
+        if rehearsal is None:
+            rehearsal = settings.nothing_configured and not server.database_exists(
+                EMBEDDED_DATABASE
+            )
+        yield Installation(settings, _embedded_database(server, rehearsal=rehearsal))
+
+
+@contextmanager
+def embedded_server(home: Path) -> Iterator[EmbeddedPostgres]:
+    """The embedded server, running for the time of the block and as long as this process lives."""
+    _keep_running(home)
+    # A hold of its own each time: it starts the server again should it have been killed.
+    with hold(home) as server:
+        yield server
+
+
+@cache
+def _keep_running(home: Path) -> EmbeddedPostgres:
+    """Without it, a process that opens its database every few seconds would start and stop the
+    server each time."""
+    return hold(home)
+
+
+def _embedded_database(server: EmbeddedPostgres, *, rehearsal: bool) -> Database:
+    name = REHEARSAL_DATABASE if rehearsal else EMBEDDED_DATABASE
+    url = server.ensure_database(name)
+    with connect(url) as connection:
+        if not is_migrated(connection):
+            migrate(url)
+        if rehearsal:
+            mark_rehearsal(connection)
+        return Database(url, f"the embedded database {name}", is_rehearsal(connection))
+
+
+@contextmanager
+def _sandbox(settings: Settings) -> Iterator[Sandbox]:
+    # Only a rehearsal needs the web server behind this import.
+    from tracking_pipeline.sandbox.server import Sandbox  # noqa: PLC0415
+
+    with Sandbox(journal=sandbox_journal(settings.home)) as sandbox:
+        yield sandbox
+
+
+def sandbox_journal(home: Path) -> Path:
+    """Where the sandbox of the rehearsal remembers, from one run to the next, what it received."""
+    return home / "sandbox" / "received.ndjson"

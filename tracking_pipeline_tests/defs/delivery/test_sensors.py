@@ -1,0 +1,218 @@
+"""The sensor launches when due events wait, and says numbers when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+import psycopg
+import pytest
+
+from tracking_pipeline.defs.active import is_under_way
+from tracking_pipeline.defs.delivery.queue_growth import (
+    has_grown,
+    queue_growth_sensor,
+    why_nothing_is_due,
+)
+from tracking_pipeline.defs.delivery.retry import (
+    retry_failed_events_job,
+    retry_failed_events_schedule,
+)
+from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.health.policy import policy_from
+from tracking_pipeline.settings import read_settings
+from tracking_pipeline.store.queue_counts import BACKLOG_CAP, Backlog
+from tracking_pipeline_tests.dagster_instance import fresh_instance
+from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.health.checking import check_tracking_health
+
+RETRY, CHECK = "retry_failed_events_job", "check_tracking_health_job"
+
+
+@pytest.fixture
+def queue(connection: psycopg.Connection) -> Queue:
+    return Queue(connection)
+
+
+@pytest.fixture(autouse=True)
+def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+    monkeypatch.setenv("META_DATASET_ID", "123")
+    monkeypatch.setenv("META_ACCESS_TOKEN", "token-for-tests")
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with fresh_instance() as made:
+        yield made
+
+
+def tick(instance: dg.DagsterInstance) -> dict[str, dg.RunRequest] | str:
+    """What was launched, by job; or why nothing was."""
+    answer = queue_growth_sensor(dg.build_sensor_context(instance), tracking=TrackingResource())
+    if isinstance(answer, dg.SkipReason):
+        return answer.skip_message or ""
+    assert isinstance(answer, dg.SensorResult)
+    return {request.job_name or "": request for request in answer.run_requests or []}
+
+
+def launched(instance: dg.DagsterInstance) -> set[str]:
+    answer = tick(instance)
+    assert isinstance(answer, dict), answer
+    return set(answer)
+
+
+def skip_message(instance: dg.DagsterInstance) -> str:
+    answer = tick(instance)
+    assert isinstance(answer, str)
+    return answer
+
+
+def start_run(instance: dg.DagsterInstance) -> None:
+    instance.create_run_for_job(retry_failed_events_job, status=dg.DagsterRunStatus.STARTED)
+
+
+def test_due_events_launch_a_run(queue: Queue, instance: dg.DagsterInstance) -> None:
+    queue.add(2)
+    assert launched(instance) == {RETRY}
+
+
+def test_two_ticks_of_one_window_share_their_run_key(
+    queue: Queue, instance: dg.DagsterInstance
+) -> None:
+    queue.add()
+    keys = {tick(instance)[RETRY].run_key for _ in range(2)}
+    # The window may turn over between the two; then the second is a run of its own.
+    assert all(key and key.startswith("due:") for key in keys)
+
+
+def test_a_tick_with_nothing_due_says_how_many_wait_and_how_long(
+    queue: Queue, instance: dg.DagsterInstance, connection: psycopg.Connection
+) -> None:
+    queue.add(3)
+    connection.execute(
+        "update tracking_failed_events set next_retry_at = now() + interval '4 minutes 10 seconds'"
+    )
+    assert skip_message(instance) == "0 due, 3 waiting, next in 4 min"
+
+
+def test_an_empty_queue_is_said_to_be_empty(instance: dg.DagsterInstance) -> None:
+    assert skip_message(instance) == "0 due, 0 waiting"
+
+
+def test_no_second_run_is_launched_beside_one_under_way(
+    queue: Queue, instance: dg.DagsterInstance
+) -> None:
+    queue.add(2)
+    start_run(instance)
+    assert skip_message(instance) == "2 due; a retry run is under way"
+    assert is_under_way(instance, retry_failed_events_job.name)
+    answer = retry_failed_events_schedule(dg.build_schedule_context(instance=instance))
+    assert isinstance(answer, dg.SkipReason)
+
+
+def test_events_of_destinations_that_take_none_launch_nothing(
+    queue: Queue, instance: dg.DagsterInstance, connection: psycopg.Connection
+) -> None:
+    queue.add(2)
+    connection.execute(
+        "insert into tracking_destination_state (destination, not_before)"
+        " values ('meta_capi', now() + interval '1 minute')"
+    )
+    assert skip_message(instance) == (
+        "0 due, 0 waiting, 2 held back: destination paused, throttled or not configured"
+    )
+
+
+def test_a_paused_destination_launches_a_run_when_its_probe_is_due(
+    queue: Queue, instance: dg.DagsterInstance, connection: psycopg.Connection
+) -> None:
+    queue.add(2)
+    connection.execute(
+        "insert into tracking_destination_state (destination, state, probe_at)"
+        " values ('meta_capi', 'open', now() + interval '1 minute')"
+    )
+    assert "2 held back" in skip_message(instance)
+    connection.execute("update tracking_destination_state set probe_at = now()")
+    assert launched(instance) == {RETRY}
+
+
+def test_a_destination_without_settings_launches_nothing(
+    queue: Queue, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.add(2)
+    monkeypatch.delenv("META_ACCESS_TOKEN")
+    assert "2 held back" in skip_message(instance)
+
+
+def test_a_database_that_is_not_there_fails_the_tick_with_one_line(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKING_DATABASE_URL", "postgresql://u:s3cret@127.0.0.1:1/shop")
+    with pytest.raises(dg.Failure) as caught:
+        tick(instance)
+    assert "TRACKING_DATABASE_URL" in (caught.value.description or "")
+    assert "s3cret" not in (caught.value.description or "")
+
+
+def test_a_queue_that_has_grown_since_the_last_check_is_checked(
+    queue: Queue, instance: dg.DagsterInstance, database_url: str
+) -> None:
+    queue.add(12)
+    check_tracking_health(database_url, policy_from(read_settings()))
+    assert launched(instance) == {RETRY}
+    queue.add(6)
+    assert launched(instance) == {RETRY}
+    queue.add(1)
+    assert launched(instance) == {RETRY, CHECK}
+    check_tracking_health(database_url, policy_from(read_settings()))
+    assert launched(instance) == {RETRY}
+
+
+def test_growth_alone_launches_a_check(
+    queue: Queue,
+    instance: dg.DagsterInstance,
+    connection: psycopg.Connection,
+    database_url: str,
+) -> None:
+    check_tracking_health(database_url, policy_from(read_settings()))
+    queue.add(6)
+    connection.execute(
+        "update tracking_failed_events set next_retry_at = now() + interval '1 hour'"
+    )
+    assert launched(instance) == {CHECK}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "grown"),
+    [
+        (None, 1000, False),
+        (0.0, 5, False),
+        (0.0, 6, True),
+        (100.0, 150, False),
+        (100.0, 151, True),
+        (100.0, 20, False),
+    ],
+)
+def test_a_queue_has_grown_by_half_and_by_more_than_a_few(
+    before: float | None, now: int, grown: bool
+) -> None:
+    assert has_grown(now, before, least=5) is grown
+
+
+def test_a_count_at_its_cap_says_that_there_may_be_more() -> None:
+    backlog = [Backlog("meta_capi", 0, BACKLOG_CAP, 30.0)]
+    assert why_nothing_is_due(backlog, backlog) == f"0 due, {BACKLOG_CAP}+ waiting, next in 30 s"
+
+
+def test_events_that_wait_for_their_first_attempt_are_due(
+    queue: Queue, instance: dg.DagsterInstance
+) -> None:
+    queue.accept(destination="google_ec")
+    held = tick(instance)
+    assert isinstance(held, str)
+    assert "1 held back" in held
+
+    queue.accept()
+
+    assert launched(instance) == {RETRY}
