@@ -16,7 +16,7 @@ from tracking_pipeline.defs.resources import default_resources
 
 # Dagster itself passes this parameter when it copies a sensor, and warns of its own doing.
 warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition")
-warnings.filterwarnings("ignore", message="Function `load_definitions_from_package_module` is")
+warnings.filterwarnings("ignore", message="Function `load_definitions_from_")
 
 
 def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
