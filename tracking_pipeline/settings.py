@@ -22,9 +22,17 @@ from pydantic import (
     IPvAnyNetwork,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+RETRY_HORIZON_SETTINGS = {
+    "meta_capi": "META_RETRY_HORIZON_HOURS",
+    "google_ec": "GOOGLE_RETRY_HORIZON_HOURS",
+    "gtm_server": "GTM_RETRY_HORIZON_HOURS",
+    "supabase": "SUPABASE_RETRY_HORIZON_HOURS",
+}
 WORKSPACE_FILE = "workspace.yaml"
 ENV_FILE = ".env"
 CLOSED_PROJECTS_HOME = Path("/var/lib/tracking_pipeline")
@@ -117,6 +125,7 @@ Score = Annotated[float, Field(ge=0, le=10)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
 Days = Annotated[int, Field(ge=1, le=3650)]
+Hours = Annotated[float, Field(gt=0, le=24 * 365)]
 PerSecond = Annotated[float, Field(gt=0, le=10_000)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 # RFC 7518 3.2: a key for HS256 is no shorter.
@@ -172,6 +181,13 @@ class Settings(BaseSettings):
     gtm_preview_token: SecretStr | None = None
     gtm_requests_in_flight: InFlight | None = None
     gtm_requests_per_second: PerSecond | None = None
+
+    # How long after its row was made an event is still tried, beyond the five retries of everybody:
+    # delivery/engine/backoff.py. Unset: not at all.
+    meta_retry_horizon_hours: Hours | None = None
+    google_retry_horizon_hours: Hours | None = None
+    gtm_retry_horizon_hours: Hours | None = None
+    supabase_retry_horizon_hours: Hours | None = None
 
     # Whether the dead letters of a pause that is over go back into the queue by themselves.
     replay_after_pause: bool = False
@@ -247,6 +263,32 @@ class Settings(BaseSettings):
     lead_value_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
     # Where the health page links to: the address at which people open the Dagster UI.
     dagster_ui_url: HttpUrl = "http://127.0.0.1:3000"
+
+    @field_validator(
+        "meta_retry_horizon_hours", "google_retry_horizon_hours", "gtm_retry_horizon_hours"
+    )
+    @classmethod
+    def _is_within_age_limit(cls, hours: float | None, info: ValidationInfo) -> float | None:
+        """Nothing is gained by waiting for longer than an event is accepted. The limits are those
+        of each destination's module, which need more than settings to be imported."""
+        measurement_protocol = info.data.get("gtm_server_protocol") == "measurement_protocol"
+        limits = {
+            "meta_retry_horizon_hours": 7 * 24,
+            "google_retry_horizon_hours": 24 * info.data.get("google_max_age_days", 0),
+            "gtm_retry_horizon_hours": 72 if measurement_protocol else 0,
+        }
+        limit = limits.get(info.field_name or "", 0)
+        if hours is not None and limit and hours > limit:
+            raise ValueError(f"must be at most {limit}, the age up to which events are accepted")
+        return hours
+
+    @property
+    def retry_horizon_hours(self) -> dict[str, float | None]:
+        """The horizon of each destination's retries; None: five retries and no more."""
+        return {
+            destination: getattr(self, variable.lower())
+            for destination, variable in RETRY_HORIZON_SETTINGS.items()
+        }
 
     @property
     def home(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -11,18 +12,21 @@ import psycopg
 from tracking_pipeline.defs.instance.runs import PastRun
 from tracking_pipeline.delivery.engine.events import DESTINATIONS
 from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
+from tracking_pipeline.health.alerts.causes import outlived_words
 from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.readings.queue import batches_of
 from tracking_pipeline.health.readings.withheld import WithheldReading, read_withheld
 from tracking_pipeline.health.standing import Standing, read_standing
+from tracking_pipeline.settings import RETRY_HORIZON_SETTINGS
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
 from tracking_pipeline.store.attempts import LastError, read_last_errors
-from tracking_pipeline.store.database import connect
+from tracking_pipeline.store.database import connect, read_now
 from tracking_pipeline.store.dead_letters import read_offers
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
+from tracking_pipeline.store.health_readings import count_outlived
 from tracking_pipeline.store.leads import LocateBacklog, read_locate_backlog
 from tracking_pipeline.store.queue_counts import (
     Waiting,
@@ -31,6 +35,9 @@ from tracking_pipeline.store.queue_counts import (
     read_waiting,
 )
 from tracking_pipeline.wiring.installation import Installation
+
+# So far back dead letters are counted that a longer horizon would have saved.
+OUTLIVED_SINCE_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,9 @@ class Status:
     """Failed events without a status, or waiting without a destination: nothing sends them."""
     dead_letters: list[DeadLetterBatch]
     replayable: list[DeadLetterBatch]
+    outlived: dict[str, int]
+    """Dead letters of the last week that a longer horizon of retries would have saved, by
+    destination."""
     withheld: WithheldReading
     alerts: list[OpenAlert]
     last_runs: list[PastRun]
@@ -105,6 +115,15 @@ class Status:
                 "unclaimable": self.unclaimable,
                 "dead_letters_by_reason": [_batch_json(each) for each in self.dead_letters],
                 "replayable_after_pause": [_batch_json(each) for each in self.replayable],
+                "saved_by_longer_horizon": [
+                    {
+                        "destination": name,
+                        "count": count,
+                        "setting": RETRY_HORIZON_SETTINGS[name],
+                        "detail": outlived_words(count, name),
+                    }
+                    for name, count in self.outlived.items()
+                ],
             },
             "withheld": asdict(self.withheld),
             "geo": asdict(self.geo),
@@ -122,6 +141,7 @@ def read_status(installation: Installation, runs: list[PastRun]) -> Status:
     with connect(installation.database.url) as connection:
         heartbeat = watch_heartbeat(connection, policy_from(installation.settings))
         alerts = read_open_alerts(connection)
+        now = read_now(connection)
         return Status(
             database=installation.database.label,
             rehearsal=installation.database.rehearsal,
@@ -136,6 +156,7 @@ def read_status(installation: Installation, runs: list[PastRun]) -> Status:
                 (group.destination, group.reason, group.matched - group.delivered)
                 for group in read_offers(connection)
             ),
+            outlived=count_outlived(connection, now - timedelta(days=OUTLIVED_SINCE_DAYS), now),
             withheld=read_withheld(connection),
             alerts=alerts,
             last_runs=runs,

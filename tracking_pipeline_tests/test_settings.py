@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tracking_pipeline.delivery.destinations.gtm import measurement_protocol
+from tracking_pipeline.delivery.destinations.meta import capi
+from tracking_pipeline.delivery.engine.events import DESTINATIONS
 from tracking_pipeline.settings import SettingsError, project_folder, read_settings
 from tracking_pipeline_tests.servers import reachable_folder
 
@@ -54,6 +58,42 @@ def test_a_value_of_the_wrong_form_is_refused_by_name(
     assert str(caught.value).startswith(name)
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "others"),
+    [
+        ("META_RETRY_HORIZON_HOURS", capi.MAX_AGE, {}),
+        ("GOOGLE_RETRY_HORIZON_HOURS", timedelta(days=54), {}),
+        ("GOOGLE_RETRY_HORIZON_HOURS", timedelta(days=3), {"GOOGLE_MAX_AGE_DAYS": "3"}),
+        (
+            "GTM_RETRY_HORIZON_HOURS",
+            measurement_protocol.MAX_AGE,
+            {"GTM_SERVER_PROTOCOL": "measurement_protocol"},
+        ),
+        ("GTM_RETRY_HORIZON_HOURS", timedelta(days=365), {}),
+        ("SUPABASE_RETRY_HORIZON_HOURS", timedelta(days=365), {}),
+    ],
+)
+def test_a_retry_horizon_reaches_as_far_as_events_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, name: str, limit: timedelta, others: dict[str, str]
+) -> None:
+    for variable, value in others.items():
+        monkeypatch.setenv(variable, value)
+    hours = limit / timedelta(hours=1)
+    monkeypatch.setenv(name, str(hours))
+    assert hours in read_settings().retry_horizon_hours.values()
+    for wrong in (hours + 1, 0, "s3cret"):
+        monkeypatch.setenv(name, str(wrong))
+        with pytest.raises(SettingsError) as caught:
+            read_settings()
+        assert str(caught.value).startswith(name)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_no_retry_horizon_is_set_by_default() -> None:
+    assert set(read_settings().retry_horizon_hours.values()) == {None}
+    assert set(read_settings().retry_horizon_hours) == set(DESTINATIONS)
 
 
 @pytest.mark.parametrize("written", ["ipinfo,mmdb", " ipinfo , mmdb, "])

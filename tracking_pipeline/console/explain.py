@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracking_pipeline.console.terminal import out
-from tracking_pipeline.delivery.explain import why_not
+from tracking_pipeline.delivery.explain import retries_words, why_not
 
 _STATE_STYLES = {"read": "", "absent": "dim", "unreadable": "red"}
 _OUTCOME_STYLES = {
@@ -64,7 +64,7 @@ def _show_row(row: Mapping[str, Any]) -> None:
         parts.append(f"to {row['destination']}")
     parts.append(row["status"].replace("_", " "))
     if row["table"] == "tracking_failed_events":
-        parts.append(f"{row['retry_count']} of {row['max_retries']} retries spent")
+        parts.append(f"{retries_words(row['retry_count'], row['max_retries'])} retries spent")
     for words, name in (("next try", "next_retry_at"), ("settled", "resolved_at")):
         if row[name]:
             parts.append(f"{words} {_moment(row[name])}")

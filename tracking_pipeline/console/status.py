@@ -81,6 +81,13 @@ def show_queue(status: Mapping[str, Any]) -> None:
                 f"pause ({each['reason']}) can go back: tracking-pipeline replay --after-pause"
             )
         )
+    for each in status["queue"]["saved_by_longer_horizon"]:
+        out.print(
+            Text(
+                f"{each['detail']}. They can go back: tracking-pipeline replay "
+                f"--destination {each['destination']} --exact --reason max_retries"
+            )
+        )
 
 
 def show_withheld_lately(by_reason: Sequence[Mapping[str, Any]]) -> None:

@@ -222,6 +222,14 @@ def _not_sent(name: str, own: bool, made: NotSent, held: str) -> DestinationSeen
     return DestinationSeen(name, own, outcome, redact(made.reason), message, held=held)
 
 
+def retries_words(retry_count: int, max_retries: int) -> str:
+    """As in "3 of 5"; the retries of a destination's horizon come on top."""
+    beyond = retry_count - max_retries
+    if beyond <= 0:
+        return f"{retry_count} of {max_retries}"
+    return f"{retry_count} (the usual {max_retries}, and {beyond} up to the horizon)"
+
+
 def why_not(reason: str, message: str) -> str:
     """Why an event is not sent, for people: the words of its outcome, once."""
     return message if message.startswith(reason) else f"{reason}: {message}"

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.accepted_events import MAX_RETRIES
 from tracking_pipeline.store.failed_events import DELIVERED_BY_US
 from tracking_pipeline.store.match_key_rollup import CONVERSION, ConversionRule
 from tracking_pipeline.store.withheld_events import IS_FAILURE
@@ -171,6 +172,45 @@ def count_new_dead_letters(
     """What became a dead letter within [since, until) and still is one, as (destination, reason,
     count), the most frequent first."""
     return connection.execute(_NEW_DEAD_LETTERS, (since, until)).fetchall()
+
+
+# A destination took nothing in the hour before an event died, and something within a day after:
+# then it was the destination that failed, and waiting would have helped. Told by the other failed
+# events, which are few; of each hour of dead letters only the last one is looked at.
+_OUTLIVED: LiteralString = """
+with dead as materialized (
+    select f.destination, max(f.updated_at) as last_died, count(*) as events
+    from unnest(array['meta_capi', 'google_ec', 'gtm_server', 'supabase']) as d (destination)
+    join public.tracking_failed_events f on f.destination = d.destination
+    where f.status = 'dead_letter' and f.updated_at >= %(since)s and f.updated_at < %(until)s
+      and f.dead_letter_reason = 'max_retries' and coalesce(f.max_retries, %(usual)s) = %(usual)s
+    group by f.destination, date_bin('1 hour', f.updated_at, timestamptz '2000-01-01 00:00Z')
+    order by 2 desc
+    limit 100
+)
+select destination, sum(events)::bigint
+from dead d
+where exists (
+    select from public.tracking_failed_events r
+    where r.status = 'resolved' and r.resolved_by = %(ours)s and r.destination = d.destination
+      and r.resolved_at > d.last_died and r.resolved_at <= d.last_died + interval '24 hours')
+  and not exists (
+    select from public.tracking_failed_events r
+    where r.status = 'resolved' and r.resolved_by = %(ours)s and r.destination = d.destination
+      and r.resolved_at > d.last_died - interval '1 hour' and r.resolved_at <= d.last_died)
+group by 1
+order by 2 desc, 1
+"""
+
+
+def count_outlived(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> dict[str, int]:
+    """Of what spent its usual retries within [since, until) and still is a dead letter, how many
+    died while their destination took nothing, less than a day before it took events again: by
+    destination."""
+    arguments = {"since": since, "until": until, "usual": MAX_RETRIES, "ours": DELIVERED_BY_US}
+    return dict(connection.execute(_OUTLIVED, arguments).fetchall())
 
 
 # Counted no further: a queue of that length is bad by any threshold.

@@ -51,7 +51,7 @@ def configured_destinations(
         for name, make in makers.items()
     ]
     ledger = Ledger(pool, country=settings.default_country, policy=reading_policy(settings))
-    return [*made, ledger]
+    return _tried_as_long_as_set([*made, ledger], settings)
 
 
 def preparing_destinations(settings: Settings, *, rehearsal: bool) -> Sequence[Made]:
@@ -131,7 +131,7 @@ def sandbox_destinations(
     country = settings.default_country
     site = settings.site_url or SANDBOX_SITE
     policy = reading_policy(settings)
-    return [
+    made: list[Made] = [
         MetaCapi(
             MetaAccount("1000000000000001", "sandbox-token", url=addresses.meta_url),
             client,
@@ -157,6 +157,7 @@ def sandbox_destinations(
         ),
         Ledger(pool, country=country, policy=policy),
     ]
+    return _tried_as_long_as_set(made, settings)
 
 
 def meta_account(settings: Settings) -> MetaAccount | None:
@@ -244,6 +245,15 @@ def _limited(made: MadeT, in_flight: int | None, per_second: float | None) -> Ma
         in_flight=in_flight or made.limits.in_flight,
         requests_per_second=per_second,
     )
+    return made
+
+
+def _tried_as_long_as_set(made: Sequence[Made], settings: Settings) -> Sequence[Made]:
+    """The destinations, each with the horizon of its retries."""
+    for each in made:
+        hours = settings.retry_horizon_hours[each.name]
+        if hours is not None and not isinstance(each, NotConfigured):
+            each.limits = replace(each.limits, retry_horizon=timedelta(hours=hours))
     return made
 
 

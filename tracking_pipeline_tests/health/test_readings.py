@@ -327,6 +327,34 @@ def test_dead_letters_are_news_for_a_day(site: Site) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("delivered_hours_ago", "saved"),
+    [
+        ((), 0),
+        ((10,), 2),  # twelve hours after they died
+        ((22.5, 10), 0),  # and half an hour before: it did not fail for everybody
+        ((26, 10), 2),
+        ((-3,), 0),  # more than a day after
+    ],
+)
+def test_what_died_less_than_a_day_before_its_destination_took_events_again_is_counted(
+    site: Site, delivered_hours_ago: tuple[float, ...], saved: int
+) -> None:
+    dead = {"status": "dead_letter", "updated_at": site.ago(hours=22)}
+    site.add_failed(2, **dead, dead_letter_reason="max_retries")
+    site.add_failed(1, **dead, dead_letter_reason="max_retries", max_retries=7)
+    site.add_failed(1, **dead, dead_letter_reason="expired")
+    site.add_failed(1, **dead, dead_letter_reason="max_retries", destination="google_ec")
+    for hours in delivered_hours_ago:
+        delivered = {"status": "resolved", "resolved_at": site.ago(hours=hours)}
+        site.add_failed(1, **delivered, resolved_by="tracking_pipeline")
+        site.add_failed(1, **delivered, resolved_by="somebody", destination="google_ec")
+
+    reading = read_dead_letters(site.connection, site.now())
+
+    assert reading.outlived == ({"meta_capi": saved} if saved else {})
+
+
 WITHHELD = {
     "status": "resolved",
     "resolved_by": "withheld",

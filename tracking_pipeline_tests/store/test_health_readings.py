@@ -13,6 +13,7 @@ from tracking_pipeline.store.health_readings import (
     count_conversions_and_failures,
     count_failures,
     count_new_dead_letters,
+    count_outlived,
     count_recovered,
     count_waiting,
 )
@@ -67,6 +68,7 @@ READS: dict[str, Callable[[psycopg.Connection], Any]] = {
     ),
     "recovery of a week": lambda it: count_recovered(it, (3600.0, 604_800.0)),
     "new dead letters": lambda it: count_new_dead_letters(it, NOW - timedelta(days=1), NOW),
+    "outlived dead letters": lambda it: count_outlived(it, NOW - timedelta(days=7), NOW),
     "withheld of a week": count_withheld,
     "conversions of a day": lambda it: count_conversions(it, NOW - timedelta(days=1), NOW, RULE),
     "next chunk": lambda it: find_chunk(it, NOW - timedelta(days=900), NOW, most_rows=500),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -65,6 +66,33 @@ async def test_a_marked_database_is_served_by_the_sandbox_whatever_is_configured
     with open_installation(read_settings()) as installation:
         assert installation.database.rehearsal
         assert (await _meta_url(installation)).startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("rehearsal", [True, False])
+@pytest.mark.anyio
+async def test_each_destination_is_tried_for_as_long_as_its_own_horizon(
+    monkeypatch: pytest.MonkeyPatch,
+    database_url: str,
+    connection: psycopg.Connection,
+    configured_meta: None,
+    rehearsal: bool,
+) -> None:
+    if rehearsal:
+        mark_rehearsal(connection)
+    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+    monkeypatch.setenv("META_RETRY_HORIZON_HOURS", "48")
+    monkeypatch.setenv("GTM_RETRY_HORIZON_HOURS", "24")
+    with (
+        open_installation(read_settings()) as installation,
+        installation.destinations() as make,
+    ):
+        async with httpx.AsyncClient() as client:
+            made = list(make(client, AsyncPool("", open=False)))
+    for name, hours in (("meta_capi", 48), ("gtm_server", 24), ("supabase", None)):
+        each = _named(made, name)
+        if not isinstance(each, NotConfigured):
+            horizon = None if hours is None else timedelta(hours=hours)
+            assert each.limits.retry_horizon == horizon
 
 
 @pytest.mark.anyio

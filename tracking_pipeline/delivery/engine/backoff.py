@@ -1,6 +1,21 @@
-"""How long a failed event waits before it is sent again. Pure: the jitter is passed in."""
+"""How long a failed event waits before it is sent again, and when it is given up. Pure: the jitter
+is passed in.
+
+Each row has ``max_retries`` of its own, by default the five of
+:data:`~tracking_pipeline.store.accepted_events.MAX_RETRIES`, which take some three hours. A
+destination with a horizon goes on with them after that, at a wait that
+grows no further, until so long after the row's ``created_at``: that is when the site lost the
+event, and what an outage is measured from. The age limit of the event itself, which is counted from
+its own time, holds all the same. A row whose ``max_retries`` the site set itself, to any number but
+that of the column's default, keeps to it.
+"""
 
 from __future__ import annotations
+
+from datetime import timedelta
+
+from tracking_pipeline.delivery.engine.events import FailedEvent
+from tracking_pipeline.store.accepted_events import MAX_RETRIES
 
 BASE_SECONDS = 5 * 60
 LONGEST_SECONDS = 24 * 60 * 60
@@ -22,3 +37,24 @@ def wait_seconds(retry_count: int, retry_after_seconds: float | None, jitter: fl
     scheduled = float(min(BASE_SECONDS << doublings, LONGEST_SECONDS))
     asked = min(max(retry_after_seconds or 0.0, 0.0), LONGEST_SECONDS)
     return max(scheduled, asked) * (1 + JITTER_SHARE * jitter)
+
+
+def next_wait_seconds(
+    event: FailedEvent,
+    retry_count: int,
+    retry_after_seconds: float | None,
+    jitter: float,
+    horizon: timedelta | None,
+) -> float | None:
+    """The wait of an event whose failures have just become ``retry_count``; None where that was its
+    last try: its retries are spent, and the next one would lie past the ``horizon``.
+
+    A row that says it was made after the claim has no age that a horizon could be measured by.
+    """
+    if retry_count < event.max_retries:
+        return wait_seconds(retry_count, retry_after_seconds, jitter)
+    if horizon is None or event.max_retries != MAX_RETRIES:
+        return None
+    wait = wait_seconds(MAX_RETRIES, retry_after_seconds, jitter)
+    age = event.now - event.created_at
+    return wait if timedelta(0) <= age <= horizon - timedelta(seconds=wait) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
@@ -18,17 +18,19 @@ from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much goes to a destination at once.
+    """How much goes to a destination at once, and for how long it is tried.
 
     ``request_events`` and ``request_bytes`` bound one request, ``in_flight`` the requests under
     way. ``requests_per_second`` paces them evenly, so that a backlog leaves at a steady rate; None:
-    as fast as the answers come.
+    as fast as the answers come. ``retry_horizon``: how long after it was lost an event is still
+    tried, its retries spent or not; None: until its retries are spent.
     """
 
     request_events: int
     request_bytes: int
     in_flight: int
     requests_per_second: float | None = None
+    retry_horizon: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

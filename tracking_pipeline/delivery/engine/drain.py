@@ -244,6 +244,7 @@ class Drain:
                     # Seen by the other side in a refused request, so it belongs in the log.
                     each.outcome or INTERRUPTED,
                     jitter=self._jitter(),
+                    retry_horizon=self._destination.limits.retry_horizon,
                     requests=each.requests,
                     request_id=each.request_id,
                     duration_ms=each.duration_ms,

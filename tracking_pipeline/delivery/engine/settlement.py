@@ -1,7 +1,7 @@
 """What an outcome makes of a row of the queue. Pure: the jitter is passed in.
 
 Delivered   resolved
-Retry       retry_count + 1; retrying with a wait, or dead letter at the row's own max_retries
+Retry       retry_count + 1; retrying with a wait, or dead letter where backoff.py gives none
 Rejected    dead letter, with the outcome's reason; no retry is spent
 Withheld    resolved, with the outcome's reason; no retry is spent
 Postponed   the row stays as it was, and waits until its time
@@ -11,9 +11,10 @@ Paused      the row stays as it was
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
-from tracking_pipeline.delivery.engine.backoff import wait_seconds
+from tracking_pipeline.delivery.engine.backoff import next_wait_seconds
 from tracking_pipeline.delivery.engine.events import FailedEvent
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
@@ -35,11 +36,13 @@ def settlement(
     outcome: Outcome | NotSent,
     *,
     jitter: float,
+    retry_horizon: timedelta | None = None,
     requests: int = 0,
     request_id: UUID | None = None,
     duration_ms: int | None = None,
 ) -> Settlement:
-    """The settlement of one attempt. ``requests`` 0 means: decided without a request."""
+    """The settlement of one attempt. ``requests`` 0 means: decided without a request.
+    ``retry_horizon`` is the destination's."""
     status: str | None = None
     retry_count: int | None = None
     wait: float | None = None
@@ -51,11 +54,11 @@ def settlement(
         status, reason = "dead_letter", outcome.reason
     elif isinstance(outcome, Retry):
         retry_count = attempt
-        if retry_count >= event.max_retries:
+        wait = next_wait_seconds(event, attempt, outcome.retry_after_seconds, jitter, retry_horizon)
+        if wait is None:
             status, reason = "dead_letter", RETRIES_EXHAUSTED
         else:
             status = "retrying"
-            wait = wait_seconds(retry_count, outcome.retry_after_seconds, jitter)
     fault = (
         Fault("", http_status=outcome.http_status)
         if isinstance(outcome, Delivered)

@@ -12,6 +12,7 @@ from tracking_pipeline.delivery.engine.breaker import FAILING, REFUSING
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
 from tracking_pipeline.identity import plain_reason
+from tracking_pipeline.settings import RETRY_HORIZON_SETTINGS
 
 PauseKind = Literal["account", "failing", "refusing", "mixed"]
 
@@ -122,6 +123,14 @@ def dead_letter_causes(batches: Sequence[DeadLetterBatch]) -> tuple[str, ...]:
     ]
     rest = sum(each.events for each in ordered[_MOST_BATCHES:])
     return (*told, f"{count_of(rest, 'event')} for other reasons") if rest else tuple(told)
+
+
+def outlived_words(events: int, destination: str) -> str:
+    """What a longer horizon of retries would have done for these dead letters of a destination."""
+    return (
+        f"{destination} took events again within a day after {count_of(events, 'event')} had spent "
+        f"all retries: a longer {RETRY_HORIZON_SETTINGS[destination]} would have kept them waiting"
+    )
 
 
 def count_of(number: int, noun: str) -> str:

@@ -10,6 +10,7 @@ from tracking_pipeline.health.alerts.causes import (
     dead_letter_causes,
     destination_causes,
     emq_causes,
+    outlived_words,
     paused_causes,
 )
 from tracking_pipeline.health.alerts.thresholds import Metric, Verdict, judge, missing_metrics
@@ -50,7 +51,11 @@ def judge_readings(
             destination_causes(error_rate.failed_by_destination, error_rate.failed),
         ),
         "dead_letters": Judgement(
-            judge(limits["dead_letters"], dead.events), dead_letter_causes(dead.batches)
+            judge(limits["dead_letters"], dead.events),
+            (
+                *dead_letter_causes(dead.batches),
+                *(outlived_words(events, name) for name, events in dead.outlived.items()),
+            ),
         ),
         "paused_destinations": Judgement(
             judge(limits["paused_destinations"], len(readings.paused)),

@@ -18,6 +18,7 @@ from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.health_readings import (
     Recovered,
     count_new_dead_letters,
+    count_outlived,
     count_recovered,
 )
 from tracking_pipeline.store.health_snapshots import read_value_before
@@ -55,11 +56,13 @@ class QueueReading:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterReading:
-    """What became a dead letter within the last ``hours`` and still is one."""
+    """What became a dead letter within the last ``hours`` and still is one. ``outlived``: how many
+    of them a longer horizon of retries would have saved, by destination."""
 
     events: int
     hours: int
     batches: Sequence[DeadLetterBatch] = ()
+    outlived: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,12 @@ def read_dead_letters(connection: psycopg.Connection[Any], now: datetime) -> Dea
     """The dead letters of the last :data:`DEAD_LETTER_HOURS`."""
     since = now - timedelta(hours=DEAD_LETTER_HOURS)
     batches = batches_of(count_new_dead_letters(connection, since, now))
-    return DeadLetterReading(sum(each.events for each in batches), DEAD_LETTER_HOURS, batches)
+    return DeadLetterReading(
+        sum(each.events for each in batches),
+        DEAD_LETTER_HOURS,
+        batches,
+        count_outlived(connection, since, now),
+    )
 
 
 def batches_of(counts: Iterable[tuple[str, str, int]]) -> list[DeadLetterBatch]:

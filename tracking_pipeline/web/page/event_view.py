@@ -16,6 +16,7 @@ from tracking_pipeline.delivery.explain import (
     EventExplained,
     Explanation,
     RowSeen,
+    retries_words,
     why_not,
 )
 from tracking_pipeline.web.page import words
@@ -194,7 +195,7 @@ def _facts(row: RowSeen, now: datetime) -> Iterator[Line]:
     if row.lead_id:
         yield Line("Lead", row.lead_id)
     if row.table == "tracking_failed_events":
-        yield Line("Retries spent", f"{row.retry_count} of {row.max_retries}")
+        yield Line("Retries spent", retries_words(row.retry_count, row.max_retries))
     if row.being_sent:
         yield Line("Now", "A worker holds it")
     for name, at in (("Next try", row.next_retry_at), ("Settled", row.resolved_at)):

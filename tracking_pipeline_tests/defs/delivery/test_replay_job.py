@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import dagster as dg
 import psycopg
 import pytest
 
+from tracking_pipeline.console.status import show_queue
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.delivery.replay_after_pause import replay_after_pause_sensor
 from tracking_pipeline.defs.resources import TrackingResource
@@ -96,6 +98,23 @@ def test_a_reason_that_somebody_else_wrote_is_told_without_the_person_in_it(
     assert "token for [removed] refused: 2 matched" in log
     told = f"{log} {totals} {totals.as_json()} {event.event_specific_data.metadata} {status}"
     assert not any(name in told for name in names)
+
+
+def test_the_status_says_which_dead_letters_a_longer_horizon_would_have_saved(
+    queue: Queue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bury(queue, 2, updated_at=datetime.now(timezone.utc) - timedelta(days=2))
+    recovered = datetime.now(timezone.utc) - timedelta(days=1, hours=12)
+    queue.add(status="resolved", resolved_by="tracking_pipeline", resolved_at=recovered)
+    with open_installation(read_settings()) as installation:
+        status = read_status(installation, []).as_json()
+    (told,) = status["queue"]["saved_by_longer_horizon"]
+    assert (told["destination"], told["count"]) == ("meta_capi", 2)
+    assert told["setting"] == "META_RETRY_HORIZON_HOURS"
+    show_queue(status)
+    words = " ".join(capsys.readouterr().out.split())
+    assert "a longer META_RETRY_HORIZON_HOURS would have kept them waiting" in words
+    assert "replay --destination meta_capi --exact --reason max_retries" in words
 
 
 def test_a_reason_is_matched_as_it_stands_in_the_row(queue: Queue) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination, Reply
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent
@@ -101,6 +103,31 @@ def test_each_rows_own_max_retries_counts(
     assert len(queue.attempts(added)) == len(sandbox.memory.requests) == max_retries
     runs.run(all_events=True)
     assert len(sandbox.memory.requests) == max_retries
+
+
+def test_a_destination_with_a_horizon_goes_on_until_the_row_is_as_old(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    now = datetime.now(timezone.utc)
+    young, old = (
+        queue.add_one(retry_count=4, created_at=now - timedelta(hours=hours)) for hours in (3, 46)
+    )
+    own = queue.add_one(retry_count=6, max_retries=7, created_at=now - timedelta(hours=3))
+    runs.limits = replace(MetaCapi.limits, retry_horizon=timedelta(hours=48))
+    sandbox.conditions["meta_capi"].outage(500)
+
+    runs.run()
+
+    row = queue.row(young)
+    assert (row["status"], row["retry_count"]) == ("retrying", 5)
+    _assert_waits(row, at_least_seconds=160 * 60)
+    for each in (old, own):
+        row = queue.row(each)
+        assert (row["status"], row["dead_letter_reason"]) == ("dead_letter", "max_retries")
+    queue.make_due()
+    sandbox.conditions["meta_capi"].outage(None)
+    runs.run()
+    assert queue.row(young)["status"] == "resolved"
 
 
 def test_a_failing_try_leaves_its_reason_on_the_row(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
@@ -69,6 +70,72 @@ def test_each_row_has_as_many_retries_as_it_says_itself(
 
     assert (settled.status == "dead_letter") == (retries_before + 1 >= max_retries)
     assert settled.retry_count == retries_before + 1
+
+
+@given(
+    st.integers(5, 200),
+    st.floats(0, 200 * 3600),
+    st.floats(1, 200),
+    st.floats(0, 1, exclude_max=True),
+    st.none() | st.floats(0, 10**9),
+)
+def test_a_horizon_goes_on_after_the_usual_retries_and_never_past_itself(
+    retries_before: int, age_seconds: float, hours: float, jitter: float, asked: float | None
+) -> None:
+    event = claimed({}, retry_count=retries_before, created_at=NOW - timedelta(seconds=age_seconds))
+    horizon = timedelta(hours=hours)
+
+    settled = settlement(
+        event, Retry(FAULT, retry_after_seconds=asked), jitter=jitter, retry_horizon=horizon
+    )
+
+    assert settled.retry_count == retries_before + 1
+    wait = settled.wait_seconds
+    if wait is None:
+        assert settled.dead_letter_reason == RETRIES_EXHAUSTED
+        most = max(160 * 60, min(asked or 0, 24 * 3600)) * 1.2
+        assert age_seconds + most >= hours * 3600 - 1e-3
+    else:
+        assert settled.status == "retrying"
+        assert wait >= max(160 * 60, min(asked or 0, 24 * 3600))
+        assert age_seconds + wait <= hours * 3600 + 1e-3
+
+
+@given(st.integers(0, 50), st.integers(0, 50).filter(lambda most: most != 5))
+def test_a_row_whose_retries_the_site_set_keeps_to_them_whatever_the_horizon(
+    retries_before: int, max_retries: int
+) -> None:
+    event = claimed({}, retry_count=retries_before, max_retries=max_retries)
+
+    with_horizon, without = (
+        settlement(event, Retry(FAULT), jitter=0.0, retry_horizon=horizon)
+        for horizon in (timedelta(days=7), None)
+    )
+
+    assert with_horizon == without
+
+
+@given(st.integers(0, 3), st.floats(0, 10**7))
+def test_a_horizon_takes_no_retry_away(retries_before: int, age_seconds: float) -> None:
+    event = claimed({}, retry_count=retries_before, created_at=NOW - timedelta(seconds=age_seconds))
+
+    short, without = (
+        settlement(event, Retry(FAULT), jitter=0.0, retry_horizon=horizon)
+        for horizon in (timedelta(hours=1), None)
+    )
+
+    assert short == without
+
+
+@pytest.mark.parametrize(
+    "created_at", [NOW + timedelta(minutes=1), datetime(9999, 12, 30, tzinfo=timezone.utc)]
+)
+def test_a_row_that_was_made_after_its_claim_has_no_horizon(created_at: datetime) -> None:
+    event = claimed({}, retry_count=4, created_at=created_at)
+
+    settled = settlement(event, Retry(FAULT), jitter=0.0, retry_horizon=timedelta(days=7))
+
+    assert settled.status == "dead_letter"
 
 
 def test_the_wait_that_an_answer_asks_for_is_kept() -> None:

@@ -11,6 +11,7 @@ whatever comes of that; unless it is refused by itself, which is exact.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from tracking_pipeline.delivery.destinations.google.request_status import RequestStatus
 from tracking_pipeline.delivery.engine.bisection import INTERRUPTED, Tried
@@ -37,10 +38,14 @@ def later_outcome(status: RequestStatus) -> Rejected | Retry | Paused:
 
 
 def taking_back(
-    event: FailedEvent, outcome: Rejected | Retry | Paused, *, jitter: float
+    event: FailedEvent,
+    outcome: Rejected | Retry | Paused,
+    *,
+    jitter: float,
+    retry_horizon: timedelta | None,
 ) -> Settlement:
     """The settlement that takes back a delivery; it was decided without a request."""
-    settled = settlement(event, outcome, jitter=jitter)
+    settled = settlement(event, outcome, jitter=jitter, retry_horizon=retry_horizon)
     if isinstance(outcome, Paused):
         return replace(
             settled, status="retrying" if event.retry_count else "pending", wait_seconds=0.0

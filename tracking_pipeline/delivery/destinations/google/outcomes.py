@@ -244,7 +244,15 @@ class _Reading:
             rows = await read_delivered_members(connection, request.members)
             await self._settle(
                 connection,
-                [taking_back(_event(row), outcome, jitter=self.jitter()) for row in rows],
+                [
+                    taking_back(
+                        _event(row),
+                        outcome,
+                        jitter=self.jitter(),
+                        retry_horizon=self.google.limits.retry_horizon,
+                    )
+                    for row in rows
+                ],
             )
             names = ", ".join(status.reasons) or "no reason given"
             await close_google_request(connection, request.request_id, "refused", names)
