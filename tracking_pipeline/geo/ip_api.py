@@ -25,10 +25,12 @@ from tracking_pipeline.geo.online import (
     SecondsLeft,
     Throttled,
     Understood,
+    Unreadable,
     Verdict,
+    document_of,
     unusable,
 )
-from tracking_pipeline.geo.place import place_of
+from tracking_pipeline.geo.place import is_readable, place_of
 from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.geo_providers import Window
@@ -41,6 +43,7 @@ FREE_WINDOW = Window(requests=15, seconds=60.0)
 
 # `region` is left out: it is "FIPS or ISO", and the answer does not say which.
 _FIELDS = "status,message,query,countryCode,regionName,city,zip,proxy,hosting"
+_PARTS = {"city": "city", "state": "regionName", "zip_code": "zip", "country": "countryCode"}
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 _FINAL_FAILS = frozenset({"private range", "reserved range", "invalid query"})
 
@@ -107,14 +110,13 @@ def read_answer(answer: http.Answer, batch: Sequence[str], *, paid: bool = False
         )
     if problem := unusable(answer):
         return problem
-    items = answer.json()
-    if not isinstance(items, list):
-        return Failed("unreadable answer")
-    by_query = {_spelled(item.get("query")): item for item in items if isinstance(item, dict)}
-    return Understood(
-        {address: _read_item(by_query.get(address)) for address in batch},
-        _allowance(answer.headers),
-    )
+    items = document_of(answer)
+    listed = items if isinstance(items, list) else []
+    by_query = {_spelled(item.get("query")): item for item in listed if isinstance(item, dict)}
+    allowance = _allowance(answer.headers)
+    if by_query.keys().isdisjoint(batch):
+        return Unreadable("unreadable answer", allowance)
+    return Understood({address: _read_item(by_query.get(address)) for address in batch}, allowance)
 
 
 def _spelled(query: object) -> str | None:
@@ -133,12 +135,10 @@ def _read_item(item: Mapping[str, object] | None) -> Answer:
         return NOWHERE if message in _FINAL_FAILS else AskLater("status fail, of an unknown kind")
     if item.get("status") != "success":
         return AskLater("unreadable answer")
-    place = place_of(
-        city=item.get("city"),
-        state=item.get("regionName"),
-        zip_code=item.get("zip"),
-        country=item.get("countryCode"),
-    )
+    parts = {name: item.get(field) for name, field in _PARTS.items()}
+    if not all(map(is_readable, parts.values())):
+        return AskLater("unreadable answer")
+    place = place_of(**parts)
     hosting = item.get("proxy") is True or item.get("hosting") is True
     return NOWHERE if place is None else Located(place, hosting)
 

@@ -29,10 +29,12 @@ from tracking_pipeline.geo.online import (
     SecondsLeft,
     Throttled,
     Understood,
+    Unreadable,
     Verdict,
+    document_of,
     unusable,
 )
-from tracking_pipeline.geo.place import Place, place_of
+from tracking_pipeline.geo.place import is_readable, place_of
 from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located
 from tracking_pipeline.store.database import AsyncPool
 
@@ -100,39 +102,42 @@ def read_answer(answer: http.Answer, batch: Sequence[str]) -> Verdict:
         )
     if problem := unusable(answer):
         return problem
-    items = answer.json()
+    items = document_of(answer)
     if not isinstance(items, dict):
-        return Failed("unreadable answer")
-    if not any(address in items for address in batch):
-        return Failed("no address of the batch is in the answer")
+        return Unreadable("unreadable answer")
+    if items.keys().isdisjoint(batch):
+        return Unreadable("no address of the batch is in the answer")
     return Understood({address: _read_item(items.get(address)) for address in batch})
 
 
 def _read_item(item: object) -> Answer:
-    if not isinstance(item, dict) or "error" in item:
+    if not isinstance(item, dict) or "error" in item or not isinstance(item.get("geo") or {}, dict):
         return AskLater("no readable answer for the address")
     if item.get("bogon") is True:
         return NOWHERE
-    place = _place(item)
+    parts = _parts(item)
+    if not all(map(is_readable, parts.values())):
+        return AskLater("no readable answer for the address")
+    place = place_of(**parts)
     return NOWHERE if place is None else Located(place, _is_hosting(item))
 
 
-def _place(item: Mapping[str, object]) -> Place | None:
+def _parts(item: Mapping[str, object]) -> dict[str, object]:
     geo = item.get("geo")
     if isinstance(geo, dict):
-        return place_of(
-            city=geo.get("city"),
-            state=geo.get("region"),
-            state_code=geo.get("region_code"),
-            zip_code=geo.get("postal_code"),
-            country=geo.get("country_code"),
-        )
-    return place_of(
-        city=item.get("city"),
-        state=item.get("region"),
-        zip_code=item.get("postal"),
-        country=item.get("country_code") or item.get("country"),
-    )
+        return {
+            "city": geo.get("city"),
+            "state": geo.get("region"),
+            "state_code": geo.get("region_code"),
+            "zip_code": geo.get("postal_code"),
+            "country": geo.get("country_code"),
+        }
+    return {
+        "city": item.get("city"),
+        "state": item.get("region"),
+        "zip_code": item.get("postal"),
+        "country": item.get("country_code") or item.get("country"),
+    }
 
 
 def _is_hosting(item: Mapping[str, object]) -> bool:

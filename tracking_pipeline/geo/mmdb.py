@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import lru_cache
@@ -33,6 +33,8 @@ _METADATA_BYTES = 128 * 1024
 _METADATA_MARK = b"\xab\xcd\xefMaxMind.com"
 # What is downloaded goes where the setting does not point.
 _BY_UPDATE = "`tracking-pipeline geo update` does, unless GEO_MMDB_PATH is set"
+# What the reader raises for a record that it cannot decode.
+_DAMAGE = (InvalidDatabaseError, UnicodeDecodeError)
 _NOT_IN_A_SOURCE = re.compile(r"[^a-z0-9]+")
 
 
@@ -85,12 +87,15 @@ class GeoDatabase:
 
     @classmethod
     def _judged(cls, reader: maxminddb.Reader, path: Path) -> GeoDatabase:
+        damaged = GeoDatabaseError(f"{path} is damaged: replace it ({_BY_UPDATE})")
         try:
-            records = [record for _, record in islice(reader, _RECORDS_TO_JUDGE_BY)]
+            records = list(islice(_records(reader), _RECORDS_TO_JUDGE_BY))
             database = cls(reader)
-        except (InvalidDatabaseError, UnicodeDecodeError, ValueError, OverflowError, OSError):
-            raise GeoDatabaseError(f"{path} is damaged: replace it ({_BY_UPDATE})") from None
+        except (InvalidDatabaseError, ValueError, OverflowError, OSError):
+            raise damaged from None
         if not any(isinstance(_answer(record), Located) for record in records):
+            if any(isinstance(record, _DAMAGE) for record in records):
+                raise damaged
             raise GeoDatabaseError(
                 f"{path} holds no places (it is a {reader.metadata().database_type} file): "
                 "GEO_MMDB_PATH wants a city database"
@@ -104,7 +109,7 @@ class GeoDatabase:
             return NOWHERE
         try:
             return _answer(self._reader.get(address))
-        except (InvalidDatabaseError, UnicodeDecodeError) as error:
+        except _DAMAGE as error:
             raise GeoDatabaseError(
                 f"the geo database {self.source} is damaged: replace the file ({_BY_UPDATE})"
             ) from error
@@ -154,6 +159,19 @@ class _Version:
     @classmethod
     def of(cls, stat: os.stat_result) -> _Version:
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _records(reader: maxminddb.Reader) -> Iterator[object]:
+    """The records in the order of the file; for one that cannot be read, its error: the reader goes
+    on behind it, and so does a database of which one record is broken."""
+    records = iter(reader)
+    while True:
+        try:
+            yield next(records)[1]
+        except StopIteration:
+            return
+        except _DAMAGE as error:
+            yield error
 
 
 def _answer(record: object) -> Answer:

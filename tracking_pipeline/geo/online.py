@@ -6,17 +6,23 @@ has the time; a source that is held is not: the next source is there, or the nex
 
 Failure policy: a request that comes to nothing is ``AskLater`` for each of its addresses, and the
 source is left alone for a while. What was not asked because of that is not in the answers, and has
-spent nothing.
+spent nothing. An answer that cannot be read as a whole may be one address's doing: its batch is
+asked about again in halves, until that address stands alone; several such answers on end are the
+source's own trouble.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import anyio
+import orjson
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -37,6 +43,8 @@ from tracking_pipeline.store.geo_providers import (
 # A worker that dies with a request on its way leaves the source busy for that long.
 BUSY_SECONDS = http.TIMEOUT_SECONDS + 5
 LOOK_AGAIN_SECONDS = 0.1
+# The search for one address meets three on end at most, for three in different quarters seven.
+MOST_UNREADABLE_ON_END = 8
 
 SecondsLeft = Callable[[], float]
 """How much of its time the run has left, in seconds."""
@@ -61,6 +69,14 @@ class Understood:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An answer that came, and of which nothing can be read."""
+
+    reason: str
+    allowance: Allowance = Allowance()
+
+
+@dataclass(frozen=True, slots=True)
 class Throttled:
     """The source asks to be left alone for that long."""
 
@@ -75,7 +91,7 @@ class Failed:
     reason: str
 
 
-Verdict = Understood | Throttled | Failed
+Verdict = Understood | Unreadable | Throttled | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +104,31 @@ class Question:
     read: Callable[[http.Answer], Verdict]
 
 
-def unusable(answer: http.Answer) -> Failed | None:
+def unusable(answer: http.Answer) -> Failed | Unreadable | None:
     """Why there is nothing to read in an answer; None for a plain 200."""
+    if answer.status == 200 and answer.fault == "oversized":
+        return Unreadable("the answer is too long")
     if answer.status is None or answer.fault is not None:
         return Failed(f"no answer ({answer.fault})")
     return None if answer.status == 200 else Failed(f"HTTP {answer.status}")
+
+
+def document_of(answer: http.Answer) -> Any:
+    """The body as JSON; None where it is none.
+
+    Halves of surrogate pairs (which RFC 8259 8.2 lets pass), ``NaN`` and bytes that are no UTF-8
+    spoil the one text or number in which they stand, and not the places of a hundred addresses. As
+    no :func:`~tracking_pipeline.identity.text.text_of` has such a text, it is never taken for one.
+    """
+    try:
+        return orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        # A float takes any number of digits.
+        return json.loads(answer.body.decode("utf-8", "surrogateescape"), parse_int=float)
+    except (ValueError, RecursionError):
+        return None
 
 
 class OnlineSource:
@@ -112,6 +148,7 @@ class OnlineSource:
         self._pool = pool
         self._window = window
         self._seconds_left = seconds_left
+        self._unreadable_on_end = 0
 
     async def locate(
         self,
@@ -119,33 +156,49 @@ class OnlineSource:
         batch_size: int,
         question: Callable[[Sequence[str]], Question],
     ) -> dict[str, Answer]:
-        """Asks about each distinct address once, ``batch_size`` a request, until the source may not
-        be asked any more.
+        """Asks about each distinct address, ``batch_size`` a request, until the source may not be
+        asked any more: once, but for the batches whose answers cannot be read.
 
         Raises psycopg.OperationalError when the database stays away.
         """
         found: dict[str, Answer] = {}
-        distinct = iter(dict.fromkeys(addresses))
-        while batch := list(islice(distinct, batch_size)):
-            if not await self._may_ask():
-                break
-            found.update(await self._ask(batch, question(batch)))
+        for batch in _batches(addresses, batch_size):
+            parts = deque([batch])
+            while parts:
+                if not await self._may_ask():
+                    return found
+                part = parts.popleft()
+                verdict = await self._ask(question(part))
+                found.update(_answers(verdict, part))
+                if isinstance(verdict, Unreadable) and len(part) > 1:
+                    middle = len(part) // 2
+                    parts += (part[:middle], part[middle:])
         return found
 
-    async def _ask(self, batch: Sequence[str], question: Question) -> Mapping[str, Answer]:
+    async def _ask(self, question: Question) -> Verdict:
         answer = await http.post(
             self._client, question.url, content=question.content, headers=question.headers
         )
-        verdict = question.read(answer)
-        if isinstance(verdict, Understood):
-            await self._record_answer(verdict.allowance)
-            return verdict.answers
-        log.warning("%s: %s", self._provider, verdict.reason)
+        verdict = self._with_those_before(question.read(answer))
+        if not isinstance(verdict, Understood):
+            log.warning("%s: %s", self._provider, verdict.reason)
         if isinstance(verdict, Throttled):
             await self._record_throttle(verdict)
-            return dict.fromkeys(batch, AskLater(verdict.reason, verdict.seconds))
-        await self._record_failure(verdict.reason)
-        return dict.fromkeys(batch, AskLater(verdict.reason))
+        elif isinstance(verdict, Failed):
+            await self._record_failure(verdict.reason)
+        else:
+            await self._record_answer(verdict.allowance, readable=isinstance(verdict, Understood))
+        return verdict
+
+    def _with_those_before(self, verdict: Verdict) -> Verdict:
+        """The verdict itself, or that the source fails: it has said nothing readable for long."""
+        if not isinstance(verdict, Unreadable):
+            self._unreadable_on_end = 0
+            return verdict
+        self._unreadable_on_end += 1
+        if self._unreadable_on_end < MOST_UNREADABLE_ON_END:
+            return verdict
+        return Failed(verdict.reason)
 
     async def _may_ask(self) -> bool:
         while self._seconds_left() > 0:
@@ -168,13 +221,14 @@ class OnlineSource:
                 connection, self._provider, self._window, busy_seconds=BUSY_SECONDS
             )
 
-    async def _record_answer(self, allowance: Allowance) -> None:
+    async def _record_answer(self, allowance: Allowance, *, readable: bool) -> None:
         await self._record(
             lambda connection: record_answer(
                 connection,
                 self._provider,
                 requests_left=allowance.requests_left,
                 resets_in_seconds=allowance.resets_in_seconds,
+                readable=readable,
             )
         )
 
@@ -210,3 +264,16 @@ class OnlineSource:
                 self._provider,
                 error.sqlstate or "none",
             )
+
+
+def _batches(addresses: Sequence[str], size: int) -> Iterator[list[str]]:
+    distinct = iter(dict.fromkeys(addresses))
+    while batch := list(islice(distinct, size)):
+        yield batch
+
+
+def _answers(verdict: Verdict, batch: Sequence[str]) -> Mapping[str, Answer]:
+    if isinstance(verdict, Understood):
+        return verdict.answers
+    seconds = verdict.seconds if isinstance(verdict, Throttled) else None
+    return dict.fromkeys(batch, AskLater(verdict.reason, seconds))

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from tracking_pipeline.geo.states import certain_state
 from tracking_pipeline.identity.countries import country_code
+from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import has_letter, text_of
 
 # No place has a longer name: Bangkok's, in full, has 168 letters.
@@ -55,6 +56,12 @@ def place_of(
         zip_code=zip_code,
         country=country,
     )
+
+
+def is_readable(part: object) -> bool:
+    """Whether a source's part of a place says something, or says that it is not known: not where it
+    is of another type, or holds what is no character."""
+    return text_of(part) is not Refusal.NOT_TEXT
 
 
 def stated_place(

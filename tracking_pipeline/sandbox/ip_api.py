@@ -137,13 +137,13 @@ class _IpApi:
         if not step.is_good:
             return _misbehave(step)
         items = [
-            ip_api_rules.masked(_item(question.query), question.fields)
+            traffic.written_as.get(question.query) or _written(question)
             for question in questions
             if question.query not in traffic.left_out
         ]
         if traffic.in_another_order:
             items.reverse()
-        return _Answer(step, orjson.dumps(items[0] if one and items else items))
+        return _Answer(step, items[0] if one and items else b"[%s]" % b",".join(items))
 
     async def _send(
         self, request: web.Request, answer: _Answer, counted: Counted | None
@@ -201,6 +201,10 @@ def _question(item: object, fields: str | None) -> _Question:
         own = item.get("fields", fields)
         return _Question(query if isinstance(query, str) else "?", ip_api_rules.wanted_fields(own))
     return _Question(item if isinstance(item, str) else "?", ip_api_rules.wanted_fields(fields))
+
+
+def _written(question: _Question) -> bytes:
+    return orjson.dumps(ip_api_rules.masked(_item(question.query), question.fields))
 
 
 def _item(query: str) -> dict[str, Any]:

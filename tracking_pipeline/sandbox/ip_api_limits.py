@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,8 +41,9 @@ class Counted:
 class IpApiTraffic:
     """The requests to one stand-in. Thread safe.
 
-    `limits`, `in_another_order` (items of an answer in the reverse of the order asked) and
-    `left_out` (addresses that are missing from an answer) may be set while the server answers.
+    `limits`, `in_another_order` (items of an answer in the reverse of the order asked), `left_out`
+    (addresses that are missing from an answer) and `written_as` (what stands in an answer in the
+    place of an address's item, JSON or not) may be set while the server answers.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class IpApiTraffic:
         self.limits = IpApiLimits()
         self.in_another_order = False
         self.left_out: frozenset[str] = frozenset()
+        self.written_as: Mapping[str, bytes] = {}
 
     def count(self, source: str, endpoint: Endpoint, clock_seconds: float) -> Counted:
         """Count one request of a source. `clock_seconds` is the time of day (Unix seconds)."""

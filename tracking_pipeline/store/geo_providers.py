@@ -134,8 +134,8 @@ set requests_left = case when p.window_ends_at > now()
         then least(p.requests_left, excluded.requests_left) else excluded.requests_left end,
     window_ends_at = coalesce(excluded.window_ends_at, p.window_ends_at),
     busy_until = null,
-    failures = 0,
-    reason = case when p.not_before > now() then p.reason end,
+    failures = case when %(readable)s then 0 else p.failures end,
+    reason = case when p.not_before > now() or not %(readable)s then p.reason end,
     updated_at = now()
 """
 
@@ -146,12 +146,19 @@ async def record_answer(
     *,
     requests_left: int | None = None,
     resets_in_seconds: float | None = None,
+    readable: bool = True,
 ) -> None:
     """The source answered, and said that so many requests are left for so long. ``None`` for what
-    it did not say: then the count goes on."""
+    it did not say: then the count goes on. An answer that was not ``readable`` ends no row of
+    failures."""
     await connection.execute(
         _RECORD_ANSWER,
-        {"provider": provider, "left": requests_left, "resets": resets_in_seconds},
+        {
+            "provider": provider,
+            "left": requests_left,
+            "resets": resets_in_seconds,
+            "readable": readable,
+        },
     )
 
 

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.ip_api import IpApi, read_answer
-from tracking_pipeline.geo.online import Failed, Throttled, Understood
+from tracking_pipeline.geo.online import (
+    MOST_UNREADABLE_ON_END,
+    Failed,
+    Throttled,
+    Understood,
+    Unreadable,
+)
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, AskLater, Located
 from tracking_pipeline.http_client import DeliveryClient
@@ -180,7 +186,6 @@ def test_a_throttle_that_names_no_time_holds_for_a_window(
         (404, "HTTP 404"),
         (403, "HTTP 403: this machine's address may be banned"),
         ("html", "HTTP 500"),
-        ("broken_json", "unreadable answer"),
         ("reset", "no answer (connection)"),
         ("late_reset", "no answer (connection)"),
         ("timeout", "no answer (timeout)"),
@@ -205,6 +210,22 @@ def test_an_outage_is_ask_later_and_the_rest_is_left_unasked(
     assert len(sandbox.memory.requests) == 1
     assert workers.state.failures == 1
     assert 59 < workers.state.held_seconds <= 60
+
+
+def test_a_source_that_says_nothing_readable_is_left_alone_after_a_few_requests(
+    workers: Workers, sandbox: Sandbox
+) -> None:
+    sandbox.conditions["ip_api"].outage("broken_json")
+    holds = []
+    for first in (0, 500):
+        found = workers.locate(addresses(500, first))
+        assert set(found.values()) == {AskLater("unreadable answer")}
+        assert found.keys() == set(addresses(100, first))
+        holds.append(round(workers.state.held_seconds / 60))
+        workers.let_the_hold_end()
+    assert holds == [1, 2]
+    assert len(sandbox.memory.requests) == 2 * MOST_UNREADABLE_ON_END
+    assert sandbox.memory.violations == []
 
 
 def test_an_outage_is_met_with_longer_and_longer_holds_until_it_is_over(
@@ -359,9 +380,12 @@ def test_what_is_left_of_the_window_is_read_with_a_margin(
     assert (allowance.requests_left, allowance.resets_in_seconds) == (left, seconds)
 
 
-def test_an_answer_that_was_too_long_came_to_nothing() -> None:
+def test_an_answer_that_was_too_long_cannot_be_read() -> None:
     too_long = http.Answer(200, fault="oversized")
-    assert read_answer(too_long, ["8.8.8.8"]) == Failed("no answer (oversized)")
+    assert read_answer(too_long, ["8.8.8.8"]) == Unreadable("the answer is too long")
+    assert read_answer(http.Answer(500, fault="oversized"), ["8.8.8.8"]) == Failed(
+        "no answer (oversized)"
+    )
 
 
 _JSON = st.recursive(
