@@ -47,6 +47,7 @@ from tracking_pipeline.events.texts import id_text, impersonal_fields, impersona
 from tracking_pipeline.identity.match import named_as_google
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.ledger import COLUMNS, insert_events
+from tracking_pipeline.store.refusals import culprit_of
 
 # A lease has 30 seconds left when a request starts, and settling takes a moment.
 LONGEST_INSERT_SECONDS = 25.0
@@ -65,6 +66,7 @@ _CORE_FIELDS = frozenset(("event_name", "event_id", "event_time"))
 _MOST_INT = 2**31 - 1
 # PostgreSQL's jsonb cannot hold U+0000: the escape, but not an escaped backslash before "u0000".
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_BETWEEN_WORDS = re.compile("(?<=[a-z])(?=[A-Z])")
 
 
 class Ledger:
@@ -114,19 +116,34 @@ class Ledger:
 
 
 def classify(error: psycopg.Error) -> Verdict:
-    """What a failed INSERT means, by its SQLSTATE
-    (https://www.postgresql.org/docs/current/errcodes-appendix.html). The server's own message may
-    quote the row, so only its code is kept."""
-    state = error.sqlstate or ""
-    if state[:2] in ("22", "23"):
-        fault = Fault(f"the ledger does not take this row (SQLSTATE {state})", state)
-        return Refused(Rejected(f"refused by the ledger: {state}", fault))
-    if state in ("42P01", "42703", "42501", "42P10") or state[:2] == "28":
+    """What a failed INSERT means, by its SQLSTATE. The server's own message may quote the row, so
+    only the code and its name are kept.
+
+    A fault of the table is suspected to be one row's where others are stored: the site's trigger
+    may name what does not exist in one of its branches.
+    """
+    state = error.sqlstate
+    culprit = culprit_of(error)
+    words = f"{_condition(error)} (SQLSTATE {state or 'none'})"
+    if culprit == "row":
+        fault = Fault(f"the ledger does not take this row: {words}", state)
+        return Refused(Rejected(f"refused by the ledger: {state or 'unknown'}", fault))
+    if culprit == "table":
         fault = Fault(
-            f"the ledger cannot be written (SQLSTATE {state}): run tracking-pipeline migrate", state
+            f"the ledger cannot be written: {words}: run tracking-pipeline migrate", state
         )
-        return Uniform(Paused(fault))
-    return Uniform(Retry(Fault(f"the database failed (SQLSTATE {state or 'none'})", state or None)))
+        return Uniform(Paused(fault, certain=not (state or "").startswith("42")))
+    return Uniform(Retry(Fault(f"the database failed: {words}", state)))
+
+
+def _condition(error: psycopg.Error) -> str:
+    """What PostgreSQL calls the error, as in "check violation". A constraint's name says more, but
+    what a trigger raises may carry any text in its place."""
+    try:
+        name = psycopg.errors.lookup(error.sqlstate or "").__name__
+    except KeyError:
+        return "an error of the site's own"
+    return _BETWEEN_WORDS.sub(" ", name).lower()
 
 
 def storable_json(value: Any) -> bytes:

@@ -26,6 +26,7 @@ from tracking_pipeline.delivery.engine.events import DestinationName
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
     Paused,
+    PerEvent,
     Refused,
     Retry,
     Suspected,
@@ -122,7 +123,7 @@ class Circuit:
         """The verdict; or, of an uncertain fault of the call while this run had others accepted,
         that it is suspected to be an event's."""
         outcome = verdict.outcome if isinstance(verdict, Uniform) else None
-        if isinstance(outcome, Delivered):
+        if isinstance(outcome, Delivered) or isinstance(verdict, PerEvent):
             self._suspected_alone = 0
         if not isinstance(outcome, Paused) or outcome.certain:
             return verdict
