@@ -31,7 +31,7 @@ from benchmarks.retry_isolation import rate_alone, rate_beside_hanging, rate_bes
 from benchmarks.retry_memory import megabytes_of_drain
 from benchmarks.retry_pgqueuer import jobs_a_second, pgqueuer_version
 from benchmarks.retry_stand import Stand, drain, events_a_second, standing
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 
 BATCH_LATENCY_SECONDS = 0.05
 SINGLE_LATENCY_SECONDS = 0.02

@@ -16,8 +16,8 @@ import psycopg
 from typing_extensions import LiteralString
 
 from benchmarks.retry_stand import Stand, make_destination
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Destination
-from tracking_pipeline.delivery.engine.events import DestinationName
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import http_client
 from tracking_pipeline.store.database import AsyncPool, connection_pool, read_clock

@@ -14,7 +14,7 @@ import psycopg
 from typing_extensions import LiteralString
 
 from benchmarks.retry_stand import Addresses, Stand, drain
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 
 _SECONDS_TO_LAST: LiteralString = """
 select count(*), extract(epoch from max(attempted_at) - %s)::float8

@@ -33,8 +33,8 @@ from benchmarks.retry_stand import Addresses, make_destination, temporary_postgr
 from benchmarks.soak_plan import Planned, plan
 from benchmarks.soak_verdict import Ended, disagreements, received
 from tracking_pipeline.delivery.destinations.ledger import Ledger
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.delivery.engine.destination import Destination
-from tracking_pipeline.delivery.engine.events import DESTINATIONS
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox

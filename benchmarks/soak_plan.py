@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tracking_pipeline.delivery.engine.events import DESTINATIONS, DestinationName
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, DestinationName
 from tracking_pipeline.sandbox.steps import RawStep
 
 _PASSING: Sequence[RawStep] = (500, 503, 408, "reset", "html")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -27,12 +28,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-RETRY_HORIZON_SETTINGS = {
-    "meta_capi": "META_RETRY_HORIZON_HOURS",
-    "google_ec": "GOOGLE_RETRY_HORIZON_HOURS",
-    "gtm_server": "GTM_RETRY_HORIZON_HOURS",
-    "supabase": "SUPABASE_RETRY_HORIZON_HOURS",
-}
+from tracking_pipeline.delivery.destinations.registry import REGISTRY, DestinationName
+
 WORKSPACE_FILE = "workspace.yaml"
 ENV_FILE = ".env"
 CLOSED_PROJECTS_HOME = Path("/var/lib/tracking_pipeline")
@@ -112,7 +109,6 @@ def _time_zone(value: str) -> str:
 
 
 GeoProvider = Literal["mmdb", "ip_api", "ipinfo"]
-ForwardTo = Literal["meta_capi", "google_ec", "gtm_server", "supabase"]
 # NoDecode: pydantic-settings would read the variable as JSON.
 GeoProviders = Annotated[tuple[GeoProvider, ...], NoDecode, BeforeValidator(_comma_separated)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -254,7 +250,7 @@ class Settings(BaseSettings):
     # Whose word about the client's address is taken (X-Forwarded-For).
     trusted_proxies: Networks = ()
     log_event_forward_to: Annotated[
-        tuple[ForwardTo, ...], NoDecode, BeforeValidator(_comma_separated)
+        tuple[DestinationName, ...], NoDecode, BeforeValidator(_comma_separated)
     ] = ()
     intake_requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
@@ -265,30 +261,18 @@ class Settings(BaseSettings):
     dagster_ui_url: HttpUrl = "http://127.0.0.1:3000"
 
     @field_validator(
-        "meta_retry_horizon_hours", "google_retry_horizon_hours", "gtm_retry_horizon_hours"
+        *(f"{spec.settings}_retry_horizon_hours".lower() for spec in REGISTRY), check_fields=False
     )
     @classmethod
     def _is_within_age_limit(cls, hours: float | None, info: ValidationInfo) -> float | None:
-        """Nothing is gained by waiting for longer than an event is accepted. The limits are those
-        of each destination's module, which need more than settings to be imported."""
-        measurement_protocol = info.data.get("gtm_server_protocol") == "measurement_protocol"
-        limits = {
-            "meta_retry_horizon_hours": 7 * 24,
-            "google_retry_horizon_hours": 24 * info.data.get("google_max_age_days", 0),
-            "gtm_retry_horizon_hours": 72 if measurement_protocol else 0,
-        }
-        limit = limits.get(info.field_name or "", 0)
-        if hours is not None and limit and hours > limit:
-            raise ValueError(f"must be at most {limit}, the age up to which events are accepted")
+        """Nothing is gained by waiting for longer than an event is accepted."""
+        own = {each.variable("retry_horizon_hours").lower(): each for each in REGISTRY}
+        spec = own[info.field_name or ""]
+        limit = spec.age_limit(info.data)
+        if hours is not None and limit and timedelta(hours=hours) > limit:
+            most = f"{limit.total_seconds() / 3600:g}"
+            raise ValueError(f"must be at most {most}, the age up to which events are accepted")
         return hours
-
-    @property
-    def retry_horizon_hours(self) -> dict[str, float | None]:
-        """The horizon of each destination's retries; None: five retries and no more."""
-        return {
-            destination: getattr(self, variable.lower())
-            for destination, variable in RETRY_HORIZON_SETTINGS.items()
-        }
 
     @property
     def home(self) -> Path:
@@ -299,14 +283,7 @@ class Settings(BaseSettings):
     def nothing_configured(self) -> bool:
         """No database and no destination is set: what runs now can only be a rehearsal."""
         return self.tracking_database_url is None and not any(
-            (
-                self.meta_dataset_id,
-                self.meta_access_token,
-                self.google_ads_account_id,
-                self.google_conversion_action_id,
-                self.google_access_token,
-                self.gtm_server_url,
-            )
+            getattr(self, name) for spec in REGISTRY for name in spec.account
         )
 
 

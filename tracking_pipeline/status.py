@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.defs.instance.runs import PastRun
-from tracking_pipeline.delivery.engine.events import DESTINATIONS
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, spec_of
 from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
 from tracking_pipeline.health.alerts.causes import outlived_words
 from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
@@ -19,7 +19,6 @@ from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.readings.queue import batches_of
 from tracking_pipeline.health.readings.withheld import WithheldReading, read_withheld
 from tracking_pipeline.health.standing import Standing, read_standing
-from tracking_pipeline.settings import RETRY_HORIZON_SETTINGS
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
 from tracking_pipeline.store.attempts import LastError, read_last_errors
@@ -119,7 +118,7 @@ class Status:
                     {
                         "destination": name,
                         "count": count,
-                        "setting": RETRY_HORIZON_SETTINGS[name],
+                        "setting": spec_of(name).variable("retry_horizon_hours"),
                         "detail": outlived_words(count, name),
                     }
                     for name, count in self.outlived.items()

@@ -14,7 +14,7 @@ from tracking_pipeline.cli.run import run_ops, run_retry
 from tracking_pipeline.console.delivery import show_replay, show_retry
 from tracking_pipeline.console.terminal import err
 from tracking_pipeline.defs.delivery.replay import ReplayConfig, replay_dead_letters_job
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.replay.totals import CANARIES
 
 # What became of an event that the run found; of a failed one, or of one at its first attempt.

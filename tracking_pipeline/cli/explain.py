@@ -17,7 +17,7 @@ import typer
 from tracking_pipeline.cli.output import CommandError, Json, Rehearsal, WrongUseError, show
 from tracking_pipeline.console.explain import show_explanation
 from tracking_pipeline.console.terminal import err
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.explain import (
     EventExplained,
     Explanation,

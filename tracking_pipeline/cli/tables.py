@@ -11,7 +11,7 @@ import typer
 from tracking_pipeline.cli.output import Json, Rehearsal, show
 from tracking_pipeline.console.tables import show_applied, show_import
 from tracking_pipeline.console.terminal import progress_bar
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.importing import Into, import_file
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.migrate import migrate as migrate_tables

@@ -18,6 +18,7 @@ import orjson
 import psycopg
 
 from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
+from tracking_pipeline.delivery.destinations.registry import STORES
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, event_of
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Postponed, Rejected
@@ -46,7 +47,6 @@ from tracking_pipeline.store.explain import (
 
 Made = Destination | NotConfigured
 OutcomeSeen = Literal["would_be_sent", "withheld", "rejected", "postponed", "not_configured"]
-LEDGER = "supabase"
 _LEDGER_TABLE = "wm_event_log"
 
 
@@ -334,7 +334,8 @@ def _explained(
     attempts: Sequence[Attempt],
 ) -> EventExplained:
     # A row of the ledger is there already.
-    asked = [each for each in destinations if stored.table != _LEDGER_TABLE or each.name != LEDGER]
+    there = STORES if stored.table == _LEDGER_TABLE else ()
+    asked = [each for each in destinations if each.name not in there]
     return explain_event(
         event_of({**stored.row, "now": now}),
         asked,

@@ -1,4 +1,4 @@
-"""What a person is asked to agree to, what was said of it, and what each destination needs.
+"""What a person is asked to agree to, and what was said of it.
 
 How a payload names a statement is in ``events/consent_names.py``, what a statement says in
 ``events/consent_values.py``.
@@ -35,19 +35,6 @@ class Said(Enum):
 
 ADVERTISING = (Purpose.AD_STORAGE, Purpose.AD_USER_DATA, Purpose.AD_PERSONALIZATION)
 EVERYTHING = tuple(Purpose)
-
-NEEDS: dict[str, tuple[Purpose, ...]] = {
-    "meta_capi": (Purpose.AD_STORAGE, Purpose.AD_USER_DATA),
-    "google_ec": (Purpose.AD_STORAGE, Purpose.AD_USER_DATA),
-    "gtm_server": (Purpose.AD_STORAGE, Purpose.AD_USER_DATA),
-    "gtm_server/measurement_protocol": (
-        Purpose.AD_STORAGE,
-        Purpose.AD_USER_DATA,
-        Purpose.ANALYTICS_STORAGE,
-    ),
-}
-"""What must not have been refused for an event to be sent. Where only personalisation was refused,
-the event goes out and says so: Google has a field for it, Meta its ``opt_out``."""
 
 
 def stricter(first: Said | None, second: Said) -> Said:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 
+from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.events import names
-from tracking_pipeline.events.consent import NEEDS
 from tracking_pipeline.events.consent_names import ENCODED, PURPOSE_NAMES
 from tracking_pipeline.events.forms import FORMS
 from tracking_pipeline.events.plan import PRIVACY_OPTIONS
@@ -143,8 +143,11 @@ def _lines() -> Iterator[str]:
     yield from _table(
         ("destination", "must not be refused"),
         (
-            (name.replace("/", ", "), ", ".join(f"`{purpose.value}`" for purpose in needs))
-            for name, needs in NEEDS.items()
+            (name, ", ".join(f"`{purpose.value}`" for purpose in needs))
+            for spec in REGISTRY
+            for protocol, needs in (("", spec.needs), *spec.needs_of_protocol.items())
+            for name in (f"{spec.name}, {protocol}" if protocol else spec.name,)
+            if needs
         ),
     )
     yield ""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from zoneinfo import ZoneInfo
 
 from tracking_pipeline.events.consent import ConsentDefault
+
+if TYPE_CHECKING:
+    from tracking_pipeline.settings import Settings
 
 PrivacyControl: TypeAlias = Literal["limited", "denied", "ignored"]
 
@@ -27,3 +31,15 @@ class ReadingPolicy:
 
 
 DEFAULT_POLICY = ReadingPolicy()
+
+
+def reading_policy(settings: Settings) -> ReadingPolicy:
+    """How this site wants its payloads to be read."""
+    zone = settings.site_timezone
+    return ReadingPolicy(
+        zone=ZoneInfo(zone) if zone else None,
+        consent_default=settings.consent_default,
+        denied_consent_ids=frozenset(settings.denied_consent_ids),
+        privacy_control=settings.global_privacy_control,
+        longest_wait=timedelta(hours=settings.future_events_wait_hours),
+    )

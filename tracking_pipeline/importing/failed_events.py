@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
-from tracking_pipeline.delivery.engine.events import DESTINATIONS, DestinationName
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, DestinationName
 from tracking_pipeline.events.reading import read_payload
 from tracking_pipeline.events.texts import id_text, text
 from tracking_pipeline.importing.lines import Record

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import psycopg
 
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.importing.batches import Inserter
 from tracking_pipeline.importing.failed_events import FailedEventRows
 from tracking_pipeline.importing.files import open_records

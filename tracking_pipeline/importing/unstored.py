@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from tracking_pipeline.delivery.engine.events import DESTINATIONS, DestinationName, FailedEvent
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, DestinationName
+from tracking_pipeline.delivery.engine.events import FailedEvent
 from tracking_pipeline.events.names import plain_name
 from tracking_pipeline.events.times import read_moment
 from tracking_pipeline.importing.failed_events import FailedEventRows
@@ -38,7 +39,7 @@ _COLUMNS = {
     for name in names.split()
 }
 # Of a line that names no destination: it is asked of all of them all the same.
-_ANY: DestinationName = "meta_capi"
+_ANY = DESTINATIONS[0]
 
 
 @dataclass(frozen=True, slots=True)

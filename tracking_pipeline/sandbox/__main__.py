@@ -65,7 +65,7 @@ def _announce(port: int) -> None:
         "url": url,
         "meta_url": url + meta.PREFIX,
         "google_url": url + google.PREFIX,
-        "gtm_url": url + gtm.PREFIX + "/main",
+        "gtm_url": url + gtm.ADDRESS,
         "ip_api_url": url + ip_api.PREFIX,
         "ipinfo_url": url + ipinfo.PREFIX,
         "pid": os.getpid(),

@@ -8,14 +8,7 @@ from typing import Protocol
 class SandboxAddresses(Protocol):
     """The base URLs to put in the place of the platforms' own."""
 
-    @property
-    def meta_url(self) -> str: ...
-
-    @property
-    def google_url(self) -> str: ...
-
-    @property
-    def gtm_url(self) -> str: ...
+    def address_of(self, destination: str) -> str: ...
 
 
 class GeoAddresses(Protocol):

@@ -48,6 +48,7 @@ from tracking_pipeline.sandbox.steps import Reach, Step, parse_step
 
 DESTINATION = "google_ec"
 PREFIX = "/google"
+ADDRESS = PREFIX
 
 REQUESTS_PER_MINUTE = 300
 _GOOD = Step()

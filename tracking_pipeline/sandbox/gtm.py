@@ -37,6 +37,8 @@ from tracking_pipeline.sandbox.steps import Step
 
 DESTINATION = "gtm_server"
 PREFIX = "/gtm"
+# The container that a rehearsal sends to; those that are configured otherwise stand beside it.
+ADDRESS = PREFIX + "/main"
 
 _PREVIEW_HEADER = "X-Gtm-Server-Preview"
 _GOOD = Step()

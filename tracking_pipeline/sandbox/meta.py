@@ -37,6 +37,7 @@ from tracking_pipeline.sandbox.steps import Step
 
 DESTINATION = "meta_capi"
 PREFIX = "/meta"
+ADDRESS = PREFIX
 
 _BEARER = "Bearer "
 _GOOD = Step()

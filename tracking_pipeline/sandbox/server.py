@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import pkgutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from aiohttp import web
 
+from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.sandbox import control, google, gtm, ip_api, ipinfo, meta
 from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
 from tracking_pipeline.sandbox.ip_api_limits import IpApiTraffic
@@ -28,10 +31,25 @@ from tracking_pipeline.sandbox.scripts import Scripts
 from tracking_pipeline.sandbox.stage import Stage
 
 HOST = "127.0.0.1"
-STAND_INS = {
-    meta.DESTINATION: meta.routes,
-    google.DESTINATION: google.routes,
-    gtm.DESTINATION: gtm.routes,
+
+
+class StandIn(Protocol):
+    """A module that stands in for one platform. ``ADDRESS`` is the path that the platform's URL is
+    put to in a rehearsal."""
+
+    ADDRESS: str
+
+    def routes(self, stage: Stage) -> Sequence[web.RouteDef]: ...
+
+
+def _stand_in(module: str) -> StandIn:
+    found: StandIn = pkgutil.resolve_name(module)
+    return found
+
+
+_PLATFORMS = {spec.name: _stand_in(spec.stand_in) for spec in REGISTRY if spec.stand_in}
+STAND_INS: dict[str, Callable[[Stage], Sequence[web.RouteDef]]] = {
+    **{name: platform.routes for name, platform in _PLATFORMS.items()},
     ip_api.DESTINATION: ip_api.routes,
     ipinfo.DESTINATION: ipinfo.routes,
 }
@@ -189,15 +207,19 @@ class Sandbox:
         """The base URL of the server, without a slash at its end."""
         return f"http://{HOST}:{self.port}"
 
+    def address_of(self, destination: str) -> str:
+        """What the setting of a destination's URL is put to."""
+        return self.url + _PLATFORMS[destination].ADDRESS
+
     @property
     def meta_url(self) -> str:
         """What `META_GRAPH_URL` is set to; `/{version}/{dataset_id}/events` follows it."""
-        return self.url + meta.PREFIX
+        return self.address_of(meta.DESTINATION)
 
     @property
     def google_url(self) -> str:
         """What `GOOGLE_DATA_MANAGER_URL` is set to; `/v1/events:ingest` follows it."""
-        return self.url + google.PREFIX
+        return self.address_of(google.DESTINATION)
 
     @property
     def gtm_url(self) -> str:
@@ -205,7 +227,7 @@ class Sandbox:
 
         Containers that are configured otherwise stand beside this one: `gtm.CONTAINERS`.
         """
-        return f"{self.url}{gtm.PREFIX}/main"
+        return self.address_of(gtm.DESTINATION)
 
     @property
     def ip_api_url(self) -> str:

@@ -29,9 +29,6 @@ from tracking_pipeline.store.leases import (
     is_crashed,
 )
 
-# Whoever accepts now and judges later.
-_JUDGES_LATER: LiteralString = "destination = 'google_ec'"
-
 # A lead that is gone by now costs its event no more than the link to it.
 _MOVE: LiteralString = """
     insert into public.tracking_failed_events (
@@ -60,7 +57,7 @@ with settled as (
     using settled s
     where a.id = s.id and a.lease_token = s.lease_token
       and (s.status is not null or s.postponed_until is not null)
-      and not (s.outcome = 'delivered' and a.{judges_later})
+      and not (s.outcome = 'delivered' and a.destination = any(%(answering_later)s))
     returning a.id, a.event_id, a.event_name, a.event_type, a.event_payload, a.destination,
         a.lead_id, a.session_id, a.created_at, s.lease_token, s.outcome, s.attempt, s.status,
         s.retry_count, s.wait_seconds, s.dead_letter_reason, s.withheld_reason, s.postponed_until,
@@ -75,7 +72,7 @@ with settled as (
     from settled s
     where a.id = s.id and a.lease_token = s.lease_token
       and (s.status is null and s.postponed_until is null
-        or s.outcome = 'delivered' and a.{judges_later})
+        or s.outcome = 'delivered' and a.destination = any(%(answering_later)s))
     returning a.id, a.event_id, a.destination, s.lease_token, s.outcome, s.attempt,
         s.http_status, s.error_code, s.error_message, s.requests, s.request_id, s.duration_ms
 ), moved as ({move}
@@ -120,9 +117,7 @@ def _moving(gone: LiteralString, state: LiteralString) -> sql.Composed:
     )
 
 
-_SETTLE_STATEMENT = sql.SQL(_SETTLE).format(
-    judges_later=sql.SQL(_JUDGES_LATER), move=_moving("gone", _FAILED)
-)
+_SETTLE_STATEMENT = sql.SQL(_SETTLE).format(move=_moving("gone", _FAILED))
 
 
 async def settle_first_attempts(
@@ -131,9 +126,11 @@ async def settle_first_attempts(
     *,
     worker: str,
     run_id: str | None,
+    answering_later: Sequence[str],
 ) -> set[UUID]:
     """Applies the settlements and writes their attempt rows, all in one statement: a row is deleted
-    or becomes a failed event, or stays with its lease ended.
+    or becomes a failed event, or stays with its lease ended; so does what was delivered to one of
+    the destinations ``answering_later``, who accept now and judge afterwards.
 
     Returns the ids that were settled; one that is missing had a stale token and nothing of it
     changed. Raises psycopg.errors.LockNotAvailable, with nothing changed, when somebody keeps one
@@ -146,6 +143,7 @@ async def settle_first_attempts(
             "lock_milliseconds": str(LOCK_MILLISECONDS),
             "worker": worker,
             "run_id": run_id,
+            "answering_later": list(answering_later),
         },
     )
     return {row[0] for row in await cursor.fetchall()}

@@ -5,6 +5,7 @@ Each statement reads what its window holds, by an index, however long the tables
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -157,7 +158,7 @@ def count_recovered(
 # Served by the index tracking_failed_events_dead_letters, which begins with the destination.
 _NEW_DEAD_LETTERS: LiteralString = """
 select f.destination, coalesce(f.dead_letter_reason, f.error_code, 'unknown') as reason, count(*)
-from unnest(array['meta_capi', 'google_ec', 'gtm_server', 'supabase']) as d (destination)
+from unnest(%s::text[]) as d (destination)
 join public.tracking_failed_events f on f.destination = d.destination
 where f.status = 'dead_letter' and f.updated_at >= %s and f.updated_at < %s
 group by 1, 2
@@ -167,11 +168,15 @@ limit 50
 
 
 def count_new_dead_letters(
-    connection: psycopg.Connection[Any], since: datetime, until: datetime
+    connection: psycopg.Connection[Any],
+    destinations: Sequence[str],
+    since: datetime,
+    until: datetime,
 ) -> list[tuple[str, str, int]]:
-    """What became a dead letter within [since, until) and still is one, as (destination, reason,
-    count), the most frequent first."""
-    return connection.execute(_NEW_DEAD_LETTERS, (since, until)).fetchall()
+    """What became a dead letter of these destinations within [since, until) and still is one, as
+    (destination, reason, count), the most frequent first."""
+    arguments = (list(destinations), since, until)
+    return connection.execute(_NEW_DEAD_LETTERS, arguments).fetchall()
 
 
 # A destination took nothing in the hour before an event died, and something within a day after:

@@ -6,6 +6,7 @@ lead, few among page views) or the leads' own by time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,14 +95,17 @@ _UNDELIVERED: LiteralString = """
 select count(distinct f.event_id)
 from public.tracking_failed_events f
 where f.created_at >= %(since)s and f.created_at < %(until)s
-  and f.status <> 'resolved' and f.destination <> 'supabase' and {is_failure}
+  and f.status <> 'resolved' and not f.destination = any(%(stores)s) and {is_failure}
 """.replace("{is_failure}", IS_FAILURE)
 
 
-def count_undelivered(connection: psycopg.Connection[Any], since: datetime, until: datetime) -> int:
-    """Events that failed within [since, until) and that an ad platform or the tag manager still
-    does not have; each counts once."""
-    row = connection.execute(_UNDELIVERED, {"since": since, "until": until}).fetchone()
+def count_undelivered(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime, stores: Sequence[str]
+) -> int:
+    """Events that failed within [since, until) and that a destination which is none of the site's
+    own ``stores`` still does not have; each counts once."""
+    arguments = {"since": since, "until": until, "stores": list(stores)}
+    row = connection.execute(_UNDELIVERED, arguments).fetchone()
     assert row is not None  # noqa: S101  an aggregate gives one row
     return int(row[0])
 

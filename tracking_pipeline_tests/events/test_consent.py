@@ -6,19 +6,23 @@ from typing import Any
 
 import pytest
 
+from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.delivery.engine.outcomes import Rejected, Withheld
 from tracking_pipeline.delivery.engine.readiness import ready_conversion
-from tracking_pipeline.events.consent import NEEDS
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.policy import ReadingPolicy
 from tracking_pipeline_tests.delivery.claimed import claimed
 
+NEEDS = {
+    **{spec.name: spec.needs for spec in REGISTRY if not spec.is_store},
+    **{protocol: needs for spec in REGISTRY for protocol, needs in spec.needs_of_protocol.items()},
+}
 DESTINATIONS = sorted(NEEDS)
 
 
 def ready(fields: dict[str, Any], destination: str | None = "meta_capi", **changes: Any) -> Any:
     event = claimed({"event_name": "Lead", **fields}, **changes)
-    return ready_conversion(event, destination)
+    return ready_conversion(event, NEEDS[destination] if destination else ())
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
@@ -118,7 +122,7 @@ def test_only_analytics_refused_stops_the_protocol_of_analytics_alone() -> None:
 
     stopped = {name for name in DESTINATIONS if isinstance(ready(fields, name), Withheld)}
 
-    assert stopped == {"gtm_server/measurement_protocol"}
+    assert stopped == {"measurement_protocol"}
 
 
 def test_only_personalisation_refused_stops_nobody() -> None:
@@ -131,8 +135,8 @@ def test_what_silence_means_is_the_sites_to_say() -> None:
     event = claimed({"event_name": "Lead"})
     policy = ReadingPolicy(consent_default="denied")
 
-    withheld = ready_conversion(event, "meta_capi", policy=policy)
+    withheld = ready_conversion(event, NEEDS["meta_capi"], policy=policy)
 
     assert isinstance(withheld, Withheld)
     assert withheld.reason == "no consent stated"
-    assert isinstance(ready_conversion(event, None, policy=policy), Conversion)
+    assert isinstance(ready_conversion(event, (), policy=policy), Conversion)

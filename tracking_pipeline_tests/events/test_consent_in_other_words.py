@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tracking_pipeline.delivery.destinations.registry import ADVERTISING_NEEDS
 from tracking_pipeline.delivery.engine.outcomes import Rejected, Withheld
 from tracking_pipeline.delivery.engine.readiness import ready_conversion
 from tracking_pipeline.events.conversion import Conversion
@@ -24,7 +25,7 @@ UNKNOWN_PURPOSES = (
 
 
 def ready(fields: dict[str, Any]) -> Any:
-    return ready_conversion(claimed({"event_name": "Lead", **fields}), "meta_capi")
+    return ready_conversion(claimed({"event_name": "Lead", **fields}), ADVERTISING_NEEDS)
 
 
 @pytest.mark.parametrize("word", REFUSING_WORDS)

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.store.health_readings import (
     count_conversions_and_failures,
     count_failures,
@@ -67,7 +68,9 @@ READS: dict[str, Callable[[psycopg.Connection], Any]] = {
         it, NOW - timedelta(days=1), NOW, RULE, most_rows=1000
     ),
     "recovery of a week": lambda it: count_recovered(it, (3600.0, 604_800.0)),
-    "new dead letters": lambda it: count_new_dead_letters(it, NOW - timedelta(days=1), NOW),
+    "new dead letters": lambda it: count_new_dead_letters(
+        it, DESTINATIONS, NOW - timedelta(days=1), NOW
+    ),
     "outlived dead letters": lambda it: count_outlived(it, NOW - timedelta(days=7), NOW),
     "withheld of a week": count_withheld,
     "conversions of a day": lambda it: count_conversions(it, NOW - timedelta(days=1), NOW, RULE),

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tracking_pipeline.delivery.destinations.registry import STORES
 from tracking_pipeline.store import attempt_metrics, lead_integrity
 from tracking_pipeline.store.lead_integrity import count_lead_integrity
 from tracking_pipeline.store.match_key_rollup import ConversionRule
@@ -57,7 +58,7 @@ def long_history(server: Any, migrated_template: str) -> Iterator[psycopg.Connec
     [
         (lead_integrity._EVENTS, {"names": ["Lead"], "by_type": True}),
         (lead_integrity._LEADS, {"names": ["Lead"], "by_type": True, "settling": 10}),
-        (lead_integrity._UNDELIVERED, {}),
+        (lead_integrity._UNDELIVERED, {"stores": ["supabase"]}),
         (lead_integrity._SETTLED_TODAY, {}),
         (
             attempt_metrics._COUNT,
@@ -116,4 +117,4 @@ def test_what_was_withheld_is_neither_resolved_today_nor_owed_to_a_platform(
 
     assert (settled.resolved, settled.withheld) == (1, 2)
     since, until = NOW - timedelta(days=1), NOW + timedelta(days=1)
-    assert lead_integrity.count_undelivered(connection, since, until) == 0
+    assert lead_integrity.count_undelivered(connection, since, until, STORES) == 0

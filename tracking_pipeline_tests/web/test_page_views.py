@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.engine.events import DESTINATIONS
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.status import DestinationStatus
 from tracking_pipeline.store.alert_list import ListedAlert
 from tracking_pipeline.store.dead_letters import Group

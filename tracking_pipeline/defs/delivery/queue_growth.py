@@ -14,7 +14,7 @@ from tracking_pipeline.defs.health.check import CHECKED, check_tracking_health_j
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.windows import WINDOW_SECONDS, present_window
 from tracking_pipeline.defs.words import number
-from tracking_pipeline.delivery.engine.events import DESTINATIONS
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.health.words import duration
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.database import connect

@@ -22,7 +22,7 @@ from pydantic import Field
 from tracking_pipeline.defs.metadata import table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationOrAll
 from tracking_pipeline.delivery.replay.repair import RepairError, read_rules
 from tracking_pipeline.delivery.replay.service import replay_dead_letters as replay_service
 from tracking_pipeline.delivery.replay.totals import (
@@ -48,7 +48,7 @@ class ReplayConfig(dg.Config):
         default=True,
         description="Count and forecast only. Set it to false to put the dead letters back.",
     )
-    destination: Literal["all", DestinationName] = Field(
+    destination: DestinationOrAll = Field(
         default="all", description="Only this destination's dead letters, or those of all."
     )
     reason: str = Field(

@@ -27,7 +27,11 @@ from tracking_pipeline.defs.active import every
 from tracking_pipeline.defs.instance.kept_in_log import KEPT_IN_LOG
 from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
-from tracking_pipeline.delivery.engine.events import DESTINATIONS, DestinationName
+from tracking_pipeline.delivery.destinations.registry import (
+    DESTINATIONS,
+    DestinationName,
+    DestinationOrAll,
+)
 from tracking_pipeline.delivery.engine.retry import (
     TIME_BUDGET_SECONDS,
     RetryRequest,
@@ -40,7 +44,7 @@ from tracking_pipeline.interruption import run_interruptibly
 class RetryConfig(dg.Config):
     """What to retry. Untouched, it retries everything that is due."""
 
-    destination: Literal["all", DestinationName] = Field(
+    destination: DestinationOrAll = Field(
         default="all",
         description="Only this destination's events, or those of all.",
     )

@@ -9,7 +9,7 @@ from tracking_pipeline.defs.health.labels import FRESHNESS, GROUP, OWNERS
 from tracking_pipeline.defs.health.verdict import limits, no_verdict
 from tracking_pipeline.defs.metadata import floats, table
 from tracking_pipeline.defs.resources import HealthResource, TrackingResource
-from tracking_pipeline.delivery.engine.events import DESTINATIONS
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.health.check import Reading
 from tracking_pipeline.health.readings.queue import RecoveryReading, recovered_percent
 

@@ -13,9 +13,9 @@ from tracking_pipeline.defs.health.labels import GROUP, OWNERS
 from tracking_pipeline.defs.metadata import floats, table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG
+from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount
 from tracking_pipeline.health.emq.reported import ReportedEmq, record_reported_emq
 from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.wiring.destinations import meta_account
 
 
 @dg.asset(
@@ -37,7 +37,7 @@ def meta_reported_emq(
         asks = not installation.database.rehearsal
         reported = record_reported_emq(
             installation.database.url,
-            meta_account(installation.settings) if asks else None,
+            MetaAccount.configured(installation.settings) if asks else None,
             policy_from(installation.settings),
             run_id=context.run.run_id,
         )
@@ -95,6 +95,6 @@ def read_meta_emq_schedule(tracking: TrackingResource) -> dg.RunRequest | dg.Ski
     with tracking.open() as installation:
         if installation.database.rehearsal:
             return dg.SkipReason("a rehearsal asks nobody")
-        if meta_account(installation.settings) is None:
+        if MetaAccount.configured(installation.settings) is None:
             return dg.SkipReason("META_DATASET_ID or META_ACCESS_TOKEN is not set")
     return dg.RunRequest()

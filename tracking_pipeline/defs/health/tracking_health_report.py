@@ -14,9 +14,9 @@ import dagster as dg
 from tracking_pipeline.defs.health.labels import GROUP, OWNERS
 from tracking_pipeline.defs.metadata import floats
 from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount
 from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.report.evidence import Evidence, read_evidence
-from tracking_pipeline.wiring.destinations import meta_account
 from tracking_pipeline.wiring.installation import Installation
 
 
@@ -58,7 +58,7 @@ def _make(installation: Installation) -> dict[str, Any]:
     evidence = read_evidence(
         installation.database,
         policy_from(settings),
-        asks_meta=meta_account(settings) is not None,
+        asks_meta=MetaAccount.configured(settings) is not None,
     )
     report = make_report(evidence)
     try:

@@ -19,8 +19,9 @@ import anyio
 import orjson
 import psycopg
 
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
-from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
     Fault,
@@ -40,11 +41,13 @@ from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.money import Money, read_amount
 from tracking_pipeline.events.names import Kind, meaning_of, plain_name
 from tracking_pipeline.events.person import person_keys
-from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy, reading_policy
 from tracking_pipeline.events.reading import Reading, Statement
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.events.texts import id_text, impersonal_fields, impersonal_text
+from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.identity.match import named_as_google
+from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.ledger import COLUMNS, insert_events
 from tracking_pipeline.store.refusals import culprit_of
@@ -82,9 +85,14 @@ class Ledger:
         self._country = country
         self._policy = policy
 
+    @classmethod
+    def configured(cls, settings: Settings, client: DeliveryClient, pool: AsyncPool) -> Ledger:
+        """The table in the database that is served."""
+        return cls(pool, country=settings.default_country, policy=reading_policy(settings))
+
     def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         """The event as one row of the ledger, a JSON object with its columns."""
-        conversion = ready_conversion(event, None, policy=self._policy, needed=OF_A_RECORD)
+        conversion = ready_conversion(event, (), policy=self._policy, needed=OF_A_RECORD)
         if not isinstance(conversion, Conversion):
             return conversion
         row, dropped = ledger_row(event, conversion, country=self._country)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 from psycopg.rows import TupleRow
 
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.breaker import (
     LEAST_REQUESTS,
     MOST_REFUSED_ALONE,
@@ -22,7 +23,6 @@ from tracking_pipeline.delivery.engine.breaker import (
     opens,
     refusing_reason,
 )
-from tracking_pipeline.delivery.engine.events import DestinationName
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
     Paused,

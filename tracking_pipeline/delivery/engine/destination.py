@@ -1,8 +1,7 @@
 """What the engine needs of a destination. Each destination is one file that fulfils this protocol.
 
 ``prepare`` decides, without I/O; ``send`` does the I/O, gives a verdict, and does not raise for
-anything that the other side does. The engine (claim, bisect, settle) knows no platform; what Google
-alone does, an answer that comes later, ``retry`` asks for by name.
+anything that the other side does. The engine (claim, bisect, settle) knows no platform.
 """
 
 from __future__ import annotations
@@ -10,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.destinations.registry import DestinationName
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict
+from tracking_pipeline.store.database import AsyncPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,35 @@ class Destination(Protocol):
 
         Never raises for what the other side does; an answer nobody can read is a ``Retry``.
         """
+        ...
+
+
+class LaterAnswers(Protocol):
+    """What was asked and learned of events that had been accepted before: how many of them became
+    dead letters, how many wait again, and how the destination stood at the end."""
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def detail(self) -> str: ...
+
+    @property
+    def dead_lettered(self) -> int: ...
+
+    @property
+    def requeued(self) -> int: ...
+
+    @property
+    def requests(self) -> int: ...
+
+
+@runtime_checkable
+class AnswersLater(Protocol):
+    """A destination that accepts a request now and judges its events later."""
+
+    async def read_later_answers(self, pool: AsyncPool, *, run_id: str | None) -> LaterAnswers:
+        """Asks what became of what was accepted, where it is time to, and settles it."""
         ...
 
 

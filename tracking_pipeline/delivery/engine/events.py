@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -12,8 +12,6 @@ import orjson
 from tracking_pipeline.events.row import Lead, StoredRow, lead_of
 
 __all__ = [
-    "DESTINATIONS",
-    "DestinationName",
     "FailedEvent",
     "Lead",
     "Prepared",
@@ -21,9 +19,6 @@ __all__ = [
     "lead_of",
     "read_json",
 ]
-
-DestinationName: TypeAlias = Literal["meta_capi", "google_ec", "gtm_server", "supabase"]
-DESTINATIONS: tuple[DestinationName, ...] = ("meta_capi", "google_ec", "gtm_server", "supabase")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

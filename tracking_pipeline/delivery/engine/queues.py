@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import psycopg
 
+from tracking_pipeline.delivery.destinations.registry import ANSWERING_LATER
 from tracking_pipeline.store.accepted_events import (
     claim_accepted_events,
     count_accepted,
@@ -113,7 +115,7 @@ ACCEPTED = Queue(
     delivered_number="accepted_delivered",
     waiting_number="accepted_waiting",
     claim=claim_accepted_events,
-    settle=settle_first_attempts,
+    settle=partial(settle_first_attempts, answering_later=ANSWERING_LATER),
     find_crashed=find_crashed_accepted_events,
     bury=bury_crashed_accepted_events,
     count=count_accepted,

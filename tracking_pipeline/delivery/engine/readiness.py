@@ -19,7 +19,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     reject,
     withhold,
 )
-from tracking_pipeline.events.consent import NEEDS, Purpose, Said
+from tracking_pipeline.events.consent import Purpose, Said
 from tracking_pipeline.events.conversion import Conversion, Unusable, read_conversion
 from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
 from tracking_pipeline.events.privacy import UnreadableOptionError, read_privacy_options
@@ -49,23 +49,22 @@ OF_A_RECORD = ("event_time", "event_id")
 
 def ready_conversion(
     event: FailedEvent,
-    destination: str | None,
+    needs: Sequence[Purpose],
     *,
     site_url: str | None = None,
     policy: ReadingPolicy = DEFAULT_POLICY,
     needed: Sequence[str] = OF_A_CONVERSION,
 ) -> Conversion | NotSent:
-    """The conversion in an event, or why it does not go to ``destination`` now.
+    """The conversion in an event, or why it does not go out now.
 
-    ``destination`` is a name in :data:`~tracking_pipeline.events.consent.NEEDS`; None for the
-    site's own ledger, which needs no consent. ``needed`` names the fields that must not be
-    unreadable.
+    ``needs`` are the purposes that must not have been refused; none for the site's own ledger,
+    which needs no consent. ``needed`` names the fields that must not be unreadable.
     """
     conversion = read_conversion(event, site_url, policy)
     if isinstance(conversion, Unusable):
         return reject(conversion.reason)
-    if destination is not None:
-        refused = without_consent(conversion, NEEDS[destination], policy)
+    if needs:
+        refused = without_consent(conversion, needs, policy)
         if refused is not None:
             return refused
     unreadable = conversion.first_unreadable(*needed)

@@ -23,12 +23,10 @@ from uuid import UUID
 import anyio
 import psycopg
 
-from tracking_pipeline.delivery.destinations.google.enhanced_conversions import GoogleEc
-from tracking_pipeline.delivery.destinations.google.outcomes import read_google_outcomes
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.circuit import Circuit
-from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.engine.destination import AnswersLater, Destination, NotConfigured
 from tracking_pipeline.delivery.engine.drain import Drain, Source
-from tracking_pipeline.delivery.engine.events import DestinationName
 from tracking_pipeline.delivery.engine.leases import Leases
 from tracking_pipeline.delivery.engine.queues import QUEUES, Queue
 from tracking_pipeline.delivery.engine.settler import Settler
@@ -204,10 +202,10 @@ class _Run:
         return self._totals()
 
     async def _read_outcomes(self) -> None:
-        """Google says later what became of the events it accepted; now is later for some."""
+        """Some say later what became of the events they accepted; now is later for some events."""
         for destination in self._destinations:
-            if isinstance(destination, GoogleEc):
-                found = await read_google_outcomes(self._pool, destination, run_id=self._run_id)
+            if isinstance(destination, AnswersLater):
+                found = await destination.read_later_answers(self._pool, run_id=self._run_id)
                 tally = self._tallies[destination.name]
                 tally.numbers["refused_later"] += found.dead_lettered
                 tally.numbers["requeued_later"] += found.requeued

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.store.failed_events import Settlement
 
 NUMBERS = (

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from tracking_pipeline.delivery.destinations.registry import spec_of
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.engine.events import FailedEvent
 from tracking_pipeline.delivery.engine.outcomes import Postponed, Rejected, Withheld
 from tracking_pipeline.delivery.engine.preparation import prepare
 from tracking_pipeline.events.conversion import Conversion, read_conversion
-
-# Meta takes a second event with the same id and name for a copy only so long after the first.
-# https://developers.facebook.com/docs/marketing-api/conversions-api/deduplicate-pixel-and-server-events
-META_DUPLICATE_WINDOW = timedelta(hours=48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +45,11 @@ def forecast(
         return Forecast("expired" if expired else "refused", not_sent.reason)
     if isinstance(not_sent, Postponed):
         return Forecast("waits")
-    twice = destination.name == "meta_capi" and _is_past_duplicate_window(event)
+    window = spec_of(destination.name).duplicate_window
+    twice = window is not None and _is_older(event, window)
     return Forecast("waits" if is_held else "sent", may_count_twice=twice)
 
 
-def _is_past_duplicate_window(event: FailedEvent) -> bool:
+def _is_older(event: FailedEvent, window: timedelta) -> bool:
     conversion = read_conversion(event)
-    return (
-        isinstance(conversion, Conversion)
-        and event.now - conversion.event_time > META_DUPLICATE_WINDOW
-    )
+    return isinstance(conversion, Conversion) and event.now - conversion.event_time > window

@@ -26,8 +26,9 @@ from uuid import UUID
 
 import psycopg
 
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.engine.events import DESTINATIONS, event_of
+from tracking_pipeline.delivery.engine.events import event_of
 from tracking_pipeline.delivery.engine.retry import (
     MakeDestinations,
     RetryRequest,

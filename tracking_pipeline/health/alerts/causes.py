@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from tracking_pipeline.delivery.destinations.registry import spec_of
 from tracking_pipeline.delivery.engine.breaker import FAILING, REFUSING
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
 from tracking_pipeline.identity import plain_reason
-from tracking_pipeline.settings import RETRY_HORIZON_SETTINGS
 
 PauseKind = Literal["account", "failing", "refusing", "mixed"]
 
@@ -127,9 +127,10 @@ def dead_letter_causes(batches: Sequence[DeadLetterBatch]) -> tuple[str, ...]:
 
 def outlived_words(events: int, destination: str) -> str:
     """What a longer horizon of retries would have done for these dead letters of a destination."""
+    setting = spec_of(destination).variable("retry_horizon_hours")
     return (
         f"{destination} took events again within a day after {count_of(events, 'event')} had spent "
-        f"all retries: a longer {RETRY_HORIZON_SETTINGS[destination]} would have kept them waiting"
+        f"all retries: a longer {setting} would have kept them waiting"
     )
 
 

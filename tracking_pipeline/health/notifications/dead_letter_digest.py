@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.health.alerts.alerting import AlertBook
 from tracking_pipeline.health.alerts.messages import digest
 from tracking_pipeline.health.notifications.rules import digest_owed
@@ -38,7 +39,7 @@ def tell_dead_letters(book: AlertBook, until: datetime) -> None:
     if alert.is_silenced(book.now) or alert.acknowledged_at is not None:
         return
     since = told_until or until - timedelta(hours=_FIRST_HOURS)
-    batches = batches_of(count_new_dead_letters(book.connection, since, until))
+    batches = batches_of(count_new_dead_letters(book.connection, DESTINATIONS, since, until))
     message = digest_owed(batches, told_until, until, book.policy.notifications)
     if message is not None:
         enqueue(book.connection, [digest(message, batches)], book.policy.channels)

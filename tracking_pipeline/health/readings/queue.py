@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.health.notifications.rules import DeadLetterBatch
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.health_readings import (
@@ -114,7 +115,7 @@ def growth_per_hour(waiting: int, earlier: tuple[float, float] | None) -> float 
 def read_dead_letters(connection: psycopg.Connection[Any], now: datetime) -> DeadLetterReading:
     """The dead letters of the last :data:`DEAD_LETTER_HOURS`."""
     since = now - timedelta(hours=DEAD_LETTER_HOURS)
-    batches = batches_of(count_new_dead_letters(connection, since, now))
+    batches = batches_of(count_new_dead_letters(connection, DESTINATIONS, since, now))
     return DeadLetterReading(
         sum(each.events for each in batches),
         DEAD_LETTER_HOURS,

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.explain import EventExplained, Explanation, explain_id
 from tracking_pipeline.web.answers import Text
 from tracking_pipeline.web.context import Context, WebContext

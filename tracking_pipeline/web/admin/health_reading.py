@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from tracking_pipeline.delivery.destinations.registry import STORES
 from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC
 from tracking_pipeline.health.emq.score import EmqScore, score
 from tracking_pipeline.health.policy import HealthPolicy
@@ -110,7 +111,7 @@ def read_tracking_health(
             settled_today=count_settled_today(connection),
             conversions=sum(sum(of_name.values()) for of_name in counts.values()),
             failures=count_failures(connection, window.since, window.until, rule.conversions),
-            undelivered=count_undelivered(connection, window.since, window.until),
+            undelivered=count_undelivered(connection, window.since, window.until, STORES),
             integrity=None,
         )
     integrity = count_lead_integrity(

@@ -17,7 +17,7 @@ from tracking_pipeline.defs.delivery.replay import (
     ReplayConfig,
     replay_dead_letters_job,
 )
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName, DestinationOrAll
 from tracking_pipeline.store.dead_letters import DeadLetters, read_groups
 from tracking_pipeline.web.admin.json_route import JsonRoute
 from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
@@ -72,7 +72,7 @@ class ReplayBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dry_run: bool = Field(True, description="Count and forecast only. False puts them back.")
-    destination: Literal["all"] | DestinationName = "all"
+    destination: DestinationOrAll = "all"
     reason: ShortText = Field("", description="What the reason has in it.")
     reason_match: Literal["contains", "exact"] = "contains"
     error_code: ShortText = ""

@@ -18,10 +18,9 @@ from tracking_pipeline.delivery.destinations.ledger import (
     refused_purposes,
     storable_json,
 )
-from tracking_pipeline.delivery.engine.events import DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName, spec_of
 from tracking_pipeline.delivery.engine.outcomes import Withheld
 from tracking_pipeline.delivery.engine.readiness import OF_A_RECORD, without_consent
-from tracking_pipeline.events.consent import NEEDS
 from tracking_pipeline.events.consent_names import Way
 from tracking_pipeline.events.conversion import Conversion, Unusable, read_conversion
 from tracking_pipeline.events.names import meaning_of
@@ -146,11 +145,11 @@ def _destinations(
         rules.conversions.by_type and row["event_type"] == "conversion"
     )
     return tuple(
-        name
-        for name in dict.fromkeys(rules.forward_to)
-        if name != "supabase"
-        and (is_conversion or name != "google_ec")
-        and not isinstance(without_consent(conversion, NEEDS[name], rules.policy), Withheld)
+        spec.name
+        for spec in map(spec_of, dict.fromkeys(rules.forward_to))
+        if not spec.is_store
+        and (is_conversion or not spec.conversions_only)
+        and not isinstance(without_consent(conversion, spec.needs, rules.policy), Withheld)
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from fastapi import FastAPI, Request
 
+from tracking_pipeline.events.policy import reading_policy
 from tracking_pipeline.health.configured import conversion_rule_from
 from tracking_pipeline.store.intake import accept_events
 from tracking_pipeline.store.refusals import is_of_the_row
@@ -33,7 +34,6 @@ from tracking_pipeline.web.intake.lead_saving import (
 from tracking_pipeline.web.intake.leads import LeadForm
 from tracking_pipeline.web.intake.limits import IntakeKey, RateLimit, client_of
 from tracking_pipeline.web.intake.recorder import Recorded, Recorder, recorded_as, recorder
-from tracking_pipeline.wiring.destinations import reading_policy
 from tracking_pipeline.wiring.geo import local_provider
 
 _LONGEST_AGENT = 1_000

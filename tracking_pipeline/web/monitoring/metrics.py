@@ -20,7 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from tracking_pipeline.delivery.engine.events import DESTINATIONS, DestinationName
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, DestinationName
 from tracking_pipeline.health.alerts.heartbeat import read_heartbeat
 from tracking_pipeline.health.alerts.rules import AlertType
 from tracking_pipeline.store.accepted_events import read_accepted_backlog

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tracking_pipeline.delivery.engine.events import DESTINATIONS
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.identity import sanitize
 from tracking_pipeline.status import DestinationStatus
 from tracking_pipeline.store.dead_letters import Group

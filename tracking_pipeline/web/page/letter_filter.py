@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tracking_pipeline.delivery.engine.events import DESTINATIONS
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.store.dead_letters import DeadLetters
 
 SPAN_WORDS = {"": "Any time", "1": "Last hour", "24": "Last 24 hours", "168": "Last 7 days"}

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.identity import plain_reason
 
-DESTINATION_WORDS = {
-    "meta_capi": "Meta Conversions API",
-    "google_ec": "Google enhanced conversions",
-    "gtm_server": "Server-side Tag Manager",
-    "supabase": "Event ledger",
-}
+_DESTINATION_TITLES = {spec.name: spec.title for spec in REGISTRY}
 # Causes before their effects: the order in which a human should look.
 ALERT_WORDS = {
     "pipeline_stalled": "Health checks have stopped",
@@ -135,4 +131,4 @@ def status_reason(text: str) -> str:
 
 def destination(name: str) -> str:
     """The destination's name for people."""
-    return DESTINATION_WORDS.get(name, name)
+    return _DESTINATION_TITLES.get(name, name)

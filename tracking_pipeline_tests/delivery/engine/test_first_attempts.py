@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tracking_pipeline.delivery.destinations.registry import ANSWERING_LATER
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.accepted_events import (
     claim_accepted_events,
@@ -360,7 +361,16 @@ class Held:
         settlement = Settlement(
             self.added.id, self.added.event_id, token, "delivered", 1, status="resolved"
         )
-        return set(self.do(settle_first_attempts, [settlement], worker="w", run_id=None, **fields))
+        return set(
+            self.do(
+                settle_first_attempts,
+                [settlement],
+                worker="w",
+                run_id=None,
+                answering_later=ANSWERING_LATER,
+                **fields,
+            )
+        )
 
 
 def test_only_the_newest_token_counts(database_url: str, queue: Queue) -> None:

@@ -184,7 +184,9 @@ def test_a_withheld_event_for_google_does_not_wait_for_googles_judgement(
 
     done = run_statement(
         database_url,
-        lambda connection: settle_first_attempts(connection, [settlement], worker="w", run_id=None),
+        lambda connection: settle_first_attempts(
+            connection, [settlement], worker="w", run_id=None, answering_later=()
+        ),
     )
 
     assert done == {added.id}

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 import anyio
 import anyio.to_thread
 
+from tracking_pipeline.settings import Settings
+
 # https://developers.google.com/data-manager/api/devguides/quickstart/set-up-access
 SCOPE = "https://www.googleapis.com/auth/datamanager"
 # Less than a request may take, so that a renewal and the request fit into a lease.
@@ -139,3 +141,11 @@ def _imported(*names: str) -> list[Any]:
         raise CredentialsError(
             "GOOGLE_APPLICATION_CREDENTIALS needs google-auth: install tracking-pipeline[google]"
         ) from None
+
+
+def credentials_of(settings: Settings) -> Credentials:
+    """What the settings name: an access token before a file of credentials."""
+    if settings.google_access_token is not None:
+        return AccessToken(settings.google_access_token.get_secret_value())
+    assert settings.google_application_credentials is not None  # noqa: S101
+    return CredentialsFile(settings.google_application_credentials)

@@ -25,10 +25,15 @@ import orjson
 import psycopg
 
 from tracking_pipeline.delivery.destinations.google.answers import classify, request_id
-from tracking_pipeline.delivery.destinations.google.credentials import Credentials, CredentialsError
+from tracking_pipeline.delivery.destinations.google.credentials import (
+    Credentials,
+    CredentialsError,
+    credentials_of,
+)
 from tracking_pipeline.delivery.destinations.http_answers import DEFAULT_THROTTLE_SECONDS
-from tracking_pipeline.delivery.engine.destination import Limits, Reply
-from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.destinations.registry import ADVERTISING_NEEDS, DestinationName
+from tracking_pipeline.delivery.engine.destination import LaterAnswers, Limits, Reply
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import (
     Fault,
     NotSent,
@@ -41,10 +46,11 @@ from tracking_pipeline.delivery.engine.readiness import is_limited, past_age_lim
 from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.person import GeoMatchKeys, person_keys
-from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy, reading_policy
 from tracking_pipeline.events.texts import identifier_text, text
 from tracking_pipeline.http_client import Answer, DeliveryClient, post
 from tracking_pipeline.identity.phone_in_text import REMOVED
+from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.google_requests import keep_google_request
 
@@ -120,10 +126,32 @@ class GoogleEc:
         self._policy = policy
         self._head = _request_head(account, policy)
 
+    @classmethod
+    def configured(cls, settings: Settings, client: DeliveryClient, pool: AsyncPool) -> GoogleEc:
+        """The conversion action that the settings name."""
+        account, action = settings.google_ads_account_id, settings.google_conversion_action_id
+        assert account and action  # noqa: S101, PT018  what is missing was seen before
+        return cls(
+            GoogleAccount(
+                account_id=account,
+                conversion_action_id=action,
+                login_account_id=settings.google_ads_login_account_id,
+                url=settings.google_data_manager_url,
+            ),
+            credentials_of(settings),
+            client,
+            pool,
+            country=settings.default_country,
+            site_url=settings.site_url,
+            geo_match_keys=settings.geo_match_keys,
+            max_age=timedelta(days=settings.google_max_age_days),
+            policy=reading_policy(settings),
+        )
+
     def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         """The event as one element of ``events``."""
         conversion = ready_conversion(
-            event, self.name, site_url=self._site_url, policy=self._policy
+            event, ADVERTISING_NEEDS, site_url=self._site_url, policy=self._policy
         )
         if not isinstance(conversion, Conversion):
             return conversion
@@ -150,6 +178,14 @@ class GoogleEc:
         if identifiers:
             body["userData"] = {"userIdentifiers": identifiers}
         return Prepared(event, orjson.dumps(body), tuple(dropped))
+
+    async def read_later_answers(self, pool: AsyncPool, *, run_id: str | None) -> LaterAnswers:
+        """Asks Google what became of the events it accepted; see ``outcomes``."""
+        from tracking_pipeline.delivery.destinations.google.outcomes import (  # noqa: PLC0415
+            read_google_outcomes,
+        )
+
+        return await read_google_outcomes(pool, self, run_id=run_id)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
         """One POST of the batch; another one where a renewed token may cure a 401."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 import orjson
 
 from tracking_pipeline.delivery.destinations.gtm.visitor import Visitor
+from tracking_pipeline.delivery.destinations.registry import MEASUREMENT_PROTOCOL_MAX_AGE
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, reject
@@ -34,7 +34,6 @@ MAX_BYTES = 130_000
 LIMITS = Limits(request_events=25, request_bytes=MAX_BYTES - 200, in_flight=64)
 
 # An older event would be taken and moved to 72 hours ago.
-MAX_AGE = timedelta(hours=72)
 
 MAX_PARAMETERS = 25
 _NAME = re.compile(r"[^\W\d_]\w{0,39}")
@@ -66,7 +65,9 @@ def prepare(
     event: FailedEvent, conversion: Conversion, visitor: Visitor, policy: ReadingPolicy
 ) -> Prepared | NotSent:
     """The event as one element of ``events``, with the visitor apart, whom a request names once."""
-    problem = past_age_limit(conversion, event.now, MAX_AGE, "the 72 hours Google accepts")
+    problem = past_age_limit(
+        conversion, event.now, MEASUREMENT_PROTOCOL_MAX_AGE, "the 72 hours Google accepts"
+    )
     if problem:
         return problem
     name = conversion.event_name

@@ -23,14 +23,17 @@ from tracking_pipeline.delivery.destinations.gtm import (
 )
 from tracking_pipeline.delivery.destinations.gtm.answers import GtmProtocol, classify
 from tracking_pipeline.delivery.destinations.gtm.visitor import visitor_of
+from tracking_pipeline.delivery.destinations.registry import DestinationName, spec_of
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
-from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent
 from tracking_pipeline.delivery.engine.readiness import ready_conversion
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.person import GeoMatchKeys
-from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy, reading_policy
 from tracking_pipeline.http_client import DeliveryClient, post
+from tracking_pipeline.settings import Settings
+from tracking_pipeline.store.database import AsyncPool
 
 # A container takes the request's agent for the visitor's where an event has none: this one is
 # nobody's browser.
@@ -78,11 +81,8 @@ class GtmServer:
         """``country`` (ISO 3166 alpha-2) reads phones that carry no country code; ``site_url``
         turns the path of a page into its address; ``policy`` says how payloads are read."""
         self._policy = policy
-        self._needs = (
-            "gtm_server/measurement_protocol"
-            if container.protocol == "measurement_protocol"
-            else "gtm_server"
-        )
+        spec = spec_of(self.name)
+        self._needs = spec.needs_of_protocol.get(container.protocol, spec.needs)
         self.limits = _limits(container)
         self._protocol: GtmProtocol = container.protocol
         self._client = client
@@ -93,6 +93,28 @@ class GtmServer:
         self._headers = {"content-type": "application/json", "user-agent": _USER_AGENT}
         if container.preview_token:
             self._headers["x-gtm-server-preview"] = container.preview_token
+
+    @classmethod
+    def configured(cls, settings: Settings, client: DeliveryClient, pool: AsyncPool) -> GtmServer:
+        """The container that the settings name."""
+        assert settings.gtm_server_url is not None  # noqa: S101  what is missing was seen before
+        secret, preview = settings.gtm_api_secret, settings.gtm_preview_token
+        container = GtmContainer(
+            url=settings.gtm_server_url,
+            protocol=settings.gtm_server_protocol,
+            accept_multiple_events=settings.gtm_accept_multiple_events,
+            measurement_id=settings.gtm_measurement_id,
+            api_secret=secret.get_secret_value() if secret else None,
+            preview_token=preview.get_secret_value() if preview else None,
+        )
+        return cls(
+            container,
+            client,
+            country=settings.default_country,
+            site_url=settings.site_url,
+            geo_match_keys=settings.geo_match_keys,
+            policy=reading_policy(settings),
+        )
 
     def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         """The event in the protocol's form, with its own time, visitor and client id."""

@@ -20,8 +20,13 @@ from typing import Any
 import orjson
 
 from tracking_pipeline.delivery.destinations.meta.answers import classify, cool_down_seconds
+from tracking_pipeline.delivery.destinations.registry import (
+    ADVERTISING_NEEDS,
+    META_MAX_AGE,
+    DestinationName,
+)
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
-from tracking_pipeline.delivery.engine.events import DestinationName, FailedEvent, Prepared
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Rejected, reject
 from tracking_pipeline.delivery.engine.readiness import past_age_limit, ready_conversion
 from tracking_pipeline.events.consent import Purpose
@@ -29,15 +34,16 @@ from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.money import Money, read_amount
 from tracking_pipeline.events.names import Kind
 from tracking_pipeline.events.person import GeoMatchKeys, person_keys
-from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy, reading_policy
 from tracking_pipeline.events.privacy import UnreadableOptionError, read_privacy_options
 from tracking_pipeline.events.reading import Reading
 from tracking_pipeline.events.texts import id_text
 from tracking_pipeline.http_client import DeliveryClient, post
 from tracking_pipeline.identity import ExternalIdMode, sanitize
+from tracking_pipeline.settings import Settings
+from tracking_pipeline.store.database import AsyncPool
 
 # An event this old is refused, and with it its whole request.
-MAX_AGE = timedelta(days=7)
 MAX_AGE_PHYSICAL_STORE = timedelta(days=62)
 
 # Meta refuses an event whose customer information is one of these or a part of one.
@@ -79,6 +85,21 @@ class MetaAccount:
     api_version: str = "v26.0"
     test_event_code: str | None = None
 
+    @classmethod
+    def configured(cls, settings: Settings) -> MetaAccount | None:
+        """The dataset and the right to it; None where they are not set."""
+        if not settings.meta_dataset_id or not settings.meta_access_token:
+            return None
+        secret = settings.meta_app_secret
+        return cls(
+            dataset_id=settings.meta_dataset_id,
+            access_token=settings.meta_access_token.get_secret_value(),
+            app_secret=secret.get_secret_value() if secret else None,
+            url=settings.meta_graph_url,
+            api_version=settings.meta_api_version,
+            test_event_code=settings.meta_test_event_code,
+        )
+
 
 class MetaCapi:
     """The destination ``meta_capi``."""
@@ -110,10 +131,25 @@ class MetaCapi:
         self._url = f"{account.url}/{account.api_version}/{account.dataset_id}/events"
         self._tail = b"]" + orjson.dumps(_credentials(account)).replace(b"{", b",", 1)
 
+    @classmethod
+    def configured(cls, settings: Settings, client: DeliveryClient, pool: AsyncPool) -> MetaCapi:
+        """The dataset that the settings name."""
+        account = MetaAccount.configured(settings)
+        assert account is not None  # noqa: S101  what is missing was seen before
+        return cls(
+            account,
+            client,
+            country=settings.default_country,
+            site_url=settings.site_url,
+            geo_match_keys=settings.geo_match_keys,
+            external_id=settings.external_id,
+            policy=reading_policy(settings),
+        )
+
     def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         """The event as one element of ``data``."""
         conversion = ready_conversion(
-            event, self.name, site_url=self._site_url, policy=self._policy
+            event, ADVERTISING_NEEDS, site_url=self._site_url, policy=self._policy
         )
         if not isinstance(conversion, Conversion):
             return conversion
@@ -197,7 +233,7 @@ def _platform_ids(reading: Reading) -> dict[str, str | int]:
 
 def _too_old(conversion: Conversion, now: datetime) -> NotSent | None:
     in_store = conversion.action_source == "physical_store"
-    limit = MAX_AGE_PHYSICAL_STORE if in_store else MAX_AGE
+    limit = MAX_AGE_PHYSICAL_STORE if in_store else META_MAX_AGE
     return past_age_limit(conversion, now, limit, f"the {limit.days} days Meta accepts")
 
 
