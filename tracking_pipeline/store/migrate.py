@@ -46,15 +46,19 @@ from psycopg.rows import tuple_row
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.migrations.adoption import (
     VERSION_TABLE,
     Adoption,
     CannotAdoptError,
     TableBusyError,
+    checks_refusing,
 )
 from tracking_pipeline.store.migrations.indexes import build, missing_or_invalid
 from tracking_pipeline.store.migrations.worker_role import NoSuchRoleError, grant_worker
+
+_QUEUE = "tracking_failed_events"
 
 OLDEST_SERVER = 140000
 """PostgreSQL 14, as `server_version_num` writes it."""
@@ -106,7 +110,7 @@ def migrate(
 
 
 def is_migrated(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the tables are those of this version, with all indexes valid. Two short queries.
+    """Whether the tables are those of this version, with all indexes valid. A few short queries.
 
     False too where the version table cannot be read; `check_access` says why.
     """
@@ -121,7 +125,17 @@ def is_migrated(connection: psycopg.Connection[Any]) -> bool:
         versions = cursor.execute(
             "select version_num from public.tracking_schema_version"
         ).fetchall()
-        return versions == [(_head(),)] and not missing_or_invalid(connection)
+        return (
+            versions == [(_head(),)]
+            and not missing_or_invalid(connection)
+            and not _refused_destinations(connection)
+        )
+
+
+def _refused_destinations(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the queue refuses events of a destination that this version knows. Like the indexes
+    this is a wanted state and no step: a destination is added without a revision."""
+    return bool(checks_refusing(connection, _QUEUE, "destination", DESTINATIONS))
 
 
 def _migrate_tables(url: str, worker_role: str | None, patience: Patience) -> list[str]:
@@ -158,6 +172,9 @@ def _migrate_tables_once(url: str, worker_role: str | None, patience: Patience) 
             driver.execute("set local row_security = off")
             adoption = Adoption(driver, applied=[])
             _upgrade(connection, adoption)
+            if _refused_destinations(driver):
+                adoption.lock((_QUEUE,))
+                adoption.let_in(_QUEUE, "destination", DESTINATIONS)
             if worker_role:
                 adoption.applied += grant_worker(driver, worker_role)
             connection.commit()

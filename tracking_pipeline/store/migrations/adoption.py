@@ -161,26 +161,8 @@ class Adoption:
         something. All rows that fit the old one fit the new one, so it is added unvalidated: to
         read them again would hold the lock for as long as the table is long.
         """
-        checks = rows(
-            self.connection,
-            """
-            select quote_ident(conname), pg_get_expr(conbin, conrelid) from pg_constraint
-             where conrelid = to_regclass(%s) and contype = 'c'
-               and conkey = array(select attnum from pg_attribute
-                                   where attrelid = conrelid and attname = %s)
-            """,
-            f"public.{table}",
-            column,
-        )
         listed = ", ".join(f"'{value}'" for value in values)
-        candidates = ", ".join(f"('{value}')" for value in values)
-        for name, expression in checks:
-            if one(
-                self.connection,
-                # The expression comes from the server's own catalogue.
-                f"select bool_and({expression}) from (values {candidates}) as candidate ({column})",  # noqa: S608
-            ):
-                continue
+        for name, expression in checks_refusing(self.connection, table, column, values):
             run(self.connection, f"alter table public.{table} drop constraint {name}")
             run(
                 self.connection,
@@ -291,6 +273,34 @@ class Adoption:
             end $$
             """,
         )
+
+
+def checks_refusing(
+    connection: psycopg.Connection[Any], table: str, column: str, values: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Give the name and the expression of each CHECK on this one text column that refuses one of
+    the values; the server itself is asked."""
+    checks = rows(
+        connection,
+        """
+        select quote_ident(conname), pg_get_expr(conbin, conrelid) from pg_constraint
+         where conrelid = to_regclass(%s) and contype = 'c'
+           and conkey = array(select attnum from pg_attribute
+                               where attrelid = conrelid and attname = %s)
+        """,
+        f"public.{table}",
+        column,
+    )
+    candidates = ", ".join(f"('{value}')" for value in values)
+    return [
+        (name, expression)
+        for name, expression in checks
+        if not one(
+            connection,
+            # The expression comes from the server's own catalogue.
+            f"select bool_and({expression}) from (values {candidates}) as candidate ({column})",  # noqa: S608
+        )
+    ]
 
 
 def refuse_a_strangers_table(table: Table, there: dict[str, str]) -> None:
