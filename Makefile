@@ -55,6 +55,7 @@ unit: $(VENV)/.installed
 # The pages of docs/ that are made from the code; a test tells when they are out of date.
 docs: $(VENV)/.installed
 	$(BIN)/python -m tracking_pipeline.events.describe > docs/what-we-read.md
+	$(BIN)/python -m tracking_pipeline.delivery.describe > docs/failures.md
 
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \

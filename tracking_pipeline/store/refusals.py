@@ -18,8 +18,8 @@ Culprit: TypeAlias = Literal["row", "table", "server"]
 # Connections, the transaction around the statement (a server that is read-only for want of space
 # answers with class 25), what a pooler forgot, rollbacks, resources, an operator's shutdown, the
 # disk, the configuration, another server behind a foreign table, PostgreSQL's own faults.
-_CLASSES_OF_THE_SERVER = ("08", "25", "26", "40", "53", "57", "58", "F0", "HV", "XX")
-_LOCK_NOT_AVAILABLE = "55P03"
+OF_THE_SERVER = ("08", "25", "26", "40", "53", "57", "58", "F0", "HV", "XX")
+LOCK_NOT_AVAILABLE = "55P03"
 # Who we are and may do, the database, the schema, and what a statement names.
 _CLASSES_OF_THE_TABLE = ("28", "3D", "3F", "42")
 
@@ -31,7 +31,7 @@ def culprit_of(error: psycopg.Error) -> Culprit:
     if not state:
         # Without a code there was no answer, or psycopg itself could not write a value down.
         return "row" if isinstance(error, psycopg.DataError) else "server"
-    if state[:2] in _CLASSES_OF_THE_SERVER or state == _LOCK_NOT_AVAILABLE:
+    if state[:2] in OF_THE_SERVER or state == LOCK_NOT_AVAILABLE:
         return "server"
     return "table" if state[:2] in _CLASSES_OF_THE_TABLE else "row"
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tracking_pipeline.delivery.engine.destination import Destination
 from tracking_pipeline.delivery.engine.events import Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, reject
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline_tests.delivery.claimed import NOW, claimed
 
 _NAMES = (
@@ -100,5 +101,5 @@ def prepare_as_a_drain_does(destination: Destination, payload: Any) -> Prepared 
         return destination.prepare(claimed(payload))
     except (RecursionError, orjson.JSONEncodeError) as error:
         if isinstance(error, RecursionError) or re.search("surrogates|(?i:recursion)", str(error)):
-            return reject("event_payload cannot be encoded")
+            return reject("event_payload cannot be encoded", Failure.EVENT_UNREADABLE)
         raise

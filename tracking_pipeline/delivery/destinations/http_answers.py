@@ -9,6 +9,10 @@ culprits, and only a culprit that stands alone becomes a dead letter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+from tracking_pipeline.delivery.destinations.codes import Codes, known
 from tracking_pipeline.delivery.engine.outcomes import (
     Fault,
     Outcome,
@@ -20,7 +24,31 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Uniform,
     Verdict,
 )
+from tracking_pipeline.delivery.failures import Failure, FailureOutcome
 from tracking_pipeline.http_client import Answer
+
+_HTTP = "https://www.rfc-editor.org/rfc/rfc9110#name-status-codes"
+
+CODES = Codes(
+    "HTTP",
+    {
+        **known(Failure.DESTINATION_RATE_LIMITED, _HTTP, "429"),
+        **known(Failure.DESTINATION_ACCESS_DENIED, _HTTP, "401", "403"),
+        **known(Failure.DESTINATION_ADDRESS_WRONG, _HTTP, "3xx", "404"),
+        **known(Failure.DESTINATION_REQUEST_REFUSED, _HTTP, "400", "413", "422"),
+        **known(Failure.DESTINATION_ANSWER_UNREADABLE, _HTTP, "2xx", "oversized"),
+        **known(Failure.DESTINATION_UNREACHABLE, _HTTP, "timeout", "connection"),
+    },
+    {
+        "retry": Failure.DESTINATION_UNAVAILABLE,
+        "throttled": Failure.DESTINATION_RATE_LIMITED,
+        "paused": Failure.DESTINATION_ADDRESS_WRONG,
+        "rejected": Failure.DESTINATION_REQUEST_REFUSED,
+    },
+)
+
+FaultAs: TypeAlias = Callable[[FailureOutcome], Fault]
+"""The fault of an answer, once it is decided what becomes of its events."""
 
 # The wait of a rate limit whose answer names none, and the longest that is believed.
 DEFAULT_THROTTLE_SECONDS = 60.0
@@ -37,12 +65,18 @@ def without_answer(answer: Answer, *, expected: str = "one of this API") -> Retr
         "connection": "the connection failed",
         "oversized": f"the answer was too large to be {expected}",
     }[answer.fault or "connection"]
-    return Retry(Fault(message, answer.fault, answer.status))
+    name = answer.fault or "connection"
+    return Retry(Fault(message, CODES.failure("retry", name), answer.fault, answer.status))
 
 
-def unreadable(status: int) -> Fault:
+def unreadable(answer: Answer, outcome: FailureOutcome) -> Fault:
     """The fault of an answer in which nothing could be read but its status."""
-    return Fault(f"HTTP {status} without a readable answer", str(status), status)
+    status = answer.status or 0
+    failure = CODES.failure(outcome, str(status), f"{status // 100}xx")
+    if outcome == "retry" and status < 500 and is_web_page(answer):
+        failure = Failure.DESTINATION_ANSWER_UNREADABLE
+    message = f"HTTP {status} without a readable answer"
+    return Fault(message, failure, str(status), answer.status)
 
 
 def is_web_page(answer: Answer) -> bool:
@@ -57,26 +91,28 @@ def bounded_throttle(seconds: float) -> float:
 
 def classify_status(
     answer: Answer,
-    rejected: Rejected,
+    fault_as: FaultAs,
     *,
+    refusal: Callable[[Fault], str],
     retry_after_seconds: float | None,
     throttle_seconds: float,
 ) -> Verdict:
     """The verdict of the HTTP status alone, on an answer of a platform's API.
 
-    ``rejected`` is what becomes of a culprit; its fault is that of every other outcome, too. The
-    two waits are those of a retry and of a rate limit: platforms differ in where they name them.
+    ``refusal`` gives the reason of a culprit's dead letter. The two waits are those of a retry and
+    of a rate limit: platforms differ in where they name them.
 
     A 400 or 422 speaks of what was sent, and the search for the culprit costs less than a dead
     letter for each of its mates; a web page with that status is a proxy's, and says nothing. A 413
     holds whoever says it: the request is too large, and its halves may not be.
     """
-    status, fault = answer.status, rejected.fault
-    outcome: Outcome = Retry(fault, retry_after_seconds)
+    status = answer.status
+    outcome: Outcome = Retry(fault_as("retry"), retry_after_seconds)
     if status == 429:
-        outcome = Throttled(fault, throttle_seconds)
+        outcome = Throttled(fault_as("throttled"), throttle_seconds)
     elif status in (401, 403, 404) or (status is not None and 300 <= status < 400):
-        outcome = Paused(fault, certain=status == 401)
+        outcome = Paused(fault_as("paused"), certain=status == 401)
     elif status == 413 or (status in (400, 422) and not is_web_page(answer)):
-        return Refused(rejected)
+        fault = fault_as("rejected")
+        return Refused(Rejected(refusal(fault), fault))
     return Uniform(outcome)

@@ -19,6 +19,7 @@ import anyio
 import orjson
 import psycopg
 
+from tracking_pipeline.delivery.destinations.codes import Codes, known
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
@@ -36,6 +37,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Verdict,
 )
 from tracking_pipeline.delivery.engine.readiness import OF_A_RECORD, ready_conversion
+from tracking_pipeline.delivery.failures import Failure, FailureOutcome
 from tracking_pipeline.events.consent import Purpose, Said
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.money import Money, read_amount
@@ -50,12 +52,30 @@ from tracking_pipeline.identity.match import named_as_google
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.ledger import COLUMNS, insert_events
-from tracking_pipeline.store.refusals import culprit_of
+from tracking_pipeline.store.refusals import LOCK_NOT_AVAILABLE, OF_THE_SERVER, culprit_of
 
 # A lease has 30 seconds left when a request starts, and settling takes a moment.
 LONGEST_INSERT_SECONDS = 25.0
 # The names that other ids are mapped under; it must never change, or an event gets a second id.
 EVENT_ID_NAMESPACE = UUID("6f3c1b1e-2c5a-5d0e-9d53-8f6f1d3f6a10")
+
+_SQLSTATES = "https://www.postgresql.org/docs/current/errcodes-appendix.html"
+# By SQLSTATE, or by its class; whose fault it is, is said by ``store/refusals.py``.
+CODES = Codes(
+    "ledger",
+    {
+        **known(Failure.LEDGER_ACCESS_DENIED, _SQLSTATES, "42501", "28..."),
+        **known(Failure.LEDGER_TABLE_CHANGED, _SQLSTATES, "3D...", "3F...", "42..."),
+        **known(Failure.LEDGER_UNAVAILABLE, _SQLSTATES, *(f"{each}..." for each in OF_THE_SERVER)),
+        **known(Failure.LEDGER_UNAVAILABLE, _SQLSTATES, LOCK_NOT_AVAILABLE),
+    },
+    {
+        "retry": Failure.LEDGER_UNAVAILABLE,
+        "paused": Failure.LEDGER_TABLE_CHANGED,
+        "rejected": Failure.LEDGER_ROW_REFUSED,
+    },
+)
+_NO_ANSWER = Fault("the ledger did not answer in time", Failure.LEDGER_UNAVAILABLE, "timeout")
 
 _TEXT_COLUMNS = tuple(name for name, kind in COLUMNS.items() if kind == "text")
 _INTEGER_COLUMNS = ("intent_tier", "lead_score")
@@ -108,7 +128,7 @@ class Ledger:
                 async with self._pool.connection() as connection:
                     inserted, present = await insert_events(connection, rows, ids)
         except TimeoutError:
-            return Reply(Uniform(Retry(Fault("the ledger did not answer in time", "timeout"))), 0)
+            return Reply(Uniform(Retry(_NO_ANSWER)), 0)
         except psycopg.Error as error:
             return Reply(classify(error), 0)
         outcomes: list[Outcome] = []
@@ -134,14 +154,19 @@ def classify(error: psycopg.Error) -> Verdict:
     culprit = culprit_of(error)
     words = f"{_condition(error)} (SQLSTATE {state or 'none'})"
     if culprit == "row":
-        fault = Fault(f"the ledger does not take this row: {words}", state)
+        fault = Fault(
+            f"the ledger does not take this row: {words}", _failure(state, "rejected"), state
+        )
         return Refused(Rejected(f"refused by the ledger: {state or 'unknown'}", fault))
     if culprit == "table":
-        fault = Fault(
-            f"the ledger cannot be written: {words}: run tracking-pipeline migrate", state
-        )
+        message = f"the ledger cannot be written: {words}: run tracking-pipeline migrate"
+        fault = Fault(message, _failure(state, "paused"), state)
         return Uniform(Paused(fault, certain=not (state or "").startswith("42")))
-    return Uniform(Retry(Fault(f"the database failed: {words}", state)))
+    return Uniform(Retry(Fault(f"the database failed: {words}", _failure(state, "retry"), state)))
+
+
+def _failure(state: str | None, outcome: FailureOutcome) -> Failure:
+    return CODES.failure(outcome, state or "", f"{(state or '')[:2]}...")
 
 
 def _condition(error: psycopg.Error) -> str:

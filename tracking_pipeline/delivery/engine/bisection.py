@@ -39,11 +39,14 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Throttled,
     Uniform,
 )
+from tracking_pipeline.delivery.failures import Failure
 
 MOST_SEARCHES = 3
 
 
-INTERRUPTED = Paused(Fault("the search for a refused event was interrupted"))
+INTERRUPTED = Paused(
+    Fault("the search for a refused event was interrupted", Failure.SEARCH_INTERRUPTED)
+)
 """What the attempt of a :class:`Tried` without an outcome came to, where a request carried it."""
 
 

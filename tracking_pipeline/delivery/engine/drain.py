@@ -47,6 +47,7 @@ from tracking_pipeline.delivery.engine.queues import Queue
 from tracking_pipeline.delivery.engine.settlement import settlement
 from tracking_pipeline.delivery.engine.settler import Settler
 from tracking_pipeline.delivery.engine.totals import Tally
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.failed_events import Selection, read_statements_of_leads
 
@@ -266,7 +267,8 @@ class Drain:
             reply = await self._destination.send(batch, batch[0].event.now)
         except Exception as error:  # an unknown end of a request is a retry, never a lost event
             log.warning("%s: request failed: %s", self._destination.name, type(error).__name__)
-            fault = Fault(f"the request failed: {type(error).__name__}", type(error).__name__)
+            name = type(error).__name__
+            fault = Fault(f"the request failed: {name}", Failure.REQUEST_FAILED, name)
             reply = Reply(Uniform(Retry(fault)), 0)
         self._window.answer()
         reply = replace(reply, verdict=self._circuit.suspected(reply.verdict, events=len(batch)))
@@ -295,7 +297,9 @@ def _fault_of(verdict: Verdict) -> Fault:
     if isinstance(verdict, Refused):
         return verdict.rejected.fault
     outcome = verdict.outcome if isinstance(verdict, Uniform) else None
-    return Fault("") if outcome is None or isinstance(outcome, Delivered) else outcome.fault
+    if outcome is None or isinstance(outcome, Delivered):
+        return Fault("", Failure.DESTINATION_FAILING)
+    return outcome.fault
 
 
 def _rests(source: Source) -> bool:

@@ -22,18 +22,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-OutcomeName = Literal[
-    "delivered", "retry", "throttled", "paused", "rejected", "withheld", "postponed"
-]
+from tracking_pipeline.delivery.failures import Failure, FailureOutcome
+
+OutcomeName: TypeAlias = Literal["delivered"] | FailureOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why an event was not delivered, in words that hold no secret and no personal data."""
+    """Why an event was not delivered, in words that hold no secret and no personal data.
+
+    ``failure`` is the public one, ``code`` the platform's own. ``said`` are the platform's words
+    for people where it has such, ``trace_id`` what its support finds the request by, ``fields``
+    the paths that it objects to.
+    """
 
     message: str
+    failure: Failure
     code: str | None = None
     http_status: int | None = None
+    said: str | None = None
+    trace_id: str | None = None
+    fields: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ class Postponed:
     """The event waits until ``until``, which has a time zone."""
 
     until: datetime
-    fault: Fault = Fault("event_time lies in the future", POSTPONED)
+    fault: Fault = Fault("event_time lies in the future", Failure.EVENT_NOT_DUE, POSTPONED)
     name: OutcomeName = "postponed"
 
 
@@ -116,14 +125,14 @@ NotSent: TypeAlias = Rejected | Withheld | Postponed
 """Why an event goes into no request."""
 
 
-def reject(reason: str, *, code: str | None = None) -> Rejected:
+def reject(reason: str, failure: Failure, *, code: str | None = None) -> Rejected:
     """A rejection decided here, before any request: its message is its reason."""
-    return Rejected(reason, Fault(reason, code=code))
+    return Rejected(reason, Fault(reason, failure, code))
 
 
-def withhold(reason: str) -> Withheld:
+def withhold(reason: str, failure: Failure) -> Withheld:
     """What the person's refusal or the site's own rule keeps back: its message is its reason."""
-    return Withheld(reason, Fault(reason))
+    return Withheld(reason, Fault(reason, failure))
 
 
 @dataclass(frozen=True, slots=True)

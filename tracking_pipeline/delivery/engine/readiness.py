@@ -19,6 +19,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     reject,
     withhold,
 )
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.consent import Purpose, Said
 from tracking_pipeline.events.conversion import Conversion, Unusable, read_conversion
 from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
@@ -34,6 +35,7 @@ AGE_MARGIN = timedelta(minutes=1)
 ASK_AGAIN_AFTER = timedelta(minutes=10)
 STATEMENTS_UNREADABLE = Fault(
     "wm_event_log cannot be read: what the lead says of consent by now is not known",
+    Failure.CONSENT_UNKNOWN,
     "consent_unknown",
 )
 
@@ -62,18 +64,22 @@ def ready_conversion(
     """
     conversion = read_conversion(event, site_url, policy)
     if isinstance(conversion, Unusable):
-        return reject(conversion.reason)
+        is_missing = conversion.reason.startswith("missing ")
+        return reject(
+            conversion.reason,
+            Failure.EVENT_FIELD_MISSING if is_missing else Failure.EVENT_UNREADABLE,
+        )
     if needs:
         refused = without_consent(conversion, needs, policy)
         if refused is not None:
             return refused
     unreadable = conversion.first_unreadable(*needed)
     if unreadable is not None:
-        return reject(unreadable)
+        return reject(unreadable, Failure.EVENT_FIELD_UNREADABLE)
     ahead = conversion.event_time - event.now
     if ahead > FUTURE_TOLERANCE:
         if ahead > policy.longest_wait:
-            return reject("event_time lies in the future")
+            return reject("event_time lies in the future", Failure.EVENT_IN_FUTURE)
         return Postponed(conversion.event_time)
     return conversion
 
@@ -87,8 +93,9 @@ def past_age_limit(
         return None
     arrived = conversion.reading.row.created_at
     if conversion.has_own_time and arrived - conversion.event_time > limit - AGE_MARGIN:
-        return Withheld(EXPIRED_AT_ARRIVAL, Fault(f"the event came older than {words}"))
-    return Rejected(EXPIRED, Fault(f"the event is older than {words}"))
+        fault = Fault(f"the event came older than {words}", Failure.EVENT_EXPIRED_AT_ARRIVAL)
+        return Withheld(EXPIRED_AT_ARRIVAL, fault)
+    return Rejected(EXPIRED, Fault(f"the event is older than {words}", Failure.EVENT_EXPIRED))
 
 
 def is_limited(reading: Reading, policy: ReadingPolicy) -> bool:
@@ -115,20 +122,23 @@ def without_consent(
     for statements in (said, latest):
         for purpose in needs:
             if purpose in statements and statements[purpose].said is Said.DENIED:
-                path = statements[purpose].path
-                return Withheld(CONSENT_DENIED, Fault(f"{CONSENT_DENIED} ({path})"))
+                return _denied(statements[purpose].path)
     if policy.privacy_control == "denied" and conversion.reading.has_privacy_control():
-        return Withheld(CONSENT_DENIED, Fault(f"{CONSENT_DENIED} (Global Privacy Control)"))
+        return _denied("Global Privacy Control")
     for purpose in needs:
         if purpose in said and said[purpose].said is Said.UNCLEAR:
-            return reject(f"unreadable consent: {said[purpose].path}")
+            return reject(f"unreadable consent: {said[purpose].path}", Failure.CONSENT_UNREADABLE)
     if conversion.reading.row.statements is None:
         return Postponed(conversion.reading.row.now + ASK_AGAIN_AFTER, STATEMENTS_UNREADABLE)
     if policy.consent_default == "denied" and not all(
         purpose in said or purpose in latest for purpose in needs
     ):
-        return withhold(NO_CONSENT)
+        return withhold(NO_CONSENT, Failure.CONSENT_NOT_STATED)
     return None
+
+
+def _denied(where: str) -> Withheld:
+    return Withheld(CONSENT_DENIED, Fault(f"{CONSENT_DENIED} ({where})", Failure.CONSENT_DENIED))
 
 
 def latest_of_lead(

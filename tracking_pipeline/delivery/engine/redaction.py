@@ -6,8 +6,12 @@ Platforms quote the request in their error messages, and with it e-mails, phones
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+
+from tracking_pipeline.identity import sanitize
 
 LONGEST_MESSAGE = 300
+_MOST_FIELDS = 5
 
 _PATTERNS = (
     # Before the digits: a token or a hash may be full of them.
@@ -49,3 +53,34 @@ def redact(message: str, *secrets: str) -> str:
     for pattern, replacement in _PATTERNS:
         message = pattern.sub(replacement, message)
     return message[:LONGEST_MESSAGE].strip()
+
+
+def kept_words(parts: Iterable[object], *, secrets: Sequence[str] = ()) -> str | None:
+    """What a platform says to people, fit to be kept: its texts one after the other; None where
+    there are none."""
+    texts = [part.strip() for part in parts if isinstance(part, str)]
+    cleaned = sanitize(redact(": ".join(text for text in texts if text), *secrets))
+    return cleaned[:LONGEST_MESSAGE] if isinstance(cleaned, str) and cleaned else None
+
+
+_TRACE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-./+=]{0,99}")
+_FIELD = re.compile(
+    r"[A-Za-z_]\w{0,63}(?:\[\d{0,6}\]|\.(?:[A-Za-z_]\w{0,63}|\d{1,6})){0,12}", re.ASCII
+)
+
+
+def kept_trace_id(value: object) -> str | None:
+    """The id that a platform's support finds a request by; None where it is none."""
+    is_one = isinstance(value, str) and _TRACE_ID.fullmatch(value) and sanitize(value) == value
+    return value if is_one and isinstance(value, str) else None
+
+
+def kept_fields(paths: Iterable[object]) -> str | None:
+    """The first of the paths that a platform objects to, each once, with commas; what is no path is
+    left out, since it may be a value. None where none is left."""
+    kept = dict.fromkeys(
+        path
+        for path in paths
+        if isinstance(path, str) and _FIELD.fullmatch(path) and sanitize(path) == path
+    )
+    return ", ".join(list(kept)[:_MOST_FIELDS]) or None

@@ -18,7 +18,6 @@ from tracking_pipeline.delivery.engine.backoff import next_wait_seconds
 from tracking_pipeline.delivery.engine.events import FailedEvent
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
-    Fault,
     NotSent,
     Outcome,
     Postponed,
@@ -59,11 +58,8 @@ def settlement(
             status, reason = "dead_letter", RETRIES_EXHAUSTED
         else:
             status = "retrying"
-    fault = (
-        Fault("", http_status=outcome.http_status)
-        if isinstance(outcome, Delivered)
-        else outcome.fault
-    )
+    fault = None if isinstance(outcome, Delivered) else outcome.fault
+    answered = outcome if isinstance(outcome, Delivered) else outcome.fault
     return Settlement(
         id=event.id,
         event_id=event.event_id,
@@ -76,9 +72,9 @@ def settlement(
         dead_letter_reason=reason,
         withheld_reason=outcome.reason if isinstance(outcome, Withheld) else None,
         postponed_until=outcome.until if isinstance(outcome, Postponed) else None,
-        error_message=fault.message or None,
-        error_code=fault.code,
-        http_status=fault.http_status,
+        error_message=fault.message or None if fault else None,
+        error_code=fault.code if fault else None,
+        http_status=answered.http_status,
         requests=requests,
         request_id=request_id,
         duration_ms=duration_ms,

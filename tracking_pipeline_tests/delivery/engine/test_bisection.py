@@ -27,10 +27,11 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Verdict,
     reject,
 )
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline_tests.delivery.claimed import claimed
 
-REJECTED = reject("refused by the other side")
-FAULT = Fault("why")
+REJECTED = reject("refused by the other side", Failure.META_EVENT_INVALID)
+FAULT = Fault("why", Failure.META_UNAVAILABLE)
 
 
 class Remote:
@@ -172,7 +173,10 @@ def test_an_answer_that_names_everybody_is_the_last() -> None:
 
 
 def test_each_event_that_an_answer_names_has_the_outcome_that_is_its_own() -> None:
-    there, other = Delivered(409, duplicate="event"), reject("for another reason")
+    there, other = (
+        Delivered(409, duplicate="event"),
+        reject("for another reason", Failure.META_EVENT_INVALID),
+    )
     named = {0: there, 2: REJECTED, 3: other, 5: there}
     remote = Remote((), instead={1: Refused(REJECTED, named)})
 

@@ -20,9 +20,10 @@ from tracking_pipeline.delivery.engine.outcomes import (
     withhold,
 )
 from tracking_pipeline.delivery.engine.settlement import RETRIES_EXHAUSTED, settlement
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline_tests.delivery.claimed import NOW, claimed
 
-FAULT = Fault("no answer in time", "timeout", 503)
+FAULT = Fault("no answer in time", Failure.DESTINATION_UNREACHABLE, "timeout", 503)
 
 
 def test_a_delivered_event_is_resolved_and_spends_no_retry() -> None:
@@ -145,7 +146,9 @@ def test_the_wait_that_an_answer_asks_for_is_kept() -> None:
 
 
 def test_a_rejected_event_is_a_dead_letter_at_once_with_the_reason() -> None:
-    settled = settlement(claimed({}), reject("missing event_name"), jitter=0.0)
+    settled = settlement(
+        claimed({}), reject("missing event_name", Failure.EVENT_FIELD_MISSING), jitter=0.0
+    )
 
     assert (settled.status, settled.dead_letter_reason) == ("dead_letter", "missing event_name")
     assert settled.retry_count is settled.wait_seconds is None
@@ -153,7 +156,9 @@ def test_a_rejected_event_is_a_dead_letter_at_once_with_the_reason() -> None:
 
 
 def test_a_withheld_event_is_resolved_with_the_reason_and_spends_no_retry() -> None:
-    settled = settlement(claimed({}, retry_count=2), withhold("consent denied"), jitter=0.5)
+    settled = settlement(
+        claimed({}, retry_count=2), withhold("consent denied", Failure.CONSENT_DENIED), jitter=0.5
+    )
 
     assert (settled.status, settled.outcome) == ("resolved", "withheld")
     assert settled.withheld_reason == settled.error_message == "consent denied"

@@ -15,9 +15,10 @@ from tracking_pipeline.delivery.engine.outcomes import (
 )
 from tracking_pipeline.delivery.engine.settlement import settlement
 from tracking_pipeline.delivery.engine.totals import RetryTotals, Tally, totals_of
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline_tests.delivery.claimed import NOW, claimed
 
-FAULT = Fault("no answer in time", "timeout")
+FAULT = Fault("no answer in time", Failure.DESTINATION_UNREACHABLE, "timeout")
 
 
 def tally_of(*outcomes: Outcome | NotSent, retry_count: int = 0) -> Tally:
@@ -33,7 +34,10 @@ def totals(*tallies: Tally) -> RetryTotals:
 
 def test_processed_is_what_was_resolved_failed_or_dead_lettered() -> None:
     counted = tally_of(
-        Delivered(), Delivered(), Retry(FAULT), reject("missing event_name")
+        Delivered(),
+        Delivered(),
+        Retry(FAULT),
+        reject("missing event_name", Failure.EVENT_FIELD_MISSING),
     ).frozen()
 
     assert (counted.resolved, counted.failed, counted.dead_lettered) == (2, 1, 1)
@@ -51,7 +55,11 @@ def test_a_throttled_or_paused_event_was_not_processed() -> None:
 
 
 def test_what_is_withheld_or_postponed_was_not_processed_and_is_no_error() -> None:
-    tally = tally_of(withhold("consent denied"), withhold("consent denied"), Postponed(NOW))
+    tally = tally_of(
+        withhold("consent denied", Failure.CONSENT_DENIED),
+        withhold("consent denied", Failure.CONSENT_DENIED),
+        Postponed(NOW),
+    )
 
     counted = tally.frozen()
 
@@ -64,7 +72,9 @@ def test_what_is_withheld_or_postponed_was_not_processed_and_is_no_error() -> No
 
 
 def test_a_destination_with_a_new_reason_to_withhold_each_time_does_not_fill_the_memory() -> None:
-    tally = tally_of(*(withhold(f"rule {number}") for number in range(5_000)))
+    tally = tally_of(
+        *(withhold(f"rule {number}", Failure.CONSENT_DENIED) for number in range(5_000))
+    )
 
     assert len(tally.withheld) < 1_000
     assert len(totals(tally).withheld) <= 20
@@ -78,7 +88,9 @@ def test_duplicates_are_resolved_and_counted_by_their_kind() -> None:
 
 
 def test_errors_are_counted_by_reason_and_the_most_frequent_comes_first() -> None:
-    tally = tally_of(reject("missing event_name"), Retry(FAULT), Retry(FAULT))
+    tally = tally_of(
+        reject("missing event_name", Failure.EVENT_FIELD_MISSING), Retry(FAULT), Retry(FAULT)
+    )
 
     errors = totals(tally).errors
 
@@ -90,7 +102,10 @@ def test_errors_are_counted_by_reason_and_the_most_frequent_comes_first() -> Non
 
 def test_a_destination_with_a_new_error_each_time_does_not_fill_the_memory() -> None:
     tally = tally_of(
-        *(Rejected(f"refused: {code}", Fault("no", str(code))) for code in range(5_000))
+        *(
+            Rejected(f"refused: {code}", Fault("no", Failure.META_EVENT_INVALID, str(code)))
+            for code in range(5_000)
+        )
     )
 
     assert len(tally.errors) < 1_000
@@ -125,7 +140,9 @@ def test_match_keys_that_could_not_be_used_are_summed_over_the_destinations() ->
 
 def test_fields_that_cannot_be_read_are_counted_by_where_they_stand() -> None:
     tally = tally_of(
-        *[reject("unreadable custom_data.value")] * 2, reject("missing user_data"), Delivered()
+        *[reject("unreadable custom_data.value", Failure.EVENT_FIELD_UNREADABLE)] * 2,
+        reject("missing user_data", Failure.EVENT_UNIDENTIFIED),
+        Delivered(),
     )
     tally.count_dropped([("currency", "unreadable"), ("ph", "invalid phone")])
 

@@ -12,6 +12,7 @@ import pytest
 from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.engine.outcomes import Fault, Postponed, Withheld, withhold
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.delivery.replay.service import replay_dead_letters
 from tracking_pipeline.delivery.replay.totals import ReplayRequest, ReplayTotals
 from tracking_pipeline.http_client import DeliveryClient
@@ -26,8 +27,10 @@ from tracking_pipeline_tests.delivery.keeping_back import Kept
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
 from tracking_pipeline_tests.store.statements import run_statement
 
-DENIED = withhold("consent denied")
-TOO_OLD = Withheld("expired at arrival", Fault("it was 9 days old when it came"))
+DENIED = withhold("consent denied", Failure.CONSENT_DENIED)
+TOO_OLD = Withheld(
+    "expired at arrival", Fault("it was 9 days old when it came", Failure.EVENT_EXPIRED_AT_ARRIVAL)
+)
 TOMORROW = datetime.now(timezone.utc) + timedelta(days=1)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 

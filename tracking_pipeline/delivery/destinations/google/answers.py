@@ -12,13 +12,20 @@ https://developers.google.com/data-manager/api/devguides/limits
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from tracking_pipeline.delivery.destinations.google.codes import (
+    CODES,
+    DUPLICATE_REASONS,
+    is_the_accounts,
+)
 from tracking_pipeline.delivery.destinations.http_answers import (
     DEFAULT_THROTTLE_SECONDS,
+    FaultAs,
     bounded_throttle,
     classify_status,
     unreadable,
@@ -34,68 +41,9 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Uniform,
     Verdict,
 )
-from tracking_pipeline.delivery.engine.redaction import redact
+from tracking_pipeline.delivery.engine.redaction import kept_fields, kept_trace_id, redact
+from tracking_pipeline.delivery.failures import FailureOutcome
 from tracking_pipeline.http_client import Answer, retry_after_seconds
-
-# Account, permissions, conversion action: no event gets in until somebody mends it.
-CONFIGURATION_REASONS = frozenset(
-    (
-        "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
-        "CONSUMER_INVALID",
-        "DESTINATION_ACCOUNT_DATA_POLICY_PROHIBITS_ENHANCED_CONVERSIONS",
-        "DESTINATION_ACCOUNT_ENHANCED_CONVERSIONS_TERMS_NOT_SIGNED",
-        "DESTINATION_ACCOUNT_NOT_ENABLED_ENHANCED_CONVERSIONS_FOR_LEADS",
-        "EU_POLITICAL_ADVERTISING_DECLARATION_REQUIRED",
-        "EXTERNAL_ATTRIBUTION_DATA_MISSING",
-        "INVALID_CONVERSION_ACTION_ID",
-        "INVALID_CONVERSION_ACTION_TYPE",
-        "INVALID_DESTINATION",
-        "NOT_ALLOWLISTED",
-        "OPERATING_ACCOUNT_LOGIN_ACCOUNT_MISMATCH",
-        "PERMISSION_DENIED",
-        "SERVICE_DISABLED",
-        "TERMS_AND_CONDITIONS_NOT_SIGNED",
-    )
-)
-# Nothing is wrong but the time: the account's newest conversion action is not yet known everywhere.
-TOO_EARLY_REASONS = frozenset(("CONVERSION_ACTION_TOO_RECENTLY_CREATED",))
-# Google has the conversion, from an earlier try of ours or from the tag on the page.
-DUPLICATE_REASONS = frozenset(("DUPLICATE_TRANSACTION_ID", "DUPLICATE_GCLID"))
-# The event itself is at fault, and will be next time. What is not listed here may pass.
-PERMANENT_REASONS = frozenset(
-    (
-        "CLICK_NOT_FOUND",
-        "CONVERSION_PRECEDES_CLICK",
-        "DENIED_CONSENT",
-        "EVENT_ID_DECODE_ERROR",
-        "EVENT_TOO_OLD",
-        "INVALID_AD_IDENTIFIERS",
-        "INVALID_CLICK",
-        "INVALID_EVENT",
-        "INVALID_FORMAT",
-        "INVALID_GBRAID",
-        "INVALID_GCLID",
-        "INVALID_OPERATING_ACCOUNT_FOR_CLICK",
-        "INVALID_WBRAID",
-        "NO_CONSENT",
-        "ONE_PER_CLICK_CONVERSION_ACTION_NOT_PERMITTED_WITH_BRAID",
-        "OPERATING_ACCOUNT_MISMATCH_FOR_AD_IDENTIFIER",
-        "ORIGINAL_CONVERSIONS_NOT_FOUND",
-        "UNKNOWN_CONSENT",
-        "USER_ID_NOT_FOUND",
-        "USER_ID_NOT_FOUND_FOR_GCLID",
-    )
-)
-# Google adds reasons; one that is not known here tells by its words whom it is about.
-_OF_THE_ACCOUNT = re.compile(
-    r"ACCOUNT|LOGIN|LINK|PARTNER|TERMS|ALLOW_?LIST|PERMISSION|DESTINATION|CONVERSION_ACTION|POLICY"
-    r"|PROJECT|CONSUMER|SERVICE|BILLING|API_KEY|SCOPE|EXTERNAL_ATTRIBUTION|DEVELOPER_TOKEN"
-    r"|NOT_ENABLED|NOT_SIGNED"
-)
-_CONFIGURATION_STATUSES = frozenset(
-    ("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED")
-)
-_REFUSAL_STATUSES = frozenset(("INVALID_ARGUMENT", "OUT_OF_RANGE", "ALREADY_EXISTS"))
 
 # A day's allowance comes back at once, at an hour that the answer does not tell.
 DAILY_QUOTA_SECONDS = 60 * 60.0
@@ -104,14 +52,6 @@ TOO_EARLY_SECONDS = 6 * 60 * 60.0
 # `events[3].userData...` in JSON's words; `events.events[3]` is how the SDK quotes repeated fields.
 _EVENT = re.compile(r"(?:events\.)?events\[(\d{1,6})\]")
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
-
-
-def is_the_accounts(reason: str) -> bool:
-    """Whether a reason speaks of the account or the destination, so that no event gets in."""
-    if reason in CONFIGURATION_REASONS:
-        return True
-    known = PERMANENT_REASONS | TOO_EARLY_REASONS | DUPLICATE_REASONS
-    return reason not in known and _OF_THE_ACCOUNT.search(reason) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +86,7 @@ def classify(answer: Answer, now: datetime, *, events: int, secrets: Sequence[st
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
         return _classify_error(answer, error, now, events, secrets)
-    return _classify_status(answer, unreadable(answer.status), now)
+    return _classify_status(answer, partial(unreadable, answer), now)
 
 
 def _classify_error(
@@ -162,67 +102,107 @@ def _classify_error(
     exact = [each.reason for each in violations if each.reason]
     general = _error_reasons(details)
     reasons = [*exact, *general]
-    field = violations[0].field if violations else ""
-    fault = _fault(answer, error, field, reasons[0] if reasons else status, secrets)
+    told = _Told(answer, error, details, tuple(secrets))
+    fault_as = partial(told.fault, violations, *reasons, status)
     if answer.status == 429 or status == "RESOURCE_EXHAUSTED":
-        return Uniform(Throttled(fault, _throttle_seconds(answer.headers, details, now)))
-    if not TOO_EARLY_REASONS.isdisjoint(reasons):
-        return Uniform(Throttled(fault, TOO_EARLY_SECONDS))
+        seconds = _throttle_seconds(answer.headers, details, now)
+        return Uniform(Throttled(fault_as(outcome="throttled"), seconds))
+    outcomes = [CODES.outcome(each) for each in reasons]
+    if "throttled" in outcomes:
+        return Uniform(Throttled(fault_as(outcome="throttled"), TOO_EARLY_SECONDS))
     # Destinations, encoding and the like are the same for every event.
     about_the_call = violations and not any(_is_about_events(each) for each in violations)
     certain = bool(
         answer.status in (401, 403, 404)
-        or status in _CONFIGURATION_STATUSES
-        or not CONFIGURATION_REASONS.isdisjoint(reasons)
+        or CODES.outcome(status) == "paused"
+        or "paused" in outcomes
         or about_the_call
     )
     of_events = any(each.event is not None for each in violations)
     if certain or (not of_events and any(map(is_the_accounts, reasons))):
-        return Uniform(Paused(fault, certain=certain))
+        return Uniform(Paused(fault_as(outcome="paused"), certain=certain))
     duplicates = bool(reasons) and set(exact or reasons) <= DUPLICATE_REASONS
     if duplicates and events == 1:
         return Uniform(Delivered(answer.status, duplicate="event"))
-    if duplicates or status in _REFUSAL_STATUSES:
+    if duplicates or CODES.outcome(status) == "rejected":
         # Nothing of a refused request was taken, so those that it does not name are sent again.
         general_reason = general[0] if general else status
-        return Refused(_rejected(fault), _named(answer, error, violations, general_reason, secrets))
-    return _classify_status(answer, fault, now, details)
+        named = _named(told, violations, general_reason, status)
+        return Refused(_rejected(fault_as(outcome="rejected")), named)
+    return _classify_status(answer, lambda outcome: fault_as(outcome=outcome), now, details)
 
 
 def _classify_status(
-    answer: Answer, fault: Fault, now: datetime, details: Sequence[Mapping[str, Any]] = ()
+    answer: Answer, fault_as: FaultAs, now: datetime, details: Sequence[Mapping[str, Any]] = ()
 ) -> Verdict:
     asked = _asked_seconds(answer.headers, details, now)
     return classify_status(
         answer,
-        _rejected(fault),
+        fault_as,
+        refusal=_refusal,
         retry_after_seconds=asked,
         throttle_seconds=bounded_throttle(asked or DEFAULT_THROTTLE_SECONDS),
     )
 
 
+def _refusal(fault: Fault) -> str:
+    return f"refused by Google: {fault.code}"
+
+
 def _rejected(fault: Fault) -> Rejected:
-    return Rejected(f"refused by Google: {fault.code}", fault)
+    return Rejected(_refusal(fault), fault)
 
 
 def _named(
-    answer: Answer,
-    error: Mapping[str, Any],
-    violations: Sequence[Violation],
-    general_reason: str,
-    secrets: Sequence[str],
+    told: _Told, violations: Sequence[Violation], general_reason: str, status: str
 ) -> dict[int, Delivered | Rejected]:
     """What becomes of each event that the answer names, by its first violation."""
-    named: dict[int, Delivered | Rejected] = {}
+    of_event: dict[int, list[Violation]] = {}
     for each in violations:
-        if each.event is None or each.event in named:
-            continue
-        reason = each.reason or general_reason
+        if each.event is not None:
+            of_event.setdefault(each.event, []).append(each)
+    named: dict[int, Delivered | Rejected] = {}
+    for event, found in of_event.items():
+        reason = found[0].reason or general_reason
         if reason in DUPLICATE_REASONS:
-            named[each.event] = Delivered(answer.status, duplicate="event")
+            named[event] = Delivered(told.answer.status, duplicate="event")
         else:
-            named[each.event] = _rejected(_fault(answer, error, each.field, reason, secrets))
+            named[event] = _rejected(told.fault(found, reason, status, outcome="rejected"))
     return named
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What an answer says of itself and not of one event."""
+
+    answer: Answer
+    error: Mapping[str, Any]
+    details: Sequence[Mapping[str, Any]]
+    secrets: tuple[str, ...]
+
+    def fault(
+        self, violations: Sequence[Violation], *reasons: str, outcome: FailureOutcome
+    ) -> Fault:
+        """The fault in Google's words, whatever the event's place in its request: equal ones are
+        counted as one. The first of ``reasons`` is its code."""
+        fields = [_EVENT.sub("events[]", each.field) for each in violations]
+        # The description of a violation may quote the value; the field does not.
+        words = filter(None, (_text(self.error.get("message")), *fields[:1]))
+        return Fault(
+            redact(": ".join(words) or "an error without a message", *self.secrets),
+            CODES.failure(outcome, *reasons),
+            _code(reasons[0]),
+            self.answer.status,
+            trace_id=next(filter(None, map(kept_trace_id, self._request_ids())), None),
+            fields=kept_fields(fields),
+        )
+
+    def _request_ids(self) -> Iterator[Any]:
+        """``RequestInfo`` has it, or the metadata of ``ErrorInfo``."""
+        for detail in self.details:
+            metadata = detail.get("metadata")
+            yield detail.get("requestId")
+            yield metadata.get("requestId") if isinstance(metadata, dict) else None
 
 
 def _violations(details: Sequence[Mapping[str, Any]]) -> list[Violation]:
@@ -246,17 +226,6 @@ def _is_about_events(violation: Violation) -> bool:
 def _error_reasons(details: Sequence[Mapping[str, Any]]) -> list[str]:
     """The reasons of ``ErrorInfo``; a violation has a more exact one."""
     return [_text(detail.get("reason")) for detail in details if detail.get("reason")]
-
-
-def _fault(
-    answer: Answer, error: Mapping[str, Any], field: str, reason: str, secrets: Sequence[str]
-) -> Fault:
-    """The fault in Google's words, whatever the event's place in its request: equal ones are
-    counted as one."""
-    # The description of a violation may quote the value; the field does not.
-    words = filter(None, (_text(error.get("message")), _EVENT.sub("events[]", field)))
-    message = redact(": ".join(words) or "an error without a message", *secrets)
-    return Fault(message, _code(reason), answer.status)
 
 
 def _code(reason: str) -> str:

@@ -43,6 +43,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     reject,
 )
 from tracking_pipeline.delivery.engine.readiness import is_limited, past_age_limit, ready_conversion
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.person import GeoMatchKeys, person_keys
@@ -169,7 +170,10 @@ class GoogleEc:
         identifiers = user_identifiers(keys)
         click = _click_ids(conversion)
         if not identifiers and not click:
-            return reject("no identifiers: neither a click id nor usable customer information")
+            return reject(
+                "no identifiers: neither a click id nor usable customer information",
+                Failure.EVENT_UNIDENTIFIED,
+            )
         body = _event(conversion, event, "client_user_agent" in keys)
         consent = consent_of(conversion, self._policy)
         for name, value in (("consent", consent), ("adIdentifiers", click)):
@@ -235,8 +239,11 @@ class GoogleEc:
 
 def without_token(error: CredentialsError) -> Throttled | Paused:
     """What it means for a request that there is no token: no event is to blame."""
-    fault = Fault(str(error), "credentials")
-    return Throttled(fault, DEFAULT_THROTTLE_SECONDS) if error.passing else Paused(fault)
+    name = "credentials"
+    if error.passing:
+        fault = Fault(str(error), Failure.GOOGLE_TOKEN_SERVICE_UNREACHABLE, name)
+        return Throttled(fault, DEFAULT_THROTTLE_SECONDS)
+    return Paused(Fault(str(error), Failure.GOOGLE_CREDENTIALS_UNUSABLE, name))
 
 
 def user_identifiers(keys: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from tracking_pipeline.delivery.destinations.google.codes import CODES
 from tracking_pipeline.delivery.destinations.google.request_status import RequestStatus
 from tracking_pipeline.delivery.engine.bisection import INTERRUPTED, Tried
 from tracking_pipeline.delivery.engine.events import FailedEvent
@@ -30,11 +31,13 @@ def later_outcome(status: RequestStatus) -> Rejected | Retry | Paused:
     names = ", ".join(status.reasons) or "no reason given"
     code = status.reasons[0] if status.reasons else "FAILED"
     if status.state == "account":
-        return Paused(Fault("accepted, then refused by Google", code))
-    fault = Fault(f"accepted, then refused by Google: {names}", code)
+        failure = CODES.failure("paused", *status.reasons)
+        return Paused(Fault("accepted, then refused by Google", failure, code))
+    message = f"accepted, then refused by Google: {names}"
     if status.state == "refused":
+        fault = Fault(message, CODES.failure("rejected", *status.reasons), code)
         return Rejected(f"refused by Google: {names}", fault)
-    return Retry(fault, LATER_SECONDS)
+    return Retry(Fault(message, CODES.failure("retry", *status.reasons), code), LATER_SECONDS)
 
 
 def taking_back(

@@ -19,9 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tracking_pipeline.delivery.destinations.google.answers import (
+from tracking_pipeline.delivery.destinations.google.codes import (
+    CODES,
     DUPLICATE_REASONS,
-    PERMANENT_REASONS,
     is_the_accounts,
 )
 from tracking_pipeline.http_client import Answer
@@ -69,7 +69,7 @@ def _failed(found: tuple[str, ...], events: int, *, some: bool) -> RequestStatus
     if all_failed and faults:
         # An event that has another fault is refused for that, once the account is mended.
         return RequestStatus("account", tuple(dict.fromkeys((*faults, *reasons))))
-    permanent = {reason in PERMANENT_REASONS for reason in reasons}
+    permanent = {CODES.outcome(reason) == "rejected" for reason in reasons}
     if not all_failed or (events > 1 and len(permanent) > 1):
         return RequestStatus("unclear", reasons)
     return RequestStatus("refused" if True in permanent else "later", reasons)

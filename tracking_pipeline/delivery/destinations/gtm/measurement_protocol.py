@@ -22,6 +22,7 @@ from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, reject
 from tracking_pipeline.delivery.engine.readiness import is_limited, past_age_limit
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.consent_names import statement_named
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.names import Kind, meaning_of, plain_name
@@ -72,9 +73,12 @@ def prepare(
         return problem
     name = conversion.event_name
     if not _NAME.fullmatch(name):
-        return reject("event_name must be a letter and up to 39 letters, digits or underscores")
+        return reject(
+            "event_name must be a letter and up to 39 letters, digits or underscores",
+            Failure.EVENT_NAME_REFUSED,
+        )
     if name in _RESERVED_EVENT_NAMES or name.startswith(_RESERVED_PREFIXES):
-        return reject("event_name is one that Google reserves")
+        return reject("event_name is one that Google reserves", Failure.EVENT_NAME_REFUSED)
     parameters, dropped = _parameters(conversion, visitor)
     body = orjson.dumps(
         {
@@ -85,7 +89,10 @@ def prepare(
     )
     shared = orjson.dumps(_shared(conversion, visitor, policy))
     if len(shared) + len(body) > LIMITS.request_bytes:
-        return reject("the event is larger than the 130 kB the Measurement Protocol accepts")
+        return reject(
+            "the event is larger than the 130 kB the Measurement Protocol accepts",
+            Failure.EVENT_TOO_LARGE,
+        )
     return Prepared(event, body, (*visitor.dropped, *dropped), shared)
 
 

@@ -91,6 +91,7 @@ class GtmServer:
         self._geo_match_keys: GeoMatchKeys = geo_match_keys
         self._url = _url(container)
         self._headers = {"content-type": "application/json", "user-agent": _USER_AGENT}
+        self._previewed = bool(container.preview_token)
         if container.preview_token:
             self._headers["x-gtm-server-preview"] = container.preview_token
 
@@ -137,7 +138,9 @@ class GtmServer:
         )
         answer = await post(self._client, self._url, content=content, headers=self._headers)
         sent_list = self._protocol == "data_client" and len(batch) > 1
-        verdict = classify(answer, now, self._protocol, sent_list=sent_list)
+        verdict = classify(
+            answer, now, self._protocol, sent_list=sent_list, previewed=self._previewed
+        )
         return Reply(verdict, answer.duration_ms)
 
 

@@ -2,26 +2,32 @@
 
 The HTTP status alone is not reliable (an invalid token has come with 500, a passing fault with
 400), so the decision goes: a rate limit, which Meta marks as transient too; ``is_transient``; the
-error's code; and only without a code the status. Codes:
-https://developers.facebook.com/docs/graph-api/guides/error-handling,
-https://developers.facebook.com/docs/marketing-api/error-reference
+error's code, by the table in ``codes``; and only without a code the status.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
 
 from tracking_pipeline.delivery.destinations.http_answers import (
     DEFAULT_THROTTLE_SECONDS,
+    FaultAs,
     bounded_throttle,
     classify_status,
     unreadable,
     without_answer,
+)
+from tracking_pipeline.delivery.destinations.meta.codes import (
+    CODES,
+    OF_THE_CALL,
+    OF_THE_OBJECT,
+    WRONG_PROOF,
 )
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
@@ -34,26 +40,25 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Uniform,
     Verdict,
 )
-from tracking_pipeline.delivery.engine.redaction import redact
+from tracking_pipeline.delivery.engine.redaction import (
+    kept_fields,
+    kept_trace_id,
+    kept_words,
+    redact,
+)
+from tracking_pipeline.delivery.failures import FailureOutcome
 from tracking_pipeline.http_client import Answer, retry_after_seconds
 
-TRANSIENT_CODES = frozenset((1, 2, 5000, 21009))
-THROTTLE_CODES = frozenset((4, 17, 32, 341, 613, 80000, 80003, 80004, 80014))
-# Token, permissions, account: no event gets in until somebody mends it.
-CONFIGURATION_CODES = frozenset((3, 10, 102, 190, *range(200, 300)))
-OBJECT_MISSING = (100, 33)
 # The type of errors about the call and its object. An event's own errors are OAuthException, even
 # where both have code 100: a wrong appsecret_proof must not turn the queue into dead letters.
-CALL_ERROR = "GraphMethodException"
-# A block for breaking the rules: asking again soon makes it worse, and somebody should look.
-POLICY_BLOCK = 368
-INVALID_EVENT_CODES = frozenset((100, 105))
+_CALL_ERROR = "GraphMethodException"
 # Of code 100, what speaks of the object that was called, not of a parameter of an event.
 _ABOUT_THE_OBJECT = re.compile(
     r"nonexisting field|unsupported (?:post|get|request)|does not support this operation"
     r"|unknown path components|cannot be loaded due to missing permissions",
     re.IGNORECASE,
 )
+_ABOUT_THE_PROOF = re.compile(r"appsecret_proof", re.IGNORECASE)
 
 # In percent of the allowance, as the usage headers count.
 NEARLY_USED_UP = 95.0
@@ -74,40 +79,55 @@ def classify(answer: Answer, now: datetime, *, secrets: tuple[str, ...] = ()) ->
         received = _integer(body.get("events_received"))
         if received is not None and received > 0:
             return Uniform(Delivered(answer.status))
-    return _classify_status(answer, unreadable(answer.status), now)
+    return _classify_status(answer, partial(unreadable, answer), now)
 
 
 def _classify_error(
     answer: Answer, error: Mapping[str, Any], now: datetime, secrets: tuple[str, ...]
 ) -> Verdict:
     code, subcode = _integer(error.get("code")), _integer(error.get("error_subcode"))
-    fault = _fault(answer, error, code, subcode, secrets)
+    names = _names(error, code, subcode)
+    fault_as = partial(_fault, answer, error, names, secrets)
+    outcomes = [found for name in names if (found := CODES.outcome(name))]
+    outcome = outcomes[0] if outcomes else None
     asked = retry_after_seconds(answer.headers, now)
-    if code in THROTTLE_CODES or answer.status == 429:
-        return Uniform(Throttled(fault, _throttle_seconds(asked, answer.headers)))
-    if error.get("is_transient") is True or code in TRANSIENT_CODES:
-        return Uniform(Retry(fault, asked))
+    if outcome == "throttled" or answer.status == 429:
+        seconds = _throttle_seconds(asked, answer.headers)
+        return Uniform(Throttled(fault_as("throttled"), seconds))
+    if error.get("is_transient") is True or outcome == "retry":
+        return Uniform(Retry(fault_as("retry"), asked))
     if code is None:
-        return _classify_status(answer, fault, now)
-    about_the_call = (
-        (code, subcode) == OBJECT_MISSING
-        or (code, subcode, error.get("type")) == (100, None, CALL_ERROR)
-        or (code == 100 and _ABOUT_THE_OBJECT.search(fault.message) is not None)
-    )
-    if code in CONFIGURATION_CODES or code == POLICY_BLOCK or about_the_call:
-        return Uniform(Paused(fault))
-    if code in INVALID_EVENT_CODES:
+        return _classify_status(answer, fault_as, now)
+    if outcome == "rejected":
+        fault = fault_as("rejected")
         return Refused(Rejected(f"refused by Meta: {fault.code}", fault))
     # A version that ended, a signature, a path: what is neither passing nor about a parameter is
     # the call's, and so is what Meta names by a code that is not known here.
-    return Uniform(Paused(fault, certain=False))
+    return Uniform(Paused(fault_as("paused"), certain=outcome == "paused"))
 
 
-def _classify_status(answer: Answer, fault: Fault, now: datetime) -> Verdict:
+def _names(error: Mapping[str, Any], code: int | None, subcode: int | None) -> list[str]:
+    """What the error is called in the table, the most exact name first."""
+    if code is None:
+        return []
+    names = [str(code)] if subcode is None else [f"{code}/{subcode}", str(code)]
+    if code == 100 and f"{code}/{subcode}" not in CODES.table:
+        words = _words(error)
+        if subcode is None and error.get("type") == _CALL_ERROR:
+            names.insert(0, OF_THE_CALL)
+            if _ABOUT_THE_PROOF.search(words):
+                names.insert(0, WRONG_PROOF)
+        elif _ABOUT_THE_OBJECT.search(words):
+            names.insert(0, OF_THE_OBJECT)
+    return names
+
+
+def _classify_status(answer: Answer, fault_as: FaultAs, now: datetime) -> Verdict:
     asked = retry_after_seconds(answer.headers, now)
     return classify_status(
         answer,
-        Rejected(f"refused by Meta: HTTP {answer.status}", fault),
+        fault_as,
+        refusal=lambda fault: f"refused by Meta: HTTP {answer.status}",
         retry_after_seconds=asked,
         throttle_seconds=_throttle_seconds(asked, answer.headers),
     )
@@ -116,17 +136,41 @@ def _classify_status(answer: Answer, fault: Fault, now: datetime) -> Verdict:
 def _fault(
     answer: Answer,
     error: Mapping[str, Any],
-    code: int | None,
-    subcode: int | None,
+    names: Sequence[str],
     secrets: tuple[str, ...],
+    outcome: FailureOutcome,
 ) -> Fault:
+    code, subcode = _integer(error.get("code")), _integer(error.get("error_subcode"))
     name = "unknown" if code is None else str(code) if subcode is None else f"{code}/{subcode}"
-    words = [
-        str(error[key])
-        for key in ("error_user_title", "message")
-        if isinstance(error.get(key), str)
-    ]
-    return Fault(redact(": ".join(words) or f"error {name}", *secrets), name, answer.status)
+    return Fault(
+        redact(_words(error) or f"error {name}", *secrets),
+        CODES.failure(outcome, *names),
+        name,
+        answer.status,
+        said=kept_words(
+            (error.get("error_user_title"), error.get("error_user_msg")), secrets=secrets
+        ),
+        trace_id=kept_trace_id(error.get("fbtrace_id")),
+        fields=kept_fields(_blamed(error.get("error_data"))),
+    )
+
+
+def _blamed(error_data: Any) -> Iterator[str]:
+    """The fields that the error blames. ``error_data`` may be JSON text."""
+    if isinstance(error_data, str):
+        try:
+            error_data = orjson.loads(error_data)
+        except orjson.JSONDecodeError:
+            return
+    specs = error_data.get("blame_field_specs") if isinstance(error_data, dict) else None
+    for spec in _listed(specs):
+        yield ".".join(str(part) for part in _listed(spec))
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    """What happened, in Meta's words."""
+    parts = (error.get("error_user_title"), error.get("message"))
+    return ": ".join(part for part in parts if isinstance(part, str))
 
 
 def _throttle_seconds(asked: float | None, headers: Mapping[str, str]) -> float:

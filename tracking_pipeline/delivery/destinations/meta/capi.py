@@ -29,6 +29,7 @@ from tracking_pipeline.delivery.engine.destination import Limits, Reply
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Rejected, reject
 from tracking_pipeline.delivery.engine.readiness import past_age_limit, ready_conversion
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.money import Money, read_amount
@@ -168,7 +169,7 @@ class MetaCapi:
         try:
             options = _options(conversion, self._policy)
         except UnreadableOptionError as error:
-            return reject(str(error))
+            return reject(str(error), Failure.EVENT_FIELD_UNREADABLE)
         problem = (
             _too_old(conversion, event.now)
             or _too_little_information(user_data)
@@ -243,9 +244,14 @@ def _too_little_information(user_data: Mapping[str, Any]) -> Rejected | None:
         return None
     present = set(user_data)
     if not present:
-        return reject("missing user_data: no usable customer information")
+        return reject(
+            "missing user_data: no usable customer information", Failure.EVENT_UNIDENTIFIED
+        )
     if any(present <= combination for combination in TOO_LITTLE_INFORMATION):
-        return reject(f"too little customer information: only {', '.join(sorted(present))}")
+        return reject(
+            f"too little customer information: only {', '.join(sorted(present))}",
+            Failure.EVENT_UNIDENTIFIED,
+        )
     return None
 
 
@@ -301,7 +307,7 @@ def _incomplete(
         required |= {f"app_data.{name}": app_data.get(name) for name in _APP_DATA}
     for name, value in required.items():
         if value is None:
-            return reject(f"missing {name}")
+            return reject(f"missing {name}", Failure.EVENT_FIELD_MISSING)
     return None
 
 

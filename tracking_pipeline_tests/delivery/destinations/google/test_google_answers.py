@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.google.answers import (
-    CONFIGURATION_REASONS,
     DAILY_QUOTA_SECONDS,
     TOO_EARLY_SECONDS,
     classify,
     request_id,
 )
+from tracking_pipeline.delivery.destinations.google.codes import CODES
 from tracking_pipeline.delivery.destinations.http_answers import (
     DEFAULT_THROTTLE_SECONDS,
     LONGEST_THROTTLE_SECONDS,
@@ -174,7 +174,7 @@ def test_a_conversion_action_that_is_too_new_spends_no_retry() -> None:
     assert judged.wait_seconds == TOO_EARLY_SECONDS
 
 
-@pytest.mark.parametrize("reason", sorted(CONFIGURATION_REASONS))
+@pytest.mark.parametrize("reason", sorted(CODES.having("paused")))
 @pytest.mark.parametrize("status", [400, 403])
 def test_a_fault_of_the_account_pauses_whatever_the_status(reason: str, status: int) -> None:
     judged = outcome(status, error("INVALID_ARGUMENT", reason=reason))
@@ -240,8 +240,27 @@ def test_each_named_event_has_its_own_reason() -> None:
         4: "INVALID_CURRENCY_CODE",
     }
     # Told in the same words, whatever its place: a run counts them as one kind of failure.
-    assert judged.named[1] == judged.named[4] != judged.named[2]
-    assert judged.named[1] == judged.rejected
+    told = {position: words(each) for position, each in judged.named.items()}
+    assert told[1] == told[4] == words(judged.rejected) != told[2]
+
+
+def test_the_fields_that_google_objects_to_and_its_requests_id_are_kept() -> None:
+    body = error(
+        "INVALID_ARGUMENT",
+        ("events[1].currency", "INVALID_CURRENCY_CODE"),
+        ("events[1].userData.userIdentifiers[0].emailAddress", "INVALID_SHA256_FORMAT"),
+        metadata={"requestId": "t4Jh-Qz_0"},
+    )
+
+    fault = refusal(400, body).named[1].fault
+
+    assert fault.fields == "events[].currency, events[].userData.userIdentifiers[0].emailAddress"
+    assert fault.trace_id == "t4Jh-Qz_0"
+
+
+def words(judged: Delivered | Rejected) -> tuple[str, str | None]:
+    assert isinstance(judged, Rejected)
+    return judged.fault.message, judged.fault.code
 
 
 @pytest.mark.parametrize(

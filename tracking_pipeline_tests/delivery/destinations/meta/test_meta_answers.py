@@ -145,7 +145,7 @@ def test_error_data_may_be_an_object_or_its_text() -> None:
         assert isinstance(verdict(400, error(100, error_data=data)), Refused)
 
 
-@pytest.mark.parametrize("code", [987654, -1, 0, 2**63, 400, 2635, 2500])
+@pytest.mark.parametrize("code", [987654, -1, 0, 2**63, 400, 2636, 2500])
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_a_code_that_nobody_knows_is_the_calls_fault_though_not_for_certain(
     code: int, status: int
@@ -335,6 +335,38 @@ def test_the_message_holds_no_secret_and_no_person() -> None:
     for canary in (token, "jane.roe", "555", "203.0.113.77", "abab"):
         assert canary not in told
     assert told.startswith("Error validating access token")
+
+
+def test_what_meta_says_to_people_is_kept_without_them() -> None:
+    token = "EAAB" + "a1B2" * 3
+    body = error(
+        100,
+        2804003,
+        error_user_title="Event of jane.roe@example.com",
+        error_user_msg=f"Call +1 (650) 555-1212 with {token}, {'ab' * 32}, from 203.0.113.77.",
+        fbtrace_id="AbC-dEf_123",
+        error_data=orjson.dumps(
+            {"blame_field_specs": [["data", 0, "event_time"], ["data.0.jane.roe@example.com"]]}
+        ).decode(),
+    )
+
+    judged = classify(answer(400, body), NOW, secrets=(token,))
+
+    assert isinstance(judged, Refused)
+    fault = judged.rejected.fault
+    assert fault.said is not None
+    assert fault.said.startswith("Event of ")
+    for canary in (token, "jane", "555", "203.0.113.77", "abab"):
+        assert canary not in fault.said
+    assert (fault.trace_id, fault.fields) == ("AbC-dEf_123", "data.0.event_time")
+
+
+@pytest.mark.parametrize("trace", ["jane.roe@example.com", "+16505551212", "a b", 7, "x" * 101])
+def test_what_is_no_trace_id_is_not_kept_as_one(trace: Any) -> None:
+    judged = verdict(400, error(100, fbtrace_id=trace))
+
+    assert isinstance(judged, Refused)
+    assert judged.rejected.fault.trace_id is None
 
 
 def test_the_reason_of_a_refusal_never_quotes_the_event() -> None:

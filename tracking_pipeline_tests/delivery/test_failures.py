@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tracking_pipeline.delivery.describe import PLATFORMS, page
+from tracking_pipeline.delivery.destinations.codes import Codes
+from tracking_pipeline.delivery.failures import DOES, Failure
+from tracking_pipeline.settings import Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+# What is written in capitals and is no setting: Meta's and Google's products are never so long.
+_SETTING = re.compile(r"\b(?:[A-Z]+_)+[A-Z]+\b")
+
+
+@pytest.mark.parametrize("failure", Failure, ids=lambda failure: failure.code)
+def test_every_failure_says_what_it_is_why_and_what_to_do(failure: Failure) -> None:
+    assert re.fullmatch("[A-Z]+(_[A-Z]+)+", failure.code)
+    assert failure.outcome in DOES
+    assert not failure.title.endswith(".")
+    for sentence in (failure.cause, failure.remedy):
+        assert sentence[0].isupper()
+        assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize("failure", Failure, ids=lambda failure: failure.code)
+def test_a_remedy_names_settings_that_there_are(failure: Failure) -> None:
+    named = set(_SETTING.findall(f"{failure.cause} {failure.remedy}"))
+
+    assert {name.lower() for name in named} <= Settings.model_fields.keys()
+
+
+def test_no_two_failures_are_the_same() -> None:
+    told = [(failure.title, failure.cause) for failure in Failure]
+
+    assert len(set(told)) == len(told) == len(Failure.__members__)
+
+
+@pytest.mark.parametrize("codes", PLATFORMS, ids=lambda codes: codes.platform)
+def test_every_code_of_a_platform_is_one_failure_with_a_source(codes: Codes) -> None:
+    for code, known in codes.table.items():
+        assert codes.failure(known.failure.outcome, code) is known.failure
+        assert known.source
+    for outcome, failure in codes.otherwise.items():
+        assert codes.failure(outcome, "nobody knows this") is failure
+        assert failure.outcome == outcome
+
+
+def test_the_page_of_failures_is_made_of_the_tables() -> None:
+    assert (DOCS / "failures.md").read_text() == page(), "make docs writes it anew"
