@@ -8,21 +8,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from tracking_pipeline.delivery.destinations import http_answers, ledger
+from tracking_pipeline.delivery.destinations import http_answers
 from tracking_pipeline.delivery.destinations.codes import Codes
-from tracking_pipeline.delivery.destinations.google import codes as google
-from tracking_pipeline.delivery.destinations.gtm import answers as gtm
-from tracking_pipeline.delivery.destinations.meta import codes as meta
+from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.delivery.failures import DOES, Failure
 
-PLATFORMS: tuple[Codes, ...] = (
-    meta.CODES,
-    google.CODES,
-    gtm.CODES,
-    ledger.CODES,
-    http_answers.CODES,
-)
-"""Every table of codes. The last is of answers that have none of a platform's own words."""
+
+def tables() -> dict[str, Codes]:
+    """Every table of codes, by whose it is."""
+    found = {spec.title: spec.implementation().codes for spec in REGISTRY}
+    return {**found, "An answer without a platform's own words": http_answers.CODES}
+
 
 _INTRODUCTION = """\
 # Failures
@@ -51,13 +47,13 @@ def _lines() -> Iterator[str]:
         yield f"{failure.title[:1].upper()}{failure.title[1:]} (**{failure.outcome}**).\n"
         yield f"- Cause: {failure.cause}"
         yield f"- Remedy: {failure.remedy}"
-        for codes in PLATFORMS:
+        for title, codes in tables().items():
             if led := _leading_to(failure, codes):
-                yield f"- {codes.platform}: {led}"
+                yield f"- {title}: {led}"
         yield ""
     yield "## By platform\n"
-    for codes in PLATFORMS:
-        yield f"### {codes.platform}\n"
+    for title, codes in tables().items():
+        yield f"### {title}\n"
         yield "| code | outcome | failure | source |"
         yield "|---|---|---|---|"
         rows: dict[tuple[Failure, str], list[str]] = {}

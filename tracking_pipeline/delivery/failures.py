@@ -550,7 +550,7 @@ class Failure(Enum):
     LEDGER_TABLE_CHANGED = _Told(
         "paused",
         "the ledger is not as the pipeline knows it",
-        "wm_event_log, a column of it or its unique index is missing.",
+        "The table wm_event_log, a column of it or its unique index is missing.",
         "Run `tracking-pipeline migrate`.",
     )
     LEDGER_ACCESS_DENIED = _Told(

@@ -26,10 +26,9 @@ def known(failure: Failure, source: str, *codes: str) -> dict[str, Known]:
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """The table of one platform, whose name is ``platform``. ``otherwise``: the failure of what no
-    code of it names, by what becomes of the event."""
+    """The table of one platform. ``otherwise``: the failure of what no code of it names, by what
+    becomes of the event."""
 
-    platform: str
     table: Mapping[str, Known]
     otherwise: Mapping[FailureOutcome, Failure]
 

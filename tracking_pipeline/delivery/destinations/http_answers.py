@@ -30,7 +30,6 @@ from tracking_pipeline.http_client import Answer
 _HTTP = "https://www.rfc-editor.org/rfc/rfc9110#name-status-codes"
 
 CODES = Codes(
-    "HTTP",
     {
         **known(Failure.DESTINATION_RATE_LIMITED, _HTTP, "429"),
         **known(Failure.DESTINATION_ACCESS_DENIED, _HTTP, "401", "403"),

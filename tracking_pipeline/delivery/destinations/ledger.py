@@ -62,7 +62,6 @@ EVENT_ID_NAMESPACE = UUID("6f3c1b1e-2c5a-5d0e-9d53-8f6f1d3f6a10")
 _SQLSTATES = "https://www.postgresql.org/docs/current/errcodes-appendix.html"
 # By SQLSTATE, or by its class; whose fault it is, is said by ``store/refusals.py``.
 CODES = Codes(
-    "ledger",
     {
         **known(Failure.LEDGER_ACCESS_DENIED, _SQLSTATES, "42501", "28..."),
         **known(Failure.LEDGER_TABLE_CHANGED, _SQLSTATES, "3D...", "3F...", "42..."),
@@ -96,6 +95,7 @@ class Ledger:
     """The destination ``supabase``."""
 
     name: DestinationName = "supabase"
+    codes = CODES
     limits = Limits(request_events=500, request_bytes=4_000_000, in_flight=2)
 
     def __init__(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from tracking_pipeline.events.consent import Purpose
 
 if TYPE_CHECKING:
+    from tracking_pipeline.delivery.destinations.codes import Codes
     from tracking_pipeline.delivery.engine.destination import Destination
     from tracking_pipeline.http_client import DeliveryClient
     from tracking_pipeline.settings import Settings
@@ -30,7 +31,10 @@ _ANALYTICS_NEEDS = (*ADVERTISING_NEEDS, Purpose.ANALYTICS_STORAGE)
 
 
 class Implementation(Protocol):
-    """The class of a destination, as far as it is made from settings."""
+    """The class of a destination, as far as it is made from settings. ``codes``: what its platform
+    calls its errors, and the failures that they are."""
+
+    codes: Codes
 
     def configured(
         self, settings: Settings, client: DeliveryClient, pool: AsyncPool

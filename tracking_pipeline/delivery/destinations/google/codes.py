@@ -21,7 +21,6 @@ _STATUSES = "https://google.aip.dev/193"
 DUPLICATE_REASONS = frozenset(("DUPLICATE_TRANSACTION_ID", "DUPLICATE_GCLID"))
 
 CODES = Codes(
-    "Google",
     {
         # -- reasons ---------------------------------------------------------------------------
         **known(Failure.GOOGLE_SCOPE_MISSING, _ERRORS, "ACCESS_TOKEN_SCOPE_INSUFFICIENT"),

@@ -25,6 +25,7 @@ import orjson
 import psycopg
 
 from tracking_pipeline.delivery.destinations.google.answers import classify, request_id
+from tracking_pipeline.delivery.destinations.google.codes import CODES
 from tracking_pipeline.delivery.destinations.google.credentials import (
     Credentials,
     CredentialsError,
@@ -99,6 +100,7 @@ class GoogleEc:
     """The destination ``google_ec``."""
 
     name: DestinationName = "google_ec"
+    codes = CODES
     limits = Limits(request_events=2_000, request_bytes=4_000_000, in_flight=4)
 
     def __init__(

@@ -51,7 +51,6 @@ _CHOSEN_STATUSES = (301, 302, 403, 404)
 _DATA_CLIENTS_MARK = "x-gtm-server-preview"
 
 CODES = Codes(
-    "GTM server container",
     {
         **known(Failure.GTM_ACCESS_DENIED, _CONTAINER, "401", "403"),
         **known(Failure.GTM_PATH_UNKNOWN, _CONTAINER, "4xx"),

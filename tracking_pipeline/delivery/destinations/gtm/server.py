@@ -21,7 +21,7 @@ from tracking_pipeline.delivery.destinations.gtm import data_client as gtm_data_
 from tracking_pipeline.delivery.destinations.gtm import (
     measurement_protocol as gtm_measurement_protocol,
 )
-from tracking_pipeline.delivery.destinations.gtm.answers import GtmProtocol, classify
+from tracking_pipeline.delivery.destinations.gtm.answers import CODES, GtmProtocol, classify
 from tracking_pipeline.delivery.destinations.gtm.visitor import visitor_of
 from tracking_pipeline.delivery.destinations.registry import DestinationName, spec_of
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
@@ -67,6 +67,7 @@ class GtmServer:
     """The destination ``gtm_server``."""
 
     name: DestinationName = "gtm_server"
+    codes = CODES
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from tracking_pipeline.delivery.destinations.meta.answers import classify, cool_down_seconds
+from tracking_pipeline.delivery.destinations.meta.codes import CODES
 from tracking_pipeline.delivery.destinations.registry import (
     ADVERTISING_NEEDS,
     META_MAX_AGE,
@@ -106,6 +107,7 @@ class MetaCapi:
     """The destination ``meta_capi``."""
 
     name: DestinationName = "meta_capi"
+    codes = CODES
     limits = Limits(request_events=1_000, request_bytes=4_000_000, in_flight=4)
 
     def __init__(

@@ -21,7 +21,6 @@ OF_THE_CALL = "100 of type GraphMethodException"
 OF_THE_OBJECT = "100 about the object"
 
 CODES = Codes(
-    "Meta",
     {
         **known(Failure.META_UNAVAILABLE, _GRAPH, "1", "2"),
         **known(Failure.META_UNAVAILABLE, _OBSERVED, "5000", "21009"),

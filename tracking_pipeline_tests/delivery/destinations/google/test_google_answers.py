@@ -33,6 +33,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
 )
 from tracking_pipeline.http_client import Answer
 from tracking_pipeline_tests.delivery.claimed import NOW
+from tracking_pipeline_tests.delivery.judged import agrees_with_the_catalogue
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 TOKEN = "ya29.canary"
@@ -350,5 +351,6 @@ def test_any_answer_gets_a_verdict(status: int, body: Any) -> None:
     judged = verdict(status, body)
 
     assert isinstance(judged, (Uniform, Refused))
+    assert agrees_with_the_catalogue(judged)
     if isinstance(judged, Uniform) and isinstance(judged.outcome, Throttled):
         assert 1 <= judged.outcome.wait_seconds <= LONGEST_THROTTLE_SECONDS

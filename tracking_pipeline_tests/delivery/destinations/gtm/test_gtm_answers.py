@@ -15,8 +15,10 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Uniform,
     Verdict,
 )
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.http_client import Answer
 from tracking_pipeline_tests.delivery.claimed import NOW
+from tracking_pipeline_tests.delivery.judged import agrees_with_the_catalogue
 
 MARK = {"Access-Control-Allow-Headers": "content-type,set-cookie,x-gtm-server-preview"}
 TAKEN = b'{"timestamp":1764000000,"unique_event_id":"1_2"}'
@@ -29,9 +31,10 @@ def judged(
     *,
     protocol: GtmProtocol = "data_client",
     sent_list: bool = False,
+    previewed: bool = False,
 ) -> Verdict:
     answer = Answer(status, httpx.Headers(headers or {}), body)
-    return classify(answer, NOW, protocol, sent_list=sent_list)
+    return classify(answer, NOW, protocol, sent_list=sent_list, previewed=previewed)
 
 
 def outcome(*arguments: Any, **named: Any) -> Any:
@@ -75,6 +78,26 @@ def test_an_unclaimed_request_pauses_and_says_what_to_look_at(protocol: GtmProto
     assert isinstance(paused, Paused)
     assert "no client claimed the request" in paused.fault.message
     assert paused.fault.http_status == 400
+
+
+def test_an_unclaimed_request_with_a_preview_token_names_the_token() -> None:
+    paused = outcome(400, previewed=True)
+
+    assert paused.fault.failure is Failure.GTM_PREVIEW_TOKEN_REFUSED
+    assert "GTM_PREVIEW_TOKEN" in paused.fault.message
+    assert "GTM_PREVIEW_TOKEN" not in outcome(400).fault.message
+    assert "GTM_PREVIEW_TOKEN" not in outcome(404, previewed=True).fault.message
+
+
+@pytest.mark.parametrize("headers", [{}, MARK])
+@pytest.mark.parametrize("protocol", ["data_client", "measurement_protocol"])
+def test_any_answer_is_judged_as_the_catalogue_says(
+    headers: dict[str, str], protocol: GtmProtocol
+) -> None:
+    for status in (*range(199, 206), *range(300, 600)):
+        for previewed in (False, True):
+            verdict = judged(status, b"", headers, protocol=protocol, previewed=previewed)
+            assert agrees_with_the_catalogue(verdict), status
 
 
 def test_a_refusal_by_the_client_itself_is_about_the_event() -> None:

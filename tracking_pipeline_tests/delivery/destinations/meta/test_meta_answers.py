@@ -22,6 +22,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
 )
 from tracking_pipeline.http_client import Answer
 from tracking_pipeline_tests.delivery.claimed import NOW
+from tracking_pipeline_tests.delivery.judged import agrees_with_the_catalogue
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
@@ -416,6 +417,7 @@ def test_any_answer_is_judged(status: int, body: bytes, headers: dict[str, str])
     judged = verdict(status, body, headers)
 
     assert isinstance(judged, (Uniform, Refused))
+    assert agrees_with_the_catalogue(judged)
     assert cool_down_seconds(headers) is None or cool_down_seconds(headers)
     if isinstance(judged, Uniform) and isinstance(judged.outcome, Throttled):
         assert 1 <= judged.outcome.wait_seconds <= LONGEST_THROTTLE_SECONDS
