@@ -20,7 +20,7 @@ from tracking_pipeline.geo.address import masked, public_address
 from tracking_pipeline.store.address_retention import claim_old_addresses, cut_addresses
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.ip_locations import forget_addresses
-from tracking_pipeline.store.refusals import is_of_the_row
+from tracking_pipeline.store.refusals import Halves
 
 Mode: TypeAlias = Literal["truncate", "remove"]
 BATCH = 1_000
@@ -74,32 +74,22 @@ def _cut_some(
         with connection.transaction():
             old = claim_old_addresses(connection, days, BATCH, refused)
             cut = {lead: kept(stored, mode) for lead, stored in old.items()}
-            culprits = _cut_in_halves(connection, cut)
+            culprits = _cut(connection, cut)
         refused |= culprits
         if len(culprits) < len(old) or not old:
             return len(old) - len(culprits)
 
 
-def _cut_in_halves(
-    connection: psycopg.Connection[Any], cut: Mapping[UUID, str | None]
-) -> set[UUID]:
+def _cut(connection: psycopg.Connection[Any], cut: Mapping[UUID, str | None]) -> set[UUID]:
     """Cuts the addresses; returns the leads whose row is refused."""
-    if not cut:
-        return set()
-    try:
-        with connection.transaction():
-            cut_addresses(connection, cut)
-            return set()
-    except psycopg.Error as error:
-        if not is_of_the_row(error):
-            raise
-    leads = list(cut)
-    if len(leads) == 1:
-        return set(leads)
-    middle = len(leads) // 2
-    return _cut_in_halves(connection, {lead: cut[lead] for lead in leads[:middle]}) | (
-        _cut_in_halves(connection, {lead: cut[lead] for lead in leads[middle:]})
-    )
+    halves = Halves(list(cut))
+    for leads in halves:
+        try:
+            with connection.transaction():
+                cut_addresses(connection, {lead: cut[lead] for lead in leads})
+        except psycopg.Error as error:
+            halves.refuse(leads, error)
+    return set(halves.culprits)
 
 
 def kept(stored: str, mode: Mode) -> str | None:

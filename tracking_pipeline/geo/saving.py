@@ -24,7 +24,7 @@ from tracking_pipeline.store.lead_places import (
     save_found,
 )
 from tracking_pipeline.store.leads import lease_leads
-from tracking_pipeline.store.refusals import is_of_the_row
+from tracking_pipeline.store.refusals import Halves, is_of_the_row
 
 _Connection = psycopg.AsyncConnection[Any]
 
@@ -40,21 +40,18 @@ class Saved:
 async def save(connection: _Connection, found: Sequence[Found]) -> Saved:
     """Saves the findings, in the caller's transaction where there is one; what is refused is halved
     until the culprits stand alone. Raises psycopg errors for everything else."""
-    found = [each for each in found if each.sources or not each.is_refill]
-    if not found:
-        return Saved()
-    try:
-        async with connection.transaction():
-            return Saved(await save_found(connection, found))
-    except psycopg.Error as error:
-        if not is_of_the_row(error):
-            raise
-    if len(found) == 1:
-        return await _save_what_fits(connection, found[0])
-    middle = len(found) // 2
-    first = await save(connection, found[:middle])
-    second = await save(connection, found[middle:])
-    return Saved({**first.sources, **second.sources}, first.refused | second.refused)
+    sources: dict[UUID, str | None] = {}
+
+    async def write(some: Sequence[Found]) -> None:
+        sources.update(await save_found(connection, some))
+
+    worth_saving = [each for each in found if each.sources or not each.is_refill]
+    refused: set[UUID] = set()
+    for culprit in await in_halves(connection, worth_saving, write):
+        saved = await _save_what_fits(connection, culprit)
+        sources.update(saved.sources)
+        refused |= saved.refused
+    return Saved(sources, frozenset(refused))
 
 
 async def _save_what_fits(connection: _Connection, found: Found) -> Saved:
@@ -112,19 +109,11 @@ async def in_halves(
 ) -> list[Any]:
     """Writes the rows in one statement; what is refused is halved until the culprits stand alone.
     Returns those. Raises psycopg errors for everything else."""
-    if not rows:
-        return []
-    try:
-        async with connection.transaction():
-            await write(rows)
-            return []
-    except psycopg.Error as error:
-        if not is_of_the_row(error):
-            raise
-    if len(rows) == 1:
-        return list(rows)
-    middle = len(rows) // 2
-    return [
-        *await in_halves(connection, rows[:middle], write),
-        *await in_halves(connection, rows[middle:], write),
-    ]
+    halves = Halves(rows)
+    for part in halves:
+        try:
+            async with connection.transaction():
+                await write(part)
+        except psycopg.Error as error:
+            halves.refuse(part, error)
+    return halves.culprits

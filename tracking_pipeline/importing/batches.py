@@ -19,6 +19,7 @@ from tracking_pipeline.store.importing import (
     find_refused_column,
     insert_rows,
 )
+from tracking_pipeline.store.refusals import Halves
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ class Inserter:
         self._columns = columns
 
     def insert(self, rows: Sequence[Row], *, link_leads: bool) -> Inserted:
-        """Inserts the rows. ``link_leads``: a row whose ``lead_id`` is not in ``leads`` is refused,
-        or loses the link where that is loose. Raises DatabaseError.
+        """Inserts the rows; what is refused is halved until the culprits stand alone.
+        ``link_leads``: a row whose ``lead_id`` is not in ``leads`` is refused, or loses the link
+        where that is loose. Raises DatabaseError.
         """
         known = self._known_leads(rows) if link_leads else None
         good: list[tuple[int, dict[str, Any], bytes]] = []
@@ -57,35 +59,23 @@ class Inserter:
                 good.append((row.line, values, encode_row(values)))
             except FieldError as error:
                 problems.append(Problem(row.line, str(error)))
-        return self._insert(good, problems)
+        imported = 0
+        halves = Halves(good)
+        for part in halves:
+            used = set().union(*(values for _, values, _ in part))
+            columns = [column for name, column in self._columns.items() if name in used]
+            encoded = [text for _, _, text in part]
+            try:
+                imported += insert_rows(self._connection, self._table, columns, encoded)
+            except RowsRefusedError as refusal:
+                if halves.refuse(part):
+                    line, _, text = part[0]
+                    problems.append(Problem(line, self._explain(refusal, columns, text)))
+        return Inserted(imported, problems)
 
     def _known_leads(self, rows: Sequence[Row]) -> set[str]:
         wanted = {lead for row in rows if (lead := row.values.get("lead_id")) is not None}
         return find_leads(self._connection, wanted)
-
-    def _insert(
-        self, rows: Sequence[tuple[int, dict[str, Any], bytes]], problems: list[Problem]
-    ) -> Inserted:
-        """Halves what is refused until the culprits stand alone."""
-        if not rows:
-            return Inserted(0, problems)
-        used = set().union(*(values for _, values, _ in rows))
-        columns = [column for name, column in self._columns.items() if name in used]
-        try:
-            count = insert_rows(
-                self._connection, self._table, columns, [encoded for _, _, encoded in rows]
-            )
-        except RowsRefusedError as refusal:
-            if len(rows) == 1:
-                line, _, encoded = rows[0]
-                return Inserted(
-                    0, [*problems, Problem(line, self._explain(refusal, columns, encoded))]
-                )
-            middle = len(rows) // 2
-            first = self._insert(rows[:middle], problems)
-            second = self._insert(rows[middle:], first.problems)
-            return Inserted(first.imported + second.imported, second.problems)
-        return Inserted(count, problems)
 
     def _explain(
         self, refusal: RowsRefusedError, columns: Sequence[TableColumn], row: bytes

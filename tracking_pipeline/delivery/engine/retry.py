@@ -34,7 +34,7 @@ from tracking_pipeline.delivery.engine.totals import RetryTotals, Tally, totals_
 from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool, read_clock
 from tracking_pipeline.store.failed_events import Selection
-from tracking_pipeline.store.refusals import is_of_the_row
+from tracking_pipeline.store.refusals import Halves
 
 TIME_BUDGET_SECONDS = 240
 # What is left is for suspects, so that a long queue does not keep them waiting; a run that finds
@@ -308,23 +308,19 @@ class _Run:
     async def _bury_rows(self, queue: Queue, ids: Sequence[UUID]) -> Counter[str]:
         """Fails open for a row that the site's own table does not take: it stays where it is, and
         keeps no other from being buried or sent."""
-        if not ids:
-            return Counter()
-        try:
-            async with self._pool.connection() as connection:
-                return Counter(
-                    await queue.bury(connection, ids, worker=self._worker, run_id=self._run_id)
-                )
-        except psycopg.Error as error:
-            if not is_of_the_row(error):
-                raise
-            if len(ids) == 1:
-                log.error("a crashed event cannot be dead-lettered (SQLSTATE %s)", error.sqlstate)
-                return Counter()
-            middle = len(ids) // 2
-            return await self._bury_rows(queue, ids[:middle]) + await self._bury_rows(
-                queue, ids[middle:]
-            )
+        buried: Counter[str] = Counter()
+        halves = Halves(ids)
+        for part in halves:
+            try:
+                async with self._pool.connection() as connection:
+                    buried += Counter(
+                        await queue.bury(connection, part, worker=self._worker, run_id=self._run_id)
+                    )
+            except psycopg.Error as error:
+                if halves.refuse(part, error):
+                    state = error.sqlstate
+                    log.error("a crashed event cannot be dead-lettered (SQLSTATE %s)", state)
+        return buried
 
     async def _count_left(self, selection: Selection) -> None:
         """What is left waiting, and whether a throttle or a pause is what it waits for."""

@@ -23,6 +23,7 @@ from tracking_pipeline.delivery.engine.totals import Tally
 from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.failed_events import Settlement, find_settled
 from tracking_pipeline.store.leases import LEASE_SECONDS, find_locked
+from tracking_pipeline.store.refusals import Halves
 
 MOST_PER_STATEMENT = 2_000
 # A row that is locked for longer is given up: its lease runs out, and the event is sent again.
@@ -135,19 +136,18 @@ class Settler:
     async def _settle(self, batch: Sequence[Settlement], written: _Written) -> None:
         """Settles the batch. What the table does not take (a constraint or a trigger of the site's
         own) must not cost its neighbours the record of a delivery."""
-        try:
-            await through_outages(partial(self._settle_once, batch, written))
-        except psycopg.OperationalError:
-            raise
-        except psycopg.Error as error:
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                await self._settle(batch[:middle], written)
-                await self._settle(batch[middle:], written)
-                return
-            written.refused.add(batch[0].id)
-            self._tally.count_error("retry", f"cannot be settled: SQLSTATE {error.sqlstate}")
-            log.error("an event cannot be settled (SQLSTATE %s)", error.sqlstate)
+        halves = Halves(batch)
+        for part in halves:
+            try:
+                await through_outages(partial(self._settle_once, part, written))
+            except psycopg.OperationalError:
+                raise
+            except psycopg.Error as error:
+                if halves.refuse(part):
+                    written.refused.add(part[0].id)
+                    told = f"cannot be settled: SQLSTATE {error.sqlstate}"
+                    self._tally.count_error("retry", told)
+                    log.error("an event cannot be settled (SQLSTATE %s)", error.sqlstate)
 
     async def _settle_once(self, batch: Sequence[Settlement], written: _Written) -> None:
         async with self._pool.connection() as connection:

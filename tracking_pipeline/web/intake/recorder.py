@@ -21,7 +21,7 @@ import psycopg
 
 from tracking_pipeline.store.database import AsyncPool, read_clock
 from tracking_pipeline.store.intake import Accepted, accept_events
-from tracking_pipeline.store.refusals import is_of_the_row
+from tracking_pipeline.store.refusals import Halves
 from tracking_pipeline.web.intake.events import IncomingEvent
 
 # Two, so that a batch that waits for a lock of the site's own does not hold up the next.
@@ -128,22 +128,19 @@ class Recorder:
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         """Halves what is refused until the culprits stand alone."""
-        try:
-            accepted = await self._accept_through_outages([each.event for each in batch])
-        except psycopg.Error as error:
-            if not is_of_the_row(error):
-                raise
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                await self._write(batch[:middle])
-                await self._write(batch[middle:])
-                return
-            log.warning("an event is refused by the ledger (SQLSTATE %s)", error.sqlstate)
-            _fail(batch, RefusedEventError(f"refused by the ledger (SQLSTATE {error.sqlstate})"))
-            return
-        self._set_clock(accepted.now)
-        for each in batch:
-            each.tell(recorded_as(each.event, accepted))
+        halves = Halves(batch)
+        for part in halves:
+            try:
+                accepted = await self._accept_through_outages([each.event for each in part])
+            except psycopg.Error as error:
+                if halves.refuse(part, error):
+                    refusal = f"refused by the ledger (SQLSTATE {error.sqlstate})"
+                    log.warning("an event is %s", refusal)
+                    _fail(part, RefusedEventError(refusal))
+                continue
+            self._set_clock(accepted.now)
+            for each in part:
+                each.tell(recorded_as(each.event, accepted))
 
     async def _accept_through_outages(self, events: Sequence[IncomingEvent]) -> Accepted:
         for wait in OUTAGE_WAITS_SECONDS:
