@@ -29,10 +29,10 @@ from typing_extensions import LiteralString
 
 from benchmarks.retry_stand import temporary_postgres
 from tracking_pipeline.health.check import record_reading, take_reading
-from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.postgres.server import EmbeddedPostgres
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.migrate import migrate
+from tracking_pipeline.wiring.health import health_config
 
 SHORT_ROWS = 100_000
 WINDOW_SECONDS = 7 * 24 * 3600
@@ -106,7 +106,7 @@ def fill(postgres: EmbeddedPostgres, name: str, rows: int, pace_seconds: float) 
 
 def check(url: str) -> int:
     """One check; gives how many events it counted."""
-    policy = policy_from(Settings(_env_file=None))
+    policy = health_config(Settings(_env_file=None))
     reading = take_reading(url, policy, roll_up_budget_seconds=_ROLL_UP_BUDGET_SECONDS)
     record_reading(url, reading)
     return reading.rolled_up.events

@@ -49,5 +49,5 @@ def test_a_breach_is_told_within_its_minute_and_so_is_its_end(
     assert (alert["alert_type"], alert["severity"]) == ("failed_events_critical", "critical")
     assert receiver.titles == [
         "Critical: failed events waiting to be sent again: 12, more than 10",
-        "Over: failed events waiting to be sent again: 0",
+        "Resolved: failed events waiting to be sent again: 0",
     ]

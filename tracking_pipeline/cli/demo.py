@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from tracking_pipeline.cli.health import status_json
 from tracking_pipeline.cli.output import Json, show
 from tracking_pipeline.cli.run import run_heal
 from tracking_pipeline.console.delivery import show_retry
@@ -15,7 +16,6 @@ from tracking_pipeline.console.terminal import out
 from tracking_pipeline.defs.instance.runs import last_runs, open_instance
 from tracking_pipeline.geo.coverage import read_geo_coverage
 from tracking_pipeline.settings import read_settings
-from tracking_pipeline.status import read_status
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.wiring.installation import Installation, open_installation, sandbox_journal
 
@@ -32,7 +32,7 @@ def demo(as_json: Json = False) -> None:
         with connect(installation.database.url) as connection:
             coverage = asdict(read_geo_coverage(connection, SAMPLE_DAYS))
         with open_instance(settings) as instance:
-            found = read_status(installation, last_runs(instance)).as_json()
+            found = status_json(installation, last_runs(instance))
     show(as_json, {**healed, "geo_coverage": coverage, "status": found}, _show_demo)
 
 

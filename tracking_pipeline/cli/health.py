@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
 from tracking_pipeline.cli.output import Json, Rehearsal, show
 from tracking_pipeline.cli.run import run_check, run_heal
 from tracking_pipeline.console.health import show_check, show_heal
 from tracking_pipeline.console.status import show_status
-from tracking_pipeline.defs.instance.runs import last_runs, open_instance
+from tracking_pipeline.defs.instance.runs import PastRun, last_runs, open_instance
+from tracking_pipeline.health.view.status import read_status
 from tracking_pipeline.settings import read_settings
-from tracking_pipeline.status import read_status
-from tracking_pipeline.wiring.installation import open_installation
+from tracking_pipeline.wiring.health import health_config
+from tracking_pipeline.wiring.installation import Installation, open_installation
 
 
 def check(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
@@ -29,5 +34,16 @@ def status(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
         open_installation(settings, rehearsal=rehearsal or None) as installation,
         open_instance(settings) as instance,
     ):
-        found = read_status(installation, last_runs(instance)).as_json()
+        found = status_json(installation, last_runs(instance))
     show(as_json, found, show_status)
+
+
+def status_json(installation: Installation, runs: Sequence[PastRun]) -> dict[str, Any]:
+    """The JSON of the status. ``runs`` come from Dagster's own storage."""
+    status = read_status(
+        installation.database,
+        health_config(installation.settings),
+        missing=installation.missing_settings(),
+        missing_geo=installation.missing_geo_sources(),
+    )
+    return {**status.as_json(), "last_runs": [asdict(run) for run in runs]}

@@ -12,13 +12,13 @@ from tracking_pipeline.defs.geo.enrich import enrich_leads_job
 from tracking_pipeline.defs.health.check import answer_of, check_tracking_health_job
 from tracking_pipeline.defs.instance.runs import open_instance, run_job
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.settings import read_settings
+from tracking_pipeline.wiring.health import health_config
 
 
 def run_heal(rehearsal: bool, *, quiet: bool) -> dict[str, Any]:
     """A run of each job of the loop, in their order."""
-    policy_from(read_settings())  # refused before the first run, not after two of three
+    health_config(read_settings())  # refused before the first run, not after two of three
     return {
         "success": True,
         "retry": run_retry({}, rehearsal=rehearsal, quiet=quiet),
@@ -53,7 +53,7 @@ def run_enrich(config: dict[str, Any], rehearsal: bool) -> dict[str, Any]:
 
 def run_check(rehearsal: bool) -> dict[str, Any]:
     """One run of the health check in this process; its answer as JSON."""
-    policy_from(read_settings())  # a setting that cannot be used is wrong use, and no failed run
+    health_config(read_settings())  # a setting that cannot be used is wrong use, and no failed run
     return answer_of(run_ops(check_tracking_health_job.name, {}, rehearsal))
 
 

@@ -10,8 +10,8 @@ import typer
 from tracking_pipeline.cli.output import CommandError, Rehearsal
 from tracking_pipeline.console.terminal import err
 from tracking_pipeline.defs.instance.runs import open_instance
-from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.settings import read_settings
+from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline.wiring.installation import open_installation
 
 
@@ -26,7 +26,7 @@ def serve(
     from tracking_pipeline.web.admin.run_desk import RunDesk  # noqa: PLC0415
 
     settings = read_settings()
-    policy_from(settings)  # refused at the start, not by each request for the health page
+    health_config(settings)  # refused at the start, not by each request for the health page
     chosen = server.serving_token(settings, host)
     try:
         listener = server.listen(host, port)

@@ -12,32 +12,24 @@ from tracking_pipeline.console.delivery import show_retry
 from tracking_pipeline.console.places import show_enrich
 from tracking_pipeline.console.terminal import out
 from tracking_pipeline.console.words import span
+from tracking_pipeline.health.metrics import METRICS
 
 _STYLES = {"critical": "red", "warning": "yellow", "degraded": "yellow", "ok": "green"}
-_LABELS = {
-    "emq_score": "EMQ score (estimate), of 10",
-    "queue_depth": "failed events waiting",
-    "error_rate": "events that failed",
-    "geo_coverage": "leads with a place",
-    "dead_letters": "new dead letters, 24 h",
-}
-_SHARES = ("error_rate", "geo_coverage")
 
 
 def show_check(answer: Mapping[str, Any]) -> None:
     """The JSON of a health check."""
     verdicts = answer["verdicts"]
-    values = {**answer["metrics"], "dead_letters": verdicts["dead_letters"]["value"]}
     _show_metrics(
         {
             name: {"value": value, "level": verdicts.get(name, {}).get("level")}
-            for name, value in values.items()
+            for name, value in answer["metrics"].items()
         }
     )
     _show_details(verdicts)
     show_alerts(answer["active_alerts"])
     if answer["resolved"]:
-        out.print(f"Over: {', '.join(answer['resolved'])}.", style="green")
+        out.print(f"Resolved: {', '.join(answer['resolved'])}.", style="green")
     _show_verdict(answer)
 
 
@@ -84,7 +76,7 @@ def _show_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
     for name, each in metrics.items():
         level = (each["level"] or "").replace("_", " ")
         table.add_row(
-            _LABELS.get(name, name),
+            METRICS[name].title,
             _value(name, each["value"]),
             Text(level, style=_STYLES.get(level, "dim")),
         )
@@ -92,18 +84,14 @@ def _show_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _value(name: str, value: float | None) -> str:
-    if value is None:
-        return "no data"
-    if name in _SHARES:
-        return f"{value:.1f} %"
-    return f"{value:.1f}" if name == "emq_score" else f"{value:.0f}"
+    return "no data" if value is None else METRICS[name].written(value)
 
 
 def _show_details(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
     """Why a metric has no verdict."""
     for name, verdict in verdicts.items():
-        if name in _LABELS and verdict["level"] == "no_data":
-            out.print(Text(f"  {_LABELS[name]}: {verdict['detail']}", style="dim"))
+        if METRICS[name].figure and verdict["level"] == "no_data":
+            out.print(Text(f"  {METRICS[name].title}: {verdict['detail']}", style="dim"))
 
 
 def _show_verdict(answer: Mapping[str, Any]) -> None:

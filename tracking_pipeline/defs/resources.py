@@ -14,12 +14,12 @@ from pydantic import PrivateAttr
 from tracking_pipeline.defs.instance.kept_in_log import KeptInLog
 from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.health.check import Reading, take_reading
-from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.postgres.server import EmbeddedPostgresError
 from tracking_pipeline.settings import SettingsError, read_settings
 from tracking_pipeline.store.access import AccessError
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline.store.migrate import MigrationError
+from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline.wiring.installation import Installation, open_installation
 
 # The errors that say in one line what is wrong and what to do.
@@ -61,7 +61,7 @@ class HealthResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         whose description tells the operator what to do."""
         if self._reading is None:
             with tracking.open() as installation:
-                policy = policy_from(installation.settings)
+                policy = health_config(installation.settings)
                 self._reading = take_reading(installation.database.url, policy)
         return self._reading
 

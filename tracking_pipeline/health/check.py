@@ -1,9 +1,9 @@
 """One health check, in two halves, so that assets can show each reading between them.
 
-    take_reading: roll up -> read -> judge        record_reading: record and alert -> recount
+    take_reading: roll up -> read -> evaluate      record_reading: record and alert -> recount
 
 - The readings are of one moment of the database. What they mean is recorded in one transaction:
-  snapshots, alerts, the states of the alerts' machines, and the messages that are owed. A check
+  snapshots, alerts, the states of the alerts' machines, and the messages that are due. A check
   that is killed before its commit has changed nothing but the roll-up, which goes on where it was.
 - Two checks at once are safe: they take turns at the roll-up and at the alerts, and each writes its
   own snapshots.
@@ -23,32 +23,29 @@ from uuid import UUID, uuid4
 import psycopg
 
 from tracking_pipeline.health.alerts.alerting import open_book
-from tracking_pipeline.health.alerts.judgement import Judgement, judge_readings
-from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC, AlertType
-from tracking_pipeline.health.alerts.thresholds import Metric, Verdict
-from tracking_pipeline.health.notifications.dead_letter_digest import tell_dead_letters
-from tracking_pipeline.health.policy import HealthPolicy
-from tracking_pipeline.health.readings.all import HealthReadings, read_health
+from tracking_pipeline.health.alerts.evaluation import Evaluation, evaluate_readings
+from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.metrics import METRICS, AlertType, Level, Metric, alert_specs
+from tracking_pipeline.health.readings.readings import HealthReadings, read_health
 from tracking_pipeline.health.readings.rollup import (
     TIME_BUDGET_SECONDS,
     RollUp,
     recount_recent,
     roll_up,
 )
-from tracking_pipeline.health.readings.snapshots import snapshots_of
-from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
+from tracking_pipeline.store.alerts import Alert, read_open_alerts
 from tracking_pipeline.store.database import DatabaseError, connect
-from tracking_pipeline.store.health_snapshots import read_metrics_seen, write_snapshots
+from tracking_pipeline.store.health_snapshots import Snapshot, write_snapshots
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a check read, and what it means by the ``policy``."""
+    """What a check read, and what it means by the ``config``."""
 
-    policy: HealthPolicy
+    config: HealthConfig
     rolled_up: RollUp
     readings: HealthReadings
-    judged: Mapping[Metric, Judgement]
+    evaluations: Mapping[Metric, Evaluation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +54,14 @@ class Recorded:
     this check, ``active_alerts`` all that are open now."""
 
     check_id: UUID
-    judged: Mapping[Metric, Judgement]
+    evaluations: Mapping[Metric, Evaluation]
     alerts_created: tuple[AlertType, ...]
     alerts_resolved: tuple[AlertType, ...]
-    active_alerts: tuple[OpenAlert, ...]
+    active_alerts: tuple[Alert, ...]
 
     @property
-    def verdicts(self) -> dict[Metric, Verdict]:
-        return {metric: each.verdict for metric, each in self.judged.items()}
+    def levels(self) -> dict[Metric, Level]:
+        return {metric: each.result.level for metric, each in self.evaluations.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +75,20 @@ class CheckResult:
 
 def take_reading(
     database_url: str,
-    policy: HealthPolicy,
+    config: HealthConfig,
     *,
     roll_up_budget_seconds: float = TIME_BUDGET_SECONDS,
 ) -> Reading:
-    """The first half of a check: rolls up, reads and judges.
+    """The first half of a check: rolls up, reads and evaluates.
 
     The first check of a long history counts for ``roll_up_budget_seconds`` and leaves the rest to
     the next ones; until then there is no score. Raises :class:`DatabaseError` when the database
     cannot be reached or fails.
     """
     with _connected(database_url) as connection:
-        rolled_up = roll_up(connection, policy.counting, time_budget_seconds=roll_up_budget_seconds)
-        readings = read_health(connection, policy, caught_up=rolled_up.caught_up)
-        seen_before = read_metrics_seen(connection, ("emq_score",))
-        return Reading(policy, rolled_up, readings, judge_readings(readings, policy, seen_before))
+        rolled_up = roll_up(connection, config.counting, time_budget_seconds=roll_up_budget_seconds)
+        readings = read_health(connection, config, caught_up=rolled_up.caught_up)
+    return Reading(config, rolled_up, readings, evaluate_readings(readings, config.thresholds))
 
 
 def record_reading(database_url: str, reading: Reading, *, run_id: str | None = None) -> Recorded:
@@ -103,9 +99,9 @@ def record_reading(database_url: str, reading: Reading, *, run_id: str | None = 
             recorded = record(connection, reading, run_id=run_id)
         except Exception:
             # What cannot be recorded may be a count that only a recount puts right.
-            recount_recent(connection, reading.policy.counting)
+            recount_recent(connection, reading.config.counting)
             raise
-        recount_recent(connection, reading.policy.counting)
+        recount_recent(connection, reading.config.counting)
     return recorded
 
 
@@ -127,20 +123,40 @@ def record(
 ) -> Recorded:
     """Writes the snapshots of a reading and steps the alerts, in one transaction."""
     check_id = uuid4()
-    policy, readings, judged = reading.policy, reading.readings, reading.judged
+    taken_at, evaluations = reading.readings.taken_at, reading.evaluations
     with connection.transaction():
-        book = open_book(connection, policy)
-        judged = judge_readings(
-            readings, policy, read_metrics_seen(connection, tuple(policy.thresholds))
-        )
-        write_snapshots(connection, check_id, snapshots_of(readings, judged, policy), run_id=run_id)
-        for metric, judgement in judged.items():
-            book.step(ALERT_OF_METRIC[metric], judgement, readings.taken_at)
-        tell_dead_letters(book, readings.taken_at)
+        book = open_book(connection, reading.config)
+        write_snapshots(connection, check_id, snapshots_of(reading), run_id=run_id)
+        for spec, alert in alert_specs():
+            book.step(alert.type, evaluations[spec.name], taken_at)
+        book.tell_dead_letters(taken_at)
         return Recorded(
             check_id=check_id,
-            judged=judged,
+            evaluations=evaluations,
             alerts_created=tuple(book.created),
             alerts_resolved=tuple(book.resolved),
             active_alerts=tuple(read_open_alerts(connection)),
         )
+
+
+def snapshots_of(reading: Reading) -> list[Snapshot]:
+    """The rows of one check: one a metric, with its level, thresholds and whole reading where it
+    has them, and one for each of its parts. Pure."""
+    rows = []
+    for spec in METRICS.values():
+        measured = spec.read(reading.readings)
+        thresholds = reading.config.thresholds.get(spec.name)
+        if not spec.only_parts:
+            rows.append(
+                Snapshot(
+                    metric=spec.name,
+                    dimension=None,
+                    value=measured.value,
+                    state=reading.evaluations[spec.name].result.level if spec.alert else None,
+                    warning=thresholds.warning if thresholds else None,
+                    critical=thresholds.critical if thresholds else None,
+                    detail=measured.detail,
+                )
+            )
+        rows += [Snapshot(spec.name, part, value) for part, value in measured.parts.items()]
+    return rows

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from typing_extensions import LiteralString
 
@@ -22,28 +23,83 @@ from typing_extensions import LiteralString
 _LOCK_KEY = int.from_bytes(b"trackalt", "big")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAlert:
-    """An alert that is not resolved."""
+# Beyond it nobody reads on; there is at most one of each type of ours.
+_MOST_OPEN = 100
+# More than a page can show, and than a month of a sound installation has.
+_MOST_SINCE = 500
 
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One row of ``tracking_health_alerts``: an alert from its beginning to its end.
+    ``resolved_at`` None: it is open. One that somebody wrote without a time is as of now."""
+
+    id: UUID
     alert_type: str
     severity: str
     message: str
     created_at: datetime
+    metric_value: float | None = None
+    threshold: float | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    silenced_until: datetime | None = None
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+    note: str | None = None
 
 
-_OPEN: LiteralString = """
-select alert_type, severity, coalesce(message, ''), created_at
-from public.tracking_health_alerts
-where resolved_at is null
-order by severity, created_at
-limit 100
+_ALERTS: LiteralString = """
+select id, alert_type, severity, coalesce(message, '') as message,
+    coalesce(created_at, now()) as created_at, metric_value::float8 as metric_value,
+    threshold::float8 as threshold, acknowledged_at, acknowledged_by, silenced_until, resolved_at,
+    resolved_by, note
+from public.tracking_health_alerts a
 """
+# `severity` sorts critical before warning.
+_OPEN: LiteralString = (
+    _ALERTS + " where resolved_at is null order by severity, a.created_at, id limit %s"
+)
+_RESOLVED: LiteralString = (
+    _ALERTS + " where resolved_at is not null order by resolved_at desc, id limit %s"
+)
+_SINCE: LiteralString = (
+    _ALERTS
+    + """
+where resolved_at is null or resolved_at >= %s
+order by (resolved_at is null) desc, a.created_at desc nulls first
+limit %s
+"""
+)
 
 
-def read_open_alerts(connection: psycopg.Connection[Any]) -> list[OpenAlert]:
+def read_open_alerts(connection: psycopg.Connection[Any]) -> list[Alert]:
     """The open alerts, critical ones first."""
-    return [OpenAlert(*row) for row in connection.execute(_OPEN).fetchall()]
+    return _read(connection, _OPEN, _MOST_OPEN)
+
+
+def read_resolved_alerts(connection: psycopg.Connection[Any], most: int) -> list[Alert]:
+    """So many of the alerts that ended, the last first."""
+    return _read(connection, _RESOLVED, most)
+
+
+def read_alerts_since(connection: psycopg.Connection[Any], since: datetime) -> list[Alert]:
+    """The alerts that were open at some time from ``since`` on: the open ones first, then the
+    newest."""
+    return _read(connection, _SINCE, since, _MOST_SINCE)
+
+
+def lock_open_alerts(connection: psycopg.Connection[Any]) -> dict[str, Alert]:
+    """The open alerts by type, locked against everybody until the transaction ends."""
+    found = _read(connection, _ALERTS + " where resolved_at is null for update")
+    return {each.alert_type: each for each in found}
+
+
+def _read(
+    connection: psycopg.Connection[Any], statement: LiteralString, *arguments: Any
+) -> list[Alert]:
+    with connection.cursor(row_factory=class_row(Alert)) as cursor:
+        return cursor.execute(statement, arguments or None).fetchall()
 
 
 def lock_alerts(connection: psycopg.Connection[Any]) -> datetime:
@@ -54,30 +110,6 @@ def lock_alerts(connection: psycopg.Connection[Any]) -> datetime:
     assert row is not None  # noqa: S101  a select without a table gives one row
     moment: datetime = row[0]
     return moment
-
-
-@dataclass(frozen=True, slots=True)
-class AlertRow:
-    """An open alert as the state machine needs it."""
-
-    id: UUID
-    severity: str
-    created_at: datetime | None
-    metric_value: float | None
-    threshold: float | None
-
-
-_ROWS: LiteralString = """
-select alert_type, id, severity, created_at, metric_value::float8, threshold::float8
-from public.tracking_health_alerts
-where resolved_at is null
-for update
-"""
-
-
-def read_alert_rows(connection: psycopg.Connection[Any]) -> dict[str, AlertRow]:
-    """The open alerts by type, locked against everybody until the transaction ends."""
-    return {row[0]: AlertRow(*row[1:]) for row in connection.execute(_ROWS).fetchall()}
 
 
 # Delivery may have opened the alert a moment ago: then that one is taken over.

@@ -138,19 +138,16 @@ select count(*) from alerted
 
 
 async def open_breaker(
-    connection: psycopg.AsyncConnection[Any], destination: str, reason: str
+    connection: psycopg.AsyncConnection[Any], destination: str, reason: str, *, message: str
 ) -> bool:
     """Pauses the destination: the next probe comes after a minute, then after growing waits up to
-    half an hour. Returns whether this raised the alert ``destination_paused``."""
+    half an hour. Returns whether this raised the alert ``destination_paused``, with ``message``."""
     arguments = {
         "destination": destination,
         "reason": reason,
         "first": FIRST_PROBE_SECONDS,
         "longest": LONGEST_PROBE_SECONDS,
-        "message": (
-            f"{destination} is paused: {reason.rstrip('.')}. Its events wait unspent; "
-            "once the cause is mended it goes on by itself."
-        ),
+        "message": message,
     }
     async with connection.transaction():
         await connection.execute(_ONE_BY_ONE)

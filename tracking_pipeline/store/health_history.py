@@ -1,25 +1,22 @@
-"""What is on record about health: the last check, alerts that are over, Meta's own scores.
+"""What is on record about health: the last check, how fast alerts came, Meta's own scores.
 
 For reports and charts. Each statement is bounded by a window of time and served by an index.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg.rows import class_row
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.health_snapshots import HEARTBEAT_METRIC, Snapshot
 
 REPORTED_METRIC = "meta_reported_emq"
 """The metric of ``tracking_health_snapshots`` that holds Meta's own scores, by event name."""
-
-# More episodes than a page can show, and than a month of a sound installation has.
-_MOST_EPISODES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +25,11 @@ class RecordedCheck:
 
     taken_at: datetime
     snapshots: list[Snapshot]
+
+    @property
+    def whole(self) -> dict[str, Snapshot]:
+        """The metrics as a whole, by name."""
+        return {each.metric: each for each in self.snapshots if each.dimension is None}
 
 
 _LAST_CHECK: LiteralString = """
@@ -47,7 +49,7 @@ order by s.id
 
 
 def read_last_check(
-    connection: psycopg.Connection[Any], metrics: tuple[str, ...]
+    connection: psycopg.Connection[Any], metrics: Collection[str]
 ) -> RecordedCheck | None:
     """What the last check wrote about these metrics; None where there never was a check."""
     rows = connection.execute(
@@ -56,36 +58,6 @@ def read_last_check(
     if not rows:
         return None
     return RecordedCheck(rows[0][0], [Snapshot(*row[1:]) for row in rows])
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """One alert from its beginning to its end; ``resolved_at`` None: it is open."""
-
-    alert_type: str
-    severity: str
-    message: str
-    created_at: datetime
-    resolved_at: datetime | None
-    acknowledged_at: datetime | None = None
-    silenced_until: datetime | None = None
-
-
-_EPISODES: LiteralString = """
-select alert_type, severity, coalesce(message, '') as message,
-    coalesce(created_at, now()) as created_at, resolved_at, acknowledged_at, silenced_until
-from public.tracking_health_alerts
-where resolved_at is null or resolved_at >= %s
-order by (resolved_at is null) desc, created_at desc nulls first
-limit %s
-"""
-
-
-def read_episodes(connection: psycopg.Connection[Any], since: datetime) -> list[Episode]:
-    """The alerts that were open at some time from ``since`` on: the open ones first, then the
-    newest."""
-    with connection.cursor(row_factory=class_row(Episode)) as cursor:
-        return cursor.execute(_EPISODES, (since, _MOST_EPISODES)).fetchall()
 
 
 # A check writes its snapshots and its alert in one transaction, so both have the same moment; an

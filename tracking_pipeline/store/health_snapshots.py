@@ -95,6 +95,33 @@ def read_series(
     return [Taken(*row) for row in connection.execute(_SERIES, (list(metrics), since)).fetchall()]
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The mean of a metric over one step of time that begins at ``at``."""
+
+    at: datetime
+    value: float
+
+
+_COURSE: LiteralString = """
+select date_bin(make_interval(hours => %(hours)s), taken_at, timestamptz '2000-01-01 00:00Z') as at,
+    avg(value)
+from public.tracking_health_snapshots
+where metric = %(metric)s and dimension is null and value is not null
+  and taken_at >= now() - make_interval(days => %(days)s)
+group by 1
+order by 1
+"""
+
+
+def read_course(
+    connection: psycopg.Connection[Any], metric: str, *, days: int, step_hours: int
+) -> list[Point]:
+    """The metric of the last ``days``, oldest first; steps without data are left out."""
+    rows = connection.execute(_COURSE, {"metric": metric, "days": days, "hours": step_hours})
+    return [Point(*row) for row in rows.fetchall()]
+
+
 _VALUE_BEFORE: LiteralString = """
 select value, extract(epoch from now() - taken_at)::float8
 from public.tracking_health_snapshots

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tracking_pipeline.health.check import CheckResult, record_reading, take_reading
-from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.readings.rollup import TIME_BUDGET_SECONDS
 
 
 def check_tracking_health(
     database_url: str,
-    policy: HealthPolicy,
+    policy: HealthConfig,
     *,
     run_id: str | None = None,
     roll_up_budget_seconds: float = TIME_BUDGET_SECONDS,

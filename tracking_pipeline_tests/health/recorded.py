@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from math import sin
 from typing import Any
+from uuid import uuid4
 
 from tracking_pipeline.geo.coverage import GeoCoverage
 from tracking_pipeline.health.emq.keys import mask_of
 from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.store.health_history import Episode, RecordedCheck, ReportedScore
+from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline.store.health_history import RecordedCheck, ReportedScore
 from tracking_pipeline.store.health_snapshots import Snapshot, Taken
 from tracking_pipeline_tests.health.site import policy
 
@@ -105,12 +107,16 @@ def last_check() -> list[Snapshot]:
     ]
 
 
-def episodes() -> list[Episode]:
+def episodes() -> list[Alert]:
     def ago(**span: float) -> datetime:
         return NOW - timedelta(**span)
 
+    def ended(alert_type: str, severity: str, since: datetime, until: datetime) -> Alert:
+        return Alert(uuid4(), alert_type, severity, "", since, resolved_at=until)
+
     return [
-        Episode(
+        Alert(
+            uuid4(),
             "emq_critical",
             "warning",
             "The estimated EMQ score is 6.6 of 10, below 7.0 (warning), since 2026-11-22 10:05 UTC."
@@ -118,21 +124,26 @@ def episodes() -> list[Episode]:
             "emq_score: it shows how many events carry each match key. Mend the form or the "
             "server that no longer sends the key named here.",
             ago(days=2),
-            None,
             acknowledged_at=ago(days=1),
         ),
-        Episode(
+        Alert(
+            uuid4(),
             "failed_events_critical",
             "critical",
             "Failed events waiting to be sent again: 12, more than 10 (critical), since "
             "2026-11-24 09:35 UTC. Likely cause: 10 of 12 events are for meta_capi. Run "
             "`tracking-pipeline status`: it shows the last error of each destination.",
             ago(minutes=30),
-            None,
         ),
-        Episode("failed_events_critical", "warning", "", ago(days=6), ago(days=5.8)),
-        Episode("error_rate_critical", "warning", "", ago(days=6), ago(days=5.5)),
-        Episode("destination_paused", "critical", "", ago(days=9), ago(days=8.9)),
+        Alert(
+            uuid4(), "failed_events_critical", "warning", "", ago(days=6), resolved_at=ago(days=5.8)
+        ),
+        Alert(
+            uuid4(), "error_rate_critical", "warning", "", ago(days=6), resolved_at=ago(days=5.5)
+        ),
+        Alert(
+            uuid4(), "destination_paused", "critical", "", ago(days=9), resolved_at=ago(days=8.9)
+        ),
     ]
 
 

@@ -6,22 +6,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-from tracking_pipeline.health.alerts.rules import AlertRules, AlertState, Transition, step
-from tracking_pipeline.health.alerts.thresholds import Verdict
-from tracking_pipeline.health.notifications.rules import NotificationRules, OwedMessage, owed
+from tracking_pipeline.health.alerts.due import DueMessage, due_message
+from tracking_pipeline.health.alerts.rules import AlertState, Transition, step
+from tracking_pipeline.health.config import AlertRules, NotificationRules
+from tracking_pipeline.health.thresholds import ThresholdResult
 
 START = datetime(2026, 11, 24, 10, 0, tzinfo=timezone.utc)
 EVERY = timedelta(minutes=15)
 
 # One letter a check. A capital value is on the wrong side of its threshold; `a` and `b` are back on
 # the right side of it, but not of its clear threshold.
-VERDICTS = {
-    ".": Verdict("ok", "ok", 9.0, 7.0),
-    "a": Verdict("ok", "warning", 7.1, 7.0),
-    "W": Verdict("warning", "warning", 6.0, 7.0),
-    "b": Verdict("warning", "critical", 4.1, 7.0),
-    "C": Verdict("critical", "critical", 3.0, 4.0),
-    "?": Verdict("no_data", "no_data", None, 7.0),
+RESULTS = {
+    ".": ThresholdResult("ok", "ok", 9.0, 7.0),
+    "a": ThresholdResult("ok", "warning", 7.1, 7.0),
+    "W": ThresholdResult("warning", "warning", 6.0, 7.0),
+    "b": ThresholdResult("warning", "critical", 4.1, 7.0),
+    "C": ThresholdResult("critical", "critical", 3.0, 4.0),
+    "?": ThresholdResult("no_data", "no_data", None, 7.0),
 }
 
 
@@ -34,7 +35,7 @@ class Watch:
     state: AlertState = field(default_factory=AlertState)
     now: datetime = START
     transitions: list[Transition] = field(default_factory=list)
-    messages: list[OwedMessage] = field(default_factory=list)
+    messages: list[DueMessage] = field(default_factory=list)
 
     def see(self, series: Iterable[str]) -> Watch:
         for letter in series:
@@ -44,13 +45,13 @@ class Watch:
 
     def check(self, letter: str, *, taken_at: datetime | None = None) -> None:
         self.state, changed = step(
-            self.state, VERDICTS[letter], self.now, self.rules, taken_at=taken_at
+            self.state, RESULTS[letter], self.now, self.rules, taken_at=taken_at
         )
         self.transitions += changed
         self.tell()
 
     def tell(self) -> None:
-        self.state, message = owed("emq_critical", self.state, self.now, self.notify)
+        self.state, message = due_message("emq_critical", self.state, self.now, self.notify)
         if message is not None:
             self.messages.append(message)
 

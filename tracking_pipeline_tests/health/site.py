@@ -10,9 +10,10 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from tracking_pipeline.health.policy import HealthPolicy, policy_from
+from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.identity.hashing import sha256_hex
 from tracking_pipeline.settings import Settings
+from tracking_pipeline.wiring.health import health_config
 
 HASH = sha256_hex("emily@example.com")
 # Meta takes an event with these, and the default model scores it 4.5.
@@ -27,9 +28,9 @@ EVERYTHING = {
 }
 
 
-def policy(**settings: Any) -> HealthPolicy:
+def policy(**settings: Any) -> HealthConfig:
     """The policy of the default settings but for these."""
-    return policy_from(Settings(**settings))
+    return health_config(Settings(**settings))
 
 
 class Site:

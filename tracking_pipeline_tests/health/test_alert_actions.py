@@ -120,7 +120,8 @@ def test_an_alert_that_is_over_says_so_in_its_row(site: Site, database_url: str)
 
     (alert,) = site.alerts()
     assert alert["message"].startswith(
-        "Failed events waiting to be sent again: 0 now, was more than 10 (critical). Over after "
+        "Failed events waiting to be sent again: 0 now, was more than 10 (critical). Resolved "
+        "after "
     )
 
 
@@ -180,7 +181,9 @@ def test_an_alert_can_be_named_by_its_id(site: Site) -> None:
 
 
 def test_without_a_name_all_open_alerts_are_meant(site: Site, database_url: str) -> None:
-    run_statement(database_url, lambda it: open_breaker(it, "meta_capi", "190: token"))
+    run_statement(
+        database_url, lambda it: open_breaker(it, "meta_capi", "190: token", message="paused")
+    )
     done = act(site, "resolve")
 
     assert set(done.changed) == {"failed_events_critical", "destination_paused"}

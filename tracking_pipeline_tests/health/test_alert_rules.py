@@ -9,20 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.alerts.recovery import Recovery, recovery_of
 from tracking_pipeline.health.alerts.rules import (
-    ALERT_OF_METRIC,
-    METRIC_OF_ALERT,
-    AlertRules,
     AlertState,
+    Recovery,
     acknowledge,
     adopt,
+    recovery_of,
     resolve,
     rules_for,
     silence,
     step,
 )
-from tracking_pipeline_tests.health.series import EVERY, START, VERDICTS, Watch
+from tracking_pipeline.health.config import AlertRules
+from tracking_pipeline_tests.health.series import EVERY, RESULTS, START, Watch
 
 SLOW = AlertRules(after_checks=3, clear_after_checks=3)
 
@@ -262,11 +261,7 @@ def test_a_pause_is_known_and_not_measured() -> None:
     assert rules_for("emq_critical", SLOW) == SLOW
 
 
-def test_every_metric_has_one_type_of_alert() -> None:
-    assert len(set(ALERT_OF_METRIC.values())) == len(ALERT_OF_METRIC) == len(METRIC_OF_ALERT)
-
-
-SERIES = st.text(alphabet=st.sampled_from(sorted(VERDICTS)), max_size=60)
+SERIES = st.text(alphabet=st.sampled_from(sorted(RESULTS)), max_size=60)
 RULES = st.builds(AlertRules, st.integers(1, 4), st.integers(1, 4))
 
 
@@ -318,7 +313,7 @@ def test_whatever_the_clock_does_the_phases_are_the_same(series: str, jumps: lis
         steady.see(letter)
         jumping.now += timedelta(seconds=seconds or 1)
         jumping.state, changed = step(
-            jumping.state, VERDICTS[letter], jumping.now, jumping.rules, taken_at=jumping.now
+            jumping.state, RESULTS[letter], jumping.now, jumping.rules, taken_at=jumping.now
         )
         jumping.transitions += changed
     assert jumping.kinds == steady.kinds

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from tracking_pipeline.health.alerts import alerting
-from tracking_pipeline.health.alerts.thresholds import Metric
 from tracking_pipeline.health.check import CheckResult
-from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.metrics import Metric
 from tracking_pipeline.store.alert_notifications import Notification
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline.store.destination_state import close_breaker, open_breaker
@@ -34,14 +34,14 @@ def site(connection: psycopg.Connection) -> Site:
 
 @pytest.fixture
 def check(database_url: str) -> Any:
-    def run(policy: HealthPolicy = POLICY, **budget: float) -> CheckResult:
+    def run(policy: HealthConfig = POLICY, **budget: float) -> CheckResult:
         return check_tracking_health(database_url, policy, run_id="a-run", **budget)
 
     return run
 
 
 def levels(result: CheckResult) -> dict[Metric, str]:
-    return {metric: verdict.level for metric, verdict in result.recorded.verdicts.items()}
+    return dict(result.recorded.levels)
 
 
 def healthy(site: Site) -> None:
@@ -251,8 +251,8 @@ def test_a_history_that_is_being_counted_is_not_missing(site: Site, check: Any) 
     result = check(roll_up_budget_seconds=0.0)
 
     assert not result.rolled_up.caught_up
-    assert result.recorded.verdicts["emq_score"].level == "no_data"
-    assert "being counted" in result.recorded.verdicts["emq_score"].detail
+    assert result.recorded.evaluations["emq_score"].result.level == "no_data"
+    assert "being counted" in result.recorded.evaluations["emq_score"].result.detail
     assert site.open_types() == before
 
 
@@ -301,7 +301,9 @@ def test_a_check_that_is_killed_before_its_end_has_told_nobody(
     site.add_failed(BAD_QUEUE, created_at=site.ago(days=2))
 
     with monkeypatch.context() as patched:
-        patched.setattr("tracking_pipeline.health.check.tell_dead_letters", _die)
+        patched.setattr(
+            "tracking_pipeline.health.alerts.alerting.AlertBook.tell_dead_letters", _die
+        )
         with pytest.raises(KeyboardInterrupt):
             check()
     assert site.alerts() == []
@@ -320,7 +322,9 @@ def test_a_pause_that_delivery_raised_is_taken_over_and_told_once(
     site: Site, check: Any, database_url: str
 ) -> None:
     for destination in ("meta_capi", "google_ec"):
-        opening = partial(open_breaker, destination=destination, reason="190: token")
+        opening = partial(
+            open_breaker, destination=destination, reason="190: token", message="paused"
+        )
         run_statement(database_url, opening)
     (raised,) = site.alerts()
     check()
@@ -336,7 +340,9 @@ def test_a_pause_that_delivery_raised_is_taken_over_and_told_once(
 def test_a_pause_that_delivery_ended_is_told_to_be_over(
     site: Site, check: Any, database_url: str
 ) -> None:
-    run_statement(database_url, lambda it: open_breaker(it, "meta_capi", "190: token"))
+    run_statement(
+        database_url, lambda it: open_breaker(it, "meta_capi", "190: token", message="paused")
+    )
     check()
     run_statement(database_url, lambda it: close_breaker(it, "meta_capi"))
     check()

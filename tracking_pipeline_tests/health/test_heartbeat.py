@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.health.alerts.heartbeat import is_stalled, read_heartbeat, watch_heartbeat
-from tracking_pipeline.health.words import moment
+from tracking_pipeline.health.formatting import moment
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
@@ -72,7 +72,7 @@ def test_a_stall_is_told_from_the_last_check_on(site: Site, database_url: str) -
     assert abs(since - site.ago(hours=5)) < timedelta(minutes=2)
     started, ended = site.read("select body from tracking_alert_notifications order by id")
     assert f"since {moment(since)}" in started["body"]
-    assert ended["body"].startswith("Over after 5 h")
+    assert ended["body"].startswith("Resolved after 5 h")
 
 
 def test_a_check_that_comes_while_the_watch_waits_is_no_stall(

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import get_args
 from uuid import uuid4
 
 import pytest
 
 from tracking_pipeline.delivery.engine.breaker import failing_reason, refusing_reason
-from tracking_pipeline.health.alerts.causes import (
-    dead_letter_causes,
-    destination_causes,
-    emq_causes,
-    fallen_key,
-    paused_causes,
-)
+from tracking_pipeline.health.alerts.due import DueMessage
 from tracking_pipeline.health.alerts.messages import (
     AlertFacts,
     alert_message,
@@ -24,11 +17,18 @@ from tracking_pipeline.health.alerts.messages import (
     notification,
     what_and_next_step,
 )
-from tracking_pipeline.health.alerts.recovery import Recovery
-from tracking_pipeline.health.alerts.rules import AlertType
+from tracking_pipeline.health.alerts.rules import Recovery
 from tracking_pipeline.health.emq.keys import mask_of
 from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, score
-from tracking_pipeline.health.notifications.rules import DeadLetterBatch, OwedMessage
+from tracking_pipeline.health.metrics import AlertType, alert_types
+from tracking_pipeline.health.readings.causes import (
+    DeadLetterBatch,
+    dead_letter_causes,
+    destination_causes,
+    emq_causes,
+    fallen_key,
+    paused_causes,
+)
 from tracking_pipeline.identity import plain_reason
 
 SINCE = datetime(2026, 11, 24, 10, 15, tzinfo=timezone.utc)
@@ -46,7 +46,7 @@ def test_a_message_says_value_threshold_since_when_cause_and_next_step() -> None
     )
 
 
-@pytest.mark.parametrize("alert_type", get_args(AlertType))
+@pytest.mark.parametrize("alert_type", alert_types())
 @pytest.mark.parametrize("value", [None, 0.0, 3.0, 12345.678])
 @pytest.mark.parametrize("threshold", [None, 0.0, 4.0])
 @pytest.mark.parametrize("recovery", [None, Recovery("ok", 2), Recovery("warning", 1)])
@@ -103,7 +103,7 @@ def test_while_it_recovers_a_message_says_what_is_and_what_was(
 
 def test_a_title_does_not_call_what_got_better_still_critical() -> None:
     facts = replace(EMQ, value=4.9, recovery=Recovery("warning", 1))
-    told = notification(OwedMessage("reminder", "critical", "k"), facts, now=SINCE, alert_id=None)
+    told = notification(DueMessage("reminder", "critical", "k"), facts, now=SINCE, alert_id=None)
     assert told.title == (
         "Critical alert, now better: the estimated EMQ score is 4.9 of 10 now, was below 4.0"
     )
@@ -122,12 +122,12 @@ def test_a_threshold_of_zero_is_not_worth_a_word() -> None:
         ("started", "Critical: the estimated EMQ score is 3.6 of 10, below 4.0"),
         ("worsened", "Worse, now critical: the estimated EMQ score is 3.6 of 10, below 4.0"),
         ("reminder", "Still critical: the estimated EMQ score is 3.6 of 10, below 4.0"),
-        ("ended", "Over: the estimated EMQ score is 3.6 of 10"),
+        ("ended", "Resolved: the estimated EMQ score is 3.6 of 10"),
     ],
 )
 def test_the_title_says_what_kind_of_news_it_is(kind: str, title: str) -> None:
     alert_id = uuid4()
-    owed = OwedMessage(kind, "critical", "the key")
+    owed = DueMessage(kind, "critical", "the key")
     told = notification(owed, EMQ, now=SINCE, alert_id=alert_id)
     assert told.title == title
     assert (told.alert_id, told.alert_type, told.kind) == (alert_id, "emq_critical", kind)
@@ -137,21 +137,21 @@ def test_the_title_says_what_kind_of_news_it_is(kind: str, title: str) -> None:
 @pytest.mark.parametrize(
     ("lasted", "words"),
     [
-        (timedelta(minutes=-5), "Over after 0 s,"),
-        (timedelta(minutes=45), "Over after 45 min,"),
-        (timedelta(hours=2, minutes=15), "Over after 2 h 15 min,"),
-        (timedelta(days=3, hours=4), "Over after 3 d 4 h,"),
+        (timedelta(minutes=-5), "Resolved after 0 s,"),
+        (timedelta(minutes=45), "Resolved after 45 min,"),
+        (timedelta(hours=2, minutes=15), "Resolved after 2 h 15 min,"),
+        (timedelta(days=3, hours=4), "Resolved after 3 d 4 h,"),
     ],
 )
 def test_the_end_says_how_long_it_was(lasted: timedelta, words: str) -> None:
-    owed = OwedMessage("ended", "critical", "k")
+    owed = DueMessage("ended", "critical", "k")
     told = notification(owed, EMQ, now=SINCE + lasted, alert_id=None)
     assert told.body.startswith(words)
 
 
 def test_an_end_by_hand_does_not_claim_that_all_is_well() -> None:
     facts = AlertFacts("error_rate_critical", "warning", 3.21, 2.0, SINCE, ended_by_hand=True)
-    told = notification(OwedMessage("ended", "warning", "k"), facts, now=SINCE, alert_id=None)
+    told = notification(DueMessage("ended", "warning", "k"), facts, now=SINCE, alert_id=None)
     assert told.title == "Resolved by hand: the error rate is 3.2 %, above 2.0 %"
     assert told.body.startswith("Resolved by hand after 0 s")
 
@@ -198,7 +198,7 @@ def test_a_pause_that_delivery_told_gets_its_next_step(reason: str, begins: str)
 
 
 def test_dead_letters_are_told_by_destination_and_reason() -> None:
-    owed = OwedMessage("digest", "warning", "k")
+    owed = DueMessage("digest", "warning", "k")
     one = digest(owed, [DeadLetterBatch("meta_capi", "token expired", 37)])
     assert one.title == "37 events to meta_capi: token expired"
     several = digest(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tracking_pipeline.health.emq.keys import keys_of, mask_of
 from tracking_pipeline.health.emq.presence import is_program, present_keys, with_lead_address
-from tracking_pipeline.identity import read_match_keys
+from tracking_pipeline.identity.match import read_match_keys
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36"
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from tracking_pipeline.health.emq.keys import mask_of
 from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, score_event
-from tracking_pipeline.health.notifications.rules import DeadLetterBatch
-from tracking_pipeline.health.readings.all import read_geo_down, read_health, read_paused
+from tracking_pipeline.health.readings.causes import DeadLetterBatch
 from tracking_pipeline.health.readings.events import (
     MOST_LEDGER_ROWS,
     EmqReading,
@@ -25,9 +24,10 @@ from tracking_pipeline.health.readings.queue import (
     read_dead_letters,
     read_queue,
     read_recovery,
+    read_withheld,
 )
+from tracking_pipeline.health.readings.readings import read_geo_down, read_health, read_paused
 from tracking_pipeline.health.readings.rollup import full_hour, roll_up
-from tracking_pipeline.health.readings.withheld import read_withheld
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.health_readings import count_waiting
 from tracking_pipeline.store.withheld_events import WithheldEvents, count_withheld
@@ -431,7 +431,7 @@ def test_what_was_withheld_is_told_by_destination_and_reason_of_a_day_and_a_week
     assert meta == WithheldEvents("meta_capi", "consent denied", 3, 5)
     assert (google_ec.destination, google_ec.last_day, google_ec.last_week) == ("google_ec", 1, 1)
     assert "example.com" not in google_ec.reason
-    assert reading.last_day_of("meta_capi") == 3
+    assert reading.measured.parts["meta_capi"] == 3
 
 
 def test_rare_reasons_of_what_was_withheld_are_counted_together(site: Site) -> None:

@@ -132,7 +132,7 @@ def test_match_keys_stand_by_what_they_would_gain() -> None:
 def test_the_weighted_model_has_a_line_for_keys_without_a_weight() -> None:
     lines = {
         line.key: line
-        for line in make_report(sick_site(policy=policy(emq_model="weighted"))).match_keys
+        for line in make_report(sick_site(config=policy(emq_model="weighted"))).match_keys
     }
     assert lines["ct"].gain is None
     assert lines["em"].gain is not None

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount
-from tracking_pipeline.health.emq.reported import (
+from tracking_pipeline.health.readings.meta_reported import (
     FIELDS,
     EventQuality,
     ReportedEmq,

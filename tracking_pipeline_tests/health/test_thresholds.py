@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.alerts.thresholds import Thresholds, Verdict, judge, missing_metrics
+from tracking_pipeline.health.metrics import Measured
+from tracking_pipeline.health.thresholds import ThresholdResult, Thresholds, evaluate
 
 EMQ = Thresholds("below", 7.0, 4.0, minimum_events=20, clear_margin=0.05, best=10.0)
 QUEUE = Thresholds("above", 5, 10, clear_margin=0.05)
@@ -26,8 +27,8 @@ QUEUE = Thresholds("above", 5, 10, clear_margin=0.05)
 def test_a_score_on_its_threshold_is_not_below_it(
     value: float, level: str, threshold: float
 ) -> None:
-    verdict = judge(EMQ, value, 100)
-    assert (verdict.level, verdict.threshold, verdict.value) == (level, threshold, value)
+    result = evaluate(EMQ, Measured(value, 100))
+    assert (result.level, result.threshold, result.value) == (level, threshold, value)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_a_score_on_its_threshold_is_not_below_it(
     [(0, "ok"), (5, "ok"), (6, "warning"), (10, "warning"), (11, "critical")],
 )
 def test_a_queue_on_its_threshold_is_not_above_it(value: float, level: str) -> None:
-    assert judge(QUEUE, value).level == level
+    assert evaluate(QUEUE, Measured(value)).level == level
 
 
 @pytest.mark.parametrize(
@@ -50,30 +51,32 @@ def test_a_queue_on_its_threshold_is_not_above_it(value: float, level: str) -> N
     ],
 )
 def test_an_alert_is_held_until_the_clear_threshold(value: float, level: str, holds: str) -> None:
-    verdict = judge(EMQ, value, 100)
-    assert (verdict.level, verdict.holds) == (level, holds)
+    result = evaluate(EMQ, Measured(value, 100))
+    assert (result.level, result.holds) == (level, holds)
 
 
 def test_a_rate_of_few_events_means_nothing() -> None:
-    verdict = judge(EMQ, 0.5, 19)
-    assert (verdict.level, verdict.holds, verdict.value) == ("no_data", "no_data", 0.5)
-    assert verdict.detail == "19 of the 20 events that a verdict needs"
-    assert judge(EMQ, 0.5, 20).level == "critical"
+    result = evaluate(EMQ, Measured(0.5, 19))
+    assert (result.level, result.holds, result.value) == ("no_data", "no_data", 0.5)
+    assert result.detail == "19 of the 20 events that a verdict needs"
+    assert evaluate(EMQ, Measured(0.5, 20)).level == "critical"
 
 
 def test_nothing_measured_is_not_well() -> None:
-    assert judge(EMQ, None, 0) == Verdict("no_data", "no_data", None, 7.0, "no events")
+    assert evaluate(EMQ, Measured(None, 0)) == ThresholdResult(
+        "no_data", "no_data", None, 7.0, "no events"
+    )
 
 
 def test_a_metric_may_have_one_threshold_only() -> None:
     paused = Thresholds("above", None, 0)
-    assert judge(paused, 0) == Verdict("ok", "ok", 0, 0)
-    assert judge(paused, 1) == Verdict("critical", "critical", 1, 0)
+    assert evaluate(paused, Measured(0)) == ThresholdResult("ok", "ok", 0, 0)
+    assert evaluate(paused, Measured(1)) == ThresholdResult("critical", "critical", 1, 0)
 
 
 def test_a_threshold_near_the_best_value_can_be_left_behind() -> None:
     strict = Thresholds("below", 9.8, 9.6, clear_margin=0.5, best=10.0)
-    assert judge(strict, 9.95).holds == "ok"
+    assert evaluate(strict, Measured(9.95)).holds == "ok"
 
 
 LEVELS = ["ok", "warning", "critical"]
@@ -95,16 +98,5 @@ def test_an_alert_is_never_held_at_less_than_it_is_raised(
         critical,
         clear_margin=margin,
     )
-    verdict = judge(thresholds, value)
-    assert LEVELS.index(verdict.level) <= LEVELS.index(verdict.holds)
-
-
-def test_data_that_stopped_is_missed_and_data_that_never_came_is_not() -> None:
-    verdicts = {"emq_score": judge(EMQ, None, 0), "queue_depth": judge(QUEUE, 0)}
-    assert missing_metrics(verdicts, ()).level == "ok"
-    missing = missing_metrics(verdicts, ("emq_score",))
-    assert (missing.level, missing.value, missing.detail) == ("warning", 1, "emq_score")
-
-
-def test_few_events_are_not_missing_ones() -> None:
-    assert missing_metrics({"emq_score": judge(EMQ, 5.0, 3)}, ("emq_score",)).level == "ok"
+    result = evaluate(thresholds, Measured(value))
+    assert LEVELS.index(result.level) <= LEVELS.index(result.holds)

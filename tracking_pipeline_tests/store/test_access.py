@@ -10,12 +10,12 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.readings.rollup import recount_recent
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import COMMANDS, AccessError, check_access
 from tracking_pipeline.store.health_snapshots import prune_snapshots
 from tracking_pipeline.store.migrate import is_migrated, migrate
+from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.servers import TestServer, find_server_binaries
 from tracking_pipeline_tests.store.site import Site, login_role, new_site, site_server
@@ -99,7 +99,7 @@ def test_the_worker_role_does_a_whole_health_check_and_prunes_it(site: Site) -> 
     site.run("update tracking_health_alerts set resolved_at = null where right(id::text, 1) = '3'")
 
     for _ in range(2):
-        result = check_tracking_health(site.url_for(WORKER), policy_from(Settings()))
+        result = check_tracking_health(site.url_for(WORKER), health_config(Settings()))
 
     assert result.readings.queue.waiting == 16
     assert {alert.alert_type for alert in result.recorded.active_alerts} >= {
@@ -108,7 +108,7 @@ def test_the_worker_role_does_a_whole_health_check_and_prunes_it(site: Site) -> 
     }
     assert site.run("select sum(events) from tracking_match_key_hourly") == [(40,)]
     with psycopg.connect(site.url_for(WORKER), autocommit=True) as connection:
-        assert recount_recent(connection, policy_from(Settings()).counting).finished
+        assert recount_recent(connection, health_config(Settings()).counting).finished
         assert prune_snapshots(connection, older_than_days=0) > 0
     assert site.run("select count(*) from tracking_health_snapshots") == [(0,)]
 

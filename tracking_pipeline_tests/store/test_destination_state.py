@@ -38,7 +38,9 @@ class Worker:
         return run_statement(self._database_url, statement)
 
     def open(self, destination: str = "meta_capi", reason: str = "190: bad token") -> bool:
-        return self.run(lambda connection: open_breaker(connection, destination, reason))
+        return self.run(
+            lambda connection: open_breaker(connection, destination, reason, message="paused")
+        )
 
     def close(self, destination: str = "meta_capi") -> None:
         self.run(lambda connection: close_breaker(connection, destination))
@@ -160,7 +162,7 @@ def test_a_pause_that_begins_while_the_last_one_ends_has_its_alert(
     _at_once(
         queue,
         database_url,
-        lambda connection: open_breaker(connection, "google_ec", "190: bad token"),
+        lambda connection: open_breaker(connection, "google_ec", "190", message="paused"),
         lambda connection: close_breaker(connection, "meta_capi"),
     )
 

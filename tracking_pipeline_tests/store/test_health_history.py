@@ -8,10 +8,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tracking_pipeline.store.alerts import read_alerts_since
 from tracking_pipeline.store.health_history import (
     REPORTED_METRIC,
     read_breach_to_alert_seconds,
-    read_episodes,
     read_last_check,
     read_reported_scores,
 )
@@ -59,7 +59,7 @@ def test_episodes_are_open_or_were_within_the_window(site: Site, database_url: s
         " ('emq_critical', 'warning', 'lately', now() - interval '30 d', now() - interval '2 d'),"
         " ('error_rate_critical', 'critical', 'still', now() - interval '40 d', null)"
     )
-    found = read_episodes(site.connection, site.ago(days=14))
+    found = read_alerts_since(site.connection, site.ago(days=14))
     assert [each.message for each in found] == ["still", "lately"]
 
 

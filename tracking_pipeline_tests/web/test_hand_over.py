@@ -22,11 +22,11 @@ from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaC
 from tracking_pipeline.delivery.engine.destination import Destination
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import Rejected
-from tracking_pipeline.health.configured import USUAL_CONVERSION_NAMES
 from tracking_pipeline.identity import match_keys
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.match_key_rollup import ConversionRule
 from tracking_pipeline.web.intake.events import IntakeRules, Sender, read_event
+from tracking_pipeline.wiring.health import USUAL_CONVERSION_NAMES
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.delivery.runs import Runs
 from tracking_pipeline_tests.web.intake_site import ADDRESS, AGENT, Site, site

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
-from tracking_pipeline.status import DestinationStatus
-from tracking_pipeline.store.alert_list import ListedAlert
+from tracking_pipeline.health.view.status import DestinationStatus
+from tracking_pipeline.store.alerts import Alert
 from tracking_pipeline.store.dead_letters import Group
-from tracking_pipeline.store.metric_history import Point
+from tracking_pipeline.store.health_snapshots import Point
 from tracking_pipeline.store.queue_counts import Waiting
 from tracking_pipeline.web.admin.replay import ReplayBody
 from tracking_pipeline.web.page import charts, words
@@ -114,10 +114,10 @@ def test_what_arrived_another_way_is_not_offered() -> None:
 # --- alerts ---
 
 
-def _alert(alert_type: str, severity: str = "critical", **columns: object) -> ListedAlert:
-    empty = dict.fromkeys(field.name for field in fields(ListedAlert))
+def _alert(alert_type: str, severity: str = "critical", **columns: object) -> Alert:
+    empty = dict.fromkeys(field.name for field in fields(Alert))
     known = {"id": uuid4(), "alert_type": alert_type, "severity": severity, "message": ""}
-    return ListedAlert(**{**empty, **known, "created_at": NOW, **columns})
+    return Alert(**{**empty, **known, "created_at": NOW, **columns})
 
 
 def test_what_needs_a_human_first_comes_first() -> None:

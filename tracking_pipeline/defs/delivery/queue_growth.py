@@ -15,7 +15,7 @@ from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.windows import WINDOW_SECONDS, present_window
 from tracking_pipeline.defs.words import number
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
-from tracking_pipeline.health.words import duration
+from tracking_pipeline.health.formatting import duration
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states

@@ -5,7 +5,7 @@ not open any more do not: the metadata names them. What a second run does: the s
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from uuid import UUID
 
 import dagster as dg
@@ -15,12 +15,12 @@ from pydantic import Field
 from tracking_pipeline.defs.metadata import table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
-from tracking_pipeline.health.alerts.actions import ALERT_TYPES, AlertActions, act_on_alerts
-from tracking_pipeline.health.alerts.rules import AlertType
-from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.health.words import moment
-from tracking_pipeline.store.alert_list import ListedAlert, list_alerts
+from tracking_pipeline.health.alerts.actions import AlertActions, act_on_alerts
+from tracking_pipeline.health.formatting import moment
+from tracking_pipeline.health.metrics import AlertType, alert_types
+from tracking_pipeline.store.alerts import Alert, read_open_alerts
 from tracking_pipeline.store.database import connect
+from tracking_pipeline.wiring.health import health_config
 
 LONGEST_SILENCE_HOURS = 24 * 30
 
@@ -37,8 +37,8 @@ class ResolveConfig(dg.Config):
     )
     alert_types: list[str] = Field(
         default=[],
-        description=f"Only alerts of these types: {', '.join(ALERT_TYPES)}. Empty, and no ids: all "
-        "that are open.",
+        description=f"Only alerts of these types: {', '.join(alert_types())}. Empty, and no ids: "
+        "all that are open.",
     )
     alert_ids: list[str] = Field(
         default=[],
@@ -60,9 +60,9 @@ class ResolveConfig(dg.Config):
     def request(self) -> "AlertRequest":
         """The checked values. Raises ``dagster.Failure`` for one that cannot be used: the launchpad
         itself does not check them."""
-        unknown = [name for name in self.alert_types if name not in ALERT_TYPES]
+        unknown = [name for name in self.alert_types if name not in alert_types()]
         if unknown:
-            raise _refused(f"alert_types: {unknown[0]!r} is none of {', '.join(ALERT_TYPES)}")
+            raise _refused(f"alert_types: {unknown[0]!r} is none of {', '.join(alert_types())}")
         if not 0 <= self.silence_hours <= LONGEST_SILENCE_HOURS:
             raise _refused(f"silence_hours must be 0 to {LONGEST_SILENCE_HOURS}")
         if not self.by.strip():
@@ -71,7 +71,7 @@ class ResolveConfig(dg.Config):
             ids = tuple(UUID(each.strip()) for each in self.alert_ids)
         except ValueError:
             raise _refused("alert_ids must be uuids, as the list shows them") from None
-        return AlertRequest(tuple(cast("list[AlertType]", self.alert_types)), ids)
+        return AlertRequest(tuple(self.alert_types), ids)
 
 
 @dataclass(frozen=True)
@@ -96,20 +96,20 @@ def act_on_open_alerts(
     request = config.request()
     done = AlertActions()
     with tracking.open() as installation, connect(installation.database.url) as connection:
-        policy = policy_from(installation.settings)
+        health = health_config(installation.settings)
         try:
             if config.action != "list":
                 done = act_on_alerts(
                     connection,
                     config.action,
-                    policy,
+                    health,
                     types=request.types,
                     ids=request.ids,
                     by=config.by.strip(),
                     silence_hours=config.silence_hours,
                     note=config.note.strip() or None,
                 )
-            still_open = list_alerts(connection, resolved=0)
+            still_open = read_open_alerts(connection)
         except psycopg.Error as error:
             raise dg.Failure(
                 f"the database failed (SQLSTATE {error.sqlstate or 'none'}): launch it again"
@@ -121,7 +121,7 @@ def act_on_open_alerts(
     return done
 
 
-def actions_metadata(done: AlertActions, still_open: list[ListedAlert]) -> dict[str, Any]:
+def actions_metadata(done: AlertActions, still_open: list[Alert]) -> dict[str, Any]:
     """What was done, and the alerts that are open afterwards."""
     return {
         **table("open", [_row(alert) for alert in still_open]),
@@ -132,12 +132,12 @@ def actions_metadata(done: AlertActions, still_open: list[ListedAlert]) -> dict[
     }
 
 
-def _row(alert: ListedAlert) -> dict[str, Any]:
+def _row(alert: Alert) -> dict[str, Any]:
     return {
         "id": str(alert.id),
         "type": alert.alert_type,
         "severity": alert.severity,
-        "since": moment(alert.created_at) if alert.created_at else "",
+        "since": moment(alert.created_at),
         "acknowledged by": alert.acknowledged_by or "",
         "silenced until": moment(alert.silenced_until) if alert.silenced_until else "",
         "note": alert.note or "",

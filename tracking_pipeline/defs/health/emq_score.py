@@ -44,7 +44,7 @@ def emq_metadata(reading: Reading) -> dict[str, Any]:
         **limits(reading, "emq_score"),
         "events": score.events,
         "window_days": emq.window_days,
-        "model": reading.policy.emq_model,
+        "model": reading.config.emq_model,
         **floats(
             {
                 "emq_score_before": emq.before.overall,

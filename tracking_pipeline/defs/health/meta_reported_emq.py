@@ -14,8 +14,8 @@ from tracking_pipeline.defs.metadata import floats, table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG
 from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount
-from tracking_pipeline.health.emq.reported import ReportedEmq, record_reported_emq
-from tracking_pipeline.health.policy import policy_from
+from tracking_pipeline.health.readings.meta_reported import ReportedEmq, record_reported_emq
+from tracking_pipeline.wiring.health import health_config
 
 
 @dg.asset(
@@ -38,7 +38,7 @@ def meta_reported_emq(
         reported = record_reported_emq(
             installation.database.url,
             MetaAccount.configured(installation.settings) if asks else None,
-            policy_from(installation.settings),
+            health_config(installation.settings),
             run_id=context.run.run_id,
         )
     if reported.detail:

@@ -13,7 +13,7 @@ from tracking_pipeline.defs.metadata import floats, table
 from tracking_pipeline.defs.resources import HealthResource, TrackingResource
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.health.check import Reading
-from tracking_pipeline.health.words import duration
+from tracking_pipeline.health.formatting import duration
 from tracking_pipeline.store.queue_counts import Waiting
 
 

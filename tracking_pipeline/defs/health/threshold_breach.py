@@ -13,35 +13,31 @@ from tracking_pipeline.defs.active import is_under_way
 from tracking_pipeline.defs.health.check import CHECKED, check_tracking_health_job
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.windows import WINDOW_SECONDS, present_window
-from tracking_pipeline.health.alerts.edges import Edge, find_edges
+from tracking_pipeline.health.alerts.evaluation import evaluate_quickly
 from tracking_pipeline.health.alerts.heartbeat import Heartbeat, watch_heartbeat
-from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC, AlertState, AlertType
-from tracking_pipeline.health.alerts.thresholds import Metric, Verdict
-from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.health.readings.quick_look import look_quickly
-from tracking_pipeline.health.words import duration
+from tracking_pipeline.health.alerts.rules import AlertState
+from tracking_pipeline.health.alerts.triggers import Trigger, find_triggers
+from tracking_pipeline.health.formatting import duration
+from tracking_pipeline.health.metrics import METRICS, AlertType, Metric, alert_types
+from tracking_pipeline.health.readings.readings import read_quickly
+from tracking_pipeline.health.thresholds import ThresholdResult
 from tracking_pipeline.store.alerts import read_alert_states
 from tracking_pipeline.store.database import connect
+from tracking_pipeline.wiring.health import health_config
 
-# A check that was launched for an edge and did not take it away (it failed, or it reads otherwise)
-# is launched again after this many windows, not every time.
+# A check that was launched for a trigger and did not take it away (it failed, or it reads
+# otherwise) is launched again after this many windows, not every time.
 PATIENCE_WINDOWS = 10
-_UNITS: dict[Metric, str] = {
-    "queue_depth": "{:.0f} waiting",
-    "error_rate": "error rate {:.1f} %",
-    "dead_letters": "{:.0f} new dead letters",
-    "paused_destinations": "{:.0f} paused",
-    "geo_providers_down": "{:.0f} sources of places down",
-}
 
 
 @dg.sensor(
     job=check_tracking_health_job,
     minimum_interval_seconds=WINDOW_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks at the queue, the error rate, dead letters, paused destinations and sources "
-    "of places, and launches a health check when one of them crosses a threshold or comes back. "
-    "Also raises the alert pipeline_stalled when no check has come for three intervals. A failed "
+    description="Looks at the queue, the error rate, dead letters, paused destinations and "
+    "geolocation providers, and launches a health check when one of them crosses a "
+    "threshold or comes back. Also raises the alert pipeline_stalled when no check has come for "
+    "three intervals. A failed "
     "tick means that the database could not be reached; the schedule still checks every 15 "
     "minutes.",
 )
@@ -49,36 +45,36 @@ def threshold_breach_sensor(
     context: dg.SensorEvaluationContext, tracking: TrackingResource
 ) -> dg.SensorResult | dg.SkipReason:
     with tracking.open() as installation, connect(installation.database.url) as connection:
-        policy = policy_from(installation.settings)
-        heartbeat = watch_heartbeat(connection, policy)
-        verdicts = look_quickly(connection, policy)
+        health = health_config(installation.settings)
+        heartbeat = watch_heartbeat(connection, health)
+        results = evaluate_quickly(read_quickly(connection, health), health.thresholds)
         stored = read_alert_states(connection)
         window = present_window(connection)
     states: dict[AlertType, AlertState] = {
-        name: AlertState.from_json(stored.get(name, {})) for name in ALERT_OF_METRIC.values()
+        name: AlertState.from_json(stored.get(name, {})) for name in alert_types()
     }
-    edges = find_edges(states, verdicts)
-    found = in_numbers(verdicts, heartbeat)
-    if not edges:
+    triggers = find_triggers(states, results)
+    found = in_numbers(results, heartbeat)
+    if not triggers:
         return dg.SensorResult(skip_reason=found, cursor="")
-    named = ", ".join(f"{edge} of {name}" for name, edge in edges.items())
+    named = ", ".join(f"{trigger} of {name}" for name, trigger in triggers.items())
     if is_under_way(context.instance, check_tracking_health_job.name):
         return dg.SkipReason(f"{named}: {found}; a check is under way")
-    if not is_time_to_launch(context.cursor, edges, window):
+    if not is_time_to_launch(context.cursor, triggers, window):
         return dg.SkipReason(f"{named}: {found}; a check was launched for it")
     context.log.info(f"{named}: {found}")
     request = dg.RunRequest(
         run_key=f"edge:{window}", asset_selection=CHECKED, tags={"tracking/edge": named}
     )
-    return dg.SensorResult(run_requests=[request], cursor=cursor_of(edges, window))
+    return dg.SensorResult(run_requests=[request], cursor=cursor_of(triggers, window))
 
 
-def in_numbers(verdicts: Mapping[Metric, Verdict], heartbeat: Heartbeat) -> str:
+def in_numbers(results: Mapping[Metric, ThresholdResult], heartbeat: Heartbeat) -> str:
     """The skip reason: "3 waiting, error rate 0.4 %, ...; last check 4 min ago"."""
     words = [
-        words.format(verdicts[metric].value)
-        for metric, words in _UNITS.items()
-        if verdicts[metric].value is not None
+        METRICS[metric].quick.format(value=result.value)
+        for metric, result in results.items()
+        if result.value is not None
     ]
     since = heartbeat.seconds_since_check
     ago = None if since is None else duration(timedelta(seconds=since))
@@ -87,16 +83,18 @@ def in_numbers(verdicts: Mapping[Metric, Verdict], heartbeat: Heartbeat) -> str:
     return f"{', '.join(words)}; {checked}{stalled}"
 
 
-def cursor_of(edges: Mapping[AlertType, Edge], window: int) -> str:
-    """What the sensor remembers of a launch: the edges it was for, and when."""
-    return f"{_key(edges)}@{window}"
+def cursor_of(triggers: Mapping[AlertType, Trigger], window: int) -> str:
+    """What the sensor remembers of a launch: the triggers it was for, and when."""
+    return f"{_key(triggers)}@{window}"
 
 
-def is_time_to_launch(cursor: str | None, edges: Mapping[AlertType, Edge], window: int) -> bool:
-    """Whether no check was launched for these edges, or so long ago that it has failed."""
+def is_time_to_launch(
+    cursor: str | None, triggers: Mapping[AlertType, Trigger], window: int
+) -> bool:
+    """Whether no check was launched for these triggers, or so long ago that it has failed."""
     key, _, launched = (cursor or "").rpartition("@")
-    return key != _key(edges) or window - int(launched) >= PATIENCE_WINDOWS
+    return key != _key(triggers) or window - int(launched) >= PATIENCE_WINDOWS
 
 
-def _key(edges: Mapping[AlertType, Edge]) -> str:
-    return ",".join(sorted(f"{name}:{edge}" for name, edge in edges.items()))
+def _key(triggers: Mapping[AlertType, Trigger]) -> str:
+    return ",".join(sorted(f"{name}:{trigger}" for name, trigger in triggers.items()))

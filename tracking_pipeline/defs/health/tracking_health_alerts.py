@@ -4,16 +4,16 @@ It records the run's reading and steps the alerts. Materialized with the reading
 they show; alone, it takes a reading of its own.
 """
 
-from typing import Any, get_args
+from typing import Any
 
 import dagster as dg
 
 from tracking_pipeline.defs.health.labels import FRESHNESS, GROUP, OWNERS
 from tracking_pipeline.defs.metadata import table
 from tracking_pipeline.defs.resources import HealthResource, TrackingResource
-from tracking_pipeline.health.alerts.rules import AlertType
 from tracking_pipeline.health.check import CheckResult, record_reading
-from tracking_pipeline.health.system_status import system_status
+from tracking_pipeline.health.metrics import alert_types
+from tracking_pipeline.health.view.summary import system_status
 
 READINGS = ["emq_score", "queue_depth", "error_rate", "geo_coverage"]
 
@@ -47,7 +47,7 @@ def alerts_metadata(result: CheckResult) -> dict[str, Any]:
     """What the check made of the alerts: every number under its own name, and the open ones."""
     recorded = result.recorded
     alerts = recorded.active_alerts
-    system = system_status(alerts, recorded.verdicts)
+    system = system_status(alerts, recorded.levels)
     open_types = {alert.alert_type for alert in alerts}
     return {
         "status": system.status,
@@ -58,7 +58,7 @@ def alerts_metadata(result: CheckResult) -> dict[str, Any]:
         "alerts_created": len(recorded.alerts_created),
         "alerts_resolved": len(recorded.alerts_resolved),
         **table("alerts", [{"alert": each.alert_type, "message": each.message} for each in alerts]),
-        **{f"open_{name}": int(name in open_types) for name in get_args(AlertType)},
+        **{f"open_{name}": int(name in open_types) for name in alert_types()},
         "check_id": str(recorded.check_id),
         "checked_at": dg.MetadataValue.timestamp(result.readings.taken_at),
     }

@@ -15,8 +15,8 @@ from tracking_pipeline.defs.health.labels import GROUP, OWNERS
 from tracking_pipeline.defs.metadata import floats
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount
-from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.health.report.evidence import Evidence, read_evidence
+from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline.wiring.installation import Installation
 
 
@@ -57,7 +57,7 @@ def _make(installation: Installation) -> dict[str, Any]:
     settings = installation.settings
     evidence = read_evidence(
         installation.database,
-        policy_from(settings),
+        health_config(settings),
         asks_meta=MetaAccount.configured(settings) is not None,
     )
     report = make_report(evidence)

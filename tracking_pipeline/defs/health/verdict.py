@@ -3,15 +3,15 @@
 from typing import Any
 
 from tracking_pipeline.defs.metadata import floats
-from tracking_pipeline.health.alerts.thresholds import Metric
 from tracking_pipeline.health.check import Reading
+from tracking_pipeline.health.metrics import Metric
 
 
 def limits(reading: Reading, metric: Metric, prefix: str = "") -> dict[str, Any]:
     """The thresholds of a metric, and the level that its value has by them."""
-    thresholds = reading.policy.thresholds[metric]
+    thresholds = reading.config.thresholds[metric]
     return {
-        f"{prefix}level": reading.judged[metric].verdict.level,
+        f"{prefix}level": reading.evaluations[metric].result.level,
         **floats(
             {
                 f"{prefix}warning_{thresholds.direction}": thresholds.warning,
@@ -23,5 +23,5 @@ def limits(reading: Reading, metric: Metric, prefix: str = "") -> dict[str, Any]
 
 def no_verdict(reading: Reading, metric: Metric) -> dict[str, Any]:
     """Why a metric has no level, where it has none."""
-    detail = reading.judged[metric].verdict.detail
+    detail = reading.evaluations[metric].result.detail
     return {"no_verdict": detail} if detail else {}

@@ -37,3 +37,11 @@ def failing_reason(requests: int, failures: int) -> str:
 def refusing_reason(refusal: str) -> str:
     """Why a destination is paused that refuses all for one reason. :data:`REFUSING` matches it."""
     return f"it refuses every event: {refusal}"
+
+
+def pause_message(destination: str, reason: str) -> str:
+    """What the alert of a pause says until a health check has words of its own for it."""
+    return (
+        f"{destination} is paused: {reason.rstrip('.')}. Its events wait unspent; "
+        "once the cause is mended it goes on by itself."
+    )

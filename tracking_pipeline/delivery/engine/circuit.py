@@ -21,6 +21,7 @@ from tracking_pipeline.delivery.engine.breaker import (
     WINDOW_SECONDS,
     failing_reason,
     opens,
+    pause_message,
     refusing_reason,
 )
 from tracking_pipeline.delivery.engine.outcomes import (
@@ -192,7 +193,10 @@ class Circuit:
         if self.state == "paused":
             return  # several requests were in flight; the first one told it all
         self.state, self.detail = "paused", reason
-        await self._record(lambda each: open_breaker(each, self._destination, reason))
+        message = pause_message(self._destination, reason)
+        await self._record(
+            lambda each: open_breaker(each, self._destination, reason, message=message)
+        )
 
     async def _reopen(self) -> None:
         self.state, self.detail = "ok", ""

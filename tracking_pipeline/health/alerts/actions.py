@@ -14,18 +14,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from uuid import UUID
 
 import psycopg
 
 from tracking_pipeline.health.alerts.alerting import AlertBook, open_book
-from tracking_pipeline.health.alerts.rules import AlertType, acknowledge, silence
-from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.health.alerts.rules import acknowledge, silence
+from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.metrics import AlertType, alert_types
 from tracking_pipeline.store.alerts import acknowledge_alert, resolve_alert, silence_alert
 
 AlertAction = Literal["acknowledge", "silence", "resolve"]
-ALERT_TYPES: tuple[AlertType, ...] = get_args(AlertType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class AlertActions:
 def act_on_alerts(
     connection: psycopg.Connection[Any],
     action: AlertAction,
-    policy: HealthPolicy,
+    config: HealthConfig,
     *,
     types: Sequence[AlertType] = (),
     ids: Sequence[UUID] = (),
@@ -55,7 +55,7 @@ def act_on_alerts(
     silence. A type that is named can be silenced before it has an alert.
     """
     with connection.transaction():
-        book = open_book(connection, policy)
+        book = open_book(connection, config)
         chosen = _chosen(book, types, ids)
         changed, not_open = [], []
         for name, alert_type in chosen.items():
@@ -91,18 +91,18 @@ def _act(
     silence_hours: float,
     note: str | None,
 ) -> None:
-    ours = next((each for each in ALERT_TYPES if each == alert_type), None)
+    ours = alert_type in alert_types()
     if action == "resolve":
-        if ours is None:
+        if not ours:
             resolve_alert(book.connection, alert_type, by=by, note=note)
         else:
-            book.resolve(ours, by=by, note=note)
+            book.resolve(alert_type, by=by, note=note)
     elif action == "acknowledge":
         acknowledge_alert(book.connection, alert_type, by=by, note=note)
-        if ours is not None:
-            book.save(ours, acknowledge(book.state(ours), book.now))
+        if ours:
+            book.save(alert_type, acknowledge(book.state(alert_type), book.now))
     else:
         until = book.now + timedelta(hours=silence_hours) if silence_hours > 0 else None
         silence_alert(book.connection, alert_type, until=until, note=note)
-        if ours is not None:
-            book.save(ours, silence(book.state(ours), until))
+        if ours:
+            book.save(alert_type, silence(book.state(alert_type), until))

@@ -13,10 +13,10 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.health.alerts.alerting import open_book
-from tracking_pipeline.health.alerts.judgement import Judgement
-from tracking_pipeline.health.alerts.thresholds import judge
-from tracking_pipeline.health.configured import MISSED_CHECKS_STALLED
-from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.health.alerts.evaluation import Evaluation
+from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.metrics import MISSED_CHECKS_STALLED, Measured
+from tracking_pipeline.health.thresholds import evaluate
 from tracking_pipeline.store.health_snapshots import read_seconds_since_check
 
 CHECK_INTERVAL_SECONDS = 15 * 60
@@ -49,19 +49,19 @@ def is_stalled(connection: psycopg.Connection[Any]) -> bool:
     return read_heartbeat(connection).is_stalled
 
 
-def watch_heartbeat(connection: psycopg.Connection[Any], policy: HealthPolicy) -> Heartbeat:
+def watch_heartbeat(connection: psycopg.Connection[Any], config: HealthConfig) -> Heartbeat:
     """Looks, and raises ``pipeline_stalled`` with its message when no check has come for three
     intervals. While all is well it only reads."""
     heartbeat = read_heartbeat(connection)
     if not heartbeat.is_stalled:
         return heartbeat
     with connection.transaction():
-        book = open_book(connection, policy)
+        book = open_book(connection, config)
         # A check may have come while this waited for the lock.
         heartbeat = read_heartbeat(connection)
         if heartbeat.is_stalled:
-            verdict = judge(policy.thresholds["missed_checks"], heartbeat.missed_checks)
+            missed = Measured(heartbeat.missed_checks)
+            result = evaluate(config.thresholds["missed_checks"], missed)
             last_check = book.now - timedelta(seconds=heartbeat.seconds_since_check or 0.0)
-            judgement = Judgement(verdict, began_at=last_check)
-            book.step("pipeline_stalled", judgement, book.now)
+            book.step("pipeline_stalled", Evaluation(result, began_at=last_check), book.now)
     return heartbeat

@@ -11,23 +11,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from tracking_pipeline.health.alerts.causes import (
+from tracking_pipeline.health.alerts.due import DueMessage
+from tracking_pipeline.health.alerts.rules import Recovery
+from tracking_pipeline.health.formatting import capital, count_of, duration, moment
+from tracking_pipeline.health.metrics import (
+    UNSPENT,
+    AlertSpec,
+    AlertType,
+    MetricSpec,
+    Severity,
+    metric_of,
+)
+from tracking_pipeline.health.readings.causes import (
+    DeadLetterBatch,
     PauseKind,
-    count_of,
     dead_letter_causes,
     pause_kind,
 )
-from tracking_pipeline.health.alerts.recovery import Recovery
-from tracking_pipeline.health.alerts.rules import AlertType, Severity
-from tracking_pipeline.health.notifications.rules import DeadLetterBatch, OwedMessage
-from tracking_pipeline.health.words import duration, moment
 from tracking_pipeline.store.alert_notifications import Notification
 
 
 @dataclass(frozen=True, slots=True)
 class AlertFacts:
     """What there is to say of one alert. ``causes`` are sentences without a full stop
-    (``health/alerts/causes.py``); ``recovery``: the value is better than the severity;
+    (``health/readings/causes.py``); ``recovery``: the value is better than the severity;
     ``ended_by_hand``: an operator resolved it."""
 
     alert_type: AlertType
@@ -40,86 +47,15 @@ class AlertFacts:
     ended_by_hand: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """How one type of alert is told. ``{value}`` and ``{threshold}`` stand for the numbers, written
-    with ``decimals`` places; ``beyond`` follows ``bad`` where there is a threshold other than 0,
-    ``at_zero`` stands for ``bad`` where there is none, and ``over`` is how things stand at the
-    end."""
-
-    bad: str
-    over: str
-    next_step: str
-    beyond: str = ""
-    decimals: int = 0
-    at_zero: str = ""
-
-
-_UNSPENT = "The events wait unspent, and go on by themselves when a probe gets through"
 # What to do about a pause whose reason names nothing that could be mended in an account.
 _NEXT_STEP_OF_PAUSE: dict[PauseKind, str] = {
     "failing": "The other side fails or cannot be reached, which mostly passes. If it stays so, "
-    f"check its status page, its address and the network. {_UNSPENT}",
+    f"check its status page, its address and the network. {UNSPENT}",
     "refusing": "Check its address, the version of its API and what stands in between: the events "
-    f"are hardly to blame when none is taken. {_UNSPENT}",
+    f"are hardly to blame when none is taken. {UNSPENT}",
     "mixed": "Each reason asks for its own: mend a token, a permission or an account that it "
     "names; wait for a server that fails; check address and version where every event is refused. "
-    f"{_UNSPENT}",
-}
-_STATUS = "Run `tracking-pipeline status`: it shows the last error of each destination"
-_WORDS: dict[AlertType, _Words] = {
-    "emq_critical": _Words(
-        bad="the estimated EMQ score is {value} of 10",
-        beyond="below {threshold}",
-        over="the estimated EMQ score is {value} of 10",
-        next_step="Open the asset emq_score: it shows how many events carry each match key. "
-        "Mend the form or the server that no longer sends the key named here",
-        decimals=1,
-    ),
-    "failed_events_critical": _Words(
-        bad="failed events waiting to be sent again: {value}",
-        beyond="more than {threshold}",
-        over="failed events waiting to be sent again: {value}",
-        next_step=_STATUS,
-    ),
-    "error_rate_critical": _Words(
-        bad="the error rate is {value} %",
-        beyond="above {threshold} %",
-        over="the error rate is {value} %",
-        next_step=_STATUS,
-        decimals=1,
-    ),
-    "dead_letters": _Words(
-        bad="events that became dead letters: {value}",
-        beyond="more than {threshold}",
-        at_zero="events that became dead letters and are not tried again by themselves: {value}",
-        over="events that became dead letters lately: {value}",
-        next_step="Mend the cause, then look with `tracking-pipeline replay --dry-run` at what "
-        "can be sent again",
-    ),
-    "destination_paused": _Words(
-        bad="destinations that are paused: {value}",
-        over="no destination is paused",
-        next_step="Mend the token, the permission or the account that the reason names. "
-        f"{_UNSPENT}",
-    ),
-    "geo_provider_down": _Words(
-        bad="sources of places that do not answer: {value}",
-        over="all sources of places answer",
-        next_step="Nothing is lost: the next source is asked, or this one later. Check its "
-        "address, its key and its quota if it stays so",
-    ),
-    "no_data": _Words(
-        bad="no conversion has reached the ledger lately, though there were some before",
-        over="conversions reach the ledger again",
-        next_step="Check that the site still writes wm_event_log, and CONVERSION_EVENT_NAMES",
-    ),
-    "pipeline_stalled": _Words(
-        bad="health checks that did not come, one after another: {value}",
-        over="health checks come again",
-        next_step="Check that the Dagster daemon runs and that check_tracking_health_schedule is "
-        "on (Deployment, Daemons; Automation)",
-    ),
+    f"{UNSPENT}",
 }
 
 
@@ -135,7 +71,7 @@ def alert_message(facts: AlertFacts) -> str:
 
 def ended_message(facts: AlertFacts, now: datetime) -> str:
     """The last words of an alert, for its row: what it was about, and how long it lasted."""
-    return f"{_capital(_headline(facts))} ({facts.severity}). {_lasted(facts, now)}"
+    return f"{capital(_headline(facts))} ({facts.severity}). {_lasted(facts, now)}"
 
 
 def reading_message(facts: AlertFacts) -> str:
@@ -148,39 +84,38 @@ def _in_sentences(headline: str, facts: AlertFacts) -> str:
     if facts.causes:
         sentences.append(f"Likely cause: {'; '.join(facts.causes)}")
     sentences.append(_next_step(facts.alert_type, facts.causes))
-    return ". ".join(_capital(sentence) for sentence in sentences) + "."
+    return ". ".join(capital(sentence) for sentence in sentences) + "."
 
 
 def what_and_next_step(alert_type: str, message: str) -> tuple[str, str]:
     """An alert's message in two: what is wrong, and what to do. The second is empty for a type that
     is not ours."""
-    words = next((words for known, words in _WORDS.items() if known == alert_type), None)
-    if words is None:
+    if metric_of(alert_type) is None:
         return message, ""
-    known_steps = [words.next_step]
+    known_steps = [_of(alert_type)[1].next_step]
     if alert_type == "destination_paused":
         known_steps += _NEXT_STEP_OF_PAUSE.values()
-    for step in (f"{_capital(each)}." for each in known_steps):
+    for step in (f"{capital(each)}." for each in known_steps):
         if message.endswith(step):
             return message.removesuffix(step).rstrip(), step
     # Delivery raises this alert itself, without a next step, and gives the reason.
-    return message, f"{_capital(_next_step(alert_type, (message,)))}."
+    return message, f"{capital(_next_step(alert_type, (message,)))}."
 
 
 def _next_step(alert_type: str, causes: Sequence[str]) -> str:
     kind = pause_kind(causes) if alert_type == "destination_paused" else None
     if kind is not None and kind in _NEXT_STEP_OF_PAUSE:
         return _NEXT_STEP_OF_PAUSE[kind]
-    return next(words.next_step for known, words in _WORDS.items() if known == alert_type)
+    return _of(alert_type)[1].next_step
 
 
 def notification(
-    message: OwedMessage, facts: AlertFacts, *, now: datetime, alert_id: UUID | None
+    message: DueMessage, facts: AlertFacts, *, now: datetime, alert_id: UUID | None
 ) -> Notification:
     """The message that an alert owes, with its words."""
     headline = _headline(facts)
     if message.kind == "ended":
-        title = f"Over: {_WORDS[facts.alert_type].over.format(value=_number(facts))}"
+        title = f"Resolved: {_of(facts.alert_type)[1].over.format(value=_number(facts))}"
         body = _lasted(facts, now)
         if facts.ended_by_hand:
             title = f"Resolved by hand: {headline}"
@@ -193,17 +128,17 @@ def notification(
         alert_type=facts.alert_type,
         kind=message.kind,
         severity=message.severity,
-        title=_capital(title),
+        title=capital(title),
         body=body,
         dedupe_key=message.dedupe_key,
     )
 
 
-def digest(message: OwedMessage, batches: Sequence[DeadLetterBatch]) -> Notification:
+def digest(message: DueMessage, batches: Sequence[DeadLetterBatch]) -> Notification:
     """The message about new dead letters, by destination and reason."""
     causes = dead_letter_causes(batches)
     events = count_of(sum(batch.events for batch in batches), "event")
-    step = _WORDS["dead_letters"].next_step
+    step = _of("dead_letters")[1].next_step
     return Notification(
         alert_id=None,
         alert_type="dead_letters",
@@ -224,13 +159,13 @@ _TITLES_WHILE_BETTER = dict.fromkeys(_TITLES, "{severity} alert, now better")
 
 
 def _lasted(facts: AlertFacts, now: datetime) -> str:
-    how = "Resolved by hand" if facts.ended_by_hand else "Over"
+    how = "Resolved by hand" if facts.ended_by_hand else "Resolved"
     span = duration(now - facts.since)
     return f"{how} after {span}, from {moment(facts.since)} to {moment(now)}."
 
 
 def _headline(facts: AlertFacts) -> str:
-    words = _WORDS[facts.alert_type]
+    spec, words = _of(facts.alert_type)
     text = words.bad if facts.threshold else words.at_zero or words.bad
     beyond = words.beyond if facts.threshold else ""
     if facts.recovery is not None:
@@ -238,7 +173,7 @@ def _headline(facts: AlertFacts) -> str:
         beyond = beyond and f"was {beyond}"
     sentence = ", ".join(filter(None, (text, beyond)))
     threshold = facts.threshold or 0.0
-    return sentence.format(value=_number(facts), threshold=f"{threshold:,.{words.decimals}f}")
+    return sentence.format(value=_number(facts), threshold=f"{threshold:,.{spec.decimals}f}")
 
 
 def _outlook(recovery: Recovery) -> str:
@@ -249,9 +184,13 @@ def _outlook(recovery: Recovery) -> str:
 
 
 def _number(facts: AlertFacts) -> str:
-    decimals = _WORDS[facts.alert_type].decimals
+    decimals = _of(facts.alert_type)[0].decimals
     return "unknown" if facts.value is None else f"{facts.value:,.{decimals}f}"
 
 
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
+def _of(alert_type: AlertType) -> tuple[MetricSpec, AlertSpec]:
+    """A type of alert of ours, with its metric."""
+    spec = metric_of(alert_type)
+    if spec is None or spec.alert is None:
+        raise ValueError(f"there is no metric with the alert {alert_type}")
+    return spec, spec.alert

@@ -8,13 +8,13 @@
     ok | resolved --bad--> pending --bad for N checks--> firing --healthy for M checks--> resolved
                            pending --healthy--> back to where it came from
 
-- One step is one check of one type of alert. Its verdict comes from ``thresholds.judge``.
+- One step is one check of one type of alert. Its result comes from ``thresholds.evaluate``.
 - From the first step in ``firing`` to the one into ``resolved`` is an episode. It has one moment
   of birth (``fired_at``), by which everything that is said of it is known.
-- Within an episode the severity moves: up to critical at once when a critical verdict comes, down
+- Within an episode the severity moves: up to critical at once when a critical result comes, down
   to warning when M checks in a row held no critical value (a clear threshold apart, as for the
   end). Both are the same alert.
-- What is healthy: the verdict's ``holds`` is ``ok``. A value between the clear threshold and the
+- What is healthy: the result's ``holds`` is ``ok``. A value between the clear threshold and the
   threshold raises nothing and ends nothing; it starts both counts anew.
 - ``no_data`` is neither bad nor healthy: it changes no count and no phase. That data is missing is
   an alert of its own type.
@@ -41,45 +41,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from tracking_pipeline.health.alerts.thresholds import Level, Metric, Verdict
+from tracking_pipeline.health.config import AlertRules
+from tracking_pipeline.health.metrics import AlertType, Level, Severity, metric_of
+from tracking_pipeline.health.thresholds import ThresholdResult
 
-AlertType = Literal[
-    "emq_critical",
-    "failed_events_critical",
-    "error_rate_critical",
-    "dead_letters",
-    "destination_paused",
-    "geo_provider_down",
-    "no_data",
-    "pipeline_stalled",
-]
 Phase = Literal["ok", "pending", "firing", "resolved"]
-Severity = Literal["warning", "critical"]
 TransitionKind = Literal["started", "worsened", "eased", "ended"]
-
-ALERT_OF_METRIC: dict[Metric, AlertType] = {
-    "emq_score": "emq_critical",
-    "queue_depth": "failed_events_critical",
-    "error_rate": "error_rate_critical",
-    "dead_letters": "dead_letters",
-    "paused_destinations": "destination_paused",
-    "geo_providers_down": "geo_provider_down",
-    "missing_metrics": "no_data",
-    "missed_checks": "pipeline_stalled",
-}
-METRIC_OF_ALERT: dict[AlertType, Metric] = {
-    alert_type: metric for metric, alert_type in ALERT_OF_METRIC.items()
-}
-_KNOWN_NOT_MEASURED: frozenset[AlertType] = frozenset(("destination_paused", "pipeline_stalled"))
-
-
-@dataclass(frozen=True, slots=True)
-class AlertRules:
-    """An alert fires at the ``after_checks``-th bad check in a row and ends at the
-    ``clear_after_checks``-th healthy one."""
-
-    after_checks: int = 1
-    clear_after_checks: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +57,8 @@ class AlertState:
     ``bad_checks``, ``healthy_checks`` and ``calmer_checks`` (not critical) are counted in a row.
     ``value`` and ``level`` are those of the last check that had data. ``threshold`` is the one that
     was crossed for ``severity``, also while the value is better than that; without an alert it is
-    the last verdict's. ``told_severity`` and ``told_at``: what the alert's receivers were told last
-    in this episode (``health/notifications/rules.py``).
+    the last result's. ``told_severity`` and ``told_at``: what the alert's receivers were told last
+    in this episode (``health/alerts/due.py``).
     """
 
     phase: Phase = "ok"
@@ -151,7 +118,7 @@ class Transition:
 
 def step(
     state: AlertState,
-    verdict: Verdict,
+    result: ThresholdResult,
     now: datetime,
     rules: AlertRules,
     *,
@@ -161,28 +128,30 @@ def step(
     """The state after one check, and what changed: nothing, or one transition.
 
     ``now`` is the moment of this step, read after the lock that keeps two checks apart was taken
-    (``clock_timestamp()``, not the transaction's ``now()``). ``taken_at`` is when the verdict's
-    reading was taken; None: just now. ``began_at`` is since when a bad verdict is true, where that
+    (``clock_timestamp()``, not the transaction's ``now()``). ``taken_at`` is when the result's
+    reading was taken; None: just now. ``began_at`` is since when a bad result is true, where that
     is known.
     """
     if _is_overtaken(state, taken_at or now, now):
         return state, []
     state = replace(state, checked_at=now)
-    if verdict.level == "no_data":
+    if result.level == "no_data":
         return state, []
-    state = replace(state, value=verdict.value, level=verdict.level)
+    state = replace(state, value=result.value, level=result.level)
     if state.phase == "firing":
-        return _step_firing(state, verdict, now, rules)
-    state = replace(state, threshold=verdict.threshold)
-    if verdict.level == "ok":
+        return _step_firing(state, result, now, rules)
+    state = replace(state, threshold=result.threshold)
+    if result.level == "ok":
         return _back_to_rest(state), []
-    return _step_bad(state, verdict, now, rules, began_at or now)
+    return _step_bad(state, result, now, rules, began_at or now)
 
 
 def rules_for(alert_type: AlertType, configured: AlertRules) -> AlertRules:
     """The rules of a type of alert: the configured ones, but for what is not measured but known.
     A destination is paused or it is not, and to count checks would only be late."""
-    return AlertRules(1, 1) if alert_type in _KNOWN_NOT_MEASURED else configured
+    spec = metric_of(alert_type)
+    known = spec is not None and spec.alert is not None and spec.alert.known_at_once
+    return AlertRules(1, 1) if known else configured
 
 
 def adopt(severity: Severity, created_at: datetime) -> AlertState:
@@ -216,35 +185,35 @@ def _is_overtaken(state: AlertState, taken_at: datetime, now: datetime) -> bool:
 
 
 def _step_firing(
-    state: AlertState, verdict: Verdict, now: datetime, rules: AlertRules
+    state: AlertState, result: ThresholdResult, now: datetime, rules: AlertRules
 ) -> tuple[AlertState, list[Transition]]:
     state = replace(
         state,
-        healthy_checks=state.healthy_checks + 1 if verdict.holds == "ok" else 0,
-        calmer_checks=state.calmer_checks + 1 if verdict.holds != "critical" else 0,
-        # The verdict of a better level names a threshold that this alert is not about.
-        threshold=verdict.threshold if verdict.level == state.severity else state.threshold,
+        healthy_checks=state.healthy_checks + 1 if result.holds == "ok" else 0,
+        calmer_checks=state.calmer_checks + 1 if result.holds != "critical" else 0,
+        # The result of a better level names a threshold that this alert is not about.
+        threshold=result.threshold if result.level == state.severity else state.threshold,
     )
     if state.healthy_checks >= rules.clear_after_checks:
         return _ended(state, now)
-    if state.severity == "warning" and verdict.level == "critical":
+    if state.severity == "warning" and result.level == "critical":
         # Whoever acknowledged the warning did not acknowledge this.
         state = replace(
-            state, severity="critical", threshold=verdict.threshold, acknowledged_at=None
+            state, severity="critical", threshold=result.threshold, acknowledged_at=None
         )
         return state, [_transition("worsened", state, now)]
-    calmer = state.calmer_checks >= rules.clear_after_checks and verdict.holds == "warning"
+    calmer = state.calmer_checks >= rules.clear_after_checks and result.holds == "warning"
     if state.severity == "critical" and calmer:
-        state = replace(state, severity="warning", threshold=verdict.threshold)
+        state = replace(state, severity="warning", threshold=result.threshold)
         return state, [_transition("eased", state, now)]
     return state, []
 
 
 def _step_bad(
-    state: AlertState, verdict: Verdict, now: datetime, rules: AlertRules, began_at: datetime
+    state: AlertState, result: ThresholdResult, now: datetime, rules: AlertRules, began_at: datetime
 ) -> tuple[AlertState, list[Transition]]:
     begins = state.phase != "pending"
-    severity: Severity = "critical" if verdict.level == "critical" else "warning"
+    severity: Severity = "critical" if result.level == "critical" else "warning"
     state = replace(
         state,
         phase="pending",
@@ -292,3 +261,27 @@ def _transition(kind: TransitionKind, state: AlertState, now: datetime) -> Trans
         value=state.value,
         threshold=state.threshold,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """How far an alert is from easing or ending while its value is better than its severity.
+
+    ``level``: what the last value would raise now, ``ok`` or, of a critical alert, ``warning``.
+    ``checks_left``: so many more checks in a row must find it so, a clear threshold apart, until
+    the alert ends or becomes a warning."""
+
+    level: Literal["ok", "warning"]
+    checks_left: int
+
+
+def recovery_of(state: AlertState, rules: AlertRules) -> Recovery | None:
+    """The recovery of an alert; None while its value is as bad as its severity says, and where no
+    check has looked yet."""
+    if state.severity is None or state.level == state.severity:
+        return None
+    if state.level == "ok":
+        return Recovery("ok", max(rules.clear_after_checks - state.healthy_checks, 1))
+    if state.level == "warning":
+        return Recovery("warning", max(rules.clear_after_checks - state.calmer_checks, 1))
+    return None

@@ -67,3 +67,25 @@ def without_keys_from_ip(mask: int) -> int:
         if mask & flag:
             mask &= ~BIT_OF[key]
     return mask & _ALL_KEYS
+
+
+# What people call each key, and the term of both network keys.
+KEY_WORDS: dict[str, str] = {
+    "em": "e-mail",
+    "ph": "phone",
+    "fn": "first name",
+    "ln": "last name",
+    "ge": "gender",
+    "db": "date of birth",
+    "ct": "city",
+    "st": "state",
+    "zp": "zip code",
+    "country": "country",
+    "external_id": "external id",
+    "fbp": "browser id",
+    "fbc": "click id",
+    "client_ip_address": "IP address",
+    "client_user_agent": "user agent",
+    "fb_login_id": "Facebook login id",
+    "network": "IP address and user agent",
+}

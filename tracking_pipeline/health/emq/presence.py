@@ -18,8 +18,9 @@ import orjson
 
 from tracking_pipeline.events.names import meaning_of
 from tracking_pipeline.health.emq.keys import BIT_OF, FROM_IP_BIT_OF, mask_of
-from tracking_pipeline.identity import normalize, read_match_keys
 from tracking_pipeline.identity.hashing import is_final_hash
+from tracking_pipeline.identity.match import read_match_keys
+from tracking_pipeline.identity.match_value import normalize
 
 # Crawlers, and the defaults of what servers send requests with; Deno is Supabase's edge functions.
 # "Cubot" makes telephones.

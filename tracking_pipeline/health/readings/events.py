@@ -14,8 +14,10 @@ from typing import Any
 
 import psycopg
 
+from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.score import EmqScore, score
-from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.health.metrics import Measured
+from tracking_pipeline.health.readings.causes import destination_causes, emq_causes
 from tracking_pipeline.health.readings.rollup import count_events, full_hour
 from tracking_pipeline.store.health_readings import (
     count_conversions_and_failures,
@@ -40,6 +42,7 @@ class EmqReading:
 
     ``complete``: all events of both windows were counted. It is not while the first roll-up of a
     long history is under way; then there is no score, and ``counted_until`` says how far it is.
+    ``weights`` are those of the model's terms.
     """
 
     score: EmqScore
@@ -47,12 +50,37 @@ class EmqReading:
     window_days: int
     complete: bool
     counted_until: datetime | None
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def trend(self) -> float | None:
         if self.score.overall is None or self.before.overall is None:
             return None
         return self.score.overall - self.before.overall
+
+    @property
+    def measured(self) -> Measured:
+        score = self.score
+        reached = f"{self.counted_until:%Y-%m-%d %H:%M}" if self.counted_until else "its beginning"
+        return Measured(
+            score.overall,
+            score.events,
+            causes=emq_causes(score, self.before, self.weights) if score.state == "ok" else (),
+            detail={
+                "events": score.events,
+                "trend": self.trend,
+                "previous": self.before.overall,
+                "window_days": self.window_days,
+                "next_best_key": score.next_best_key,
+                "next_best_gain": score.next_best_gain,
+                "without_ip_address_keys": score.without_ip_address_keys,
+                "events_by_name": {name: each.events for name, each in score.by_event.items()},
+            },
+            parts={name: each.score for name, each in score.by_event.items()},
+            note=""
+            if self.complete
+            else f"the ledger's history is being counted, so far to {reached}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +102,50 @@ class ErrorRateReading:
             if self.events
         }
 
+    @property
+    def measured(self) -> Measured:
+        return Measured(
+            self.percent,
+            self.events,
+            causes=destination_causes(self.failed_by_destination, self.failed),
+            detail={
+                "failed": self.failed,
+                "events": self.events,
+                "window_hours": self.window_hours,
+                "failed_by_destination": dict(self.failed_by_destination),
+            },
+            parts=self.percent_by_destination,
+        )
+
 
 def read_emq(
     connection: psycopg.Connection[Any],
-    policy: HealthPolicy,
+    config: HealthConfig,
     now: datetime,
     *,
     caught_up: bool = True,
 ) -> EmqReading:
     """The EMQ score of the last ``emq_window_days``."""
-    window = timedelta(days=policy.emq_window_days)
+    window = timedelta(days=config.emq_window_days)
     if not caught_up:
         nothing = EmqScore("no_data")
         rolled_until = read_progress(connection).rolled_until
-        return EmqReading(nothing, nothing, policy.emq_window_days, False, rolled_until)
+        return EmqReading(nothing, nothing, config.emq_window_days, False, rolled_until)
     since, earlier = full_hour(now - window), full_hour(now - 2 * window)
     scores = [
         score(
-            count_events(connection, begin, end, policy.counting),
-            policy.emq_model,
-            policy.emq_weights,
+            count_events(connection, begin, end, config.counting),
+            config.emq_model,
+            config.emq_weights,
         )
         for begin, end in ((since, now), (earlier, since))
     ]
-    return EmqReading(scores[0], scores[1], policy.emq_window_days, True, now)
+    return EmqReading(scores[0], scores[1], config.emq_window_days, True, now, config.emq_weights)
 
 
 def read_error_rate(
     connection: psycopg.Connection[Any],
-    policy: HealthPolicy,
+    config: HealthConfig,
     now: datetime,
     *,
     most_ledger_rows: int = MOST_LEDGER_ROWS,
@@ -113,8 +156,8 @@ def read_error_rate(
     ledger's conversions are taken from the roll-up, which lacks rows that came with an old
     ``created_at`` until the next recount.
     """
-    since = now - timedelta(hours=policy.error_rate_window_hours)
-    rule = policy.counting.conversions
+    since = now - timedelta(hours=config.error_rate_window_hours)
+    rule = config.counting.conversions
     failures = count_failures(connection, since, now, rule)
     conversions = _count_conversions(connection, since, now, rule)
     events = None
@@ -128,7 +171,7 @@ def read_error_rate(
         percent=100.0 * failures.events / events if events else None,
         failed=failures.events,
         events=events,
-        window_hours=policy.error_rate_window_hours,
+        window_hours=config.error_rate_window_hours,
         failed_by_destination=failures.by_destination,
     )
 

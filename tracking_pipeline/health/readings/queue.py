@@ -1,4 +1,5 @@
-"""What the queue says: how much waits, what died lately, and how much was delivered after all.
+"""What the queue says: how much waits, what died lately, what was delivered after all, and what was
+withheld.
 
 Reasons are shown to people: they hold no personal data.
 """
@@ -7,14 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
-from tracking_pipeline.health.notifications.rules import DeadLetterBatch
+from tracking_pipeline.health.metrics import Measured
+from tracking_pipeline.health.readings.causes import (
+    DeadLetterBatch,
+    dead_letter_causes,
+    destination_causes,
+    outlived_words,
+)
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.health_readings import (
     Recovered,
@@ -24,6 +31,7 @@ from tracking_pipeline.store.health_readings import (
 )
 from tracking_pipeline.store.health_snapshots import read_value_before
 from tracking_pipeline.store.queue_counts import Waiting, count_dead_letters, read_waiting
+from tracking_pipeline.store.withheld_events import WithheldEvents, count_withheld
 
 # Growth is measured against the oldest check of about the last hour; over less it is noise.
 GROWTH_LONGEST_SECONDS = 75 * 60.0
@@ -46,13 +54,30 @@ class QueueReading:
     """
 
     waiting: int
-    due: int
-    leased: int
-    oldest_age_seconds: float | None
-    growth_per_hour: float | None
-    dead_letters: int
+    due: int = 0
+    leased: int = 0
+    oldest_age_seconds: float | None = None
+    growth_per_hour: float | None = None
+    dead_letters: int = 0
     by_destination: Mapping[str, Waiting] = field(default_factory=dict)
     dead_letters_by_reason: Sequence[DeadLetterBatch] = ()
+
+    @property
+    def measured(self) -> Measured:
+        waiting = {name: each.waiting for name, each in self.by_destination.items()}
+        return Measured(
+            self.waiting,
+            causes=destination_causes(waiting),
+            detail={
+                "due": self.due,
+                "leased": self.leased,
+                "oldest_age_seconds": self.oldest_age_seconds,
+                "growth_per_hour": self.growth_per_hour,
+                "dead_letters": self.dead_letters,
+                "dead_letters_by_reason": [asdict(each) for each in self.dead_letters_by_reason],
+            },
+            parts=waiting,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +89,15 @@ class DeadLetterReading:
     hours: int
     batches: Sequence[DeadLetterBatch] = ()
     outlived: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> Measured:
+        outlived = (outlived_words(events, name) for name, events in self.outlived.items())
+        return Measured(
+            self.events,
+            causes=(*dead_letter_causes(self.batches), *outlived),
+            detail=asdict(self),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +111,35 @@ class RecoveryReading:
     @property
     def percent(self) -> float | None:
         return recovered_percent(self.total)
+
+    @property
+    def measured(self) -> Measured:
+        return Measured(
+            self.percent,
+            detail={age: asdict(counted) for age, counted in self.by_age.items()},
+            parts={age: recovered_percent(counted) for age, counted in self.by_age.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldReading:
+    """How many events were withheld within 24 hours and within 7 days, in all and by destination
+    and reason, the most frequent first. Reasons hold no personal data.
+
+    It has no threshold, raises no alert and is in no error rate. It is shown because a number that
+    changes from one day to the next may be a consent banner that broke.
+    """
+
+    last_day: int = 0
+    last_week: int = 0
+    by_reason: Sequence[WithheldEvents] = ()
+
+    @property
+    def measured(self) -> Measured:
+        by_destination: Counter[str] = Counter()
+        for each in self.by_reason:
+            by_destination[each.destination] += each.last_day
+        return Measured(self.last_day, detail=asdict(self), parts=by_destination)
 
 
 def read_queue(connection: psycopg.Connection[Any]) -> QueueReading:
@@ -151,3 +214,20 @@ def read_recovery(connection: psycopg.Connection[Any]) -> RecoveryReading:
 def recovered_percent(recovered: Recovered) -> float | None:
     """The share of failed events that were resolved, None where none failed."""
     return 100.0 * recovered.resolved / recovered.failed if recovered.failed else None
+
+
+def read_withheld(connection: psycopg.Connection[Any]) -> WithheldReading:
+    """What was withheld lately: events that a person's refusal or the site's own rule kept back."""
+    merged: dict[tuple[str, str], WithheldEvents] = {}
+    for each in count_withheld(connection):
+        key = each.destination, plain_reason(each.reason)
+        known = merged.get(key, WithheldEvents(*key, 0, 0))
+        merged[key] = WithheldEvents(
+            *key, known.last_day + each.last_day, known.last_week + each.last_week
+        )
+    by_reason = sorted(merged.values(), key=lambda each: -each.last_week)
+    return WithheldReading(
+        last_day=sum(each.last_day for each in by_reason),
+        last_week=sum(each.last_week for each in by_reason),
+        by_reason=by_reason,
+    )

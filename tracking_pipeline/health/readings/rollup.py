@@ -22,12 +22,12 @@ from typing import Any
 import orjson
 import psycopg
 
-from tracking_pipeline.events.person import PLACE_FIELDS, GeoMatchKeys
+from tracking_pipeline.events.person import PLACE_FIELDS
+from tracking_pipeline.health.config import CountingRule
 from tracking_pipeline.health.emq.presence import present_keys, with_lead_address
-from tracking_pipeline.health.readings.horizon import final_until, look_again
+from tracking_pipeline.health.readings.watermark import final_until, look_again
 from tracking_pipeline.store.database import read_now
 from tracking_pipeline.store.match_key_rollup import (
-    ConversionRule,
     Counts,
     LedgerEvent,
     add_counts,
@@ -52,16 +52,6 @@ MOST_ROWS_A_CHUNK = 100_000
 # The Conversions API is younger; a row that claims to be older has a broken clock.
 OLDEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class CountingRule:
-    """What is counted: which events are ``conversions``, in which ``country`` a raw phone or place
-    without one is, and which address keys delivery adds from a lead."""
-
-    conversions: ConversionRule
-    country: str = "US"
-    geo_match_keys: GeoMatchKeys = "all"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Literal
 
-from tracking_pipeline.health.alerts.causes import count_of
+from tracking_pipeline.health.formatting import count_of, duration, moment
 from tracking_pipeline.health.report.charts import Bar, Chart, Table
 from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.health.words import duration, moment
-from tracking_pipeline.store.health_history import Episode
+from tracking_pipeline.store.alerts import Alert
 
 # An episode of a minute in two weeks must still be seen.
 _SHORTEST_BAR_SHARE = 0.006
@@ -44,7 +43,7 @@ def alert_chart(evidence: Evidence, begins: datetime) -> Chart:
     return Chart("alerts", "Alerts", "", summary, begins, now, bars=bars, table=table)
 
 
-def _bar(episode: Episode, begins: datetime, now: datetime, shortest: timedelta) -> Bar:
+def _bar(episode: Alert, begins: datetime, now: datetime, shortest: timedelta) -> Bar:
     since = min(max(episode.created_at, begins), now - shortest)
     until = max(episode.resolved_at or now, since + shortest)
     severity: Literal["warning", "critical"] = (

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from datetime import timezone
 from statistics import fmean
 
-from tracking_pipeline.health.alerts.causes import KEY_WORDS, count_of
+from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.calibration import (
     LEAST_FOR_A_FIT,
     Calibration,
     Snapshot,
     calibrate,
 )
+from tracking_pipeline.health.emq.keys import KEY_WORDS
 from tracking_pipeline.health.emq.score import weights_of
-from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.health.formatting import count_of
 from tracking_pipeline.store.health_history import ReportedScore
 
 # Meta's names of the match keys where they are not ours, as far as Meta documents them:
@@ -54,12 +55,12 @@ class CalibrationNote:
 
 
 def calibration_note(
-    reported: Sequence[ReportedScore], policy: HealthPolicy, *, asks_meta: bool
+    reported: Sequence[ReportedScore], config: HealthConfig, *, asks_meta: bool
 ) -> CalibrationNote:
-    """What ``reported``, oldest first, says about the estimates of this policy."""
+    """What ``reported``, oldest first, says about the estimates of this config."""
     latest = {each.event_name: each for each in reported}
     snapshots = daily_snapshots(reported)
-    if policy.emq_model != "saturating":
+    if config.emq_model != "saturating":
         sentence = "Calibration is for the saturating model; EMQ_MODEL is another one."
         return CalibrationNote("estimate", (sentence,), latest=latest)
     if not snapshots:
@@ -67,8 +68,8 @@ def calibration_note(
     defaults = weights_of("saturating")
     gaps = coverage_gaps(list(latest.values()))
     calibration = calibrate(snapshots, defaults)
-    if dict(policy.emq_weights) != defaults:
-        in_use = Calibration("none", dict(policy.emq_weights))
+    if dict(config.emq_weights) != defaults:
+        in_use = Calibration("none", dict(config.emq_weights))
         error = fmean(
             abs(in_use.estimate(s.event_name, s.coverage_percent) - s.reported_score)
             for s in snapshots

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracking_pipeline.health.alerts.rules import Severity
+from tracking_pipeline.health.metrics import Severity
 
 
 @dataclass(frozen=True, slots=True)

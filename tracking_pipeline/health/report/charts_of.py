@@ -14,13 +14,13 @@ from typing import Literal
 
 import pandas as pd
 
-from tracking_pipeline.health.alerts.causes import KEY_WORDS
-from tracking_pipeline.health.alerts.thresholds import Metric
+from tracking_pipeline.health.emq.keys import KEY_WORDS
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE
+from tracking_pipeline.health.formatting import moment
+from tracking_pipeline.health.metrics import Metric
 from tracking_pipeline.health.report.alert_chart import alert_chart
 from tracking_pipeline.health.report.charts import Chart, Limit, Line, Table
 from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.health.words import moment
 from tracking_pipeline.store.health_history import REPORTED_METRIC
 
 _MOST_POINTS = 170
@@ -246,7 +246,7 @@ def _line_chart(
 def _limits(evidence: Evidence, metric: Metric | None) -> list[Limit]:
     if metric is None:
         return []
-    thresholds = evidence.policy.thresholds[metric]
+    thresholds = evidence.config.thresholds[metric]
     found = [("warning", thresholds.warning), ("critical", thresholds.critical)]
     return [Limit(severity, value) for severity, value in found if value is not None]  # type: ignore[arg-type]
 

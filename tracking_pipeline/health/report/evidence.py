@@ -12,16 +12,16 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.geo.coverage import GeoCoverage, read_geo_coverage
-from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.metrics import METRICS
 from tracking_pipeline.health.readings.rollup import full_hour
+from tracking_pipeline.store.alerts import Alert, read_alerts_since
 from tracking_pipeline.store.database import Database, DatabaseError, connect, one_moment
 from tracking_pipeline.store.health_history import (
     REPORTED_METRIC,
-    Episode,
     RecordedCheck,
     ReportedScore,
     read_breach_to_alert_seconds,
-    read_episodes,
     read_last_check,
     read_reported_scores,
 )
@@ -31,28 +31,6 @@ from tracking_pipeline.store.match_key_rollup import Counts, read_counts
 HISTORY_DAYS = 14
 # Meta's scores move slowly and come once a day.
 REPORTED_DAYS = 90
-CHARTED_METRICS = (
-    "emq_score",
-    "emq_coverage",
-    "queue_depth",
-    "error_rate",
-    "geo_coverage",
-    "geo_coverage_before",
-    REPORTED_METRIC,
-)
-CHECK_METRICS = (
-    "emq_score",
-    "emq_coverage",
-    "queue_depth",
-    "error_rate",
-    "dead_letters",
-    "paused_destinations",
-    "geo_providers_down",
-    "missing_metrics",
-    "recovery_rate",
-    "recovered_by_hand",
-    "withheld",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +45,12 @@ class Evidence:
     now: datetime
     database: str
     rehearsal: bool
-    policy: HealthPolicy
+    config: HealthConfig
     geo: GeoCoverage
     asks_meta: bool = False
     check: RecordedCheck | None = None
     counts: Counts = field(default_factory=dict)
-    episodes: Sequence[Episode] = ()
+    episodes: Sequence[Alert] = ()
     history: Sequence[Taken] = ()
     reported: Sequence[ReportedScore] = ()
     breach_to_alert_seconds: Sequence[float] = ()
@@ -90,7 +68,7 @@ class Evidence:
         return self.now - timedelta(days=HISTORY_DAYS)
 
     @property
-    def open_episodes(self) -> list[Episode]:
+    def open_episodes(self) -> list[Alert]:
         """The critical ones first, then the oldest."""
         found = [each for each in self.episodes if each.resolved_at is None]
         return sorted(found, key=lambda each: (each.severity != "critical", each.created_at))
@@ -117,12 +95,12 @@ class Evidence:
         return (found.detail if found else None) or {}
 
 
-def read_evidence(database: Database, policy: HealthPolicy, *, asks_meta: bool) -> Evidence:
+def read_evidence(database: Database, config: HealthConfig, *, asks_meta: bool) -> Evidence:
     """Reads what is on record in the database. :class:`DatabaseError` when it fails."""
     with connect(database.url) as connection:
         try:
             with one_moment(connection) as now:
-                return _read(connection, database, policy, now, asks_meta=asks_meta)
+                return _read(connection, database, config, now, asks_meta=asks_meta)
         except psycopg.Error as error:
             raise DatabaseError(
                 f"the database failed while the report was read (SQLSTATE "
@@ -133,24 +111,24 @@ def read_evidence(database: Database, policy: HealthPolicy, *, asks_meta: bool) 
 def _read(
     connection: psycopg.Connection[Any],
     database: Database,
-    policy: HealthPolicy,
+    config: HealthConfig,
     now: datetime,
     *,
     asks_meta: bool,
 ) -> Evidence:
     begins = now - timedelta(days=HISTORY_DAYS)
-    since = full_hour(now - timedelta(days=policy.emq_window_days))
+    since = full_hour(now - timedelta(days=config.emq_window_days))
     return Evidence(
         now=now,
         database=database.label,
         rehearsal=database.rehearsal,
-        policy=policy,
+        config=config,
         geo=read_geo_coverage(connection),
         asks_meta=asks_meta,
-        check=read_last_check(connection, CHECK_METRICS),
+        check=read_last_check(connection, METRICS),
         counts=read_counts(connection, since, now),
-        episodes=read_episodes(connection, begins),
-        history=read_series(connection, CHARTED_METRICS, begins),
+        episodes=read_alerts_since(connection, begins),
+        history=read_series(connection, (*METRICS, REPORTED_METRIC), begins),
         reported=read_reported_scores(connection, now - timedelta(days=REPORTED_DAYS)),
         breach_to_alert_seconds=read_breach_to_alert_seconds(connection, begins),
     )

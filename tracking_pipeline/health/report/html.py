@@ -8,9 +8,9 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
+from tracking_pipeline.health.formatting import moment
 from tracking_pipeline.health.report.images import svg
 from tracking_pipeline.health.report.report import HealthReport
-from tracking_pipeline.health.words import moment
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tracking_pipeline.health.metrics import metric_of
 from tracking_pipeline.health.report.charts import Bar, Chart, Line
 
 if TYPE_CHECKING:
@@ -25,16 +26,6 @@ LINE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b8860b", "#4499cc")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", "--")
 _INK, _MUTED, _GRID = "#1d2430", "#5b6472", "#d9dde3"
 _SEVERITY = {"warning": "#b36b00", "critical": "#c2261c"}
-_ROW_NAMES = {
-    "emq_critical": "EMQ score",
-    "failed_events_critical": "failed events",
-    "error_rate_critical": "error rate",
-    "dead_letters": "dead letters",
-    "destination_paused": "destination paused",
-    "geo_provider_down": "place source down",
-    "no_data": "no data",
-    "pipeline_stalled": "checks stalled",
-}
 
 # What the page calls each colour (report.html.j2).
 _VARIABLES = {
@@ -213,4 +204,5 @@ def _draw_bars(bars: Sequence[Bar], axes: Axes) -> None:
 
 def _row_name(row: str) -> str:
     """Others may write alerts of their own types."""
-    return _ROW_NAMES.get(row, row)
+    spec = metric_of(row)
+    return spec.title if spec else row

@@ -10,10 +10,10 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 
+from tracking_pipeline.health.formatting import moment
 from tracking_pipeline.health.report.charts import Chart
 from tracking_pipeline.health.report.images import png
 from tracking_pipeline.health.report.report import HealthReport, Problem
-from tracking_pipeline.health.words import moment
 
 # What would be read as markdown or HTML. A reason of a dead letter may hold anything.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")

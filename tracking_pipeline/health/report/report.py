@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from tracking_pipeline.health.alerts.causes import KEY_WORDS, count_of
 from tracking_pipeline.health.alerts.heartbeat import Heartbeat
 from tracking_pipeline.health.alerts.messages import what_and_next_step
-from tracking_pipeline.health.alerts.rules import METRIC_OF_ALERT
+from tracking_pipeline.health.emq.keys import KEY_WORDS
+from tracking_pipeline.health.formatting import count_of, duration
+from tracking_pipeline.health.metrics import metric_of
 from tracking_pipeline.health.report.calibration_note import CalibrationNote, calibration_note
 from tracking_pipeline.health.report.charts import Chart
 from tracking_pipeline.health.report.charts_of import charts_of
@@ -37,8 +38,7 @@ from tracking_pipeline.health.report.tables import (
     withheld_lines,
 )
 from tracking_pipeline.health.report.then_and_now import ThenAndNow, then_and_now
-from tracking_pipeline.health.words import duration
-from tracking_pipeline.store.health_history import Episode
+from tracking_pipeline.store.alerts import Alert
 
 ReportStatus = Literal["healthy", "warning", "critical", "unknown"]
 
@@ -84,7 +84,7 @@ class HealthReport:
 
 def make_report(evidence: Evidence) -> HealthReport:
     """The report on what is on record."""
-    calibration = calibration_note(evidence.reported, evidence.policy, asks_meta=evidence.asks_meta)
+    calibration = calibration_note(evidence.reported, evidence.config, asks_meta=evidence.asks_meta)
     metrics = metric_lines(evidence, calibration)
     problems = [_problem(each, evidence.now) for each in evidence.open_episodes]
     status = _status(evidence, problems, metrics)
@@ -110,7 +110,7 @@ def make_report(evidence: Evidence) -> HealthReport:
     )
 
 
-def _problem(episode: Episode, now: datetime) -> Problem:
+def _problem(episode: Alert, now: datetime) -> Problem:
     what, next_step = what_and_next_step(episode.alert_type, episode.message)
     notes = []
     if episode.acknowledged_at is not None:
@@ -150,7 +150,7 @@ def _headline(
         return "No health check has run yet, so nobody knows how tracking stands."
     if status == "healthy":
         return "Tracking is healthy: no alert is open and no metric is beyond a threshold."
-    told = {METRIC_OF_ALERT.get(each.alert_type) for each in problems}  # type: ignore[call-overload]
+    told = {spec.name for each in problems if (spec := metric_of(each.alert_type))}
     bad = [line.label for line in metrics if line.is_bad and line.metric not in told]
     parts = []
     if problems:

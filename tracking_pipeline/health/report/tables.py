@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from tracking_pipeline.health.alerts.causes import KEY_WORDS, count_of
 from tracking_pipeline.health.alerts.heartbeat import Heartbeat
-from tracking_pipeline.health.alerts.thresholds import Level, Metric, Thresholds, judge
-from tracking_pipeline.health.emq.keys import BIT_OF, KEYS, without_keys_from_ip
+from tracking_pipeline.health.emq.keys import BIT_OF, KEY_WORDS, KEYS, without_keys_from_ip
 from tracking_pipeline.health.emq.score import score as emq_score
+from tracking_pipeline.health.formatting import count_of, duration, score, signed
+from tracking_pipeline.health.metrics import Level, Measured, Metric, MetricSpec, alert_specs
 from tracking_pipeline.health.readings.queue import RECOVERY_AGES
 from tracking_pipeline.health.report.calibration_note import CalibrationNote
 from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.health.words import duration, score, signed
+from tracking_pipeline.health.thresholds import Thresholds, evaluate
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.match_key_rollup import Counts
 
@@ -38,25 +38,6 @@ class MetricLine:
         return self.level in ("warning", "critical")
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    label: str
-    decimals: int = 0
-    unit: str = ""
-
-
-_METRICS: dict[Metric, _Words] = {
-    "emq_score": _Words("EMQ score", 1),
-    "queue_depth": _Words("Failed events waiting"),
-    "error_rate": _Words("Error rate", 1, " %"),
-    "dead_letters": _Words("New dead letters"),
-    "paused_destinations": _Words("Paused destinations"),
-    "geo_providers_down": _Words("Sources of places down"),
-    "missing_metrics": _Words("Metrics without data"),
-    "missed_checks": _Words("Health checks missed"),
-}
-
-
 def metric_lines(evidence: Evidence, calibration: CalibrationNote) -> list[MetricLine]:
     """Every metric of the last check that has an alert, and the checks that did not come since.
     Empty where there was no check."""
@@ -69,45 +50,39 @@ def metric_lines(evidence: Evidence, calibration: CalibrationNote) -> list[Metri
         "dead_letters": f"within {evidence.detail('dead_letters').get('hours', 24)} h",
         "paused_destinations": ", ".join(sorted(evidence.detail("paused_destinations"))),
         "geo_providers_down": ", ".join(sorted(evidence.detail("geo_providers_down"))),
-        "missing_metrics": "",
         "missed_checks": "in a row, until this report was made",
     }
-    return [
-        _metric_line(evidence, metric, words, notes[metric]) for metric, words in _METRICS.items()
-    ]
+    return [_metric_line(evidence, spec, notes.get(spec.name, "")) for spec, _ in alert_specs()]
 
 
-def _metric_line(evidence: Evidence, metric: Metric, words: _Words, note: str) -> MetricLine:
-    thresholds = evidence.policy.thresholds[metric]
-    found = evidence.snapshot(metric)
+def _metric_line(evidence: Evidence, spec: MetricSpec, note: str) -> MetricLine:
+    thresholds = evidence.config.thresholds[spec.name]
+    found = evidence.snapshot(spec.name)
     value = found.value if found else None
     level: Level = (found.state if found else None) or "no_data"  # type: ignore[assignment]
-    if metric == "missed_checks":
+    if spec.name == "missed_checks":
         value = float(Heartbeat(evidence.seconds_since_check).missed_checks)
-        level = judge(thresholds, value).level
-    written = "no data" if value is None else f"{value:,.{words.decimals}f}{words.unit}"
+        level = evaluate(thresholds, Measured(value)).level
     return MetricLine(
-        metric=metric,
-        label=words.label,
-        value=written,
+        metric=spec.name,
+        label=spec.title,
+        value="no data" if value is None else spec.written(value),
         level=level,
-        warning=_threshold(thresholds, thresholds.warning, words),
-        critical=_threshold(thresholds, thresholds.critical, words),
+        warning=_threshold(thresholds, thresholds.warning, spec),
+        critical=_threshold(thresholds, thresholds.critical, spec),
         note=note,
     )
 
 
-def _threshold(thresholds: Thresholds, value: float | None, words: _Words) -> str:
-    if value is None:
-        return ""
-    return f"{thresholds.direction} {value:,.{words.decimals}f}{words.unit}"
+def _threshold(thresholds: Thresholds, value: float | None, spec: MetricSpec) -> str:
+    return "" if value is None else f"{thresholds.direction} {spec.written(value)}"
 
 
 def _emq_note(evidence: Evidence, calibration: CalibrationNote) -> str:
     detail = evidence.detail("emq_score")
     notes = [calibration.label]
     if "events" in detail:
-        days = detail.get("window_days", evidence.policy.emq_window_days)
+        days = detail.get("window_days", evidence.config.emq_window_days)
         notes.append(f"{count_of(detail['events'], 'event')} in {count_of(days, 'day')}")
     if detail.get("trend") is not None:
         notes.append(f"{signed(detail['trend'], 1)} against the equal time before")
@@ -157,7 +132,7 @@ def key_lines(evidence: Evidence) -> list[KeyLine]:
     events = sum(counts.values())
     if not events:
         return []
-    read = emq_score({"": counts}, evidence.policy.emq_model, evidence.policy.emq_weights)
+    read = emq_score({"": counts}, evidence.config.emq_model, evidence.config.emq_weights)
     shares = {key: _shares(counts, key) for key in KEYS}
     lines = [
         KeyLine(key, KEY_WORDS[key], now, now - before, read.gain_by_key.get(key))

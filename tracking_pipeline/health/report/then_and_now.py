@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from statistics import median
 
-from tracking_pipeline.health.alerts.causes import count_of
 from tracking_pipeline.health.emq.keys import ADDRESS_KEYS
+from tracking_pipeline.health.formatting import count_of, duration, percent, score
 from tracking_pipeline.health.report.evidence import Evidence
 from tracking_pipeline.health.report.tables import KeyLine, RecoveryLine
-from tracking_pipeline.health.words import duration, percent, score
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def _places(evidence: Evidence) -> list[ThenAndNow]:
 
 
 def _address_keys(evidence: Evidence, lines: Sequence[KeyLine]) -> list[ThenAndNow]:
-    window = count_of(evidence.policy.emq_window_days, "day")
+    window = count_of(evidence.config.emq_window_days, "day")
     line_of = {line.key: line for line in lines}
     return [
         ThenAndNow(

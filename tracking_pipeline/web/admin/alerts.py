@@ -8,23 +8,36 @@ from uuid import UUID
 
 import psycopg
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from tracking_pipeline.health.alerts.actions import AlertAction, AlertActions, act_on_alerts
-from tracking_pipeline.health.alerts.rules import AlertType
-from tracking_pipeline.health.policy import policy_from
+from tracking_pipeline.health.metrics import AlertType, alert_types
 from tracking_pipeline.store.admin_audit import AdminAction, record_action
-from tracking_pipeline.store.alert_list import list_alerts
+from tracking_pipeline.store.alerts import read_open_alerts, read_resolved_alerts
 from tracking_pipeline.web.admin.json_route import JsonRoute
 from tracking_pipeline.web.answers import Text
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
 from tracking_pipeline.web.security.access import Admin
+from tracking_pipeline.wiring.health import health_config
 
 alerts_router = APIRouter(tags=["alerts"], route_class=JsonRoute)
 
 # A silence that outlives everybody's memory of it would be an alert less.
 LONGEST_SILENCE_HOURS = 24 * 30
+
+
+def _known(name: str) -> AlertType:
+    if name not in alert_types():
+        raise ValueError(f"must be one of {', '.join(alert_types())}")
+    return name
+
+
+KnownAlertType = Annotated[
+    AlertType,
+    AfterValidator(_known),
+    WithJsonSchema({"type": "string", "enum": list(alert_types())}),
+]
 
 
 class Alert(BaseModel):
@@ -58,7 +71,7 @@ class AlertBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    types: list[AlertType] = Field([], max_length=50)
+    types: list[KnownAlertType] = Field([], max_length=50)
     ids: list[UUID] = Field([], max_length=50)
     note: Annotated[Text, Field(max_length=1000)] | None = Field(
         None, description="Shown with the alert. No personal data."
@@ -87,7 +100,12 @@ async def show_alerts(
     resolved: Annotated[int, Query(ge=0, le=200, description="So many that have ended.")] = 20,
 ) -> Alerts:
     """The open alerts, and the last ones that ended."""
-    rows = await context.query(lambda connection: list_alerts(connection, resolved=resolved))
+    rows = await context.query(
+        lambda connection: [
+            *read_open_alerts(connection),
+            *read_resolved_alerts(connection, resolved),
+        ]
+    )
     return Alerts(alerts=[Alert.model_validate(row) for row in rows])
 
 
@@ -126,7 +144,7 @@ async def _act(
 ) -> AlertActionAnswer:
     if not body.types and not body.ids:
         raise ApiError(422, "types or ids must name at least one alert")
-    policy = policy_from(context.settings)
+    config = health_config(context.settings)
     remote = context.client_address(request)
 
     def work(connection: psycopg.Connection[Any]) -> AlertActions:
@@ -135,7 +153,7 @@ async def _act(
             done = act_on_alerts(
                 connection,
                 action,
-                policy,
+                config,
                 types=body.types,
                 ids=body.ids,
                 by=admin.actor,

@@ -10,13 +10,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.status import DestinationStatus
+from tracking_pipeline.health.view.status import DestinationStatus
 from tracking_pipeline.web.admin.health_reading import TrackingHealth, read_tracking_health
 from tracking_pipeline.web.answers import AS_MEANT, in_utc
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
-from tracking_pipeline.web.page.words import status_reason
+from tracking_pipeline.wiring.health import health_config
 
 tracking_health_router = APIRouter(tags=["health"])
 
@@ -145,12 +144,12 @@ async def tracking_health(
     """
     since, until = _moment(start_date), _moment(end_date, is_end=True)
     settings = context.settings
-    policy, missing = policy_from(settings), context.installation.missing_settings()
+    config, missing = health_config(settings), context.installation.missing_settings()
     now = datetime.now(timezone.utc)
     if since is not None and min(until or now, now) - since > timedelta(days=LONGEST_DAYS):
         raise ApiError(422, f"the window may be {LONGEST_DAYS} days at most")
     found = await context.query(
-        lambda connection: read_tracking_health(connection, policy, missing, since, until)
+        lambda connection: read_tracking_health(connection, config, missing, since, until)
     )
     if found is None:
         raise ApiError(422, "start_date must be before end_date and before now")
@@ -166,7 +165,7 @@ async def tracking_health(
     )
     return TrackingHealthAnswer(
         systemStatus=found.status.status,
-        statusReason=status_reason(found.status.reason),
+        statusReason=found.status.sentence,
         emqScore=_emq_score(found),
         fixQueue=_fix_queue(found),
         diagnostics=_diagnostics(found),

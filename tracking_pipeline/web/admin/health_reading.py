@@ -10,13 +10,12 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import STORES
-from tracking_pipeline.health.alerts.rules import ALERT_OF_METRIC
+from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.score import EmqScore, score
-from tracking_pipeline.health.policy import HealthPolicy
+from tracking_pipeline.health.metrics import METRICS
 from tracking_pipeline.health.readings.rollup import count_events, full_hour
-from tracking_pipeline.health.standing import verdicts_of
-from tracking_pipeline.health.system_status import SystemStatus, system_status
-from tracking_pipeline.status import DestinationStatus, read_destinations
+from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
+from tracking_pipeline.health.view.summary import SystemStatus, levels_of, system_status
 from tracking_pipeline.store.alerts import read_open_alerts
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.health_history import read_last_check
@@ -79,16 +78,16 @@ def window_of(since: datetime | None, until: datetime | None, now: datetime, day
 
 def read_tracking_health(
     connection: psycopg.Connection[Any],
-    policy: HealthPolicy,
+    config: HealthConfig,
     missing: Mapping[str, str],
     since: datetime | None,
     until: datetime | None,
 ) -> TrackingHealth | None:
     """All of it, at one moment of the database but for the integrity of leads. None where the
     window is empty. ``missing``: what to set, by destination that is not configured."""
-    rule = policy.counting
+    rule = config.counting
     with one_moment(connection) as now:
-        window = window_of(since, until, now, policy.emq_window_days)
+        window = window_of(since, until, now, config.emq_window_days)
         if window.since >= window.until:
             return None
         reached = _counted_until(read_progress(connection).rolled_until, window)
@@ -98,14 +97,14 @@ def read_tracking_health(
             if reached is None
             else count_events(connection, window.before.since, window.before.until, rule)
         )
-        check = read_last_check(connection, tuple(ALERT_OF_METRIC))
+        check = read_last_check(connection, METRICS)
         found = TrackingHealth(
-            status=system_status(read_open_alerts(connection), verdicts_of(check)),
+            status=system_status(read_open_alerts(connection), levels_of(check)),
             checked_at=check.taken_at if check else None,
             window=window,
             counted_until=reached,
-            score=score(counts, policy.emq_model, policy.emq_weights),
-            previous=score(before, policy.emq_model, policy.emq_weights),
+            score=score(counts, config.emq_model, config.emq_weights),
+            previous=score(before, config.emq_model, config.emq_weights),
             destinations=read_destinations(connection, missing),
             now=now,
             settled_today=count_settled_today(connection),

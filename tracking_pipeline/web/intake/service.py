@@ -13,7 +13,6 @@ import psycopg
 from fastapi import FastAPI, Request
 
 from tracking_pipeline.events.policy import reading_policy
-from tracking_pipeline.health.configured import conversion_rule_from
 from tracking_pipeline.store.intake import accept_events
 from tracking_pipeline.store.refusals import is_of_the_row
 from tracking_pipeline.web.context import WebContext
@@ -35,6 +34,7 @@ from tracking_pipeline.web.intake.leads import LeadForm
 from tracking_pipeline.web.intake.limits import IntakeKey, RateLimit, client_of
 from tracking_pipeline.web.intake.recorder import Recorded, Recorder, recorded_as, recorder
 from tracking_pipeline.wiring.geo import local_provider
+from tracking_pipeline.wiring.health import conversion_rule_from
 
 _LONGEST_AGENT = 1_000
 # Who forwards a visitor's request unchanged names the visitor here. Anybody may: it is worth as

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import psycopg
 from fastapi import APIRouter, Depends, Request, Response
@@ -22,9 +22,9 @@ from prometheus_client.registry import Collector
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, DestinationName
 from tracking_pipeline.health.alerts.heartbeat import read_heartbeat
-from tracking_pipeline.health.alerts.rules import AlertType
+from tracking_pipeline.health.metrics import METRICS, alert_types
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
-from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
+from tracking_pipeline.store.alerts import Alert, read_open_alerts
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
 from tracking_pipeline.store.queue_counts import Waiting, read_waiting
@@ -36,12 +36,6 @@ from tracking_pipeline.web.security.client_address import is_local
 
 metrics_router = APIRouter(tags=["monitoring"], responses=ERRORS)
 
-# By metric of the last check: its name here, and what it is.
-_OF_LAST_CHECK = {
-    "emq_score": ("tracking_emq_score", "Estimated Event Match Quality, 0 to 10."),
-    "error_rate": ("tracking_error_rate_percent", "Share of events that failed, in percent."),
-    "geo_coverage": ("tracking_geo_coverage_percent", "Share of leads with a place, in percent."),
-}
 _WITHHELD = "withheld"
 _ALERT_LEVEL = {"warning": 1, "critical": 2}
 
@@ -78,7 +72,7 @@ def _read(
         accepted=read_accepted_backlog(connection, DESTINATIONS),
         states=read_destination_states(connection),
         alerts=read_open_alerts(connection),
-        last_check=read_last_check(connection, (*_OF_LAST_CHECK, _WITHHELD)),
+        last_check=read_last_check(connection, METRICS),
         seconds_since_check=read_heartbeat(connection).seconds_since_check,
         attempts=attempts,
     )
@@ -93,7 +87,7 @@ class _Scrape(Collector):
     waiting: dict[str, Waiting]
     accepted: dict[str, int]
     states: dict[str, DestinationState]
-    alerts: list[OpenAlert]
+    alerts: list[Alert]
     last_check: RecordedCheck | None
     seconds_since_check: float | None
     attempts: AttemptCounters
@@ -155,10 +149,10 @@ class _Scrape(Collector):
 
     def _health(self) -> Iterator[Metric]:
         """What has no data is absent, so that no rule mistakes it for a 0."""
-        for snapshot in self.last_check.snapshots if self.last_check else ():
-            known = snapshot.metric in _OF_LAST_CHECK and snapshot.dimension is None
-            if known and snapshot.value is not None:
-                name, about = _OF_LAST_CHECK[snapshot.metric]
+        for snapshot in self.last_check.whole.values() if self.last_check else ():
+            spec = METRICS[snapshot.metric]
+            if spec.export and snapshot.value is not None:
+                name, about = spec.export
                 yield GaugeMetricFamily(name, f"{about} As of the last check.", snapshot.value)
         if self.seconds_since_check is not None:
             yield GaugeMetricFamily(
@@ -191,7 +185,7 @@ class _Scrape(Collector):
             labels=["alert_type"],
         )
         levels = {each.alert_type: _ALERT_LEVEL.get(each.severity, 1) for each in self.alerts}
-        for alert_type in get_args(AlertType):
+        for alert_type in alert_types():
             family.add_metric([alert_type], levels.get(alert_type, 0))
         return family
 

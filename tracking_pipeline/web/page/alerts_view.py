@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tracking_pipeline.health.alerts.messages import what_and_next_step
-from tracking_pipeline.status import DestinationStatus
-from tracking_pipeline.store.alert_list import ListedAlert
+from tracking_pipeline.health.metrics import alert_title, rank_of
+from tracking_pipeline.health.view.status import DestinationStatus
+from tracking_pipeline.store.alerts import Alert
 from tracking_pipeline.web.page import words
 from tracking_pipeline.web.page.words import Moment, moment
 
@@ -48,22 +49,21 @@ class EndedAlert:
     how: str
 
 
-def open_alerts(alerts: Sequence[ListedAlert], now: datetime) -> list[AlertView]:
+def open_alerts(alerts: Sequence[Alert], now: datetime) -> list[AlertView]:
     """Critical ones first, causes before effects; those that somebody is on, or has silenced, after
     the others."""
-    order = {name: place for place, name in enumerate(words.ALERT_WORDS)}
     shown = [_alert(each, now) for each in alerts]
     return sorted(
         shown,
         key=lambda each: (
             bool(each.handled),
             each.severity != "critical",
-            order.get(each.alert_type, len(order)),
+            rank_of(each.alert_type),
         ),
     )
 
 
-def _alert(alert: ListedAlert, now: datetime) -> AlertView:
+def _alert(alert: Alert, now: datetime) -> AlertView:
     handled = []
     silenced = alert.silenced_until is not None and alert.silenced_until > now
     if alert.acknowledged_at is not None:
@@ -74,10 +74,10 @@ def _alert(alert: ListedAlert, now: datetime) -> AlertView:
     return AlertView(
         alert_type=alert.alert_type,
         severity=alert.severity,
-        title=words.ALERT_WORDS.get(alert.alert_type, alert.alert_type),
+        title=alert_title(alert.alert_type),
         what=what,
         next_step=next_step,
-        since=moment(alert.created_at or now, now),
+        since=moment(alert.created_at, now),
         handled=words.capital("; ".join(handled)),
         acknowledged=alert.acknowledged_at is not None,
         silenced=silenced,
@@ -85,11 +85,11 @@ def _alert(alert: ListedAlert, now: datetime) -> AlertView:
     )
 
 
-def ended_alerts(alerts: Sequence[ListedAlert], now: datetime) -> list[EndedAlert]:
+def ended_alerts(alerts: Sequence[Alert], now: datetime) -> list[EndedAlert]:
     """Those of the alerts that are over."""
     return [
         EndedAlert(
-            title=words.ALERT_WORDS.get(each.alert_type, each.alert_type),
+            title=alert_title(each.alert_type),
             severity=each.severity,
             ended=moment(each.resolved_at, now),
             how="resolved by hand" if each.resolved_by else "ended by itself",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import cos, pi, sin
 
-from tracking_pipeline.store.metric_history import Point
+from tracking_pipeline.store.health_snapshots import Point
 
 HIGHEST_SCORE = 10.0
 # The gauge is a half circle in a box of 120 by 68.

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
+from tracking_pipeline.health.view.status import DestinationStatus
 from tracking_pipeline.identity import sanitize
-from tracking_pipeline.status import DestinationStatus
 from tracking_pipeline.store.dead_letters import Group
 from tracking_pipeline.web.page import words
 from tracking_pipeline.web.page.letter_filter import SPAN_WORDS, LetterFilter

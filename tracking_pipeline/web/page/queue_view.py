@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tracking_pipeline.health.view.status import DestinationStatus
 from tracking_pipeline.identity import plain_reason
-from tracking_pipeline.status import DestinationStatus
 from tracking_pipeline.web.page import words
 from tracking_pipeline.web.page.words import Moment, moment
 

@@ -14,13 +14,14 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
-from tracking_pipeline.status import DestinationStatus, read_destinations
-from tracking_pipeline.store.alert_list import ListedAlert, list_alerts
+from tracking_pipeline.health.metrics import METRICS
+from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
+from tracking_pipeline.store.alerts import Alert, read_open_alerts, read_resolved_alerts
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.dead_letters import Group, read_groups, read_offers
 from tracking_pipeline.store.geo_coverage import has_places_from
 from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
-from tracking_pipeline.store.metric_history import Point, read_course
+from tracking_pipeline.store.health_snapshots import Point, read_course
 from tracking_pipeline.web.page.letter_filter import LetterFilter
 from tracking_pipeline.wiring.installation import Installation
 
@@ -31,19 +32,6 @@ MOST_DEAD_LETTERS = 10_000
 
 # `geo_source` of places from DB-IP's files, whose licence asks for a link where they are shown.
 _DB_IP = "mmdb dbip"
-_METRICS = (
-    "emq_score",
-    "emq_coverage",
-    "queue_depth",
-    "error_rate",
-    "recovery_rate",
-    "dead_letters",
-    "withheld",
-    "paused_destinations",
-    "geo_providers_down",
-    "missing_metrics",
-    "geo_coverage",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +41,8 @@ class PageReading:
 
     now: datetime
     check: RecordedCheck | None
-    alerts: Sequence[ListedAlert]
+    alerts: Sequence[Alert]
+    ended_alerts: Sequence[Alert]
     course: Sequence[Point]
     destinations: dict[str, DestinationStatus]
     dead_letters: Sequence[Group]
@@ -66,11 +55,12 @@ def read_page(
 ) -> PageReading:
     """Reads it. ``chosen`` narrows the dead letters that are shown."""
     with one_moment(connection) as now:
-        check = read_last_check(connection, _METRICS)
+        check = read_last_check(connection, METRICS)
         return PageReading(
             now=now,
             check=check,
-            alerts=list_alerts(connection, resolved=ENDED_ALERTS),
+            alerts=read_open_alerts(connection),
+            ended_alerts=read_resolved_alerts(connection, ENDED_ALERTS),
             course=read_course(
                 connection, "emq_score", days=COURSE_DAYS, step_hours=COURSE_STEP_HOURS
             ),

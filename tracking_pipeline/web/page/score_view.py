@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tracking_pipeline.health.alerts.causes import KEY_WORDS
-from tracking_pipeline.health.words import signed
+from tracking_pipeline.health.emq.keys import KEY_WORDS
+from tracking_pipeline.health.formatting import signed
 from tracking_pipeline.store.health_history import RecordedCheck
-from tracking_pipeline.store.health_snapshots import Snapshot
-from tracking_pipeline.store.metric_history import Point
+from tracking_pipeline.store.health_snapshots import Point, Snapshot
 from tracking_pipeline.web.page import charts, words
 from tracking_pipeline.web.page.reading import COURSE_DAYS, COURSE_STEP_HOURS
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from typing import Any
 
 from tracking_pipeline.health.alerts.heartbeat import Heartbeat
-from tracking_pipeline.health.standing import verdicts_of
-from tracking_pipeline.health.system_status import SystemState, system_status
-from tracking_pipeline.store.alert_list import ListedAlert
-from tracking_pipeline.store.alerts import OpenAlert
+from tracking_pipeline.health.metrics import MetricSpec, figures
+from tracking_pipeline.health.view.summary import SystemState, levels_of, system_status
 from tracking_pipeline.store.health_snapshots import Snapshot
 from tracking_pipeline.web.page import words
 from tracking_pipeline.web.page.reading import PageReading
@@ -44,15 +42,13 @@ class Figure:
     level: str
 
 
-def status_view(reading: PageReading, alerts: Sequence[ListedAlert]) -> StatusView:
-    """The status, from the last check and the ``alerts`` that are open. Checks that have stopped
-    make it degraded at least: old news of good health are no good news."""
+def status_view(reading: PageReading) -> StatusView:
+    """The status, from the last check and the alerts that are open. Checks that have stopped make
+    it degraded at least: a stale "healthy" result must not be shown as healthy."""
+    known = system_status(reading.alerts, levels_of(reading.check))
+    level, reason = known.status, known.sentence
     if reading.check is None:
-        known = system_status(_open(alerts), None)
-        reason = words.status_reason(known.reason)
-        return StatusView(known.status, _TITLES[known.status], reason, None)
-    known = system_status(_open(alerts), verdicts_of(reading.check))
-    level, reason = known.status, words.status_reason(known.reason)
+        return StatusView(level, _TITLES[level], reason, None)
     heartbeat = Heartbeat((reading.now - reading.check.taken_at).total_seconds())
     if heartbeat.is_stalled and "pipeline_stalled" not in known.reason:
         stalled = "Health checks have stopped: is the Dagster daemon running?"
@@ -61,53 +57,34 @@ def status_view(reading: PageReading, alerts: Sequence[ListedAlert]) -> StatusVi
     return StatusView(level, _TITLES[level], reason, moment(reading.check.taken_at, reading.now))
 
 
-def _open(alerts: Sequence[ListedAlert]) -> list[OpenAlert]:
-    return [
-        OpenAlert(
-            each.alert_type,
-            each.severity,
-            each.message,
-            each.created_at or datetime.now(timezone.utc),
-        )
-        for each in alerts
-    ]
+def figures_view(reading: PageReading) -> list[Figure]:
+    """The numbers that tell at a glance how things stand, as of the last check; how much waits is
+    as of now."""
+    whole = reading.check.whole if reading.check else {}
+    return [_figure(reading, spec, whole.get(spec.name)) for spec in figures()]
 
 
-def figures(reading: PageReading, whole: Mapping[str, Snapshot]) -> list[Figure]:
-    """The numbers; ``whole`` are the last check's metrics by name."""
-    waiting = sum(each.waiting.waiting for each in reading.destinations.values())
-    due = sum(each.waiting.due for each in reading.destinations.values())
-    nothing = Snapshot("", None, None)
-    rate = whole.get("error_rate", nothing)
-    dead = whole.get("dead_letters", nothing)
-    recovery = whole.get("recovery_rate", nothing)
-    queue = whole.get("queue_depth", nothing)
-    rate_detail = rate.detail or {}
-    return [
-        Figure(
-            "Waiting to be sent again",
-            words.count(waiting),
-            f"{words.count(due)} due now" if waiting else "The queue is empty",
-            (queue.state or "no_data") if waiting else "ok",
-        ),
-        Figure(
-            "Error rate",
-            words.percent(rate.value),
-            f"of {words.events(rate_detail['events'])} in {rate_detail['window_hours']} h"
-            if rate_detail.get("events")
-            else "No events in the window",
-            rate.state or "no_data",
-        ),
-        Figure(
-            "Given up in 24 h",
-            "–" if dead.value is None else words.count(dead.value),
-            "Dead letters as of the last check",
-            dead.state or "no_data",
-        ),
-        Figure(
-            "Delivered after all",
-            words.percent(recovery.value),
-            "of the failed events of 7 days",
-            "no_data" if recovery.value is None else "ok",
-        ),
-    ]
+def _figure(reading: PageReading, spec: MetricSpec, found: Snapshot | None) -> Figure:
+    value, level = (found.value, found.state) if found else (None, None)
+    note = _note(spec.name, (found.detail if found else None) or {})
+    if spec.name == "queue_depth":
+        queues = [each.waiting for each in reading.destinations.values()]
+        value, due = sum(each.waiting for each in queues), sum(each.due for each in queues)
+        level = level if value else "ok"
+        note = f"{words.count(due)} due now" if value else "The queue is empty"
+    return Figure(
+        spec.title, "–" if value is None else spec.written(value), note, level or "no_data"
+    )
+
+
+def _note(metric: str, detail: Mapping[str, Any]) -> str:
+    if metric == "error_rate":
+        if not detail.get("events"):
+            return "No events in the window"
+        return f"of {words.events(detail['events'])} in {detail['window_hours']} h"
+    return {
+        "emq_score": "of 10",
+        "geo_coverage": "with city, state and zip, of 7 days",
+        "dead_letters": "in 24 h, as of the last check",
+        "recovery_rate": "of the failed events of 7 days",
+    }.get(metric, "As of the last check")

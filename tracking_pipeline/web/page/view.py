@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from tracking_pipeline.defs.instance.runs import PastRun
-from tracking_pipeline.store.health_history import RecordedCheck
-from tracking_pipeline.store.health_snapshots import Snapshot
 from tracking_pipeline.web.page import words
 from tracking_pipeline.web.page.alerts_view import (
     AlertView,
@@ -32,7 +30,7 @@ from tracking_pipeline.web.page.places_view import PlacesView, places_view
 from tracking_pipeline.web.page.queue_view import QueueView, queue_view
 from tracking_pipeline.web.page.reading import PageReading
 from tracking_pipeline.web.page.score_view import ScoreView, score_view
-from tracking_pipeline.web.page.standing_view import Figure, StatusView, figures, status_view
+from tracking_pipeline.web.page.standing_view import Figure, StatusView, figures_view, status_view
 from tracking_pipeline.web.page.withheld_view import WithheldRow, withheld_view
 from tracking_pipeline.web.page.words import Moment, moment
 
@@ -94,18 +92,17 @@ def page_view(
 ) -> PageView:
     """The page of this reading. ``chosen`` is what the dead letters were narrowed to."""
     now = reading.now
-    whole = _whole(reading.check)
-    unresolved = [each for each in reading.alerts if each.resolved_at is None]
+    whole = reading.check.whole if reading.check else {}
     return PageView(
         database=database,
         rehearsal=rehearsal,
         made=moment(now, now),
-        status=status_view(reading, unresolved),
-        figures=figures(reading, whole),
-        alerts=open_alerts(unresolved, now),
+        status=status_view(reading),
+        figures=figures_view(reading),
+        alerts=open_alerts(reading.alerts, now),
         notices=notices(reading.destinations),
         offers=offers(reading.offers),
-        ended_alerts=ended_alerts(reading.alerts, now),
+        ended_alerts=ended_alerts(reading.ended_alerts, now),
         score=score_view(reading.check, reading.course, now),
         queue=queue_view(reading.destinations, now),
         dead_letters=dead_letters_view(reading.dead_letters, reading.destinations, chosen, now),
@@ -115,13 +112,6 @@ def page_view(
         dagster_url=dagster_url,
         shows_db_ip=reading.shows_db_ip,
     )
-
-
-def _whole(check: RecordedCheck | None) -> dict[str, Snapshot]:
-    """The last check's metrics as a whole, by name."""
-    if check is None:
-        return {}
-    return {each.metric: each for each in check.snapshots if each.dimension is None}
 
 
 def _run(run: PastRun, now: datetime, dagster_url: str) -> RunView:

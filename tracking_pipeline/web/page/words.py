@@ -9,27 +9,6 @@ from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.identity import plain_reason
 
 _DESTINATION_TITLES = {spec.name: spec.title for spec in REGISTRY}
-# Causes before their effects: the order in which a human should look.
-ALERT_WORDS = {
-    "pipeline_stalled": "Health checks have stopped",
-    "destination_paused": "A destination is paused",
-    "no_data": "No conversions arrive",
-    "failed_events_critical": "Failed events are piling up",
-    "error_rate_critical": "Too many events fail",
-    "dead_letters": "Events were given up",
-    "emq_critical": "Match quality is low",
-    "geo_provider_down": "A source of places does not answer",
-}
-METRIC_WORDS = {
-    "emq_score": "match quality is low",
-    "queue_depth": "failed events are piling up",
-    "error_rate": "too many events fail",
-    "dead_letters": "events were given up",
-    "paused_destinations": "a destination is paused",
-    "geo_providers_down": "a source of places does not answer",
-    "missing_metrics": "no conversions arrive",
-    "missed_checks": "health checks have stopped",
-}
 REASON_WORDS = {
     "expired": "Too old for the destination",
     "max_retries": "Still failing after the last retry",
@@ -118,15 +97,6 @@ def capital(sentence: str) -> str:
 def reason(text: str) -> str:
     """Why events were given up, in words; what others wrote loses its personal data."""
     return REASON_WORDS.get(text) or capital(plain_reason(text))
-
-
-def status_reason(text: str) -> str:
-    """The reason of a :class:`~tracking_pipeline.health.system_status.SystemStatus`, which names
-    alerts and metrics, as a sentence."""
-    named = {**METRIC_WORDS, **ALERT_WORDS}
-    parts = [named.get(part, part) for part in text.split(", ")]
-    joined = "; ".join(part[:1].lower() + part[1:] for part in dict.fromkeys(parts))
-    return f"{capital(joined)}."
 
 
 def destination(name: str) -> str:

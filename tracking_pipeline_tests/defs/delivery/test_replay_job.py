@@ -10,13 +10,13 @@ import dagster as dg
 import psycopg
 import pytest
 
+from tracking_pipeline.cli.health import status_json
 from tracking_pipeline.console.status import show_queue
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.delivery.replay_after_pause import replay_after_pause_sensor
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.settings import read_settings
-from tracking_pipeline.status import read_status
 from tracking_pipeline.wiring.installation import open_installation
 from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
@@ -90,7 +90,7 @@ def test_a_reason_that_somebody_else_wrote_is_told_without_the_person_in_it(
     assert totals.by_reason == {"token for [removed] refused": 2}
     assert [(each.matched, each.sent) for each in totals.groups] == [(2, 2)]
     with open_installation(read_settings()) as installation:
-        status = read_status(installation, []).as_json()
+        status = status_json(installation, [])
     assert status["queue"]["dead_letters_by_reason"] == [
         {"destination": "meta_capi", "reason": "token for [removed] refused", "count": 2}
     ]
@@ -107,7 +107,7 @@ def test_the_status_says_which_dead_letters_a_longer_horizon_would_have_saved(
     recovered = datetime.now(timezone.utc) - timedelta(days=1, hours=12)
     queue.add(status="resolved", resolved_by="tracking_pipeline", resolved_at=recovered)
     with open_installation(read_settings()) as installation:
-        status = read_status(installation, []).as_json()
+        status = status_json(installation, [])
     (told,) = status["queue"]["saved_by_longer_horizon"]
     assert (told["destination"], told["count"]) == ("meta_capi", 2)
     assert told["setting"] == "META_RETRY_HORIZON_HOURS"
@@ -186,7 +186,7 @@ def test_dead_letters_of_a_pause_that_is_over_are_offered(
     assert answer.skip_message == "0 dead letters of a pause that is over"
     end_a_pause(queue)
     with open_installation(read_settings()) as installation:
-        status = read_status(installation, []).as_json()
+        status = status_json(installation, [])
     assert status["queue"]["replayable_after_pause"] == [
         {"destination": "meta_capi", "reason": "max_retries", "count": 1}
     ]
@@ -200,7 +200,7 @@ def test_dead_letters_of_a_pause_that_is_over_are_offered(
 def test_an_offer_tells_the_reason_without_the_person_in_it(queue: Queue) -> None:
     end_a_pause(queue, "token for emily@example.com refused", dead_letter_reason=None)
     with open_installation(read_settings()) as installation:
-        status = read_status(installation, []).as_json()
+        status = status_json(installation, [])
     assert status["queue"]["replayable_after_pause"] == [
         {"destination": "meta_capi", "reason": "token for [removed] refused", "count": 1}
     ]

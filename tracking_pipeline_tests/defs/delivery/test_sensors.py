@@ -19,9 +19,9 @@ from tracking_pipeline.defs.delivery.retry import (
     retry_failed_events_schedule,
 )
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.health.policy import policy_from
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.queue_counts import BACKLOG_CAP, Backlog
+from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.health.checking import check_tracking_health
@@ -159,13 +159,13 @@ def test_a_queue_that_has_grown_since_the_last_check_is_checked(
     queue: Queue, instance: dg.DagsterInstance, database_url: str
 ) -> None:
     queue.add(12)
-    check_tracking_health(database_url, policy_from(read_settings()))
+    check_tracking_health(database_url, health_config(read_settings()))
     assert launched(instance) == {RETRY}
     queue.add(6)
     assert launched(instance) == {RETRY}
     queue.add(1)
     assert launched(instance) == {RETRY, CHECK}
-    check_tracking_health(database_url, policy_from(read_settings()))
+    check_tracking_health(database_url, health_config(read_settings()))
     assert launched(instance) == {RETRY}
 
 
@@ -175,7 +175,7 @@ def test_growth_alone_launches_a_check(
     connection: psycopg.Connection,
     database_url: str,
 ) -> None:
-    check_tracking_health(database_url, policy_from(read_settings()))
+    check_tracking_health(database_url, health_config(read_settings()))
     queue.add(6)
     connection.execute(
         "update tracking_failed_events set next_retry_at = now() + interval '1 hour'"

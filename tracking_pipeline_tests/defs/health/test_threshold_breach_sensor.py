@@ -78,7 +78,7 @@ def test_a_quiet_tick_says_the_numbers(daemon: Daemon, site: Site) -> None:
     site.add_events(30)
     assert daemon.tick() is None
     assert daemon.skipped == (
-        "0 waiting, error rate 0.0 %, 0 new dead letters, 0 paused, 0 sources of places down; "
+        "0 waiting, error rate 0.0 %, 0 new dead letters, 0 paused, 0 geolocation providers down; "
         "no check yet"
     )
 

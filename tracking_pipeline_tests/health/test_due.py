@@ -8,14 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.alerts.rules import AlertRules, acknowledge, adopt, resolve, silence
-from tracking_pipeline.health.notifications.rules import (
-    DeadLetterBatch,
-    NotificationRules,
-    digest_owed,
-    owed,
-)
-from tracking_pipeline_tests.health.series import EVERY, START, VERDICTS, Watch
+from tracking_pipeline.health.alerts.due import due_digest, due_message
+from tracking_pipeline.health.alerts.rules import acknowledge, adopt, resolve, silence
+from tracking_pipeline.health.config import AlertRules, NotificationRules
+from tracking_pipeline.health.readings.causes import DeadLetterBatch
+from tracking_pipeline_tests.health.series import EVERY, RESULTS, START, Watch
 
 
 @pytest.mark.parametrize(
@@ -137,7 +134,7 @@ def test_keys_name_alert_episode_and_kind() -> None:
     ]
 
 
-SERIES = st.text(alphabet=st.sampled_from(sorted(VERDICTS)), max_size=80)
+SERIES = st.text(alphabet=st.sampled_from(sorted(RESULTS)), max_size=80)
 
 
 @given(SERIES, st.sets(st.integers(0, 79)), st.sets(st.integers(0, 79)))
@@ -169,7 +166,7 @@ def test_every_episode_that_was_told_ends_in_at_most_one_message(
 @given(SERIES)
 def test_to_ask_twice_owes_nothing_twice(series: str) -> None:
     watch = Watch().see(series)
-    _, again = owed("emq_critical", watch.state, watch.now, watch.notify)
+    _, again = due_message("emq_critical", watch.state, watch.now, watch.notify)
     assert again is None
 
 
@@ -178,26 +175,26 @@ class TestDigest:
     rules = NotificationRules(digest_minutes=60)
 
     def test_new_dead_letters_are_told_in_one_message(self) -> None:
-        first = digest_owed(self.batches, None, START, self.rules)
+        first = due_digest(self.batches, None, START, self.rules)
         assert first is not None
         assert first.kind == "digest"
 
     def test_no_new_ones_owe_nothing(self) -> None:
-        assert digest_owed((), None, START, self.rules) is None
+        assert due_digest((), None, START, self.rules) is None
         none = (DeadLetterBatch("meta_capi", "expired", 0),)
-        assert digest_owed(none, None, START, self.rules) is None
+        assert due_digest(none, None, START, self.rules) is None
 
     def test_a_trickle_is_told_once_an_hour(self) -> None:
         soon, later = START + timedelta(minutes=59), START + timedelta(minutes=60)
-        assert digest_owed(self.batches, START, soon, self.rules) is None
-        assert digest_owed(self.batches, START, later, self.rules) is not None
+        assert due_digest(self.batches, START, soon, self.rules) is None
+        assert due_digest(self.batches, START, later, self.rules) is not None
 
     def test_the_same_dead_letters_have_the_same_key(self) -> None:
-        one = digest_owed(self.batches, START, START + timedelta(hours=1), self.rules)
-        two = digest_owed(self.batches, START, START + timedelta(hours=2), self.rules)
+        one = due_digest(self.batches, START, START + timedelta(hours=1), self.rules)
+        two = due_digest(self.batches, START, START + timedelta(hours=2), self.rules)
         assert one is not None
         assert two is not None
         assert one.dedupe_key == two.dedupe_key
 
     def test_a_clock_that_went_back_does_not_mute_them(self) -> None:
-        assert digest_owed(self.batches, START, START - timedelta(days=1), self.rules) is not None
+        assert due_digest(self.batches, START, START - timedelta(days=1), self.rules) is not None

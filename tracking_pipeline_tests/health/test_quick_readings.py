@@ -5,7 +5,10 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tracking_pipeline.health.readings.quick_look import look_quickly
+from tracking_pipeline.health.alerts.evaluation import evaluate_quickly
+from tracking_pipeline.health.metrics import Metric
+from tracking_pipeline.health.readings.readings import read_quickly
+from tracking_pipeline.health.thresholds import ThresholdResult
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 
@@ -17,10 +20,14 @@ def site(connection: psycopg.Connection) -> Site:
     return Site(connection)
 
 
+def look(site: Site) -> dict[Metric, ThresholdResult]:
+    return evaluate_quickly(read_quickly(site.connection, POLICY), POLICY.thresholds)
+
+
 def agrees(site: Site, url: str) -> None:
-    looked = look_quickly(site.connection, POLICY)
-    verdicts = check_tracking_health(url, POLICY).recorded.verdicts
-    assert looked == {metric: verdicts[metric] for metric in looked}
+    looked = look(site)
+    checked = check_tracking_health(url, POLICY).recorded.evaluations
+    assert looked == {metric: checked[metric].result for metric in looked}
 
 
 def test_a_quick_look_agrees_with_the_check(site: Site, database_url: str) -> None:
@@ -33,7 +40,7 @@ def test_a_quick_look_agrees_with_the_check(site: Site, database_url: str) -> No
         " values ('meta_capi', 'open', 'token expired')"
     )
     agrees(site, database_url)
-    looked = look_quickly(site.connection, POLICY)
+    looked = look(site)
     assert looked["queue_depth"].level == "warning"
     assert looked["error_rate"].level == "critical"
     assert looked["dead_letters"].level == "warning"
@@ -52,7 +59,7 @@ def test_what_no_run_can_claim_is_no_breach_for_either(site: Site, database_url:
     site.add_failed(30, status=None)
     site.add_failed(30, destination=None, status="dead_letter")
 
-    assert look_quickly(site.connection, POLICY)["queue_depth"].value == 0
+    assert look(site)["queue_depth"].value == 0
     agrees(site, database_url)
 
 
@@ -61,11 +68,11 @@ def test_a_quick_look_counts_events_that_a_worker_holds(site: Site) -> None:
     site.connection.execute(
         "update tracking_failed_events set lease_expires_at = now() + interval '1 minute'"
     )
-    assert look_quickly(site.connection, POLICY)["queue_depth"].value == 12
+    assert look(site)["queue_depth"].value == 12
 
 
 def test_a_quick_look_writes_nothing(site: Site) -> None:
     site.add_events(5)
-    look_quickly(site.connection, POLICY)
+    look(site)
     assert site.rolled_up() == 0
     assert site.one("select count(*) from tracking_health_snapshots") == 0

@@ -8,27 +8,11 @@ threshold raises one alert and not twenty.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-Direction = Literal["below", "above"]
-Level = Literal["ok", "warning", "critical", "no_data"]
-Metric = Literal[
-    "emq_score",
-    "queue_depth",
-    "error_rate",
-    "dead_letters",
-    "paused_destinations",
-    "geo_providers_down",
-    "missing_metrics",
-    "missed_checks",
-]
+from tracking_pipeline.health.metrics import Direction, Level, Measured, Severity
 
-_SEVERITIES: tuple[Literal["warning", "critical"], ...] = ("warning", "critical")
-# What the absence of says that events no longer arrive. A rate over hours is often without events
-# on a quiet site; a score over days is not.
-_EXPECTED_METRICS: frozenset[str] = frozenset(("emq_score",))
+_SEVERITIES: tuple[Severity, ...] = ("warning", "critical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +32,11 @@ class Thresholds:
     clear_margin: float = 0.0
     best: float | None = None
 
-    def crossed(self, severity: Literal["warning", "critical"]) -> float | None:
+    def crossed(self, severity: Severity) -> float | None:
         """The threshold of a severity."""
         return self.critical if severity == "critical" else self.warning
 
-    def clear(self, severity: Literal["warning", "critical"]) -> float | None:
+    def clear(self, severity: Severity) -> float | None:
         """Where an alert of this severity ends: at this value or a better one."""
         threshold = self.crossed(severity)
         if threshold is None:
@@ -65,8 +49,8 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one reading means.
+class ThresholdResult:
+    """What one value means.
 
     ``level`` is what it raises. ``holds`` is the level at which it keeps an alert that is already
     there: the same or worse, because of the clear thresholds. ``threshold`` is the one that was
@@ -80,15 +64,15 @@ class Verdict:
     detail: str = ""
 
 
-def judge(thresholds: Thresholds, value: float | None, events: int | None = None) -> Verdict:
-    """The verdict on a metric's ``value``; None where there was nothing to measure. ``events`` is
-    how many the value rests on, None for a count, which needs no minimum."""
+def evaluate(thresholds: Thresholds, measured: Measured) -> ThresholdResult:
+    """What a metric's value means by its thresholds."""
+    value, events = measured.value, measured.events
     first = thresholds.warning if thresholds.warning is not None else thresholds.critical
     if value is None:
-        return Verdict("no_data", "no_data", None, first, "no events")
+        return ThresholdResult("no_data", "no_data", None, first, measured.note or "no events")
     if events is not None and events < thresholds.minimum_events:
         detail = f"{events} of the {thresholds.minimum_events} events that a verdict needs"
-        return Verdict("no_data", "no_data", value, first, detail)
+        return ThresholdResult("no_data", "no_data", value, first, measured.note or detail)
     level: Level = "ok"
     holds: Level = "ok"
     for severity in _SEVERITIES:
@@ -99,22 +83,7 @@ def judge(thresholds: Thresholds, value: float | None, events: int | None = None
             level, first = severity, threshold
         if _is_beyond(value, clear, thresholds.direction):
             holds = severity
-    return Verdict(level, holds, value, first)
-
-
-def missing_metrics(verdicts: Mapping[str, Verdict], seen_before: Collection[str]) -> Verdict:
-    """The verdict on the metrics themselves, for the alert ``no_data``: how many that had data at
-    an earlier check have no events now. An installation that never had any is not alarmed, and few
-    events are not none."""
-    missing = [
-        metric
-        for metric in sorted(_EXPECTED_METRICS & set(seen_before))
-        if metric in verdicts and verdicts[metric].value is None
-    ]
-    verdict = judge(Thresholds("above", warning=0, critical=None), len(missing))
-    return Verdict(
-        verdict.level, verdict.holds, verdict.value, verdict.threshold, ", ".join(missing)
-    )
+    return ThresholdResult(level, holds, value, first, measured.note)
 
 
 def _is_beyond(value: float, threshold: float, direction: Direction) -> bool:

@@ -6,40 +6,32 @@ Likely, not certain: what changed most, and where most of it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from tracking_pipeline.delivery.destinations.registry import spec_of
 from tracking_pipeline.delivery.engine.breaker import FAILING, REFUSING
+from tracking_pipeline.health.emq.keys import KEY_WORDS
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
-from tracking_pipeline.health.notifications.rules import DeadLetterBatch
+from tracking_pipeline.health.formatting import count_of
 from tracking_pipeline.identity import plain_reason
 
 PauseKind = Literal["account", "failing", "refusing", "mixed"]
 
-KEY_WORDS: dict[str, str] = {
-    "em": "e-mail",
-    "ph": "phone",
-    "fn": "first name",
-    "ln": "last name",
-    "ge": "gender",
-    "db": "date of birth",
-    "ct": "city",
-    "st": "state",
-    "zp": "zip code",
-    "country": "country",
-    "external_id": "external id",
-    "fbp": "browser id",
-    "fbc": "click id",
-    "client_ip_address": "IP address",
-    "client_user_agent": "user agent",
-    "fb_login_id": "Facebook login id",
-    "network": "IP address and user agent",
-}
 # A coverage moves by a few points from week to week by itself.
 LEAST_FALL_PERCENT = 5.0
 # Less than the last digit that is shown.
 _LEAST_GAIN = 0.05
 _MOST_BATCHES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterBatch:
+    """So many events to one destination became dead letters for one and the same reason."""
+
+    destination: str
+    reason: str
+    events: int
 
 
 def emq_causes(
@@ -132,11 +124,6 @@ def outlived_words(events: int, destination: str) -> str:
         f"{destination} took events again within a day after {count_of(events, 'event')} had spent "
         f"all retries: a longer {setting} would have kept them waiting"
     )
-
-
-def count_of(number: int, noun: str) -> str:
-    """As in "1 event", "2 events"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _named(key: str) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from tracking_pipeline.health.alerts.thresholds import Verdict
-from tracking_pipeline.health.system_status import SystemStatus, system_status
-from tracking_pipeline.store.alerts import OpenAlert
-from tracking_pipeline_tests.health.series import START, VERDICTS
+from uuid import uuid4
+
+from tracking_pipeline.health.view.summary import SystemStatus, system_status
+from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline_tests.health.series import START
 
 
-def alert(alert_type: str, severity: str) -> OpenAlert:
-    return OpenAlert(alert_type, severity, "words", START)
+def alert(alert_type: str, severity: str) -> Alert:
+    return Alert(uuid4(), alert_type, severity, "words", START)
 
 
 def test_no_alert_and_no_bad_metric_is_healthy() -> None:
-    found = system_status([], {"emq_score": VERDICTS["."], "error_rate": VERDICTS["?"]})
+    found = system_status([], {"emq_score": "ok", "error_rate": "no_data"})
     assert found == SystemStatus("healthy", "no alert is open")
 
 
@@ -28,15 +29,15 @@ def test_the_worst_alert_decides_and_is_named() -> None:
 
 
 def test_a_bad_metric_counts_before_its_alert_fires() -> None:
-    found = system_status([], {"queue_depth": Verdict("critical", "critical", 11, 10)})
+    found = system_status([], {"queue_depth": "critical"})
     assert found == SystemStatus("critical", "queue_depth")
 
 
 def test_a_metric_and_its_alert_are_named_once() -> None:
-    found = system_status([alert("emq_critical", "critical")], {"emq_score": VERDICTS["C"]})
+    found = system_status([alert("emq_critical", "critical")], {"emq_score": "critical"})
     assert found == SystemStatus("critical", "emq_critical")
 
 
 def test_an_alert_holds_until_it_ends_though_its_metric_is_well() -> None:
-    found = system_status([alert("emq_critical", "warning")], {"emq_score": VERDICTS["."]})
+    found = system_status([alert("emq_critical", "warning")], {"emq_score": "ok"})
     assert found == SystemStatus("degraded", "emq_critical")

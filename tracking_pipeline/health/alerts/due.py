@@ -1,6 +1,6 @@
-"""Which message an alert owes its receivers. Pure.
+"""Which message an alert has due for its receivers. Pure.
 
-What is owed is the difference between how the alert stands and what was told of it, so a message is
+What is due is the difference between how the alert stands and what was told of it, so a message is
 owed until it is enqueued and then no more, whatever was restarted in between:
 
     firing, nothing told                    started
@@ -8,7 +8,7 @@ owed until it is enqueued and then no more, whatever was restarted in between:
     critical, told 4 hours ago              reminder    (not when acknowledged)
     resolved, and its start was told        ended
 
-While silenced nothing is owed. What is still true when the silence ends is owed then; what ended in
+While silenced nothing is due. What is still true when the silence ends is due then; what ended in
 silence is not told at all. From critical back to warning is no news. An alert that is healthy at
 the moment, and only waits for its next check to end, does not begin to be told.
 
@@ -22,21 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from tracking_pipeline.health.alerts.rules import AlertState, AlertType, Severity
+from tracking_pipeline.health.alerts.rules import AlertState
+from tracking_pipeline.health.config import NotificationRules
+from tracking_pipeline.health.metrics import AlertType, Severity
+from tracking_pipeline.health.readings.causes import DeadLetterBatch
 from tracking_pipeline.store.alert_notifications import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class NotificationRules:
-    """``reminder_hours``: a critical alert is told again after so long. ``digest_minutes``: dead
-    letters are told of at most so often."""
-
-    reminder_hours: float = 4.0
-    digest_minutes: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class OwedMessage:
+class DueMessage:
     """A message to be written and enqueued; ``dedupe_key`` is the same for the same message."""
 
     kind: Kind
@@ -44,19 +38,10 @@ class OwedMessage:
     dedupe_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterBatch:
-    """So many events to one destination became dead letters for one and the same reason."""
-
-    destination: str
-    reason: str
-    events: int
-
-
-def owed(
+def due_message(
     alert_type: AlertType, state: AlertState, now: datetime, rules: NotificationRules
-) -> tuple[AlertState, OwedMessage | None]:
-    """The message that is owed now, at most one, and the state once it is enqueued: both are to be
+) -> tuple[AlertState, DueMessage | None]:
+    """The message that is due now, at most one, and the state once it is enqueued: both are to be
     stored in the same transaction."""
     severity, fired_at = state.severity, state.fired_at
     if fired_at is None or severity is None:
@@ -69,21 +54,21 @@ def owed(
     if state.told_at is not None and state.told_at > now:
         # The clock went back: a reminder would be late by as much.
         state = replace(state, told_at=now)
-    kind = _kind_owed(state, now, rules)
+    kind = _due_kind(state, now, rules)
     if kind is None:
         return state, None
     key = f"{episode}/{kind}"
     if kind == "reminder" and state.told_at is not None:
         key += f"/{state.told_at.isoformat()}"
-    return replace(state, told_severity=severity, told_at=now), OwedMessage(kind, severity, key)
+    return replace(state, told_severity=severity, told_at=now), DueMessage(kind, severity, key)
 
 
-def digest_owed(
+def due_digest(
     batches: Sequence[DeadLetterBatch],
     told_until: datetime | None,
     until: datetime,
     rules: NotificationRules,
-) -> OwedMessage | None:
+) -> DueMessage | None:
     """The message about new dead letters: those since ``told_until``, where the last digest ended
     (None: there was none), up to ``until``. One for all of them, never one an event, and none
     within ``digest_minutes`` of the last; what comes meanwhile is in the next."""
@@ -93,10 +78,10 @@ def digest_owed(
     if told_until is not None and timedelta(0) <= until - told_until < pause:
         return None
     interval = f"after {told_until.isoformat()}" if told_until else f"until {until.isoformat()}"
-    return OwedMessage("digest", "warning", f"dead_letters/digest/{interval}")
+    return DueMessage("digest", "warning", f"dead_letters/digest/{interval}")
 
 
-def _kind_owed(state: AlertState, now: datetime, rules: NotificationRules) -> Kind | None:
+def _due_kind(state: AlertState, now: datetime, rules: NotificationRules) -> Kind | None:
     if state.told_severity is None or state.told_at is None:
         return "started" if state.healthy_checks == 0 else None
     if state.severity != "critical":
@@ -110,8 +95,8 @@ def _kind_owed(state: AlertState, now: datetime, rules: NotificationRules) -> Ki
 
 def _at_the_end(
     episode: str, state: AlertState, now: datetime
-) -> tuple[AlertState, OwedMessage | None]:
+) -> tuple[AlertState, DueMessage | None]:
     told = replace(state, told_severity=None, told_at=None)
     if state.told_severity is None or state.is_silenced(now):
         return told, None
-    return told, OwedMessage("ended", state.told_severity, f"{episode}/ended")
+    return told, DueMessage("ended", state.told_severity, f"{episode}/ended")

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.alerts.edges import edge_of, find_edges
-from tracking_pipeline.health.alerts.rules import AlertRules, AlertState
-from tracking_pipeline_tests.health.series import VERDICTS, Watch
+from tracking_pipeline.health.alerts.rules import AlertState
+from tracking_pipeline.health.alerts.triggers import find_triggers, trigger_of
+from tracking_pipeline.health.config import AlertRules
+from tracking_pipeline_tests.health.series import RESULTS, Watch
 
 RULES = st.builds(AlertRules, st.integers(1, 4), st.integers(1, 4))
-SERIES = st.text(alphabet=list(VERDICTS), max_size=12)
+SERIES = st.text(alphabet=list(RESULTS), max_size=12)
 
 
 @pytest.mark.parametrize(
@@ -40,25 +41,25 @@ SERIES = st.text(alphabet=list(VERDICTS), max_size=12)
     ],
 )
 def test_only_what_begins_something_is_an_edge(checked: str, now: str, edge: str | None) -> None:
-    assert edge_of(Watch().see(checked).state, VERDICTS[now]) == edge
+    assert trigger_of(Watch().see(checked).state, RESULTS[now]) == edge
 
 
 def test_an_alert_on_its_way_is_left_to_the_schedule() -> None:
     pending = Watch(AlertRules(after_checks=3)).see("W").state
     assert pending.phase == "pending"
-    assert edge_of(pending, VERDICTS["C"]) is None
+    assert trigger_of(pending, RESULTS["C"]) is None
 
 
-@given(RULES, SERIES, st.sampled_from(list(VERDICTS)))
+@given(RULES, SERIES, st.sampled_from(list(RESULTS)))
 def test_the_check_that_an_edge_launches_takes_it_away(
     rules: AlertRules, checked: str, now: str
 ) -> None:
     watch = Watch(rules).see(checked)
     watch.see(now)
-    assert edge_of(watch.state, VERDICTS[now]) is None
+    assert trigger_of(watch.state, RESULTS[now]) is None
 
 
-@given(RULES, SERIES, st.sampled_from(list(VERDICTS)))
+@given(RULES, SERIES, st.sampled_from(list(RESULTS)))
 def test_whatever_a_check_would_begin_is_an_edge(rules: AlertRules, checked: str, now: str) -> None:
     watch = Watch(rules).see(checked)
     before, changes = watch.state, len(watch.transitions)
@@ -67,15 +68,15 @@ def test_whatever_a_check_would_begin_is_an_edge(rules: AlertRules, checked: str
     counted = before.bad_checks or before.healthy_checks or before.calmer_checks
     # An end, an easing or a start that only completes a count is the schedule's.
     if "worsened" in begun or (begun and not counted):
-        assert edge_of(before, VERDICTS[now]) is not None
+        assert trigger_of(before, RESULTS[now]) is not None
 
 
 def test_edges_are_named_by_the_alert_they_belong_to() -> None:
     states = {"dead_letters": Watch().see("W").state}
-    verdicts = {"queue_depth": VERDICTS["C"], "dead_letters": VERDICTS["."]}
-    assert find_edges(states, verdicts) == {
+    results = {"queue_depth": RESULTS["C"], "dead_letters": RESULTS["."]}
+    assert find_triggers(states, results) == {
         "failed_events_critical": "breach",
         "dead_letters": "recovery",
     }
-    assert find_edges({}, {"queue_depth": VERDICTS["."]}) == {}
-    assert edge_of(AlertState(), VERDICTS["W"]) == "breach"
+    assert find_triggers({}, {"queue_depth": RESULTS["."]}) == {}
+    assert trigger_of(AlertState(), RESULTS["W"]) == "breach"

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from tracking_pipeline.cli.run import run_check, run_heal
 from tracking_pipeline.cli.serve import serve
-from tracking_pipeline.health.alerts.rules import AlertRules
-from tracking_pipeline.health.alerts.thresholds import Metric, judge
-from tracking_pipeline.health.configured import (
+from tracking_pipeline.health.config import AlertRules
+from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, WEIGHTED_WEIGHTS
+from tracking_pipeline.health.metrics import Measured, Metric, alert_specs
+from tracking_pipeline.health.thresholds import evaluate
+from tracking_pipeline.settings import SettingsError, read_settings
+from tracking_pipeline.wiring.health import (
     USUAL_CONVERSION_NAMES,
-    alert_rules_from,
     conversion_rule_from,
     emq_from,
-    notification_rules_from,
+    health_config,
     thresholds_from,
 )
-from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, WEIGHTED_WEIGHTS
-from tracking_pipeline.settings import SettingsError, read_settings
 
 
 def test_every_metric_has_thresholds_and_the_defaults_are_those_of_the_design() -> None:
     found = thresholds_from(read_settings())
-    assert set(found) == set(get_args(Metric))
+    assert set(found) == {spec.name for spec, _ in alert_specs()}
     assert (found["emq_score"].warning, found["emq_score"].critical) == (7.0, 4.0)
     assert (found["queue_depth"].warning, found["queue_depth"].critical) == (5, 10)
     assert (found["error_rate"].warning, found["error_rate"].critical) == (2.0, 5.0)
@@ -46,7 +46,7 @@ def test_every_metric_has_thresholds_and_the_defaults_are_those_of_the_design() 
     ],
 )
 def test_what_is_counted_has_fixed_or_set_limits(metric: Metric, value: int, level: str) -> None:
-    assert judge(thresholds_from(read_settings())[metric], value).level == level
+    assert evaluate(thresholds_from(read_settings())[metric], Measured(value)).level == level
 
 
 def test_thresholds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +62,8 @@ def test_thresholds_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert found["queue_depth"].warning == 8
     assert found["error_rate"].minimum_events == 3
     assert found["error_rate"].clear("critical") == pytest.approx(4.5)
-    assert alert_rules_from(settings) == AlertRules(after_checks=4, clear_after_checks=2)
-    assert notification_rules_from(settings).reminder_hours == 1.5
+    assert health_config(settings).alerts == AlertRules(after_checks=4, clear_after_checks=2)
+    assert health_config(settings).notifications.reminder_hours == 1.5
 
 
 def test_the_model_and_its_weights_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

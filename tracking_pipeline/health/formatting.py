@@ -23,6 +23,11 @@ def duration(length: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
+def count_of(number: int, noun: str) -> str:
+    """As in "1 event", "2 events"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def percent(share: float | None) -> str:
     """As in "42.0 %"; "no data" where there was nothing to take a share of."""
     return "no data" if share is None else f"{share:.1f} %"
@@ -39,3 +44,8 @@ def signed(value: float, decimals: int) -> str:
     if float(text.replace(",", "")) == 0:
         return f"±{text}"
     return f"+{text}" if value > 0 else f"\N{MINUS SIGN}{text}"
+
+
+def capital(sentence: str) -> str:
+    """With its first letter in upper case."""
+    return sentence[:1].upper() + sentence[1:]

@@ -1,4 +1,4 @@
-"""What needs a human, read from the tables: the answer of ``tracking-pipeline status``."""
+"""What needs a human, read from the tables: what ``tracking-pipeline status`` tells."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from typing import Any
 
 import psycopg
 
-from tracking_pipeline.defs.instance.runs import PastRun
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, spec_of
 from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
-from tracking_pipeline.health.alerts.causes import outlived_words
 from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
-from tracking_pipeline.health.notifications.rules import DeadLetterBatch
-from tracking_pipeline.health.policy import policy_from
-from tracking_pipeline.health.readings.queue import batches_of
-from tracking_pipeline.health.readings.withheld import WithheldReading, read_withheld
-from tracking_pipeline.health.standing import Standing, read_standing
+from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.readings.causes import DeadLetterBatch, outlived_words
+from tracking_pipeline.health.readings.queue import WithheldReading, batches_of, read_withheld
+from tracking_pipeline.health.view.summary import HealthSummary, alert_json, read_summary
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
-from tracking_pipeline.store.alerts import OpenAlert, read_open_alerts
+from tracking_pipeline.store.alerts import Alert, read_open_alerts
 from tracking_pipeline.store.attempts import LastError, read_last_errors
-from tracking_pipeline.store.database import connect, read_now
+from tracking_pipeline.store.database import Database, connect, read_now
 from tracking_pipeline.store.dead_letters import read_offers
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.health_readings import count_outlived
@@ -33,7 +30,6 @@ from tracking_pipeline.store.queue_counts import (
     count_unclaimable,
     read_waiting,
 )
-from tracking_pipeline.wiring.installation import Installation
 
 # So far back dead letters are counted that a longer horizon would have saved.
 OUTLIVED_SINCE_DAYS = 7
@@ -73,7 +69,7 @@ class Status:
 
     database: str
     rehearsal: bool
-    health: Standing
+    health: HealthSummary
     destinations: dict[str, DestinationStatus]
     geo: GeoStatus
     unclaimable: int
@@ -84,8 +80,7 @@ class Status:
     """Dead letters of the last week that a longer horizon of retries would have saved, by
     destination."""
     withheld: WithheldReading
-    alerts: list[OpenAlert]
-    last_runs: list[PastRun]
+    alerts: list[Alert]
 
     def as_json(self) -> dict[str, Any]:
         """The command's JSON."""
@@ -126,28 +121,31 @@ class Status:
             },
             "withheld": asdict(self.withheld),
             "geo": asdict(self.geo),
-            "alerts": [
-                {**asdict(alert), "created_at": alert.created_at.isoformat()}
-                for alert in self.alerts
-            ],
-            "last_runs": [asdict(run) for run in self.last_runs],
+            "alerts": [alert_json(alert) for alert in self.alerts],
         }
 
 
-def read_status(installation: Installation, runs: list[PastRun]) -> Status:
-    """The status of the installation. ``runs`` come from Dagster's own storage. Where health checks
-    no longer come, it raises the alert ``pipeline_stalled``: they cannot."""
-    with connect(installation.database.url) as connection:
-        heartbeat = watch_heartbeat(connection, policy_from(installation.settings))
+def read_status(
+    database: Database,
+    config: HealthConfig,
+    *,
+    missing: Mapping[str, str],
+    missing_geo: dict[str, str],
+) -> Status:
+    """The status. ``missing`` and ``missing_geo`` say what to set, by destination and by
+    geolocation provider that is not configured. Where health checks no longer come, it raises the
+    alert ``pipeline_stalled``: they cannot."""
+    with connect(database.url) as connection:
+        heartbeat = watch_heartbeat(connection, config)
         alerts = read_open_alerts(connection)
         now = read_now(connection)
         return Status(
-            database=installation.database.label,
-            rehearsal=installation.database.rehearsal,
-            health=read_standing(connection, heartbeat, alerts),
-            destinations=read_destinations(connection, installation.missing_settings()),
+            database=database.label,
+            rehearsal=database.rehearsal,
+            health=read_summary(connection, heartbeat, alerts),
+            destinations=read_destinations(connection, missing),
             geo=_geo_status(
-                installation, read_locate_backlog(connection), read_suspicion(connection)
+                read_locate_backlog(connection), read_suspicion(connection), missing_geo
             ),
             unclaimable=count_unclaimable(connection),
             dead_letters=batches_of(count_dead_letters(connection)),
@@ -158,7 +156,6 @@ def read_status(installation: Installation, runs: list[PastRun]) -> Status:
             outlived=count_outlived(connection, now - timedelta(days=OUTLIVED_SINCE_DAYS), now),
             withheld=read_withheld(connection),
             alerts=alerts,
-            last_runs=runs,
         )
 
 
@@ -204,9 +201,7 @@ def _destination_status(
     return DestinationStatus(name, detail, waiting, next_try, error, accepted)
 
 
-def _geo_status(
-    installation: Installation, backlog: LocateBacklog, suspicion: Suspicion
-) -> GeoStatus:
+def _geo_status(backlog: LocateBacklog, suspicion: Suspicion, missing: dict[str, str]) -> GeoStatus:
     warning = None
     if suspicion.few_have_an_address:
         warning = (
@@ -223,7 +218,7 @@ def _geo_status(
         backlog.waiting,
         suspicion.with_address_percent,
         warning,
-        installation.missing_geo_sources(),
+        missing,
     )
 
 

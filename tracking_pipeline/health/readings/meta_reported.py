@@ -21,8 +21,8 @@ import psycopg
 
 from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, appsecret_proof
 from tracking_pipeline.delivery.engine.redaction import redact
+from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE, score
-from tracking_pipeline.health.policy import HealthPolicy
 from tracking_pipeline.health.readings.rollup import full_hour
 from tracking_pipeline.http_client import Answer, DeliveryClient, get, http_client
 from tracking_pipeline.store.database import DatabaseError, connect, one_moment
@@ -61,7 +61,7 @@ class ReportedEmq:
 def record_reported_emq(
     database_url: str,
     account: MetaAccount | None,
-    policy: HealthPolicy,
+    config: HealthConfig,
     *,
     run_id: str | None = None,
 ) -> ReportedEmq:
@@ -74,7 +74,7 @@ def record_reported_emq(
         return ReportedEmq("not_configured", "set META_DATASET_ID and META_ACCESS_TOKEN")
     reported = asyncio.run(_ask_once(account))
     if reported.events:
-        _keep(database_url, reported, policy, run_id)
+        _keep(database_url, reported, config, run_id)
     return reported
 
 
@@ -146,11 +146,11 @@ def _number(value: object) -> float | None:
 
 
 def _keep(
-    database_url: str, reported: ReportedEmq, policy: HealthPolicy, run_id: str | None
+    database_url: str, reported: ReportedEmq, config: HealthConfig, run_id: str | None
 ) -> None:
     with connect(database_url) as connection:
         try:
-            ours = _ledger_coverage(connection, policy)
+            ours = _ledger_coverage(connection, config)
             rows = [
                 Snapshot(REPORTED_METRIC, each.event_name, each.score, detail=_detail(each, ours))
                 for each in reported.events
@@ -164,14 +164,14 @@ def _keep(
 
 
 def _ledger_coverage(
-    connection: psycopg.Connection[Any], policy: HealthPolicy
+    connection: psycopg.Connection[Any], config: HealthConfig
 ) -> Mapping[str, Mapping[str, float]]:
     """The coverage of each match key in the score's window, by event name, as far as the ledger is
     rolled up."""
     with one_moment(connection) as now:
-        since = full_hour(now - timedelta(days=policy.emq_window_days))
+        since = full_hour(now - timedelta(days=config.emq_window_days))
         counts = read_counts(connection, since, now)
-    by_event = score(counts, policy.emq_model, policy.emq_weights).by_event
+    by_event = score(counts, config.emq_model, config.emq_weights).by_event
     return {name: of_name.coverage_percent for name, of_name in by_event.items()}
 
 

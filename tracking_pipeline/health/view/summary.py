@@ -1,0 +1,168 @@
+"""How tracking stands as a whole, in one word and its reason, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
+
+import psycopg
+
+from tracking_pipeline.health.alerts.heartbeat import Heartbeat
+from tracking_pipeline.health.check import CheckResult
+from tracking_pipeline.health.formatting import capital
+from tracking_pipeline.health.metrics import METRICS, Level, Metric, alert_of, alert_title, figures
+from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
+from tracking_pipeline.store.health_snapshots import Snapshot
+
+SystemState = Literal["healthy", "degraded", "critical"]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """``reason`` is a short text without personal data: what makes it so."""
+
+    status: SystemState
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The reason, which names alerts and metrics, as a sentence for people."""
+        parts = dict.fromkeys(alert_title(part) for part in self.reason.split(", "))
+        return f"{capital('; '.join(part[:1].lower() + part[1:] for part in parts))}."
+
+
+def system_status(
+    open_alerts: Sequence[Alert], levels: Mapping[Metric, Level] | None
+) -> SystemStatus:
+    """The worst of the open alerts and of the last check's levels by metric. Both count: a metric
+    can be bad before its alert fires, and an alert holds until its metric is well again.
+
+    ``levels`` None: no check has run yet, and nobody knows, which is not ``healthy``. A metric
+    without data is neither good nor bad by itself.
+    """
+    critical = _named("critical", open_alerts, levels)
+    if critical:
+        return SystemStatus("critical", ", ".join(critical))
+    warning = _named("warning", open_alerts, levels)
+    if warning:
+        return SystemStatus("degraded", ", ".join(warning))
+    if levels is None:
+        return SystemStatus("degraded", "no health check has run yet")
+    return SystemStatus("healthy", "no alert is open")
+
+
+def _named(
+    severity: str, open_alerts: Sequence[Alert], levels: Mapping[Metric, Level] | None
+) -> list[str]:
+    """The alerts of this severity, then the metrics at this level that have none."""
+    names = [alert.alert_type for alert in open_alerts if alert.severity == severity]
+    return names + [
+        metric
+        for metric, level in (levels or {}).items()
+        if level == severity and (spec := alert_of(metric)) and spec.type not in names
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSummary:
+    """``metrics`` are those of the last check; none where no check has run yet."""
+
+    system: SystemStatus
+    checked_at: datetime | None
+    heartbeat: Heartbeat
+    metrics: Mapping[str, Snapshot]
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        return {
+            "status": self.system.status,
+            "reason": self.system.reason,
+            "checked_at": self.checked_at.isoformat() if self.checked_at else None,
+            "seconds_since_check": self.heartbeat.seconds_since_check,
+            "missed_checks": self.heartbeat.missed_checks,
+            "stalled": self.heartbeat.is_stalled,
+            "metrics": {
+                name: {
+                    "value": each.value,
+                    "level": each.state,
+                    "warning": each.warning,
+                    "critical": each.critical,
+                }
+                for name, each in self.metrics.items()
+            },
+        }
+
+
+def read_summary(
+    connection: psycopg.Connection[Any], heartbeat: Heartbeat, alerts: Sequence[Alert]
+) -> HealthSummary:
+    """How tracking stands, given the open alerts."""
+    check = read_last_check(connection, METRICS)
+    whole = check.whole if check else {}
+    return HealthSummary(
+        system=system_status(alerts, levels_of(check)),
+        checked_at=check.taken_at if check else None,
+        heartbeat=heartbeat,
+        metrics={spec.name: whole[spec.name] for spec in figures() if spec.name in whole},
+    )
+
+
+def levels_of(check: RecordedCheck | None) -> dict[Metric, Level] | None:
+    """The levels that the last check found; None where there was none."""
+    if check is None:
+        return None
+    return {
+        name: cast("Level", each.state)
+        for name, each in check.whole.items()
+        if each.state is not None
+    }
+
+
+def alert_json(alert: Alert) -> dict[str, Any]:
+    """An open alert as JSON values."""
+    return {
+        "alert_type": alert.alert_type,
+        "severity": alert.severity,
+        "message": alert.message,
+        "created_at": alert.created_at.isoformat(),
+    }
+
+
+def check_json(result: CheckResult) -> dict[str, Any]:
+    """One check as JSON values: the answer of the command ``check`` and of its endpoint.
+
+    ``metrics`` has the value of each, null where there was no data: the score of 10, counts of
+    events, and shares in percent. ``alerts_created`` and ``alerts_resolved`` are counts;
+    ``active_alerts`` all that are open, critical ones first.
+    """
+    readings, recorded = result.readings, result.recorded
+    system = system_status(recorded.active_alerts, recorded.levels)
+    return {
+        "success": True,
+        "status": system.status,
+        "reason": system.reason,
+        "metrics": {spec.name: _rounded(spec.read(readings).value) for spec in figures()},
+        "verdicts": {
+            metric: {
+                "level": each.result.level,
+                "value": _rounded(each.result.value),
+                "threshold": each.result.threshold,
+                "detail": each.result.detail,
+            }
+            for metric, each in recorded.evaluations.items()
+        },
+        "alerts_created": len(recorded.alerts_created),
+        "alerts_resolved": len(recorded.alerts_resolved),
+        "created": list(recorded.alerts_created),
+        "resolved": list(recorded.alerts_resolved),
+        "active_alerts": [alert_json(alert) for alert in recorded.active_alerts],
+        "check_id": str(recorded.check_id),
+        "checked_at": readings.taken_at.isoformat(),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,109 @@
+"""The settings of health in the terms of its rules."""
+
+from __future__ import annotations
+
+from tracking_pipeline.health.config import (
+    AlertRules,
+    CountingRule,
+    HealthConfig,
+    NotificationRules,
+)
+from tracking_pipeline.health.emq.score import EmqModel, weights_of
+from tracking_pipeline.health.metrics import AlertSpec, Metric, alert_specs
+from tracking_pipeline.health.notifications.channels import read_channels
+from tracking_pipeline.health.thresholds import Thresholds
+from tracking_pipeline.settings import Settings, SettingsError
+from tracking_pipeline.store.match_key_rollup import ConversionRule
+
+# Meta's standard events that are conversions of a lead-generation site, and the names that such
+# sites give their own.
+USUAL_CONVERSION_NAMES = (
+    "Lead",
+    "Purchase",
+    "Schedule",
+    "CompleteRegistration",
+    "SubmitApplication",
+    "Contact",
+    "lead_captured",
+    "lead_submission_success",
+    "booking_confirmed",
+    "consultation_booked",
+    "phone_lead_captured",
+)
+
+
+def health_config(settings: Settings) -> HealthConfig:
+    """What a health check goes by with these settings. :class:`SettingsError` for EMQ weights that
+    the model cannot use, and for a critical threshold that is milder than its warning."""
+    model, weights = emq_from(settings)
+    return HealthConfig(
+        counting=CountingRule(
+            conversion_rule_from(settings),
+            country=settings.default_country.upper(),
+            geo_match_keys=settings.geo_match_keys,
+        ),
+        emq_model=model,
+        emq_weights=weights,
+        emq_window_days=settings.emq_window_days,
+        error_rate_window_hours=settings.error_rate_window_hours,
+        thresholds=thresholds_from(settings),
+        alerts=AlertRules(settings.alert_after_checks, settings.alert_clear_after_checks),
+        notifications=NotificationRules(reminder_hours=settings.alert_reminder_hours),
+        channels=tuple(channel.name for channel in read_channels(settings.alert_channels)),
+    )
+
+
+def emq_from(settings: Settings) -> tuple[EmqModel, dict[str, float]]:
+    """The model and the weights of all its terms. :class:`SettingsError` for weights that the model
+    cannot use."""
+    try:
+        return settings.emq_model, weights_of(settings.emq_model, settings.emq_weights)
+    except ValueError as error:
+        raise SettingsError(f"EMQ_WEIGHTS cannot be used: {error}") from None
+
+
+def conversion_rule_from(settings: Settings) -> ConversionRule:
+    """Which ledger events count: those that are named, else what is usually a conversion."""
+    if settings.conversion_event_names is None:
+        return ConversionRule(USUAL_CONVERSION_NAMES, by_type=True)
+    return ConversionRule(settings.conversion_event_names, by_type=False)
+
+
+def thresholds_from(settings: Settings) -> dict[Metric, Thresholds]:
+    """The thresholds of every metric that has an alert, in the metric's unit.
+    :class:`SettingsError` where critical was set milder than warning."""
+    return {spec.name: _thresholds(settings, alert) for spec, alert in alert_specs()}
+
+
+def _thresholds(settings: Settings, alert: AlertSpec) -> Thresholds:
+    warning, critical = alert.warning, alert.critical
+    if alert.setting:
+        warning, critical = _warning_and_critical(
+            settings, alert.setting, above=alert.direction == "above"
+        )
+    return Thresholds(
+        alert.direction,
+        warning,
+        critical,
+        minimum_events=settings.health_minimum_events if alert.needs_events else 0,
+        clear_margin=settings.alert_clear_margin_percent / 100 if alert.setting else 0.0,
+        best=alert.best,
+    )
+
+
+def _warning_and_critical(settings: Settings, name: str, *, above: bool) -> tuple[float, float]:
+    """The two thresholds of ``EMQ`` and its like. A default gives way to what was set, where
+    critical would come before warning; two that were set so are a mistake."""
+    warning_name, critical_name = f"{name}_WARNING", f"{name}_CRITICAL"
+    warning = float(getattr(settings, warning_name.lower()))
+    critical = float(getattr(settings, critical_name.lower()))
+    if (warning <= critical) if above else (warning >= critical):
+        return warning, critical
+    if warning_name.lower() not in settings.model_fields_set:
+        return critical, critical
+    if critical_name.lower() not in settings.model_fields_set:
+        return warning, warning
+    raise SettingsError(
+        f"{critical_name} cannot be used: it is milder than {warning_name}, so that one would "
+        "never be told"
+    )
