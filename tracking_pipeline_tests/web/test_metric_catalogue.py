@@ -133,6 +133,7 @@ def test_the_names_of_the_catalogue_are_each_one_s_own() -> None:
 def test_the_table_lets_in_every_type_of_alert(site: Site) -> None:
     for name in alert_types():
         site.connection.execute(
-            "insert into tracking_health_alerts (alert_type, severity) values (%s, 'warning')",
+            "insert into tracking_health_alerts (alert_type, severity, message)"
+            " values (%s, 'warning', '')",
             (name,),
         )

@@ -188,6 +188,8 @@ def test_the_answer_of_a_check_has_the_numbers_and_the_alerts(site: Site) -> Non
         "queue_depth": 12,
         "error_rate": pytest.approx(100 * 12 / 42, abs=0.001),
         "geo_coverage": 100.0,
+        "dead_letters": 0,
+        "recovery_rate": 0.0,
     }
     assert (answer["alerts_created"], answer["alerts_resolved"]) == (3, 0)
     assert {alert["alert_type"] for alert in answer["active_alerts"]} == set(answer["created"])
