@@ -161,6 +161,9 @@ class Settings(BaseSettings):
     google_ads_account_id: GoogleId | None = None
     google_ads_login_account_id: GoogleId | None = None
     google_conversion_action_id: GoogleId | None = None
+    google_transaction_id_prefix: (
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")] | None
+    ) = None
     google_application_credentials: Path | None = None
     google_access_token: SecretStr | None = None
     google_data_manager_url: HttpUrl = "https://datamanager.googleapis.com"

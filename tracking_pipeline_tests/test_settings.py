@@ -28,6 +28,7 @@ def test_blank_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
         ("META_DATASET_ID", "s3cret"),
         ("META_API_VERSION", "s3cret"),
         ("META_GRAPH_URL", "ftp://s3cret"),
+        ("GOOGLE_TRANSACTION_ID_PREFIX", "s3cret/"),
         ("GEO_MATCH_KEYS", "s3cret"),
         ("EXTERNAL_ID", "s3cret"),
         ("GEO_PROVIDERS", "mmdb,s3cret"),

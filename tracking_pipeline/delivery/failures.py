@@ -473,6 +473,14 @@ class Failure(Enum):
         "Look at the field that Google names with `tracking-pipeline explain`; mend it at its "
         "source, or replay with a repair rule.",
     )
+    GOOGLE_ORDER_ID_REFUSED = _Told(
+        "rejected",
+        "Google refuses the event's order id",
+        "The id by which Google would know the conversion has a form that it does not accept. "
+        "Ids of digits alone were seen to be refused.",
+        "If all refused ids are numbers, set GOOGLE_TRANSACTION_ID_PREFIX and make the tag on "
+        "the page send the same prefix; then replay.",
+    )
     GOOGLE_UNKNOWN_REASON = _Told(
         "retry",
         "Google names a reason that is not known here",

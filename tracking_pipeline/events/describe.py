@@ -120,6 +120,14 @@ def _lines() -> Iterator[str]:
             for field in names.EVENT_FIELDS
         ),
     )
+    yield f"\nThe lines of a cart stand in {_code(' '.join(names.ITEM_LISTS))}:\n"
+    yield from _table(
+        ("of a cart", "names"),
+        (
+            *((f"a line's {field}", _code(each)) for field, each in names.ITEM_FIELDS.items()),
+            *((field, _code(each)) for field, each in names.CART_FIELDS.items()),
+        ),
+    )
     yield ""
     yield _TIMES
     yield "## The person\n"

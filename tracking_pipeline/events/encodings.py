@@ -90,17 +90,21 @@ def _otherwise_decoded(text: str, place: Place) -> Any:
             for name, value in parse_qsl(text[:_LONGEST_JSON], keep_blank_values=True):
                 add_pair(found, name, value)
             return found or None
-    if len(text) <= _LONGEST_BASE64 and _BASE64.fullmatch(text):
-        padded = text.strip().replace("-", "+").replace("_", "/")
-        try:
-            raw = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)
-            within = orjson.loads(raw)
-        except (binascii.Error, ValueError):
-            return None
-        if isinstance(within, str):  # each level is a quarter shorter, so there are few of them
-            return decoded(within, place)
-        return within if isinstance(within, (dict, list)) else None
-    return None
+    within = decoded_base64(text)
+    if isinstance(within, str):  # each level is a quarter shorter, so there are few of them
+        return decoded(within, place)
+    return within if isinstance(within, (dict, list)) else None
+
+
+def decoded_base64(text: str) -> Any:
+    """The JSON value that a text is the base64 of; None where it is none."""
+    if len(text) > _LONGEST_BASE64 or not _BASE64.fullmatch(text):
+        return None
+    padded = text.strip().replace("-", "+").replace("_", "/")
+    try:
+        return orjson.loads(base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True))
+    except (binascii.Error, ValueError):
+        return None
 
 
 def add_pair(pairs: dict[str, Any], name: str, value: Any) -> None:

@@ -138,6 +138,7 @@ EVENT_FIELDS: dict[str, str] = {
     "click_id": "clickid clickids",
     "gcl_aw_cookie": "gclaw fpgclaw",
     "gcl_gb_cookie": "gclgb fpgclgb",
+    "session_attributes": "sessionattributes dmsessionattributes",
     "opt_out": "optout mmtonly",
     "data_processing_options": "dataprocessingoptions dpo",
     "data_processing_options_country": "dataprocessingoptionscountry dpoco",
@@ -208,6 +209,24 @@ CUSTOM_DATA_FIELDS = [
 ]
 """Meta's standard parameters, where a flat payload or the ledger's metadata has them."""
 
+ITEM_LISTS = ["items", "contents", "products"]
+"""Where the lines of a cart stand, in the event or in what it is about; the first counts."""
+
+ITEM_FIELDS: dict[str, str] = {
+    "id": "merchantproductid itemid id productid sku contentid",
+    "quantity": "quantity qty",
+    "price": "unitprice itemprice price",
+}
+"""A line of a cart."""
+
+CART_FIELDS: dict[str, str] = {
+    "merchant_id": "merchantid awmerchantid",
+    "feed_label": "merchantfeedlabel awfeedlabel awfeedcountry",
+    "feed_language": "merchantfeedlanguagecode awfeedlanguage",
+    "discount": "transactiondiscount discount",
+}
+"""What is said of a whole cart, in Google's words."""
+
 META_OPTIONS = [
     "app_data",
     "advanced_measurement_table",
@@ -261,7 +280,10 @@ _PROPERTIES = (
     "transaction"
 )
 # The event's surroundings in which nobody's identifiers stand.
-_IMPERSONAL = "page screen app browser device os library integrations campaign utm consentcontext"
+_IMPERSONAL = (
+    "page screen app browser device os library integrations campaign utm consentcontext "
+    "eventdeviceinfo deviceinfo cartdata"
+)
 # A request that was stored whole, as HTTP clients have it: only its body is of interest.
 _REQUESTS = "config originalrequest requestconfig requestoptions axiosconfig"
 # Who sells, who works there, who else is concerned, what was bought, what was before, what the
@@ -511,6 +533,8 @@ def _table() -> dict[str, Meaning]:
     for name in _STREETS.split():
         add(name, special=Special.STREET)
     add("name", special=Special.PERSON_NAME)
+    # A text of Google's making; an object of that name is anybody's.
+    add("sessionattributes", place=ELSEWHERE)
     return {name: Meaning(**meaning) for name, meaning in parts.items()}  # type: ignore[arg-type]
 
 

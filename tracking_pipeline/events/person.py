@@ -5,17 +5,21 @@ Explicit data wins: a key that the payload itself carries is never replaced by t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from tracking_pipeline.events.reading import Reading, read_payload
 from tracking_pipeline.events.row import Lead
+from tracking_pipeline.identity.hashing import sha256_hex
 from tracking_pipeline.identity.match import (
     RANKS_OF_A_SOURCE,
     Candidate,
     Resolved,
     resolve,
 )
+from tracking_pipeline.identity.match_value import normalize
+from tracking_pipeline.identity.name import punctuated_name
 from tracking_pipeline.identity.platforms import ExternalIdMode
 
 GeoMatchKeys: TypeAlias = Literal["none", "country", "country_state", "all"]
@@ -62,6 +66,24 @@ def person_keys(
         lead.country or country,
         external_id,
     )
+
+
+def punctuated_names(
+    reading: Reading, keys: Mapping[str, object], geo_match_keys: GeoMatchKeys
+) -> dict[str, str]:
+    """For each of Google's hashes of a name (``fn``, ``ln``) whose name is written with an
+    apostrophe or a hyphen, the hash of it with those signs."""
+    lead = reading.row.lead
+    candidates = reading.candidates()
+    found: dict[str, str] = {}
+    for key, value, *_ in [*candidates, *(lead_candidates(lead, geo_match_keys) if lead else ())]:
+        if key not in ("fn", "ln") or key in found:
+            continue
+        written = punctuated_name(value)
+        plain = normalize(key, value, "google") if written else None
+        if written and plain and sha256_hex(plain) == keys.get(key):
+            found[key] = sha256_hex(written)
+    return found
 
 
 def lead_candidates(lead: Lead, geo_match_keys: GeoMatchKeys) -> list[Candidate]:

@@ -38,7 +38,7 @@ HOW: dict[str, How] = {
         ["gclid", "gbraid", "wbraid", "fbclid", "custom_event", "ga_cookie"], How.TEXT_ID
     ),
     **dict.fromkeys(("gcl_aw_cookie", "gcl_gb_cookie"), How.TEXT_ID),
-    **dict.fromkeys(("page_path", "action_source"), How.TEXT),
+    **dict.fromkeys(("page_path", "action_source", "session_attributes"), How.TEXT),
     **dict.fromkeys(("page_url", "referrer_url"), How.ADDRESS),
     "event_name": How.NAME,
 }

@@ -21,6 +21,7 @@ Scripts, memory and journal know an event by its `transactionId`. `/_behaviour` 
     refused_later          {transactionId: reason or null}: what an accepted event fails of
     name_culprits          true (at first): violations say `events[3]...`; false: they do not
     requests_per_minute    300 (at first), or null for no limit
+    refuse_numbers         false (at first); true: a `transactionId` of digits alone is refused
     tokens                 the tokens that are accepted, or null (at first) for any
 
 What is left out stays as it is.
@@ -93,6 +94,7 @@ class Behaviour:
     processing: bool = True
     refused_later: dict[str, str | None] = field(default_factory=dict)
     name_culprits: bool = True
+    refuse_numbers: bool = False
     requests_per_minute: int | None = REQUESTS_PER_MINUTE
     tokens: list[str] | None = None
 
@@ -261,8 +263,10 @@ class _Google:
             if isinstance(event, dict):
                 for place in google_rules.raw_personal_data(event):
                     self.stage.memory.violate("raw_personal_data", place, transaction_id(event))
-            for each in google_rules.violations(event, now, references):
-                found.append(self._placed(each, position))
+            wrong = google_rules.violations(event, now, references)
+            if self.behaviour.refuse_numbers and transaction_id(event).isdecimal():
+                wrong.append(Violation("transactionId", "INVALID_FORMAT"))
+            found += [self._placed(each, position) for each in wrong]
         return _invalid(found[:_MOST_VIOLATIONS], request_id) if found else None
 
     def _placed(self, violation: Violation, position: int) -> Violation:

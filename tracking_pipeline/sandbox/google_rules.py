@@ -9,11 +9,15 @@ Pure: no clock, no connection.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from ipaddress import ip_address
 from typing import Any
+
+import orjson
 
 MAX_EVENTS = 2000
 MAX_USER_IDENTIFIERS = 10
@@ -25,8 +29,40 @@ MAX_AHEAD_SECONDS = 60
 EVENT_SOURCES = frozenset({"WEB", "APP", "IN_STORE", "PHONE", "MESSAGE", "OTHER"})
 CONSENTS = frozenset({"CONSENT_STATUS_UNSPECIFIED", "CONSENT_GRANTED", "CONSENT_DENIED"})
 AD_IDENTIFIERS = frozenset(
-    {"gclid", "gbraid", "wbraid", "dclid", "sessionAttributes", "landingPageDeviceInfo"}
-)
+    {
+        "gclid", "gbraid", "wbraid", "dclid", "sessionAttributes", "landingPageDeviceInfo",
+        "mobileDeviceId", "impressionId", "matchId", "encryptedUserIds", "ppid", "visitorPpid",
+    }
+)  # fmt: skip
+DEVICE_FIELDS: dict[str, type] = {
+    "userAgent": str,
+    "ipAddress": str,
+    "category": str,
+    "languageCode": str,
+    "screenHeight": int,
+    "screenWidth": int,
+    "operatingSystem": str,
+    "operatingSystemVersion": str,
+    "model": str,
+    "brand": str,
+    "browser": str,
+    "browserVersion": str,
+}
+CART_FIELDS = frozenset(
+    {
+        "merchantId", "merchantFeedLabel", "merchantFeedLanguageCode", "transactionDiscount",
+        "items", "couponCodes",
+    }
+)  # fmt: skip
+ITEM_FIELDS = frozenset(
+    {
+        "merchantProductId", "quantity", "unitPrice", "itemId", "additionalItemParameters",
+        "merchantId", "merchantFeedLabel", "merchantFeedLanguageCode", "conversionValue",
+        "customVariables",
+    }
+)  # fmt: skip
+# Google names no limit; this is what its own script writes at most.
+MAX_SESSION_ATTRIBUTES = 4000
 EVENT_FIELDS = frozenset(
     {
         "destinationReferences",
@@ -54,6 +90,8 @@ _EMAIL = re.compile(r"[^\s@]{1,64}(?:@|%40)[^\s@]{1,255}\.[a-zA-Z]{2,}")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _REGION = re.compile(r"[A-Z]{2}")
+_LANGUAGE = re.compile(r"[a-z]{2}")
+_MERCHANT = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -80,6 +118,8 @@ def violations(event: object, now: float, references: Sequence[str]) -> list[Vio
         *_wrong_money(event),
         *_wrong_consent(event.get("consent", {})),
         *_wrong_identifiers(event),
+        *_wrong_device(event.get("eventDeviceInfo", {}), "eventDeviceInfo"),
+        *_wrong_cart(event.get("cartData", {})),
     ]
 
 
@@ -140,8 +180,7 @@ def _wrong_source(event: Mapping[str, Any]) -> Iterator[Violation]:
 
 
 def _wrong_money(event: Mapping[str, Any]) -> Iterator[Violation]:
-    value = event.get("conversionValue", 0)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not _is_number(event.get("conversionValue", 0)):
         yield Violation("conversionValue", "INVALID_FORMAT")
     currency = event.get("currency", "USD")
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
@@ -165,6 +204,12 @@ def _wrong_identifiers(event: Mapping[str, Any]) -> Iterator[Violation]:
     for name in sorted(clicks.keys() & {"gclid", "gbraid", "wbraid", "dclid"}):
         if not isinstance(clicks[name], str) or not clicks[name]:
             yield Violation(f"adIdentifiers.{name}", "INVALID_FORMAT")
+    yield from _wrong_session_attributes(clicks.get("sessionAttributes"))
+    place = "adIdentifiers.landingPageDeviceInfo"
+    yield from _wrong_device(clicks.get("landingPageDeviceInfo", {}), place)
+    # "gbraid" comes from a click that led to an app, "wbraid" from one that led to a website.
+    if {"gbraid", "wbraid"} <= clicks.keys():
+        yield Violation("adIdentifiers.wbraid", "INVALID_AD_IDENTIFIERS")
     user_data = event.get("userData", {})
     identifiers = user_data.get("userIdentifiers") if isinstance(user_data, dict) else user_data
     if "userData" in event and (not isinstance(identifiers, list) or not identifiers):
@@ -174,6 +219,85 @@ def _wrong_identifiers(event: Mapping[str, Any]) -> Iterator[Violation]:
         yield Violation("", "NO_IDENTIFIERS_PROVIDED")
     if identifiers:
         yield from _wrong_user_identifiers(identifiers)
+
+
+def _wrong_session_attributes(value: object) -> Iterator[Violation]:
+    """They are the base64 of a JSON object, as Google's script for websites writes it:
+    https://support.google.com/google-ads/answer/16194756"""
+    if value is None:
+        return
+    if isinstance(value, str) and 0 < len(value) <= MAX_SESSION_ATTRIBUTES:
+        padded = value.replace("-", "+").replace("_", "/").rstrip("=")
+        try:
+            raw = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)
+            if isinstance(orjson.loads(raw), dict):
+                return
+        except ValueError:
+            pass
+    yield Violation("adIdentifiers.sessionAttributes", "INVALID_FORMAT")
+
+
+def _wrong_device(device: object, place: str) -> Iterator[Violation]:
+    if not isinstance(device, dict):
+        yield Violation(place, "INVALID_FORMAT")
+        return
+    for name in sorted(device):
+        wanted = DEVICE_FIELDS.get(name)
+        if wanted is None or type(device[name]) is not wanted or device[name] == "":
+            yield Violation(f"{place}.{name}", "INVALID_FORMAT")
+    if isinstance(address := device.get("ipAddress"), str) and not _is_address(address):
+        yield Violation(f"{place}.ipAddress", "INVALID_FORMAT")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _wrong_cart(cart: object) -> Iterator[Violation]:
+    """https://developers.google.com/data-manager/api/reference/rest/v1/events/ingest#cartdata"""
+    items = cart.get("items", []) if isinstance(cart, dict) else None
+    if not isinstance(cart, dict) or cart.keys() - CART_FIELDS or not isinstance(items, list):
+        yield Violation("cartData", "INVALID_FORMAT")
+        return
+    if not _matches(_MERCHANT, cart.get("merchantId", "1")):
+        yield Violation("cartData.merchantId", "INVALID_MERCHANT_ID")
+    if not _matches(_LANGUAGE, cart.get("merchantFeedLanguageCode", "en")):
+        place = "cartData.merchantFeedLanguageCode"
+        yield Violation(place, "INVALID_MERCHANT_FEED_LANGUAGE_CODE")
+    label = cart.get("merchantFeedLabel", "US")
+    if not isinstance(label, str) or not label:
+        yield Violation("cartData.merchantFeedLabel", "INVALID_FORMAT")
+    if not _is_number(cart.get("transactionDiscount", 0)):
+        yield Violation("cartData.transactionDiscount", "INVALID_FORMAT")
+    for position, item in enumerate(items):
+        yield from _wrong_item(item, f"cartData.items[{position}]")
+
+
+def _wrong_item(item: object, place: str) -> Iterator[Violation]:
+    if not isinstance(item, dict) or item.keys() - ITEM_FIELDS:
+        yield Violation(place, "INVALID_FORMAT")
+        return
+    identity = item.get("merchantProductId")
+    if not isinstance(identity, str) or not identity:
+        yield Violation(f"{place}.merchantProductId", "REQUIRED_FIELD_MISSING")
+    quantity = item.get("quantity", 1)
+    # An int64, which JSON may also write as a text.
+    if isinstance(quantity, bool) or not re.fullmatch(r"\d{1,19}", str(quantity)):
+        yield Violation(f"{place}.quantity", "INVALID_FORMAT")
+    if not _is_number(item.get("unitPrice", 0)):
+        yield Violation(f"{place}.unitPrice", "INVALID_FORMAT")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _wrong_user_identifiers(identifiers: list[object]) -> Iterator[Violation]:

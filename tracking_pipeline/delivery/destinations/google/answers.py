@@ -12,15 +12,16 @@ https://developers.google.com/data-manager/api/devguides/limits
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from tracking_pipeline.delivery.destinations.google.codes import (
     CODES,
     DUPLICATE_REASONS,
+    ORDER_ID,
     is_the_accounts,
 )
 from tracking_pipeline.delivery.destinations.http_answers import (
@@ -42,8 +43,11 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Verdict,
 )
 from tracking_pipeline.delivery.engine.redaction import kept_fields, kept_trace_id, redact
-from tracking_pipeline.delivery.failures import FailureOutcome
+from tracking_pipeline.delivery.failures import Failure, FailureOutcome
 from tracking_pipeline.http_client import Answer, retry_after_seconds
+
+IdAt = Callable[[int], str]
+"""The ``transactionId`` of a request's event, by position."""
 
 # A day's allowance comes back at once, at an hour that the answer does not tell.
 DAILY_QUOTA_SECONDS = 60 * 60.0
@@ -51,6 +55,11 @@ TOO_EARLY_SECONDS = 6 * 60 * 60.0
 
 # `events[3].userData...` in JSON's words; `events.events[3]` is how the SDK quotes repeated fields.
 _EVENT = re.compile(r"(?:events\.)?events\[(\d{1,6})\]")
+_TRANSACTION_ID = re.compile(r"\.transaction_?id$", re.IGNORECASE)
+# Ids of digits alone were refused where the same ones behind a prefix were taken; no page of
+# Google's says so.
+_ALL_NUMBERS = "every refused id is a number: set GOOGLE_TRANSACTION_ID_PREFIX"
+_MAYBE_ITS_ID = "its order id is a number: if others are taken, set GOOGLE_TRANSACTION_ID_PREFIX"
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
@@ -73,8 +82,16 @@ def request_id(answer: Answer) -> str | None:
     return found if accepted and isinstance(found, str) and found else None
 
 
-def classify(answer: Answer, now: datetime, *, events: int, secrets: Sequence[str] = ()) -> Verdict:
-    """The verdict on a request of so many ``events``.
+def classify(
+    answer: Answer,
+    now: datetime,
+    *,
+    events: int,
+    secrets: Sequence[str] = (),
+    id_at: IdAt = lambda at: "",
+) -> Verdict:
+    """The verdict on a request of so many ``events``, of which ``id_at`` gives the
+    ``transactionId`` by position.
 
     ``now`` is used only for a ``Retry-After`` date in an answer without a ``Date``.
     """
@@ -85,7 +102,7 @@ def classify(answer: Answer, now: datetime, *, events: int, secrets: Sequence[st
     body = answer.json()
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
-        return _classify_error(answer, error, now, events, secrets)
+        return _classify_error(answer, error, now, secrets, events=events, id_at=id_at)
     return _classify_status(answer, partial(unreadable, answer), now)
 
 
@@ -93,8 +110,10 @@ def _classify_error(
     answer: Answer,
     error: Mapping[str, Any],
     now: datetime,
-    events: int,
     secrets: Sequence[str],
+    *,
+    events: int,
+    id_at: IdAt,
 ) -> Verdict:
     details = [each for each in _listed(error.get("details")) if isinstance(each, dict)]
     status = _text(error.get("status"))
@@ -128,7 +147,13 @@ def _classify_error(
         # Nothing of a refused request was taken, so those that it does not name are sent again.
         general_reason = general[0] if general else status
         named = _named(told, violations, general_reason, status)
-        return Refused(_rejected(fault_as(outcome="rejected")), named)
+        refused = {at: each for at, each in named.items() if _is_about_its_id(each)}
+        if all(_is_number(id_at(at)) for at in refused):
+            named |= {at: _with_hint(each) for at, each in refused.items()}
+        alone = _rejected(fault_as(outcome="rejected"))
+        if events == 1 and _is_number(id_at(0)) and not of_events:
+            alone = _with_hint(alone) if violations else _with_doubt(alone)
+        return Refused(alone, named)
     return _classify_status(answer, lambda outcome: fault_as(outcome=outcome), now, details)
 
 
@@ -146,11 +171,35 @@ def _classify_status(
 
 
 def _refusal(fault: Fault) -> str:
+    if fault.failure is Failure.GOOGLE_ORDER_ID_REFUSED:
+        return f"Google refused the order id ({(fault.fields or '').split(', ')[0]}): {fault.code}"
     return f"refused by Google: {fault.code}"
 
 
 def _rejected(fault: Fault) -> Rejected:
     return Rejected(_refusal(fault), fault)
+
+
+def _is_about_its_id(outcome: Delivered | Rejected) -> TypeGuard[Rejected]:
+    return (
+        isinstance(outcome, Rejected) and outcome.fault.failure is Failure.GOOGLE_ORDER_ID_REFUSED
+    )
+
+
+def _with_hint(outcome: Rejected) -> Rejected:
+    if not _is_about_its_id(outcome):
+        return outcome
+    return replace(outcome, reason=f"{outcome.reason}; {_ALL_NUMBERS}")
+
+
+def _with_doubt(outcome: Rejected) -> Rejected:
+    """The outcome of an event of which no answer says what is wrong with it."""
+    fault = outcome.fault
+    return replace(outcome, fault=replace(fault, message=f"{fault.message}: {_MAYBE_ITS_ID}"))
+
+
+def _is_number(transaction_id: str) -> bool:
+    return transaction_id.isascii() and transaction_id.isdecimal()
 
 
 def _named(
@@ -186,11 +235,12 @@ class _Told:
         """The fault in Google's words, whatever the event's place in its request: equal ones are
         counted as one. The first of ``reasons`` is its code."""
         fields = [_EVENT.sub("events[]", each.field) for each in violations]
+        of_its_id = [ORDER_ID] if fields and _TRANSACTION_ID.search(fields[0]) else []
         # The description of a violation may quote the value; the field does not.
         words = filter(None, (_text(self.error.get("message")), *fields[:1]))
         return Fault(
             redact(": ".join(words) or "an error without a message", *self.secrets),
-            CODES.failure(outcome, *reasons),
+            CODES.failure(outcome, *of_its_id, *reasons),
             _code(reasons[0]),
             self.answer.status,
             trace_id=next(filter(None, map(kept_trace_id, self._request_ids())), None),

@@ -20,6 +20,9 @@ _STATUSES = "https://google.aip.dev/193"
 # Google has the conversion, from an earlier try of ours or from the tag on the page: no failure.
 DUPLICATE_REASONS = frozenset(("DUPLICATE_TRANSACTION_ID", "DUPLICATE_GCLID"))
 
+ORDER_ID = "violation of transactionId"
+"""No reason of Google's: what makes of any that it gives for this field an order id's."""
+
 CODES = Codes(
     {
         # -- reasons ---------------------------------------------------------------------------
@@ -96,6 +99,7 @@ CODES = Codes(
             _LATER,
             *("EVENT_ID_DECODE_ERROR", "INVALID_EVENT", "INVALID_FORMAT"),
         ),
+        **known(Failure.GOOGLE_ORDER_ID_REFUSED, _ERRORS, ORDER_ID),
         # -- statuses --------------------------------------------------------------------------
         **known(Failure.GOOGLE_QUOTA_USED_UP, _LIMITS, "RESOURCE_EXHAUSTED"),
         **known(Failure.GOOGLE_TOKEN_REFUSED, _STATUSES, "UNAUTHENTICATED"),

@@ -7,8 +7,9 @@ One invalid event fails its whole request, so what can be known to be invalid is
 before a request. A 200 means accepted, not used: the request's id is kept with its events, and
 ``google/outcomes.py`` asks later what became of them. The token goes in a header, never in a URL.
 
-``transactionId`` is what Google knows a conversion by: the order, else the event's own id. It is
-the same in every try, so a conversion that arrives twice is counted once.
+``transactionId`` is what Google knows a conversion by: the order, else the event's own id, behind
+the site's prefix where it has one. It is the same in every try, so a conversion that arrives twice
+is counted once.
 """
 
 from __future__ import annotations
@@ -45,12 +46,15 @@ from tracking_pipeline.delivery.engine.outcomes import (
 )
 from tracking_pipeline.delivery.engine.readiness import is_limited, past_age_limit, ready_conversion
 from tracking_pipeline.delivery.failures import Failure
+from tracking_pipeline.events.cart import Cart, read_cart
 from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.conversion import Conversion
-from tracking_pipeline.events.person import GeoMatchKeys, person_keys
+from tracking_pipeline.events.encodings import decoded_base64
+from tracking_pipeline.events.person import GeoMatchKeys, person_keys, punctuated_names
 from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy, reading_policy
 from tracking_pipeline.events.texts import identifier_text, text
 from tracking_pipeline.http_client import Answer, DeliveryClient, post
+from tracking_pipeline.identity import sanitize
 from tracking_pipeline.identity.phone_in_text import REMOVED
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
@@ -63,6 +67,13 @@ MOST_USER_IDENTIFIERS = 10
 # The most exact first.
 _CLICK_IDS = ("gclid", "gbraid", "wbraid")
 _CLICK_ID = re.compile(r"[A-Za-z0-9_\-.]{1,512}")
+LONGEST_SESSION_ATTRIBUTES = 4_000
+_NAMES = {"fn": "givenName", "ln": "familyName"}
+# The European Union, Iceland, Liechtenstein and Norway; the United Kingdom; Switzerland.
+_WITHOUT_ADDRESSES = frozenset(
+    "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK "
+    "IS LI NO GB CH".split()
+)
 
 EVENT_SOURCES = {
     "website": "WEB",
@@ -87,12 +98,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class GoogleAccount:
     """Where events go. Ids may be written with dashes; ``login_account_id`` is the manager account
-    through which the credentials have access, if they have not themselves; ``url`` has no trailing
-    slash."""
+    through which the credentials have access, if they have not themselves;
+    ``transaction_id_prefix`` stands before each ``transactionId``, in the site's tag as well, or
+    a conversion of both is counted twice; ``url`` has no trailing slash."""
 
     account_id: str
     conversion_action_id: str
     login_account_id: str | None = None
+    transaction_id_prefix: str = ""
     url: str = "https://datamanager.googleapis.com"
 
 
@@ -126,6 +139,7 @@ class GoogleEc:
         self._site_url = site_url
         self._geo_match_keys: GeoMatchKeys = geo_match_keys
         self._max_age = max_age
+        self._prefix = account.transaction_id_prefix
         self._policy = policy
         self._head = _request_head(account, policy)
 
@@ -139,6 +153,7 @@ class GoogleEc:
                 account_id=account,
                 conversion_action_id=action,
                 login_account_id=settings.google_ads_login_account_id,
+                transaction_id_prefix=settings.google_transaction_id_prefix or "",
                 url=settings.google_data_manager_url,
             ),
             credentials_of(settings),
@@ -169,21 +184,27 @@ class GoogleEc:
             self._geo_match_keys,
             event_time=conversion.event_time,
         )
-        identifiers = user_identifiers(keys)
-        click = _click_ids(conversion)
+        names = punctuated_names(conversion.reading, keys, self._geo_match_keys)
+        identifiers = user_identifiers(keys, names)
+        click = _ad_identifiers(conversion)
         if not identifiers and not click:
             return reject(
                 "no identifiers: neither a click id nor usable customer information",
                 Failure.EVENT_UNIDENTIFIED,
             )
-        body = _event(conversion, event, "client_user_agent" in keys)
-        consent = consent_of(conversion, self._policy)
-        for name, value in (("consent", consent), ("adIdentifiers", click)):
+        body = _event(conversion, event, self._prefix, "client_user_agent" in keys)
+        cart = read_cart(conversion.reading, conversion.currency)
+        for name, value in (
+            ("consent", consent_of(conversion, self._policy)),
+            ("adIdentifiers", click),
+            ("userData", {"userIdentifiers": identifiers} if identifiers else None),
+            ("eventDeviceInfo", device_info(keys)),
+            ("cartData", cart_data(cart)),
+        ):
             if value:
                 body[name] = value
-        if identifiers:
-            body["userData"] = {"userIdentifiers": identifiers}
-        return Prepared(event, orjson.dumps(body), tuple(dropped))
+        unread = [("cart", f"unreadable {name}") for name in cart.unreadable]
+        return Prepared(event, orjson.dumps(body), (*dropped, *unread))
 
     async def read_later_answers(self, pool: AsyncPool, *, run_id: str | None) -> LaterAnswers:
         """Asks Google what became of the events it accepted; see ``outcomes``."""
@@ -208,7 +229,10 @@ class GoogleEc:
         accepted = request_id(answer)
         if accepted:
             await self._keep(accepted, batch)
-        return Reply(classify(answer, now, events=len(batch), secrets=secrets), answer.duration_ms)
+        verdict = classify(
+            answer, now, events=len(batch), secrets=secrets, id_at=lambda at: _id_of(batch[at])
+        )
+        return Reply(verdict, answer.duration_ms)
 
     async def authorised(
         self, call: Callable[[Mapping[str, str]], Awaitable[Answer]]
@@ -248,11 +272,14 @@ def without_token(error: CredentialsError) -> Throttled | Paused:
     return Paused(Fault(str(error), Failure.GOOGLE_CREDENTIALS_UNUSABLE, name))
 
 
-def user_identifiers(keys: Mapping[str, Any]) -> list[dict[str, Any]]:
+def user_identifiers(
+    keys: Mapping[str, Any], punctuated: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Match keys (named as Meta names them, hashed Google's way) as at most ten identifiers.
 
-    An address is one only with all of its four parts. Where there are too many, e-mails and phones
-    take turns.
+    An address is one only with all of its four parts; another one has the name with its signs,
+    where there is one: Google's page takes them out and its formatter keeps them. Where there are
+    too many, e-mails and phones take turns.
     """
     emails = [{"emailAddress": value} for value in _values(keys.get("em"))]
     phones = [{"phoneNumber": value} for value in _values(keys.get("ph"))]
@@ -263,6 +290,9 @@ def user_identifiers(keys: Mapping[str, Any]) -> list[dict[str, Any]]:
         "postalCode": keys.get("zp"),
     }
     addresses = [{"address": address}] if all(address.values()) else []
+    if addresses and punctuated:
+        other = {_NAMES[key]: value for key, value in punctuated.items()}
+        addresses.append({"address": {**address, **other}})
     contacts = filter(None, chain.from_iterable(zip_longest(emails, phones)))
     return [*[*contacts][: MOST_USER_IDENTIFIERS - len(addresses)], *addresses]
 
@@ -278,9 +308,44 @@ def consent_of(conversion: Conversion, policy: ReadingPolicy = DEFAULT_POLICY) -
     }
 
 
-def _click_ids(conversion: Conversion) -> dict[str, str]:
+def device_info(keys: Mapping[str, Any]) -> dict[str, str]:
+    """The visitor's browser and address. Google Ads matches no addresses of people in the European
+    Economic Area, the United Kingdom and Switzerland, and asks not to be sent them
+    (``DeviceInfo.ip_address``): so none goes without a country that is surely another."""
+    agent = keys.get("client_user_agent")
+    # A robot's may hold its owner's e-mail address.
+    said = {"userAgent": agent if agent == sanitize(agent) else None}
+    country = keys.get("country")
+    if isinstance(country, str) and country not in _WITHOUT_ADDRESSES:
+        said["ipAddress"] = keys.get("client_ip_address")
+    return {name: value for name, value in said.items() if value}
+
+
+def cart_data(cart: Cart) -> dict[str, Any] | None:
+    """A cart in Google's form, None for one without items."""
+    if not cart.items:
+        return None
+    said = {
+        "merchantId": cart.merchant_id,
+        "merchantFeedLabel": cart.feed_label,
+        "merchantFeedLanguageCode": cart.feed_language,
+        "transactionDiscount": cart.discount,
+        "items": [
+            _stated(merchantProductId=item.id, quantity=item.quantity, unitPrice=item.price)
+            for item in cart.items
+        ],
+    }
+    return _stated(**said)
+
+
+def _stated(**said: Any) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _ad_identifiers(conversion: Conversion) -> dict[str, str]:
     """The click: ``gclid``, which may have ``gbraid`` beside it; else one of the other two, of
-    which ``gbraid`` is an app's and ``wbraid`` a website's."""
+    which ``gbraid`` is an app's and ``wbraid`` a website's. Then what Google's own script on the
+    page noted of the visit."""
     clicks = conversion.reading.clicks()
     found = {
         name: value
@@ -291,14 +356,29 @@ def _click_ids(conversion: Conversion) -> dict[str, str]:
         found.pop("wbraid", None)
     elif len(found) > 1:
         del found["wbraid" if conversion.action_source == "app" else "gbraid"]
+    attributes = text(conversion.reading.value("session_attributes"))
+    if attributes and _are_session_attributes(attributes):
+        found["sessionAttributes"] = attributes
     return found
 
 
-def _event(conversion: Conversion, event: FailedEvent, has_user_agent: bool) -> dict[str, Any]:
+def _are_session_attributes(attributes: str) -> bool:
+    """Whether a text is what Google's script writes, the base64 of a JSON object, without personal
+    data: the address of the landing page is in it.
+    https://support.google.com/google-ads/answer/16194756"""
+    if len(attributes) > LONGEST_SESSION_ATTRIBUTES:
+        return False
+    said = decoded_base64(attributes)
+    return isinstance(said, dict) and sanitize(said) == said
+
+
+def _event(
+    conversion: Conversion, event: FailedEvent, prefix: str, has_user_agent: bool
+) -> dict[str, Any]:
     stated = conversion.action_source or ""
     body: dict[str, Any] = {
         "destinationReferences": ["d1"],
-        "transactionId": transaction_id(conversion, event),
+        "transactionId": transaction_id(conversion, event, prefix),
         "eventTimestamp": _rfc3339(conversion.event_time),
         "eventSource": EVENT_SOURCES.get(stated) or ("WEB" if has_user_agent else "OTHER"),
     }
@@ -309,16 +389,21 @@ def _event(conversion: Conversion, event: FailedEvent, has_user_agent: bool) -> 
     return body
 
 
-def transaction_id(conversion: Conversion, event: FailedEvent) -> str:
-    """The order, else the event's own id, else the row's.
+def transaction_id(conversion: Conversion, event: FailedEvent, prefix: str = "") -> str:
+    """The order, else the event's own id, else the row's; with the prefix, unless it has it.
 
     Never a text that personal data was taken out of: all such orders would look the same, and
     Google would keep the first one only.
     """
     for candidate in (conversion.order_id, identifier_text(conversion.event_id)):
         if candidate and REMOVED not in candidate:
-            return candidate
-    return str(event.event_id)
+            return candidate if candidate.startswith(prefix) else prefix + candidate
+    return f"{prefix}{event.event_id}"
+
+
+def _id_of(prepared: Prepared) -> str:
+    found: str = orjson.loads(prepared.body)["transactionId"]
+    return found
 
 
 def _rfc3339(moment: datetime) -> str:

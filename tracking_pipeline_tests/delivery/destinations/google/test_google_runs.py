@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -659,3 +660,27 @@ def test_an_address_in_the_queue_reaches_google_as_its_hash_only(
     (event,) = sandbox.memory.events(row.sent_as)
     assert "jane" not in repr(event)
     assert len(event["userData"]["userIdentifiers"]) == 2
+
+
+@pytest.mark.parametrize("name_culprits", [True, False])
+def test_orders_that_are_refused_for_being_numbers_say_so_and_name_the_setting(
+    queue: Queue, google: GoogleRuns, sandbox: Sandbox, add: Any, name_culprits: bool
+) -> None:
+    google.behave(refuse_numbers=True, name_culprits=name_culprits)
+    numbers = [add(event_payload=payload(order_id=each))[0] for each in ("2", "10024")]
+    others = add(4)
+
+    totals = google.run()
+
+    assert (totals.resolved, totals.dead_lettered) == (len(others), len(numbers))
+    reasons = {queue.row(each)["dead_letter_reason"] for each in numbers}
+    assert reasons == {
+        f"Google refused the order id (events{'[]' if name_culprits else ''}.transactionId): "
+        "INVALID_FORMAT; every refused id is a number: set GOOGLE_TRANSACTION_ID_PREFIX"
+    }
+    google.account = replace(google.account, transaction_id_prefix="shop-")
+    google.behave(refuse_numbers=True)
+    (again,) = add(event_payload=payload(order_id="2"))
+    assert google.run().resolved == 1
+    assert queue.row(again)["status"] == "resolved"
+    assert "shop-2" in sandbox.memory.accepted_ids
