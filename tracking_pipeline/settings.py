@@ -29,13 +29,15 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tracking_pipeline.delivery.destinations.registry import REGISTRY, DestinationName
+from tracking_pipeline.errors import WrongUseError
 
 WORKSPACE_FILE = "workspace.yaml"
+INSTANCE_FILE = "dagster.yaml"
 ENV_FILE = ".env"
 CLOSED_PROJECTS_HOME = Path("/var/lib/tracking_pipeline")
 
 
-class SettingsError(Exception):
+class SettingsError(WrongUseError):
     """A setting cannot be used. The message is one line and names the variable, never its value."""
 
 

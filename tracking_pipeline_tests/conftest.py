@@ -88,6 +88,17 @@ def database_url(server: TestServer, migrated_template: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def storage_url(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty database for Dagster's storage, which is set, and dropped after the test."""
+    name = f"dagster_{uuid4().hex}"
+    url = server.create_database(name)
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+    yield url
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(database_url, autocommit=True) as opened:
         yield opened

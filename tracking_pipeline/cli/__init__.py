@@ -14,7 +14,7 @@ from typing import NoReturn
 def main() -> NoReturn:
     """The console script. Its imports take a second, in which Ctrl-C says as little as later."""
     try:
-        from tracking_pipeline.cli.entry import main as run  # noqa: PLC0415
+        from tracking_pipeline.cli.entry import main as run
     except KeyboardInterrupt:
         sys.exit(130)
     run()

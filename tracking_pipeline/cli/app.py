@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from tracking_pipeline.cli import delivery, demo, dev, explain, health, places, serve, tables
+from tracking_pipeline.cli import (
+    delivery,
+    demo,
+    dev,
+    explain,
+    health,
+    places,
+    serve,
+    status,
+    tables,
+)
 
 app = typer.Typer(
     name="tracking-pipeline",
@@ -22,7 +32,7 @@ for verb in (
     places.enrich,
     health.check,
     health.heal,
-    health.status,
+    status.status,
     demo.demo,
     dev.dev,
     serve.serve,

@@ -1,21 +1,27 @@
-"""The verbs of delivery: ``retry`` and ``replay``."""
+"""The verbs ``retry`` and ``replay``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-import dagster as dg
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from tracking_pipeline.cli.output import Json, Rehearsal, show
-from tracking_pipeline.cli.run import run_ops, run_retry
-from tracking_pipeline.console.delivery import show_replay, show_retry
-from tracking_pipeline.console.terminal import err
-from tracking_pipeline.defs.delivery.replay import ReplayConfig, replay_dead_letters_job
+from tracking_pipeline.cli.output import (
+    Json,
+    Rehearsal,
+    count_text,
+    err,
+    out,
+    show,
+    state_text,
+)
 from tracking_pipeline.delivery.destinations.registry import DestinationName
-from tracking_pipeline.delivery.replay.totals import CANARIES
+from tracking_pipeline.delivery.replay import CANARIES
 
 # What became of an event that the run found; of a failed one, or of one at its first attempt.
 _NUMBERS_OF_ONE_EVENT = (
@@ -42,6 +48,8 @@ def retry(  # noqa: PLR0917  typer calls it by name
     as_json: Json = False,
 ) -> None:
     """Send failed events to their destinations again: one run of retry_failed_events_job."""
+    from tracking_pipeline.cli.run import run_retry
+
     totals = run_retry(
         {
             "destination": destination or "all",
@@ -91,6 +99,11 @@ def replay(  # noqa: PLR0917  typer calls it by name
     as_json: Json = False,
 ) -> None:
     """Put dead letters back in the queue: one run of replay_dead_letters_job."""
+    import dagster as dg
+
+    from tracking_pipeline.cli.run import run_ops
+    from tracking_pipeline.defs.delivery.replay import ReplayConfig, replay_dead_letters_job
+
     rules = repair.read_text(errors="replace") if repair else ""
     if repair and not rules.strip():
         raise typer.BadParameter(f"--repair: there is no rule in {repair}")
@@ -117,3 +130,111 @@ def replay(  # noqa: PLR0917  typer calls it by name
     result = run_ops(replay_dead_letters_job.name, ops, rehearsal)
     totals = result.output_for_node("replay_dead_letters").as_json()
     show(as_json, {**totals, "run_id": result.run_id}, show_replay)
+
+
+def show_retry(totals: Mapping[str, Any]) -> None:
+    """The JSON of a retry run as tables."""
+    table = Table(
+        title="Retry run" + (" (dry run)" if totals["dry_run"] else ""), title_justify="left"
+    )
+    table.add_column("destination", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for name in ("resolved", "retrying", "dead letter", "withheld", "left"):
+        table.add_column(name, justify="right")
+    for name, each in totals["by_destination"].items():
+        table.add_row(
+            name,
+            state_text(each["state"]),
+            count_text(each["resolved"], "green"),
+            count_text(each["failed"], "yellow"),
+            count_text(each["dead_lettered"], "red"),
+            count_text(each["withheld"]),
+            count_text(each["waiting"]),
+        )
+    out.print(table)
+    show_details(totals["by_destination"])
+    if totals["refused_later"] or totals["requeued_later"]:
+        out.print(
+            f"Of events delivered by earlier runs, {totals['refused_later']} were refused "
+            f"afterwards and given up, {totals['requeued_later']} are sent again."
+        )
+    if totals["top_errors"]:
+        errors = Table(title="Why events were not delivered", title_justify="left")
+        errors.add_column("events", justify="right")
+        errors.add_column("destination", no_wrap=True)
+        errors.add_column("outcome")
+        errors.add_column("reason", overflow="fold")
+        for error in totals["top_errors"]:
+            errors.add_row(
+                str(error["count"]), error["destination"], error["outcome"], Text(error["reason"])
+            )
+        out.print(errors)
+    for each in totals["withheld_by_reason"]:
+        line = f"  {each['destination']}: {each['count']} withheld: {each['reason']}"
+        out.print(Text(line))
+    if totals["postponed"]:
+        out.print(f"{totals['postponed']} events wait for their own time, which is still to come.")
+    if totals["stale_settles"]:
+        out.print(
+            f"{totals['stale_settles']} outcomes came too late: another worker had taken over"
+        )
+
+
+def show_replay(totals: Mapping[str, Any]) -> None:
+    """The JSON of a replay as tables."""
+    dry_run = totals["dry_run"]
+    table = Table(title="Replay" + (" (dry run)" if dry_run else ""), title_justify="left")
+    table.add_column("destination", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    columns = {"matched": "matched", "already_delivered": "delivered"}
+    if dry_run:
+        forecasts = ("sent", "waits", "withheld", "expired", "refused")
+        columns |= {name: name for name in forecasts}
+        columns["may_count_twice"] = "twice?"
+    else:
+        columns |= {"replayed": "replayed", "held_back": "held back", "gone": "gone"}
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+    for group in totals["groups"]:
+        table.add_row(
+            group["destination"],
+            Text(group["reason"]),
+            *(count_text(group[name]) for name in columns),
+        )
+    out.print(table)
+    for each in totals["canaries"]:
+        verdict = "held back" if each["holds_back"] else "goes on"
+        out.print(
+            Text(
+                f"  canary of {each['destination']}, {each['reason']}: {each['delivered']} "
+                f"delivered, {each['refused']} refused again, {each['withheld']} withheld, "
+                f"{each['undecided']} open: {verdict}"
+            )
+        )
+    for each in totals["repairs"]:
+        out.print(Text(f"  rule {each['rule']}: {each['change']} ({each['events']} events)"))
+    for each in totals["refusals"]:
+        line = f"  {each['destination']} would refuse {each['events']}: {each['reason']}"
+        out.print(Text(line, style="yellow"))
+    for each in totals["withheld_by_reason"]:
+        line = f"  {each['count']} to {each['destination']} would be withheld: {each['reason']}"
+        out.print(Text(line))
+    if totals["may_count_twice"]:
+        out.print(
+            f"{totals['may_count_twice']} events are older than the 48 hours in which Meta sees a "
+            "copy: those it has already would count twice."
+        )
+    if totals["matched"]:
+        out.print(
+            f"{totals['events_per_minute']:g} events a minute for each destination: "
+            f"{totals['minutes']:g} minutes."
+        )
+    else:
+        out.print("No dead letter matches.")
+
+
+def show_details(destinations: Mapping[str, Any]) -> None:
+    """What to know of each destination that is not simply working."""
+    for name, each in destinations.items():
+        if each["detail"]:
+            out.print(Text(f"  {name}: {each['detail']}", style="yellow"))

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracking_pipeline.cli.health import status_json
-from tracking_pipeline.cli.output import Json, show
-from tracking_pipeline.cli.run import run_heal
-from tracking_pipeline.console.delivery import show_retry
-from tracking_pipeline.console.health import show_check
-from tracking_pipeline.console.places import show_coverage, show_enrich
-from tracking_pipeline.console.status import show_queue, show_runs
-from tracking_pipeline.console.terminal import out
-from tracking_pipeline.defs.instance.runs import last_runs, open_instance
-from tracking_pipeline.geo.coverage import read_geo_coverage
-from tracking_pipeline.settings import read_settings
-from tracking_pipeline.store.database import connect
-from tracking_pipeline.wiring.installation import Installation, open_installation, sandbox_journal
+from tracking_pipeline.cli.delivery import show_retry
+from tracking_pipeline.cli.health import show_check
+from tracking_pipeline.cli.output import Json, out, show
+from tracking_pipeline.cli.places import show_coverage, show_enrich
+from tracking_pipeline.cli.status import last_runs, show_queue, show_runs, status_json
+
+if TYPE_CHECKING:
+    from tracking_pipeline.wiring.installation import Installation
 
 # All sample leads came within two weeks.
 SAMPLE_DAYS = 15
@@ -25,14 +20,19 @@ SAMPLE_DAYS = 15
 
 def demo(as_json: Json = False) -> None:
     """Show the loop once, on sample events and the sandbox, in the rehearsal database."""
+    from tracking_pipeline.cli.run import run_heal
+    from tracking_pipeline.geo.coverage import read_geo_coverage
+    from tracking_pipeline.settings import read_settings
+    from tracking_pipeline.store.database import connect
+    from tracking_pipeline.wiring.installation import open_installation
+
     settings = read_settings()
     with open_installation(settings, rehearsal=True) as installation:
         load_sample_data(installation)
         healed = run_heal(rehearsal=True, quiet=as_json)
         with connect(installation.database.url) as connection:
             coverage = asdict(read_geo_coverage(connection, SAMPLE_DAYS))
-        with open_instance(settings) as instance:
-            found = status_json(installation, last_runs(instance))
+        found = status_json(installation, last_runs(settings))
     show(as_json, {**healed, "geo_coverage": coverage, "status": found}, _show_demo)
 
 
@@ -52,8 +52,9 @@ def _show_demo(found: dict[str, Any]) -> None:
 
 def load_sample_data(installation: Installation) -> None:
     """Puts the sample people and events into a rehearsal database."""
-    # Only a rehearsal needs the sandbox behind this import.
-    from tracking_pipeline.sandbox.sample import load_sample  # noqa: PLC0415
+    from tracking_pipeline.sandbox.sample import load_sample
+    from tracking_pipeline.store.database import connect
+    from tracking_pipeline.wiring.installation import sandbox_journal
 
     with connect(installation.database.url) as connection:
         load_sample(connection, sandbox_journal(installation.settings.home))

@@ -8,24 +8,16 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tracking_pipeline.cli.demo import load_sample_data
-from tracking_pipeline.cli.output import CommandError
-from tracking_pipeline.console.terminal import err
-from tracking_pipeline.defs.instance.runs import INSTANCE_FILE
-from tracking_pipeline.settings import (
-    WORKSPACE_FILE,
-    Settings,
-    SettingsError,
-    project_folder,
-    read_settings,
-)
-from tracking_pipeline.store.database import connect
-from tracking_pipeline.store.queue_counts import has_failed_events
-from tracking_pipeline.wiring.installation import Installation, open_installation
+from tracking_pipeline.cli.output import CommandError, err
+
+if TYPE_CHECKING:
+    from tracking_pipeline.settings import Settings
+    from tracking_pipeline.wiring.installation import Installation
 
 
 def dev(
@@ -33,6 +25,14 @@ def dev(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 3000,
 ) -> None:
     """Start everything and keep the Dagster UI up. With nothing configured: a rehearsal."""
+    from tracking_pipeline.settings import (
+        WORKSPACE_FILE,
+        SettingsError,
+        project_folder,
+        read_settings,
+    )
+    from tracking_pipeline.wiring.installation import open_installation
+
     settings = read_settings()
     folder = project_folder()
     if not (folder / WORKSPACE_FILE).is_file():
@@ -60,6 +60,8 @@ def _dagster_home(settings: Settings, folder: Path) -> Path:
     """A folder for Dagster's files under TRACKING_HOME, with this project's ``dagster.yaml``: else
     Dagster makes a temporary one in the project, which is read-only here.
     """
+    from tracking_pipeline.settings import INSTANCE_FILE
+
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     (home / INSTANCE_FILE).write_bytes((folder / INSTANCE_FILE).read_bytes())
@@ -67,6 +69,9 @@ def _dagster_home(settings: Settings, folder: Path) -> Path:
 
 
 def _is_empty(installation: Installation) -> bool:
+    from tracking_pipeline.store.database import connect
+    from tracking_pipeline.store.queue_counts import has_failed_events
+
     with connect(installation.database.url) as connection:
         return not has_failed_events(connection)
 

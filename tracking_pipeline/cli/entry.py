@@ -9,13 +9,8 @@ from typing import NoReturn
 import orjson
 
 from tracking_pipeline.cli.app import app
-from tracking_pipeline.cli.output import CommandError, WrongUseError
-from tracking_pipeline.console.terminal import err
-from tracking_pipeline.defs.instance.runs import RunError
-from tracking_pipeline.defs.resources import EXPLAINED_ERRORS
-from tracking_pipeline.geo.download import GeoDownloadError
-from tracking_pipeline.importing import ImportFileError
-from tracking_pipeline.settings import SettingsError
+from tracking_pipeline.cli.output import err
+from tracking_pipeline.errors import ExplainedError, WrongUseError
 
 WRONG_USE = 2
 
@@ -33,15 +28,9 @@ def main() -> NoReturn:
         raise
     except KeyboardInterrupt:
         _fail("interrupted; nothing is lost, what was claimed is due again", 130, as_json=as_json)
-    except (SettingsError, WrongUseError) as error:
+    except WrongUseError as error:
         _fail(str(error), WRONG_USE, as_json=as_json)
-    except (
-        *EXPLAINED_ERRORS,
-        ImportFileError,
-        GeoDownloadError,
-        RunError,
-        CommandError,
-    ) as error:
+    except ExplainedError as error:
         _fail(str(error), 1, as_json=as_json)
     except Exception as error:
         if os.environ.get("TRACKING_DEBUG"):

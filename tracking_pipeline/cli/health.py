@@ -1,49 +1,112 @@
-"""The verbs of health: ``check``, ``heal`` and ``status``."""
+"""The verbs ``check`` and ``heal``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
-from tracking_pipeline.cli.output import Json, Rehearsal, show
-from tracking_pipeline.cli.run import run_check, run_heal
-from tracking_pipeline.console.health import show_check, show_heal
-from tracking_pipeline.console.status import show_status
-from tracking_pipeline.defs.instance.runs import PastRun, last_runs, open_instance
-from tracking_pipeline.health.view.status import read_status
-from tracking_pipeline.settings import read_settings
-from tracking_pipeline.wiring.health import health_config
-from tracking_pipeline.wiring.installation import Installation, open_installation
+from rich.table import Table
+from rich.text import Text
+
+from tracking_pipeline.cli.delivery import show_retry
+from tracking_pipeline.cli.output import Json, Rehearsal, out, show, span
+from tracking_pipeline.cli.places import show_enrich
+from tracking_pipeline.health.metrics import METRICS
+
+_STYLES = {"critical": "red", "warning": "yellow", "degraded": "yellow", "ok": "green"}
 
 
 def check(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     """Check tracking's health: one run of check_tracking_health_job. A breach is a result."""
+    from tracking_pipeline.cli.run import run_check
+
     show(as_json, run_check(rehearsal), show_check)
 
 
 def heal(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     """One pass of the loop: retry, enrich, check, in that order."""
+    from tracking_pipeline.cli.run import run_heal
+
     show(as_json, run_heal(rehearsal, quiet=as_json), show_heal)
 
 
-def status(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
-    """Show what needs a human: health, destinations, queue, dead letters, alerts, last runs."""
-    settings = read_settings()
-    with (
-        open_installation(settings, rehearsal=rehearsal or None) as installation,
-        open_instance(settings) as instance,
-    ):
-        found = status_json(installation, last_runs(instance))
-    show(as_json, found, show_status)
-
-
-def status_json(installation: Installation, runs: Sequence[PastRun]) -> dict[str, Any]:
-    """The JSON of the status. ``runs`` come from Dagster's own storage."""
-    status = read_status(
-        installation.database,
-        health_config(installation.settings),
-        missing=installation.missing_settings(),
-        missing_geo=installation.missing_geo_sources(),
+def show_check(answer: Mapping[str, Any]) -> None:
+    """The JSON of a health check."""
+    verdicts = answer["verdicts"]
+    _show_metrics(
+        {
+            name: {"value": value, "level": verdicts.get(name, {}).get("level")}
+            for name, value in answer["metrics"].items()
+        }
     )
-    return {**status.as_json(), "last_runs": [asdict(run) for run in runs]}
+    _show_details(verdicts)
+    show_alerts(answer["active_alerts"])
+    if answer["resolved"]:
+        out.print(f"Resolved: {', '.join(answer['resolved'])}.", style="green")
+    _show_verdict(answer)
+
+
+def show_heal(answers: Mapping[str, Any]) -> None:
+    """The JSON of one pass of the loop."""
+    show_retry(answers["retry"])
+    out.print()
+    show_enrich(answers["enrich"])
+    out.print()
+    show_check(answers["check"])
+
+
+def show_standing(health: Mapping[str, Any]) -> None:
+    """How tracking stood at the last check, where there was one."""
+    if health["metrics"]:
+        _show_metrics(health["metrics"])
+        out.print(f"Checked {span(health['seconds_since_check'])} ago.")
+    _show_verdict(health)
+    if health["stalled"]:
+        out.print(
+            Text(
+                f"{health['missed_checks']} health checks did not come: is the Dagster daemon "
+                "running, and check_tracking_health_schedule on?",
+                style="red",
+            )
+        )
+
+
+def show_alerts(alerts: list[Mapping[str, Any]]) -> None:
+    """The open alerts."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for alert in alerts:
+        style = _STYLES.get(alert["severity"], "")
+        grid.add_row(Text(alert["severity"], style=style), Text(alert["message"]))
+    out.print(grid)
+    if not alerts:
+        out.print("No open alerts.")
+
+
+def _show_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    table = Table(title="Health", title_justify="left")
+    for name in ("metric", "value", "level"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "value" else "left")
+    for name, each in metrics.items():
+        level = (each["level"] or "").replace("_", " ")
+        table.add_row(
+            METRICS[name].title,
+            _value(name, each["value"]),
+            Text(level, style=_STYLES.get(level, "dim")),
+        )
+    out.print(table)
+
+
+def _value(name: str, value: float | None) -> str:
+    return "no data" if value is None else METRICS[name].written(value)
+
+
+def _show_details(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Why a metric has no verdict."""
+    for name, verdict in verdicts.items():
+        if METRICS[name].figure and verdict["level"] == "no_data":
+            out.print(Text(f"  {METRICS[name].title}: {verdict['detail']}", style="dim"))
+
+
+def _show_verdict(answer: Mapping[str, Any]) -> None:
+    style = _STYLES.get(answer["status"], "green")
+    out.print(Text(f"Tracking is {answer['status']}: {answer['reason']}.", style=style))

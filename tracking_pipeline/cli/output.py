@@ -1,13 +1,23 @@
-"""What the verbs share: their common options, and how an answer is given."""
+"""What the verbs share: common options, the two streams that people read, and how counts, states
+and lengths of time are written.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
+from rich.console import Console
+from rich.text import Text
+
+from tracking_pipeline.errors import ExplainedError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Rehearsal = Annotated[
@@ -15,13 +25,20 @@ Rehearsal = Annotated[
     typer.Option("--rehearsal", help="Use the embedded rehearsal database and the sandbox."),
 ]
 
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
 
-class CommandError(Exception):
-    """A verb could not do its work, in one line."""
+_STATE_STYLES = {
+    "ok": "green",
+    "probing": "yellow",
+    "throttled": "yellow",
+    "paused": "red",
+    "not_configured": "dim",
+}
 
 
-class WrongUseError(CommandError):
-    """The arguments do not fit together or cannot be used; the line says what to write."""
+class CommandError(ExplainedError):
+    """A verb could not do its work."""
 
 
 def show(as_json: bool, found: dict[str, Any], in_words: Callable[[dict[str, Any]], None]) -> None:
@@ -31,3 +48,48 @@ def show(as_json: bool, found: dict[str, Any], in_words: Callable[[dict[str, Any
         sys.stdout.buffer.flush()
     else:
         in_words(found)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Progress]:
+    """A bar that goes when the work is done; nothing where ``quiet`` or without a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=quiet or not err.is_terminal,
+    ) as progress:
+        yield progress
+
+
+def span(seconds: float | None) -> str:
+    """A length of time in its largest fitting unit."""
+    if seconds is None:
+        return ""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def state_text(state: str) -> Text:
+    """A state in its colour."""
+    return Text(state.replace("_", " "), style=_STATE_STYLES.get(state, ""))
+
+
+def count_text(count: int, style: str = "") -> Text:
+    """A count in its colour; a zero is dim."""
+    return Text(str(count), style=style if count else "dim")

@@ -5,15 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+from rich.progress import Progress, TaskID
 
-from tracking_pipeline.console.terminal import ProgressBar, progress_bar
+from tracking_pipeline.cli.output import progress_bar
 from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
 from tracking_pipeline.defs.geo.enrich import enrich_leads_job
 from tracking_pipeline.defs.health.check import answer_of, check_tracking_health_job
 from tracking_pipeline.defs.instance.runs import open_instance, run_job
-from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
+from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.wiring.health import health_config
+
+# What has left the queue for good or for now, as far as it is counted while a run goes on.
+_SETTLED = ("processed", "withheld", "postponed", "accepted_delivered")
+
+
+class ProgressBar(DrainProgress):
+    """The progress of a drain as a bar on standard error."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def begin(self, log: dg.DagsterLogManager, total: int) -> None:
+        self._task = self._progress.add_task("sending", total=total)
+
+    def report(self, log: dg.DagsterLogManager, totals: RetryTotals) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=sum(map(totals.total, _SETTLED)))
 
 
 def run_heal(rehearsal: bool, *, quiet: bool) -> dict[str, Any]:

@@ -7,12 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tracking_pipeline.cli.output import CommandError, Rehearsal
-from tracking_pipeline.console.terminal import err
-from tracking_pipeline.defs.instance.runs import open_instance
-from tracking_pipeline.settings import read_settings
-from tracking_pipeline.wiring.health import health_config
-from tracking_pipeline.wiring.installation import open_installation
+from tracking_pipeline.cli.output import CommandError, Rehearsal, err
 
 
 def serve(
@@ -21,9 +16,12 @@ def serve(
     rehearsal: Rehearsal = False,
 ) -> None:
     """Serve the HTTP API and the health page. Without ADMIN_API_TOKEN: to this machine only."""
-    # No other verb needs the web server behind these imports.
-    from tracking_pipeline.web import server  # noqa: PLC0415
-    from tracking_pipeline.web.admin.run_desk import RunDesk  # noqa: PLC0415
+    from tracking_pipeline.defs.instance.runs import open_instance
+    from tracking_pipeline.settings import read_settings
+    from tracking_pipeline.web import server
+    from tracking_pipeline.web.admin.run_desk import RunDesk
+    from tracking_pipeline.wiring.health import health_config
+    from tracking_pipeline.wiring.installation import open_installation
 
     settings = read_settings()
     health_config(settings)  # refused at the start, not by each request for the health page

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
-from tracking_pipeline.cli.output import Json, Rehearsal, show
-from tracking_pipeline.console.tables import show_applied, show_import
-from tracking_pipeline.console.terminal import progress_bar
+from tracking_pipeline.cli.output import Json, Rehearsal, out, progress_bar, show
 from tracking_pipeline.delivery.destinations.registry import DestinationName
-from tracking_pipeline.importing import Into, import_file
-from tracking_pipeline.settings import read_settings
-from tracking_pipeline.store.migrate import migrate as migrate_tables
-from tracking_pipeline.wiring.installation import (
-    EMBEDDED_DATABASE,
-    REHEARSAL_DATABASE,
-    embedded_server,
-    open_installation,
-)
+from tracking_pipeline.importing.totals import Into
 
 
 def migrate(as_json: Json = False) -> None:
     """Create the tables, or adopt those that exist. Additive; safe to run again."""
+    from tracking_pipeline.settings import read_settings
+    from tracking_pipeline.store.migrate import migrate as migrate_tables
+    from tracking_pipeline.wiring.installation import (
+        EMBEDDED_DATABASE,
+        REHEARSAL_DATABASE,
+        embedded_server,
+    )
+
     settings = read_settings()
     if settings.tracking_database_url is not None:
         url = settings.tracking_database_url.get_secret_value()
@@ -49,6 +49,10 @@ def import_rows(
     as_json: Json = False,
 ) -> None:
     """Import rows of your own. Bad rows are told by line; good ones are kept."""
+    from tracking_pipeline.importing.service import import_file
+    from tracking_pipeline.settings import read_settings
+    from tracking_pipeline.wiring.installation import open_installation
+
     settings = read_settings()
     with (
         open_installation(
@@ -65,3 +69,24 @@ def import_rows(
             progress=lambda read, total: progress.update(bar, completed=read, total=total),
         )
     show(as_json, {"success": True, **asdict(totals)}, show_import)
+
+
+def show_applied(found: Mapping[str, Any]) -> None:
+    """The JSON of a migration."""
+    for step in found["applied"]:
+        out.print(f"  {step}")
+    out.print("The tables are ready." if found["applied"] else "Nothing to do.")
+
+
+def show_import(totals: Mapping[str, Any]) -> None:
+    """The JSON of an import, and its problems by line."""
+    out.print(
+        f"{totals['imported']} imported, {totals['skipped']} there already, "
+        f"{totals['rejected']} rejected"
+    )
+    for problem in totals["problems"]:
+        out.print(Text(f"  line {problem['line']}: {problem['message']}", style="yellow"))
+    if totals["rejected"] > len(totals["problems"]):
+        out.print(f"  and {totals['rejected'] - len(totals['problems'])} more")
+    if totals["ignored_columns"]:
+        out.print(Text(f"ignored columns: {', '.join(totals['ignored_columns'])}"))

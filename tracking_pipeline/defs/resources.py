@@ -13,23 +13,11 @@ from pydantic import PrivateAttr
 
 from tracking_pipeline.defs.instance.kept_in_log import KeptInLog
 from tracking_pipeline.delivery.engine.totals import RetryTotals
+from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.health.check import Reading, take_reading
-from tracking_pipeline.postgres.server import EmbeddedPostgresError
-from tracking_pipeline.settings import SettingsError, read_settings
-from tracking_pipeline.store.access import AccessError
-from tracking_pipeline.store.database import DatabaseError
-from tracking_pipeline.store.migrate import MigrationError
+from tracking_pipeline.settings import read_settings
 from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline.wiring.installation import Installation, open_installation
-
-# The errors that say in one line what is wrong and what to do.
-EXPLAINED_ERRORS = (
-    SettingsError,
-    DatabaseError,
-    AccessError,
-    EmbeddedPostgresError,
-    MigrationError,
-)
 
 
 class TrackingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -39,14 +27,13 @@ class TrackingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def open(self) -> Iterator[Installation]:
-        """The installation, for the time of the block. A failure to open it, and one of
-        :data:`EXPLAINED_ERRORS` that the block raises, are a ``Failure`` whose description tells
-        the operator what to do."""
+        """The installation, for the time of the block. An :class:`ExplainedError`, of its opening
+        or of the block, is a ``Failure`` whose description tells the operator what to do."""
         rehearsal = {"auto": None, "yes": True, "no": False}[self.rehearsal]
         try:
             with open_installation(read_settings(), rehearsal=rehearsal) as installation:
                 yield installation
-        except EXPLAINED_ERRORS as error:
+        except ExplainedError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
 
 

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 import httpx
 
+from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.geo.mmdb import GeoDatabase, GeoDatabaseError
 from tracking_pipeline.geo.provider import Located
 from tracking_pipeline.postgres.lock import try_exclusive
@@ -37,7 +38,7 @@ _BY_HAND = "download a file by hand and set GEO_MMDB_PATH"
 _REMEDY = f"try again later, or {_BY_HAND}"
 
 
-class GeoDownloadError(Exception):
+class GeoDownloadError(ExplainedError):
     """No new database could be brought. The message is one line: what failed, what to do."""
 
 

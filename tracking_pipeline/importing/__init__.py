@@ -4,8 +4,3 @@
 ``csv_records``), ``failed_events``, ``leads`` and ``ledger`` make a row of each line, ``batches``
 puts the rows in, and ``service`` is the one pass over all of it.
 """
-
-from tracking_pipeline.importing.service import Into, import_file
-from tracking_pipeline.importing.totals import ImportFileError, ImportTotals, Problem
-
-__all__ = ["ImportFileError", "ImportTotals", "Into", "Problem", "import_file"]

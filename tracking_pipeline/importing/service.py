@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import psycopg
 
@@ -22,12 +22,10 @@ from tracking_pipeline.importing.leads import LeadRows
 from tracking_pipeline.importing.ledger_events import LedgerRows
 from tracking_pipeline.importing.lines import Record
 from tracking_pipeline.importing.rows import Row, RowMaker
-from tracking_pipeline.importing.totals import ImportTotals, Problem
+from tracking_pipeline.importing.totals import ImportTotals, Into, Problem
 from tracking_pipeline.importing.values import FieldError
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.importing import TableColumn, read_columns, read_time_of_import
-
-Into: TypeAlias = Literal["failed-events", "leads", "ledger"]
 
 BATCH_RECORDS = 1_000
 BATCH_BYTES = 8_000_000

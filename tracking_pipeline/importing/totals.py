@@ -1,11 +1,16 @@
-"""What one import came to: its counts, and what was wrong with which line."""
+"""What one import is of, and what it came to: its counts, and what was wrong with which line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from tracking_pipeline.errors import ExplainedError
+
+Into: TypeAlias = Literal["failed-events", "leads", "ledger"]
 
 
-class ImportFileError(Exception):
+class ImportFileError(ExplainedError):
     """The file cannot be read as NDJSON or CSV at all. One line, with the remedy."""
 
 

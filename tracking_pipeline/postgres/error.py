@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tracking_pipeline.errors import ExplainedError
 
-class EmbeddedPostgresError(Exception):
+
+class EmbeddedPostgresError(ExplainedError):
     """The embedded PostgreSQL cannot be used; one line that names the thing and the remedy.
 
     It never carries the server's password or a statement.

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
+from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.store.migrations.adoption import VERSION_TABLE
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -36,7 +37,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 """What the pipeline does to each table: checked here, granted by `migrate`."""
 
 
-class AccessError(Exception):
+class AccessError(ExplainedError):
     """The connected role cannot work on a table. One line: table, role and remedy."""
 
 

@@ -16,6 +16,8 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from tracking_pipeline.errors import ExplainedError
+
 CONNECT_TIMEOUT_SECONDS = 10
 # Together about 50 seconds: for that long an outage of the database costs nothing, because the
 # leases still stand. After it the events are claimed again, and what was delivered is delivered
@@ -79,7 +81,7 @@ Steps = Generator[Any, Any, T]
 log = logging.getLogger(__name__)
 
 
-class DatabaseError(Exception):
+class DatabaseError(ExplainedError):
     """The database cannot be used. One line, without user names, passwords or values of rows."""
 
 

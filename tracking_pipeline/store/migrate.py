@@ -47,6 +47,7 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
+from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.migrations.adoption import (
     VERSION_TABLE,
@@ -67,7 +68,7 @@ LOCK_KEY = int.from_bytes(b"tracking", "big")
 """The advisory lock of a migration: any number will do that others are unlikely to choose."""
 
 
-class MigrationError(Exception):
+class MigrationError(ExplainedError):
     """The tables could not be brought up to date. One line: the obstacle and the remedy."""
 
 

@@ -25,7 +25,6 @@ from tracking_pipeline.postgres.server import EmbeddedPostgres, hold
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import check_access
 from tracking_pipeline.store.database import POOL_ANSWER_SECONDS, Database, connect, describe
-from tracking_pipeline.store.migrate import is_migrated, migrate
 from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
 from tracking_pipeline.wiring.destinations import (
     configured_destinations,
@@ -134,6 +133,9 @@ def _keep_running(home: Path) -> EmbeddedPostgres:
 
 def _embedded_database(server: EmbeddedPostgres, *, rehearsal: bool) -> Database:
     name = REHEARSAL_DATABASE if rehearsal else EMBEDDED_DATABASE
+    # Only the embedded database is migrated unasked; Alembic is heavy.
+    from tracking_pipeline.store.migrate import is_migrated, migrate  # noqa: PLC0415
+
     url = server.ensure_database(name)
     with connect(url) as connection:
         if not is_migrated(connection):

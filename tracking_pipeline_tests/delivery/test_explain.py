@@ -34,8 +34,8 @@ from tracking_pipeline.delivery.explain import (
 from tracking_pipeline.events.explain import ReadingRules
 from tracking_pipeline.events.masking import shown_body
 from tracking_pipeline.events.policy import ReadingPolicy
-from tracking_pipeline.importing import import_file
 from tracking_pipeline.importing.files import open_records
+from tracking_pipeline.importing.service import import_file
 from tracking_pipeline.importing.unstored import UnstoredEvent, read_unstored
 from tracking_pipeline.store import explain as store_explain
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue, payload

@@ -5,7 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tracking_pipeline.importing import ImportTotals, Problem, import_file
+from tracking_pipeline.importing.service import import_file
+from tracking_pipeline.importing.totals import ImportTotals, Problem
 from tracking_pipeline_tests.importing.writing import Write
 
 

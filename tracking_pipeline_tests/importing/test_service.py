@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.importing import ImportFileError, ImportTotals, Into, import_file
-from tracking_pipeline.importing.service import BATCH_RECORDS
+from tracking_pipeline.importing.service import BATCH_RECORDS, import_file
+from tracking_pipeline.importing.totals import ImportFileError, ImportTotals, Into
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline_tests.importing.writing import Write
 

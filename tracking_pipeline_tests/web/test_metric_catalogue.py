@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from tracking_pipeline.console import health as console_health
+from tracking_pipeline.cli import health as cli_health
 from tracking_pipeline.health.check import CheckResult
 from tracking_pipeline.health.metrics import (
     METRICS,
@@ -116,8 +116,8 @@ def test_a_new_metric_is_shown_wherever_metrics_are(
         assert "Put the kettle on." in text
 
     printed = io.StringIO()
-    monkeypatch.setattr(console_health, "out", Console(file=printed, width=200))
-    console_health.show_check(check_json(result))
+    monkeypatch.setattr(cli_health, "out", Console(file=printed, width=200))
+    cli_health.show_check(check_json(result))
     assert "Cups of tea left" in printed.getvalue()
     assert "warning" in printed.getvalue()
 

@@ -23,10 +23,10 @@ from tracking_pipeline.defs.metadata import table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
 from tracking_pipeline.delivery.destinations.registry import DestinationOrAll
+from tracking_pipeline.delivery.replay import CANARIES
 from tracking_pipeline.delivery.replay.repair import RepairError, read_rules
 from tracking_pipeline.delivery.replay.service import replay_dead_letters as replay_service
 from tracking_pipeline.delivery.replay.totals import (
-    CANARIES,
     NUMBERS,
     ReplayRequest,
     ReplayTotals,

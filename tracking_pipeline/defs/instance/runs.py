@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -17,25 +16,15 @@ from dagster._core.instance.ref import InstanceRef
 
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.instance.heartbeat import end_lost_runs, heartbeat
+from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.postgres.error import EmbeddedPostgresError
-from tracking_pipeline.settings import Settings, SettingsError, dagster_home, project_folder
+from tracking_pipeline.settings import Settings, SettingsError, dagster_home
+from tracking_pipeline.store.dagster_runs import PastRun
+from tracking_pipeline.wiring.run_storage import instance_file
 
-INSTANCE_FILE = "dagster.yaml"
 
-
-class RunError(Exception):
+class RunError(ExplainedError):
     """A run could not finish. One line: what failed, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class PastRun:
-    """One run, as far as an operator asks. Times are Unix seconds."""
-
-    run_id: str
-    job: str
-    status: str
-    started_at: float | None
-    seconds: float | None
 
 
 @contextmanager
@@ -59,11 +48,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 def _instance(settings: Settings) -> dg.DagsterInstance:
     if dagster_home() is not None:
         return dg.DagsterInstance.get()
-    folder = project_folder()
-    if not (folder / INSTANCE_FILE).is_file():
-        raise SettingsError(
-            f"{INSTANCE_FILE} cannot be found: run this in the project's folder or set DAGSTER_HOME"
-        )
+    folder = instance_file().parent
     base = settings.home / "dagster"
     base.mkdir(parents=True, exist_ok=True)
     reference = InstanceRef.from_dir(str(base), config_dir=str(folder))
@@ -139,7 +124,7 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
     return f"run {result.run_id} did not finish: see it in the Dagster UI"
 
 
-def last_runs(instance: dg.DagsterInstance, *, limit: int = 5) -> list[PastRun]:
+def last_runs(instance: dg.DagsterInstance, *, limit: int) -> list[PastRun]:
     """The newest runs first."""
     return [_past(record) for record in instance.get_run_records(limit=limit)]
 
@@ -158,11 +143,7 @@ def mark_cut_off(instance: dg.DagsterInstance, run_id: str, why: str) -> None:
 
 
 def _past(record: dg.RunRecord) -> PastRun:
-    started, ended = record.start_time, record.end_time
-    return PastRun(
-        run_id=record.dagster_run.run_id,
-        job=record.dagster_run.job_name,
-        status=record.dagster_run.status.value,
-        started_at=started,
-        seconds=round(ended - started, 3) if started and ended else None,
+    run = record.dagster_run
+    return PastRun.of(
+        run.run_id, run.job_name, run.status.value, record.start_time, record.end_time
     )

@@ -18,19 +18,13 @@ from sqlalchemy import make_url
 from tracking_pipeline.defs.instance.tables import make_dagster_tables
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.database import CONNECT_TIMEOUT_SECONDS, KEEP_ALIVE
-from tracking_pipeline.wiring.installation import DAGSTER_DATABASE, embedded_server
+from tracking_pipeline.wiring.run_storage import run_storage_url
 
 
 def dagster_storage_url() -> str:
     """The SQLAlchemy URL of Dagster's storage. The driver is named, because another version of
     SQLAlchemy means another one by plain ``postgresql://``."""
-    configured = read_settings().dagster_postgres_url
-    if configured is not None:
-        url = configured.get_secret_value()
-    else:
-        with embedded_server(read_settings().home) as server:
-            url = server.ensure_database(DAGSTER_DATABASE)
-    _, rest = url.split("://", 1)
+    _, rest = run_storage_url(read_settings()).split("://", 1)
     return _patient_only_so_long(f"postgresql+psycopg2://{rest}")
 
 

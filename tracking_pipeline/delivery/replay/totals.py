@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tracking_pipeline.delivery.replay import CANARIES
 from tracking_pipeline.delivery.replay.canary import CanaryTotals
 from tracking_pipeline.delivery.replay.repair import Rule
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.dead_letters import DeadLetters
 
-CANARIES = 3
 # Half of what the site sends by itself, and never a trickle or a flood.
 LEAST_EVENTS_PER_MINUTE = 10.0
 MOST_EVENTS_PER_MINUTE = 600.0

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from alembic.runtime.migration import MigrationContext
 
 from tracking_pipeline.store.migrations.protection import (
     let_admins_read,
@@ -21,6 +20,9 @@ from tracking_pipeline.store.migrations.protection import (
     protect,
 )
 from tracking_pipeline.store.migrations.statements import one, rows, run
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext
 
 VERSION_TABLE = "tracking_schema_version"
 """Alembic's version table under our own name: Dagster's `alembic_version` may be in this schema."""

@@ -11,7 +11,8 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from tracking_pipeline.defs.instance.runs import PastRun, RunError
+from tracking_pipeline.defs.instance.runs import RunError
+from tracking_pipeline.store.dagster_runs import PastRun
 from tracking_pipeline.web.admin.run_desk import DeskFullError, DeskRun
 from tracking_pipeline.web.admin.run_process import Answer, RunOrder
 from tracking_pipeline.web.context import WebContext

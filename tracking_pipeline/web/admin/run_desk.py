@@ -24,13 +24,13 @@ import anyio.to_thread
 import dagster as dg
 
 from tracking_pipeline.defs.instance.runs import (
-    PastRun,
     RunError,
     find_run,
     last_runs,
     mark_cut_off,
 )
 from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.store.dagster_runs import PastRun
 from tracking_pipeline.web.admin.run_process import Answer, RunOrder, RunProcess, prepare_processes
 
 # What an answer waits for a run before it says "still at it".

@@ -22,7 +22,8 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.defs.instance.runs import RunError, open_instance, run_job
-from tracking_pipeline.defs.resources import EXPLAINED_ERRORS, TrackingResource
+from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.settings import read_settings
 
 Answer = dict[str, Any]
@@ -116,7 +117,7 @@ def _answer_or_error(order: RunOrder, run_id: str, tracking: TrackingResource) -
             return order.read(result)
     except RunError as error:
         return error
-    except EXPLAINED_ERRORS as error:
+    except ExplainedError as error:
         return RunError(str(error))
     except KeyboardInterrupt:
         return RunError("the server was stopped; what was claimed is due again")

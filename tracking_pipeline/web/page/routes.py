@@ -8,7 +8,7 @@ import psycopg
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from tracking_pipeline.defs.instance.runs import PastRun
+from tracking_pipeline.store.dagster_runs import PastRun
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline.web.context import Context, WebContext
 from tracking_pipeline.web.errors import RETRY_AFTER_SECONDS, ApiError

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from tracking_pipeline.defs.instance.runs import PastRun
+from tracking_pipeline.store.dagster_runs import PastRun
 from tracking_pipeline.web.page import words
 from tracking_pipeline.web.page.alerts_view import (
     AlertView,

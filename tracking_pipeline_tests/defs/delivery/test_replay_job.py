@@ -10,8 +10,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from tracking_pipeline.cli.health import status_json
-from tracking_pipeline.console.status import show_queue
+from tracking_pipeline.cli.status import show_queue, status_json
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.delivery.replay_after_pause import replay_after_pause_sensor
 from tracking_pipeline.defs.resources import TrackingResource

@@ -10,7 +10,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from tracking_pipeline.console.delivery import show_retry
+from tracking_pipeline.cli.delivery import show_retry
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.delivery.retry import totals_metadata
 from tracking_pipeline.delivery.engine.totals import Tally, totals_of

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import dagster as dg
 import psycopg
@@ -28,27 +27,16 @@ from tracking_pipeline.settings import read_settings
 from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
 from tracking_pipeline_tests.dev_process import CHECKOUT, COMMAND, running_dev
-from tracking_pipeline_tests.servers import TestServer, reachable_folder
+from tracking_pipeline_tests.servers import reachable_folder
 
 RETRY = retry_failed_events_job.name
 
 
 @pytest.fixture
-def storage_url(
-    server: TestServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[str]:
-    """A database for Dagster's storage, dropped after the test."""
-    name = f"dagster_{uuid4().hex}"
-    url = server.create_database(name)
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+def instance(
+    storage_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("TRACKING_HOME", str(tmp_path))
-    yield url
-    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
-        admin.execute(f"drop database {name} with (force)")
-
-
-@pytest.fixture
-def instance(storage_url: str) -> Iterator[dg.DagsterInstance]:
     with open_instance(read_settings()) as opened:
         yield opened
 

@@ -1,18 +1,76 @@
-"""What needs a human."""
+"""The verb ``status``: what needs a human."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from tracking_pipeline.console.delivery import show_details
-from tracking_pipeline.console.health import show_alerts, show_standing
-from tracking_pipeline.console.terminal import out
-from tracking_pipeline.console.words import count_text, span, state_text
-from tracking_pipeline.store.leads import BACKLOG_CAP
+from tracking_pipeline.cli.delivery import show_details
+from tracking_pipeline.cli.health import show_alerts, show_standing
+from tracking_pipeline.cli.output import (
+    Json,
+    Rehearsal,
+    count_text,
+    out,
+    show,
+    span,
+    state_text,
+)
+
+if TYPE_CHECKING:
+    from tracking_pipeline.settings import Settings
+    from tracking_pipeline.store.dagster_runs import PastRun
+    from tracking_pipeline.wiring.installation import Installation
+
+
+def status(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
+    """Show what needs a human: health, destinations, queue, dead letters, alerts, last runs."""
+    from tracking_pipeline.settings import read_settings
+    from tracking_pipeline.wiring.installation import open_installation
+
+    settings = read_settings()
+    with open_installation(settings, rehearsal=rehearsal or None) as installation:
+        found = status_json(installation, last_runs(settings))
+    show(as_json, found, show_status)
+
+
+def status_json(installation: Installation, runs: Sequence[PastRun]) -> dict[str, Any]:
+    """The JSON of the status. ``runs`` come from Dagster's own storage."""
+    from tracking_pipeline.health.view.status import read_status
+    from tracking_pipeline.wiring.health import health_config
+
+    status = read_status(
+        installation.database,
+        health_config(installation.settings),
+        missing=installation.missing_settings(),
+        missing_geo=installation.missing_geo_sources(),
+    )
+    return {**status.as_json(), "last_runs": [asdict(run) for run in runs]}
+
+
+def last_runs(settings: Settings, *, limit: int = 5) -> list[PastRun]:
+    """The newest runs of Dagster's instance first. Where it keeps them in our storage they are read
+    there, because Dagster's import takes a second; any other storage is opened by Dagster."""
+    from tracking_pipeline.store.dagster_runs import read_past_runs
+    from tracking_pipeline.store.database import POOL_ANSWER_SECONDS, connect
+    from tracking_pipeline.wiring.run_storage import (
+        instance_file,
+        keeps_runs_in_our_storage,
+        run_storage_url,
+    )
+
+    if keeps_runs_in_our_storage(instance_file()):
+        with connect(run_storage_url(settings), answer_seconds=POOL_ANSWER_SECONDS) as connection:
+            return read_past_runs(connection, limit=limit)
+
+    from tracking_pipeline.defs.instance import runs
+
+    with runs.open_instance(settings) as instance:
+        return runs.last_runs(instance, limit=limit)
 
 
 def show_status(status: Mapping[str, Any]) -> None:
@@ -120,6 +178,8 @@ def show_runs(last_runs: Sequence[Mapping[str, Any]]) -> None:
 
 def _show_geo(geo: Mapping[str, Any]) -> None:
     """What to know of the leads' places, where something is to be done."""
+    from tracking_pipeline.store.leads import BACKLOG_CAP
+
     if geo["new"] or geo["waiting"]:
         # Only the newest are counted; those beyond may be either.
         more = " or more" if geo["new"] + geo["waiting"] >= BACKLOG_CAP else ""

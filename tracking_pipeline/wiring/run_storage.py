@@ -1,0 +1,53 @@
+"""Where Dagster keeps its runs: ``DAGSTER_POSTGRES_URL`` or the embedded server, where the
+instance's ``dagster.yaml`` names our storage, and anywhere else it says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from tracking_pipeline.settings import (
+    INSTANCE_FILE,
+    Settings,
+    SettingsError,
+    dagster_home,
+    project_folder,
+)
+from tracking_pipeline.wiring.installation import DAGSTER_DATABASE, embedded_server
+
+STORAGE_CLASS = "TrackingStorage"
+
+
+def instance_file() -> Path:
+    """The ``dagster.yaml`` in force: that of ``DAGSTER_HOME``, which need not have one, else the
+    one beside ``workspace.yaml``. Raises :class:`SettingsError`."""
+    home = dagster_home()
+    if home is not None:
+        return home / INSTANCE_FILE
+    file = project_folder() / INSTANCE_FILE
+    if not file.is_file():
+        raise SettingsError(
+            f"{INSTANCE_FILE} cannot be found: run this in the project's folder or set DAGSTER_HOME"
+        )
+    return file
+
+
+def keeps_runs_in_our_storage(file: Path) -> bool:
+    """Whether the instance that this file describes keeps its runs at :func:`run_storage_url`."""
+    try:
+        found = yaml.safe_load(file.read_bytes())["storage"]["custom"]["class"]
+    except (OSError, yaml.YAMLError, LookupError, TypeError):
+        return False  # as Dagster understands it, or refuses it
+    return bool(found == STORAGE_CLASS)
+
+
+def run_storage_url(settings: Settings) -> str:
+    """The libpq URL of our storage."""
+    if settings.dagster_postgres_url is None:
+        with embedded_server(settings.home) as server:
+            return server.ensure_database(DAGSTER_DATABASE)
+    # SQLAlchemy would let it name a driver, too.
+    _, rest = settings.dagster_postgres_url.get_secret_value().split("://", 1)
+    return f"postgresql://{rest}"
