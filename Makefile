@@ -12,7 +12,7 @@ PORT ?= 3000
 help:
 	@echo "make demo   see the loop once: sample events fail, are sent again, and settle"
 	@echo "make dev    start everything and keep the Dagster UI open"
-	@echo "make test   lint, types and the whole test suite"
+	@echo "make test   lint, import contracts, types and the whole test suite"
 	@echo "make docs   write the generated pages of docs/ anew"
 	@echo "make lock   pin the newest allowed versions again (needs uv)"
 	@echo "make clean  remove the virtual environment and the embedded database"
@@ -44,6 +44,7 @@ test: lint types unit
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.installed
 	$(BIN)/mypy

@@ -24,11 +24,11 @@ from tracking_pipeline.geo.enrich import EnrichRequest, enrich_leads
 from tracking_pipeline.geo.enrich_totals import EnrichTotals
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.online import SecondsLeft
+from tracking_pipeline.geo.provider import GeoProviders
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.postgres.server import EmbeddedPostgres
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.migrate import migrate
-from tracking_pipeline.wiring.geo import GeoProviders
 
 NETWORKS = 1_000
 _TEMPLATE = "benchmark_template"

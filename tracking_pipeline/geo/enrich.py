@@ -28,7 +28,7 @@ from tracking_pipeline.geo.enrich_batch import SortedBatch, sort_batch
 from tracking_pipeline.geo.enrich_totals import EnrichTotals, StoppedReason, Tally
 from tracking_pipeline.geo.lead_finding import Question, found_by_address, question
 from tracking_pipeline.geo.online import BUSY_SECONDS, SecondsLeft
-from tracking_pipeline.geo.provider import Provider
+from tracking_pipeline.geo.provider import GeoProviders, Provider
 from tracking_pipeline.geo.saving import Saved, lease, note_some_corrections, save
 from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.store.database import (
@@ -46,7 +46,6 @@ from tracking_pipeline.store.leads import (
     claim_leads,
     read_leads,
 )
-from tracking_pipeline.wiring.geo import GeoProviders
 
 TIME_BUDGET_SECONDS = 240
 BATCH_LEADS = 1_000

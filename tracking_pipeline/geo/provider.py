@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, Protocol
@@ -58,3 +58,12 @@ class Provider(Protocol):
         """Gives an answer for each of ``addresses``, which are what
         :func:`~tracking_pipeline.geo.address.public_address` gave; none for those that it was not
         asked about after all. The answers are of the time that ``source`` then names."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeoProviders:
+    """``serving`` is in the order in which they are asked; ``missing`` says for each provider that
+    is skipped what to set."""
+
+    serving: tuple[Provider, ...]
+    missing: Mapping[str, str]

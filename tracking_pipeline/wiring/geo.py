@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,22 +13,13 @@ from tracking_pipeline.geo.ip_api import FREE_URL, PAID_URL, IpApi
 from tracking_pipeline.geo.ipinfo import IpInfo
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.online import SecondsLeft
-from tracking_pipeline.geo.provider import Provider
+from tracking_pipeline.geo.provider import GeoProviders, Provider
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.addresses import GeoAddresses
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
-
-
-@dataclass(frozen=True, slots=True)
-class GeoProviders:
-    """``serving`` is in the order in which they are asked; ``missing`` says for each provider that
-    is skipped what to set."""
-
-    serving: tuple[Provider, ...]
-    missing: Mapping[str, str]
 
 
 def configured_providers(

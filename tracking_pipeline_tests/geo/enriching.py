@@ -15,11 +15,10 @@ from tracking_pipeline.geo.ip_api import IpApi
 from tracking_pipeline.geo.ipinfo import IpInfo
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.online import SecondsLeft
-from tracking_pipeline.geo.provider import Provider
+from tracking_pipeline.geo.provider import GeoProviders, Provider
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.wiring.geo import GeoProviders
 from tracking_pipeline_tests.geo.asking import TODAY
 
 MakeProvider = Callable[[DeliveryClient, AsyncPool, SecondsLeft], Provider]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tracking_pipeline.geo.download import database_file
+from tracking_pipeline.geo.provider import GeoProviders
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.settings import Settings, read_settings
 from tracking_pipeline.wiring.geo import (
-    GeoProviders,
     configured_providers,
     missing_geo_file,
     sandbox_providers,
