@@ -25,6 +25,7 @@ from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.failed_events import Selection
+from tracking_pipeline.store.fragments import LEAD_COLUMNS, lease_is_free
 from tracking_pipeline.store.leases import (
     LEASE_SECONDS,
     MOST_LEASE_LOSSES,
@@ -39,7 +40,6 @@ from tracking_pipeline.store.queue_counts import BACKLOG_CAP
 WAITING: LiteralString = "a.delivered_at is null"
 """The rows ``a`` that wait for their first attempt."""
 
-_NOT_LEASED: LiteralString = "(a.lease_expires_at is null or a.lease_expires_at <= now())"
 _OF_DESTINATION: LiteralString = """public.tracking_accepted_events a
     where a.destination = %(destination)s and {waiting} and {free} {named}"""
 _NAMED: LiteralString = "and (a.id = %(event_id)s or a.event_id = %(event_id)s)"
@@ -81,8 +81,7 @@ with {before}due as materialized (
 select c.id, c.event_id, c.event_name, c.event_type, c.event_payload::text as payload,
     null as user_data, c.lead_id, c.session_id, 0 as retry_count, {max_retries} as max_retries,
     c.created_at, now() as now, c.lease_token,
-    l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
-    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip, false as is_replayed
+    {lead}, false as is_replayed
 from claimed c
 left join public.leads l on l.id = c.lead_id
 """
@@ -120,6 +119,7 @@ async def claim_accepted_events(
     """
     wanted = _wanted(selection, probe=probe, suspects=suspects)
     statement = sql.SQL(_CLAIM).format(
+        lead=sql.SQL(LEAD_COLUMNS),
         before=wanted.before,
         rows=wanted.rows,
         most=wanted.most,
@@ -151,7 +151,7 @@ async def count_accepted(
 ) -> dict[str, int]:
     """How many rows a run with this selection would find now, by destination."""
     statement = sql.SQL(_COUNT).format(
-        waiting=sql.SQL(WAITING), not_leased=sql.SQL(_NOT_LEASED), named=_named(selection)
+        waiting=sql.SQL(WAITING), not_leased=sql.SQL(lease_is_free("a")), named=_named(selection)
     )
     cursor = await connection.execute(statement, {"event_id": selection.event_id})
     return dict(await cursor.fetchall())
@@ -163,10 +163,10 @@ select d.destination, (select count(*) from (
     select from public.tracking_accepted_events a
     where a.destination = d.destination
       and a.delivered_at is null
-      and (a.lease_expires_at is null or a.lease_expires_at <= now())
+      and {free}
     limit %(cap)s) as due)
 from unnest(%(destinations)s::text[]) as d (destination)
-"""
+""".replace("{free}", lease_is_free("a"))
 
 
 def read_accepted_backlog(

@@ -23,6 +23,8 @@ import psycopg
 from psycopg.rows import class_row
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.fragments import lease_is_free
+
 # Longer than any send may take: a row whose lease has ended is sent again.
 LEASE_SECONDS = 120
 # News of so long ago would mislead more than it tells.
@@ -96,7 +98,7 @@ with open as materialized (
     select n.id
     from public.tracking_alert_notifications n
     where n.channel = %(channel)s and n.sent_at is null and n.next_attempt_at is not null
-      and (n.lease_expires_at is null or n.lease_expires_at <= now())
+      and {free}
       and exists (
           select from public.tracking_alert_notifications d
           where d.channel = %(channel)s and d.sent_at is null and d.next_attempt_at <= now())
@@ -117,7 +119,7 @@ with open as materialized (
         n.attempts
 )
 select * from claimed order by id
-"""
+""".replace("{free}", lease_is_free("n"))
 
 
 def claim_open(connection: psycopg.Connection[Any], channel: str) -> list[Claimed]:
@@ -176,7 +178,7 @@ with closed as (
         last_error = concat_ws('; ', 'the channel is no longer in ALERT_CHANNELS', n.last_error)
     where n.sent_at is null and n.next_attempt_at is not null
       and n.channel <> all (%(channels)s)
-      and (n.lease_expires_at is null or n.lease_expires_at <= now())
+      and {free}
     returning n.*
 ), moved as (
     insert into public.tracking_alert_notifications (
@@ -192,7 +194,7 @@ with closed as (
     on conflict (dedupe_key, channel) do nothing
 )
 select count(*) from closed
-"""
+""".replace("{free}", lease_is_free("n"))
 
 
 def close_absent_channels(connection: psycopg.Connection[Any], channels: Sequence[str]) -> int:
@@ -208,8 +210,8 @@ set next_attempt_at = null,
     last_error = concat_ws('; ', 'given up: too old to be news', n.last_error)
 where n.sent_at is null and n.next_attempt_at is not null
   and n.created_at < now() - make_interval(days => %(days)s)
-  and (n.lease_expires_at is null or n.lease_expires_at <= now())
-"""
+  and {free}
+""".replace("{free}", lease_is_free("n"))
 
 
 def close_stale(connection: psycopg.Connection[Any]) -> int:

@@ -13,6 +13,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.fragments import lease_is_free
+
 # How long after a pause its dead letters are still offered.
 PAUSES_SINCE_DAYS = 7
 PAGE = 500
@@ -67,8 +69,7 @@ _DELIVERED: LiteralString = """exists (
         select from public.tracking_failed_events r
         where r.event_id = f.event_id and r.destination = f.destination
           and r.status = 'resolved' and r.withheld_reason is null and r.id <> f.id)"""
-FREE: LiteralString = """f.status = 'dead_letter'
-      and (f.lease_expires_at is null or f.lease_expires_at <= now())"""
+FREE: LiteralString = f"f.status = 'dead_letter' and {lease_is_free('f')}"
 """The rows ``f`` that are dead letters and that nobody holds."""
 
 # A pause is over when its destination is open again and has taken an event since. Its dead letters

@@ -19,6 +19,7 @@ from psycopg.rows import class_row, dict_row
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.failed_events import STATEMENTS_OF_LEAD
+from tracking_pipeline.store.fragments import LEAD_COLUMNS
 from tracking_pipeline.store.importing import read_columns
 from tracking_pipeline.store.ledger import NAMES
 from tracking_pipeline.store.withheld_events import WITHHELD
@@ -74,8 +75,7 @@ class Searched:
 # A time that Python's calendar does not have is no time.
 _TIME: LiteralString = "case when {0} between '0001-01-02' and '9999-12-30' then {0} end"
 _LEAD: LiteralString = """
-    l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
-    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip, l.geo_fields,
+    {columns}, l.geo_fields,
     case when {asks_lead} then {statements} end as statements"""
 # Whoever sends an event again after a while asks what the site keeps of the lead's consent by now:
 # of a row that is replayed, or that only a replay would send.
@@ -214,7 +214,9 @@ def _read(
     statement = sql.SQL(_STATEMENTS[table]).format(
         which=which,
         lead=sql.SQL(_LEAD).format(
-            asks_lead=sql.SQL(_ASKS_LEAD[table]), statements=sql.SQL(STATEMENTS_OF_LEAD)
+            columns=sql.SQL(LEAD_COLUMNS),
+            asks_lead=sql.SQL(_ASKS_LEAD[table]),
+            statements=sql.SQL(STATEMENTS_OF_LEAD),
         ),
         names=sql.SQL(", ").join(sql.Identifier("f", name.strip()) for name in NAMES.split(",")),
         withheld=sql.SQL(WITHHELD),

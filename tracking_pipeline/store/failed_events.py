@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.fragments import LEAD_COLUMNS, due_at, lease_is_free
 from tracking_pipeline.store.leases import (
     CRASH_MESSAGE,
     LEASE_SECONDS,
@@ -85,15 +86,12 @@ WITHHELD_BY = "withheld"
 MOST_RETRIES = 2**31 - 1
 """More the column cannot hold; a site's row may have this many already."""
 
-# `coalesce(...)` is the expression of the index tracking_failed_events_due, null first: a row that
-# entered the queue without a time is due at once.
-_DUE: LiteralString = "and coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()"
+_DUE_AT = due_at("f")
 _NOT_TRIED_IN_THIS_RUN: LiteralString = """and not exists (
         select from public.tracking_delivery_attempts a
         where a.failed_event_id = f.id and a.attempted_at >= %(started_at)s
           and a.outcome not in ('throttled', 'paused'))"""
 _NAMED: LiteralString = "and (f.id = %(event_id)s or f.event_id = %(event_id)s)"
-_NOT_LEASED: LiteralString = "(f.lease_expires_at is null or f.lease_expires_at <= now())"
 _OF_DESTINATION: LiteralString = """public.tracking_failed_events f
     where f.destination = %(destination)s
       and f.status in ('pending', 'retrying')
@@ -109,7 +107,7 @@ _ONE_TO_PROBE: LiteralString = """
           from (
               select f.id
               from {clean}
-              order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
+              order by {due_at}, f.id
               limit 1000) as first
           order by random()
           limit 1)"""
@@ -118,7 +116,7 @@ _ONE_TO_PROBE: LiteralString = """
 def _selected(selection: Selection) -> sql.Composed:
     conditions: list[LiteralString] = []
     if selection.due_only and selection.event_id is None:
-        conditions.append(_DUE)
+        conditions.append(f"and {_DUE_AT} <= now()")
     else:
         conditions.append(_NOT_TRIED_IN_THIS_RUN)
     if selection.event_id is not None:
@@ -175,7 +173,7 @@ with {before}due as materialized (
           select from public.tracking_destination_state s
           where s.destination = %(destination)s
             and (s.state <> 'closed' or s.not_before > now())))
-    order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
+    order by {due_at}, f.id
     limit {most}
     for update skip locked
 ), claimed as (
@@ -194,8 +192,7 @@ select c.id, c.event_id, c.event_name, c.event_type, c.event_payload::text as pa
     coalesce(c.retry_count, 0) as retry_count, coalesce(c.max_retries, 5) as max_retries,
     case when c.created_at between '0001-01-02' and '9999-12-30' then c.created_at else now() end
         as created_at, now() as now, c.lease_token,
-    l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
-    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip,
+    {lead},
     c.replayed_at is not null as is_replayed
 from claimed c
 left join public.leads l on l.id = c.lead_id
@@ -208,7 +205,11 @@ def _wanted(selection: Selection, *, probe: bool, suspects: bool) -> Wanted:
     if suspects:
         return next_group("f", rows.format(free=is_suspect("f"), selected=selected))
     clean = rows.format(free=is_clean("f"), selected=selected)
-    return all_of(clean + sql.SQL(_ONE_TO_PROBE).format(clean=clean) if probe else clean)
+    return all_of(
+        clean + sql.SQL(_ONE_TO_PROBE).format(clean=clean, due_at=sql.SQL(_DUE_AT))
+        if probe
+        else clean
+    )
 
 
 async def claim_due_events(
@@ -230,7 +231,13 @@ async def claim_due_events(
     text.
     """
     wanted = _wanted(selection, probe=probe, suspects=suspects)
-    statement = sql.SQL(_CLAIM).format(before=wanted.before, rows=wanted.rows, most=wanted.most)
+    statement = sql.SQL(_CLAIM).format(
+        before=wanted.before,
+        rows=wanted.rows,
+        most=wanted.most,
+        due_at=sql.SQL(_DUE_AT),
+        lead=sql.SQL(LEAD_COLUMNS),
+    )
     arguments = {
         **_arguments(selection),
         "destination": destination,
@@ -444,7 +451,7 @@ async def count_selected(
 ) -> dict[str, int]:
     """How many rows a run with this selection would find now, by destination."""
     statement = sql.SQL(_COUNT).format(
-        not_leased=sql.SQL(_NOT_LEASED), selected=_selected(selection)
+        not_leased=sql.SQL(lease_is_free("f")), selected=_selected(selection)
     )
     cursor = await connection.execute(statement, _arguments(selection))
     return dict(await cursor.fetchall())

@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.failed_events import Settlement
+from tracking_pipeline.store.fragments import LEAD_COLUMNS
 
 # Google has nothing to tell before half an hour, and keeps what it has to tell for about 50 days.
 # https://developers.google.com/data-manager/api/devguides/diagnostics
@@ -163,14 +164,13 @@ select f.id, f.event_id, f.event_name, f.event_type, f.event_payload as payload,
     coalesce(f.max_retries, 5) as max_retries,
     case when f.created_at between '0001-01-02' and '9999-12-30' then f.created_at else now() end
         as created_at, now() as now, m.lease_token,
-    l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
-    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip
+    {lead}
 from unnest(%s::uuid[], %s::bigint[]) as m (id, lease_token)
 join public.tracking_failed_events f on f.id = m.id
 left join public.leads l on l.id = f.lead_id
 where f.status = 'resolved' and f.lease_token = m.lease_token + 1
 order by f.id
-"""
+""".replace("{lead}", LEAD_COLUMNS)
 
 
 async def read_delivered_members(

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.fragments import due_at, lease_is_free
 from tracking_pipeline.store.migrations.indexes import UNCLAIMABLE_EVENT
 
 
@@ -35,8 +36,8 @@ with waiting as (
     select f.destination,
         count(*) as waiting,
         count(*) filter (
-            where coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()
-              and (f.lease_expires_at is null or f.lease_expires_at <= now())) as due,
+            where {due_at} <= now()
+              and {free}) as due,
         count(*) filter (where f.lease_expires_at > now()) as leased,
         extract(epoch from
             now() - min(f.created_at) filter (where isfinite(f.created_at))
@@ -59,7 +60,7 @@ select destination, coalesce(w.waiting, 0), coalesce(w.due, 0), coalesce(w.lease
 from waiting w
 full join dead d using (destination)
 order by destination
-"""
+""".replace("{due_at}", due_at("f")).replace("{free}", lease_is_free("f"))
 
 
 def read_waiting(connection: psycopg.Connection[Any]) -> list[Waiting]:
@@ -132,24 +133,24 @@ select d.destination,
     (select count(*) from (
         select from public.tracking_failed_events f
         where f.destination = d.destination and f.status in ('pending', 'retrying')
-          and coalesce(f.next_retry_at, '-infinity'::timestamptz) <= now()
-          and (f.lease_expires_at is null or f.lease_expires_at <= now())
+          and {due_at} <= now()
+          and {free}
         limit %(cap)s) as due),
     (select count(*) from (
         select from public.tracking_failed_events f
         where f.destination = d.destination and f.status in ('pending', 'retrying')
-          and coalesce(f.next_retry_at, '-infinity'::timestamptz) > now()
+          and {due_at} > now()
         limit %(cap)s) as not_due),
     extract(epoch from (
-        select coalesce(f.next_retry_at, '-infinity'::timestamptz)
+        select {due_at}
         from public.tracking_failed_events f
         where f.destination = d.destination and f.status in ('pending', 'retrying')
-          and coalesce(f.next_retry_at, '-infinity'::timestamptz) > now()
+          and {due_at} > now()
           and isfinite(f.next_retry_at)
-        order by coalesce(f.next_retry_at, '-infinity'::timestamptz), f.id
+        order by {due_at}, f.id
         limit 1) - now())::float8
 from unnest(%(destinations)s::text[]) as d (destination)
-"""
+""".replace("{due_at}", due_at("f")).replace("{free}", lease_is_free("f"))
 
 
 def read_backlog(connection: psycopg.Connection[Any], destinations: Sequence[str]) -> list[Backlog]:

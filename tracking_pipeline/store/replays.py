@@ -19,6 +19,7 @@ from typing_extensions import LiteralString
 
 from tracking_pipeline.store.dead_letters import FREE
 from tracking_pipeline.store.failed_events import STATEMENTS_OF_LEAD
+from tracking_pipeline.store.fragments import LEAD_COLUMNS
 from tracking_pipeline.store.withheld_events import WITHHELD
 
 # What the ledger saw in the last hour is counted no further.
@@ -31,8 +32,7 @@ select f.id, f.event_id, f.event_name, f.event_type, f.event_payload::text as pa
     coalesce(f.max_retries, 5) as max_retries,
     case when f.created_at between '0001-01-02' and '9999-12-30' then f.created_at else now() end
         as created_at, f.destination, f.lease_token,
-    l.id as known_lead_id, l.email, l.phone, l.first_name, l.last_name, l.city, l.state, l.zip,
-    l.country, l.fbp, l.fbc, l.client_user_agent, l.client_ip,
+    {lead},
     case when f.lead_id is not null then {statements} end as statements
 from public.tracking_failed_events f
 left join public.leads l on l.id = f.lead_id
@@ -47,7 +47,9 @@ async def read_dead_letters(
 
     ``lock`` keeps them until the transaction ends, without those that another one has.
     """
-    statement = sql.SQL(_READ).format(statements=sql.SQL(STATEMENTS_OF_LEAD))
+    statement = sql.SQL(_READ).format(
+        lead=sql.SQL(LEAD_COLUMNS), statements=sql.SQL(STATEMENTS_OF_LEAD)
+    )
     if lock:
         statement += sql.SQL(" for update of f skip locked")
     async with connection.cursor(row_factory=dict_row) as cursor:
