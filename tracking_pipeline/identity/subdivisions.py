@@ -1,108 +1,47 @@
-"""States of the US (with DC, territories, military addresses) and provinces of Canada.
+"""States of the US (with DC, territories, military addresses), provinces of Canada, states of
+Australia: their codes and full names.
 
-Codes are those of ANSI INCITS 38 / USPS and of Canada Post; each line holds the code and the
-names people write for it, folded by `text.fold`: full, French for Canada, and the abbreviations
-that newspapers used before there were codes.
+Codes are those of ANSI INCITS 38 / USPS, Canada Post and Australia Post. `data/subdivisions.csv`
+has, beside the full name, what people write for it, folded by `text.fold`: French for Canada, and
+the abbreviations that newspapers used before there were codes.
 """
 
 from __future__ import annotations
 
+import csv
 from functools import lru_cache
+from pathlib import Path
 
 from tracking_pipeline.identity.text import fold
 
-_UNITED_STATES = """
-al alabama ala
-ak alaska
-az arizona ariz
-ar arkansas ark
-ca california calif cal
-co colorado colo
-ct connecticut conn
-de delaware del
-dc districtofcolumbia washingtondc washdc
-fl florida fla
-ga georgia
-hi hawaii
-id idaho
-il illinois ill
-in indiana ind
-ia iowa
-ks kansas kan kans
-ky kentucky
-la louisiana
-me maine
-md maryland
-ma massachusetts mass
-mi michigan mich
-mn minnesota minn
-ms mississippi miss
-mo missouri
-mt montana mont
-ne nebraska neb nebr
-nv nevada nev
-nh newhampshire
-nj newjersey
-nm newmexico nmex
-ny newyork newyorkstate
-nc northcarolina ncar
-nd northdakota ndak
-oh ohio
-ok oklahoma okla
-or oregon ore oreg
-pa pennsylvania penn penna
-ri rhodeisland rhodeislandandprovidenceplantations
-sc southcarolina scar
-sd southdakota sdak
-tn tennessee tenn
-tx texas tex
-ut utah
-vt vermont
-va virginia
-wa washington wash washingtonstate
-wv westvirginia wva
-wi wisconsin wis wisc
-wy wyoming wyo
-as americansamoa
-gu guam
-mp northernmarianaislands cnmi
-pr puertorico
-vi usvirginislands virginislands unitedstatesvirginislands
-fm federatedstatesofmicronesia micronesia
-mh marshallislands
-pw palau
-aa armedforcesamericas
-ae armedforceseurope
-ap armedforcespacific
-"""
-_CANADA = """
-ab alberta alta
-bc britishcolumbia colombiebritannique
-mb manitoba man
-nb newbrunswick nouveaubrunswick
-nl newfoundlandandlabrador newfoundland labrador terreneuveetlabrador terreneuve nfld nf
-ns novascotia nouvelleecosse
-nt northwestterritories territoiresdunordouest nwt
-nu nunavut
-on ontario ont
-pe princeedwardisland ileduprinceedouard pei
-qc quebec que pq
-sk saskatchewan sask
-yt yukon yukonterritory territoireduyukon yk
-"""
-_COUNTRIES = ("US", "CA")
+_TABLE = Path(__file__).with_name("data") / "subdivisions.csv"
+# The codes of Australia mean other states elsewhere, so they are known in Australia alone.
+_NORTH_AMERICA = ("US", "CA")
 
 
 @lru_cache(maxsize=1)
-def _code_by_name() -> dict[str, str]:
-    codes: dict[str, str] = {}
-    for country, table in zip(_COUNTRIES, (_UNITED_STATES, _CANADA), strict=True):
-        for line in table.strip().splitlines():
-            code, *names = line.split()
-            # ISO 3166-2 puts the country in front: US-CA, CA-ON.
-            for name in (code, *names, country.lower() + code):
-                codes[name] = code
+def full_names() -> dict[tuple[str, str], str]:
+    """Give the full name by country and code; empty where it is not certain what to call it."""
+    return {(row["country"], row["code"]): row["name"] for row in _rows()}
+
+
+@lru_cache(maxsize=1)
+def _codes() -> dict[tuple[str, str], str]:
+    """Give the code by country and folded name or code."""
+    codes: dict[tuple[str, str], str] = {}
+    for row in _rows():
+        country, code = row["country"], row["code"]
+        # ISO 3166-2 puts the country in front: US-CA, CA-ON.
+        names = (code, country + code, row["name"])
+        for name in (*map(fold, names), *row["also_written"].split()):
+            if name:
+                codes[country, name] = code
     return codes
+
+
+def _rows() -> list[dict[str, str]]:
+    with _TABLE.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def subdivision_code(text: str, country: str) -> str | None:
@@ -111,4 +50,22 @@ def subdivision_code(text: str, country: str) -> str | None:
     Both tables serve both countries, since a form with a default country gets neighbours too;
     no code or name stands in both. Elsewhere `CA` may be Cádiz, so there is no answer.
     """
-    return _code_by_name().get(fold(text)) if country in _COUNTRIES else None
+    if country not in _NORTH_AMERICA:
+        return None
+    name = fold(text)
+    code = _codes().get(("US", name)) or _codes().get(("CA", name))
+    return code.lower() if code else None
+
+
+def certain_state(text: str, country: str | None) -> tuple[str, str] | None:
+    """Give full name and code of the state that a name or a code names in that country.
+
+    `country` is ISO alpha-2, upper-case. None where the country has no table here or does not have
+    that state: elsewhere sources call the same region by names of several languages ("Bayern",
+    "Bavaria"), so a name stays as it is and has no code.
+    """
+    if country is None:
+        return None
+    code = _codes().get((country, fold(text)))
+    name = full_names().get((country, code)) if code else None
+    return (name, code) if name and code else None

@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.geo.place import Place, place_of, stated_place
-from tracking_pipeline.geo.states import _NAMES, certain_state
 from tracking_pipeline.identity import normalize
+from tracking_pipeline.identity.subdivisions import certain_state, full_names
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,10 @@ def test_no_part_of_a_place_is_ever_blank(
 
 @pytest.mark.parametrize("country", ["US", "CA"])
 def test_delivery_knows_every_state_of_the_table_by_name_and_by_code(country: str) -> None:
-    for code, name in _NAMES[country].items():
+    names = {
+        code: name for (where, code), name in full_names().items() if where == country and name
+    }
+    assert len(names) == {"US": 51, "CA": 13}[country]
+    for code, name in names.items():
         assert certain_state(code, country) == certain_state(name, country) == (name, code)
         assert normalize("st", name, country=country) == normalize("st", code, country=country)

@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 
 from tracking_pipeline.identity import match_keys, normalize
-from tracking_pipeline.identity.countries import _NAMES_BY_CODE, country_code
+from tracking_pipeline.identity.countries import country_code, names_by_code
 
 COUNTRIES = [
     ("US", "us"), ("us", "us"), (" US ", "us"), ("USA", "us"), ("U.S.", "us"), ("U.S.A.", "us"),
@@ -57,20 +57,20 @@ def test_what_is_no_country_is_left_out(typed: object, platform: str) -> None:
 
 
 def test_no_name_belongs_to_two_countries() -> None:
-    names = [name for names in _NAMES_BY_CODE.values() for name in names.split()]
+    names = [name for names in names_by_code().values() for name in names]
     assert len(names) == len(set(names))
-    assert not {name.upper() for name in names} & _NAMES_BY_CODE.keys()
+    assert not {name.upper() for name in names} & names_by_code().keys()
 
 
-@pytest.mark.parametrize("code", sorted(_NAMES_BY_CODE))
+@pytest.mark.parametrize("code", sorted(names_by_code()))
 def test_every_name_in_the_table_can_be_found(code: str) -> None:
-    for name in (code, code.lower(), *_NAMES_BY_CODE[code].split()):
+    for name in (code, code.lower(), *names_by_code()[code]):
         assert country_code(name) == code
 
 
 def test_the_table_has_every_country_of_iso_3166_and_kosovo() -> None:
-    assert len(_NAMES_BY_CODE) == 250
-    alpha_3 = [names.split()[0] for names in _NAMES_BY_CODE.values()]
+    assert len(names_by_code()) == 250
+    alpha_3 = [names[0] for names in names_by_code().values()]
     assert all(len(code) == 3 and code.isascii() for code in alpha_3)
 
 
