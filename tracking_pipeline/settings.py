@@ -14,6 +14,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -70,6 +71,22 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _container_url(value: str) -> str:
+    """The address of a server container, to which the path of its client is added."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is no address of a host") from None
+    if "@" in parts.netloc or parts.query or parts.fragment or value[-1] in "?#":
+        raise ValueError("must have no user name, no query (?) and no fragment (#)")
+    if re.search(r"/(?:data|(?:debug/)?mp/collect|g/collect)$", parts.path, re.IGNORECASE):
+        raise ValueError(
+            "must be the container's address alone: the path of its client is added to it"
+        )
+    return value
+
+
 def _postgres_url(value: SecretStr) -> SecretStr:
     if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql://")
@@ -114,6 +131,7 @@ GeoProvider = Literal["mmdb", "ip_api", "ipinfo"]
 # NoDecode: pydantic-settings would read the variable as JSON.
 GeoProviders = Annotated[tuple[GeoProvider, ...], NoDecode, BeforeValidator(_comma_separated)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ContainerUrl = Annotated[HttpUrl, AfterValidator(_container_url)]
 GoogleId = Annotated[str, Field(pattern=r"^[0-9-]+$")]
 InFlight = Annotated[int, Field(ge=1, le=256)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
@@ -174,7 +192,7 @@ class Settings(BaseSettings):
     # Google allows 300 requests a minute for each Cloud project.
     google_requests_per_second: PerSecond | None = 4.0
 
-    gtm_server_url: HttpUrl | None = None
+    gtm_server_url: ContainerUrl | None = None
     gtm_server_protocol: Literal["data_client", "measurement_protocol"] = "data_client"
     gtm_accept_multiple_events: bool = False
     gtm_measurement_id: str | None = None

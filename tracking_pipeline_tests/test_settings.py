@@ -151,3 +151,47 @@ def test_a_project_closed_to_others_has_its_home_where_the_server_can_go(
     assert read_settings().home.parent == Path("/var/lib/tracking_pipeline")
     monkeypatch.setenv("TRACKING_HOME", str(open_folder / "mine"))
     assert read_settings().home == open_folder / "mine"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://sgtm.shop.example/data",
+        "https://sgtm.shop.example/data/",
+        "https://sgtm.shop.example/mp/collect",
+        "https://sgtm.shop.example/MP/Collect",
+        "https://sgtm.shop.example/metrics/g/collect",
+        "https://sgtm.shop.example/?api_secret=s3cret",
+        "https://sgtm.shop.example?",
+        "https://sgtm.shop.example/#s3cret",
+        "https://user:s3cret@sgtm.shop.example",
+        "https://s3cret@sgtm.shop.example/metrics",
+        "https://sgtm.shop.example:s3cret",
+        "https://[s3cret]/",
+        "sgtm.shop.example",
+    ],
+)
+def test_an_address_to_which_no_path_can_be_added_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("GTM_SERVER_URL", address)
+    with pytest.raises(SettingsError, match="GTM_SERVER_URL cannot be used") as caught:
+        read_settings()
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://sgtm.shop.example",
+        "https://sgtm.shop.example/",
+        "http://127.0.0.1:8080/metrics/",
+        "https://shop.example/mydata",
+        "https://data.shop.example",
+    ],
+)
+def test_a_containers_address_may_have_a_path(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("GTM_SERVER_URL", address)
+    assert read_settings().gtm_server_url == address.rstrip("/")

@@ -57,6 +57,8 @@ def prepare(event: FailedEvent, conversion: Conversion, visitor: Visitor) -> Pre
         "common_cookie": _cookies(conversion, visitor),
         "consent_state": _consent_state(conversion),
     }
+    if conversion.reading.value("session_id") is None:
+        known["session_id"] = visitor.session_id
     said = {name: value for name, value in known.items() if value is not None and value != {}}
     own = impersonal_fields(
         {

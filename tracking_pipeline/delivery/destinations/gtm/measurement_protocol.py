@@ -25,9 +25,11 @@ from tracking_pipeline.delivery.engine.readiness import is_limited, past_age_lim
 from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.consent_names import statement_named
 from tracking_pipeline.events.conversion import Conversion
+from tracking_pipeline.events.money import Money, read_amount
 from tracking_pipeline.events.names import Kind, meaning_of, plain_name
 from tracking_pipeline.events.policy import ReadingPolicy
-from tracking_pipeline.events.texts import id_text, impersonal_fields
+from tracking_pipeline.events.reading import Reading
+from tracking_pipeline.events.texts import impersonal_fields
 
 PATH = "/mp/collect"
 MAX_BYTES = 130_000
@@ -59,7 +61,6 @@ _SAID_ELSEWHERE = frozenset(
     "data_processing_options data_processing_options_country "
     "data_processing_options_state".split()
 )
-_SESSION = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
 def prepare(
@@ -167,6 +168,10 @@ def _parameters(
         else:
             # Not under its name: that is the site's own, and there may be any number of them.
             dropped.append(("parameter", problem))
+    for node in conversion.reading.part(Kind.PERSON):
+        # Who a visitor is to the site stays on the site.
+        if node.place.plain == "userproperties" and node.mapping:
+            dropped.append(("user_properties", "not sent"))
     return parameters, dropped
 
 
@@ -174,7 +179,7 @@ def _candidates(conversion: Conversion, visitor: Visitor) -> Iterator[tuple[str,
     """What the event says of itself, then the numbers and texts of the payload, without what
     identifies the visitor."""
     reading = conversion.reading
-    session = id_text(reading.value("session_id"))
+    parts = _parts(reading)
     known = {
         "value": conversion.value,
         "currency": conversion.currency,
@@ -182,16 +187,24 @@ def _candidates(conversion: Conversion, visitor: Visitor) -> Iterator[tuple[str,
         "event_id": conversion.event_id,
         "page_location": conversion.page_url,
         "page_referrer": conversion.referrer_url,
-        # A site's own session (a uuid, say) is none of Analytics'.
-        "session_id": session if session and _SESSION.fullmatch(session) else None,
+        "session_id": visitor.session_id,
+        # Realtime shows no event without it.
+        "engagement_time_msec": _engagement(parts),
         "fbp": visitor.fbp,
         "fbc": visitor.fbc,
     }
     yield from known.items()
-    event = reading.tree.event
-    if event is None:
-        return
-    parts = [
+    for kind, fields in parts:
+        for name, value in fields.items():
+            if name not in known and _is_parameter(name, value, kind):
+                yield name, value
+
+
+def _parts(reading: Reading) -> list[tuple[Kind, dict[str, Any]]]:
+    """The payload's own fields, those of the event itself first."""
+    if reading.tree.event is None:
+        return []
+    return [
         (Kind.ENVELOPE, impersonal_fields(reading.loose())),
         *(
             (node.place.kind, impersonal_fields(node.mapping))
@@ -199,13 +212,15 @@ def _candidates(conversion: Conversion, visitor: Visitor) -> Iterator[tuple[str,
             if node.place.kind is not Kind.AROUND or node.place.plain in ("metadata", "meta")
         ),
     ]
-    stated = "engagement_time_msec"
-    for kind, fields in parts:
-        for name, value in fields.items():
-            if name not in known and _is_parameter(name, value, kind):
-                yield name, value
-    # Realtime shows no event without it.
-    yield stated, 1
+
+
+def _engagement(parts: Sequence[tuple[Kind, Mapping[str, Any]]]) -> int:
+    """The milliseconds that the site states, else one."""
+    for _, fields in parts:
+        stated = read_amount(fields.get("engagement_time_msec"))
+        if isinstance(stated, Money) and stated.amount > 0:
+            return int(stated.amount)
+    return 1
 
 
 def _is_parameter(name: str, value: Any, kind: Kind) -> bool:

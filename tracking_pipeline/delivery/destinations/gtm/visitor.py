@@ -7,22 +7,19 @@ told, and the client id always.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
 from tracking_pipeline.delivery.engine.events import FailedEvent
+from tracking_pipeline.events.analytics_cookies import analytics_session, client_id_of
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.person import GeoMatchKeys, lead_candidates, person_keys
 from tracking_pipeline.events.texts import id_text, text
 from tracking_pipeline.identity import normalize, sanitize
 from tracking_pipeline.identity.hashing import is_final_hash, sha256_hex
 
-# Google Analytics' cookie: "GA1.1.1234567890.1700000000" or "GA1.1-2.1234567890.1700000000", the
-# last two being the client id.
-_GA_COOKIE = re.compile(r"GA\d\.[\d-]+\.(\d+\.\d+)", re.ASCII)
 _LONGEST_ID = 256
 # The match keys that are sent hashed where only their hash is known.
 _HASHED_KEYS = ("em", "ph", "fn", "ln")
@@ -34,12 +31,13 @@ class Visitor:
     """``keys`` are Google's match keys under Meta's names, hashed as Google hashes them where it
     wants a hash; ``plain`` has, for each hash of an e-mail, phone or name that is there in the
     clear, the value itself; ``street`` is a line of the address, in the clear. ``fbp`` and ``fbc``
-    are Meta's cookies. ``dropped`` has the (key, reason) of each value that was there and could not
-    be used.
+    are Meta's cookies; ``session_id`` is a session of Google Analytics, in digits. ``dropped`` has
+    the (key, reason) of each value that was there and could not be used.
     """
 
     client_id: str
     user_id: str | None
+    session_id: str | None
     ip_address: str | None
     user_agent: str | None
     fbp: str | None
@@ -64,6 +62,7 @@ def visitor_of(
     return Visitor(
         client_id=_client_id(event, conversion),
         user_id=_id(reading.value("user_id")),
+        session_id=analytics_session(reading),
         ip_address=keys.pop("client_ip_address", None),
         user_agent=text(keys.pop("client_user_agent", None)),
         fbp=cookies.get("fbp"),
@@ -116,11 +115,9 @@ def _client_id(event: FailedEvent, conversion: Conversion) -> str:
     for name in ("client_id", "ga_cookie"):
         known = _id(reading.value(name))
         if known is not None:
-            cookie = _GA_COOKIE.fullmatch(known)
-            if cookie:
-                return cookie[1]
-            if name == "client_id":
-                return known
+            in_cookie = client_id_of(known)
+            if in_cookie or name == "client_id":
+                return in_cookie or known
     seed = str(event.lead_id or event.session_id or conversion.event_id)
     digest = blake2b(seed.encode("utf-8", "replace"), digest_size=8).digest()
     return f"{int.from_bytes(digest[:4], 'big')}.{int.from_bytes(digest[4:], 'big')}"

@@ -166,10 +166,36 @@ def test_an_address_that_is_nobodys_is_not_sent_under_another_name() -> None:
         {"event_name": "x", "metadata": {"clientId": "111.222"}},
         {"event_name": "x", "_ga": "GA1.1.111.222"},
         {"event_name": "x", "cookies": {"_ga": "GA1.2.111.222"}},
+        {"event_name": "x", "cookies": "a=b; _ga=GA1.1-2.111.222"},
+        {"event_name": "x", "headers": {"cookie": "_ga=GA1.3.111.222; c=d"}},
+        {"event_name": "x", "_ga": "111.222"},
+        {"event_name": "x", "_ga": "GA1.1.111%2E222"},
+        {"event_name": "x", "_ga": "undefined", "gaClientId": "111.222"},
+        {"event_name": "x", "client_id": "GA1.1.111.222"},
+        {"e_n": "x", "e_v": 5, "_dcid": "111.222"},
     ],
 )
 def test_the_visitors_own_client_id_is_found(payload: dict[str, Any]) -> None:
     assert sent(payload)["client_id"] == "111.222"
+
+
+@pytest.mark.parametrize("cookie", ["amp-RropBFRsiNKdhvMm-_4", "GA1.1.amp-RropBFRsiNKdhvMm-_4"])
+def test_a_visitor_of_amp_pages_has_an_id_of_its_own_form(cookie: str) -> None:
+    assert sent({"event_name": "x", "_ga": cookie})["client_id"] == "amp-RropBFRsiNKdhvMm-_4"
+
+
+def test_the_clients_own_short_names_are_read() -> None:
+    event = sent({"e_n": "purchase", "e_v": "19.90", "currency": "EUR"})
+
+    assert (event["event_name"], event["value"]) == ("purchase", 19.9)
+
+
+def test_the_session_of_analytics_is_told_where_the_event_names_none() -> None:
+    cookies = {"_ga_ABC1234567": "GS2.1.s1764000000$o1$g0$t1764000001$j60$l0$h0"}
+
+    assert sent({"event_name": "x", "cookies": cookies})["session_id"] == "1764000000"
+    own = sent({"event_name": "x", "cookies": cookies, "session_id": "of-the-site"})
+    assert own["session_id"] == "of-the-site"
 
 
 def test_a_client_id_that_is_missing_is_the_same_at_every_try() -> None:

@@ -66,6 +66,11 @@ def withheld(payload: Any) -> Withheld:
     return made
 
 
+def _stream(cookie: str) -> dict[str, Any]:
+    """The cookie in which Analytics keeps a stream's session."""
+    return {"cookies": {"_ga_ABC1234567": cookie}}
+
+
 def request_of(*payloads: Any) -> dict[str, Any]:
     """The body of one request with these events, of which Google would drop nothing."""
     body = content([prepared(payload) for payload in payloads])
@@ -117,11 +122,24 @@ def test_a_time_of_engagement_that_the_site_says_is_kept() -> None:
         ({"session_id": 1764000000.0}, "1764000000"),
         ({"session_id": None, "ga_session_id": "1764000001"}, "1764000001"),
         ({"session_id": None, "metadata": {"ga_session_id": 1764000001}}, "1764000001"),
+        ({"session_id": "GS1.1.1764000000.14.0.1764000009.0.0.1"}, "1764000000"),
+        ({"session_id": None, **_stream("GS1.1.1764000000.1.0.1764000009.0.0.0")}, "1764000000"),
+        ({"session_id": None, **_stream("GS2.1.s1764000000$o1$g0$t1764000009")}, "1764000000"),
+        ({"session_id": None, **_stream("GS2.1.o1$g0$s1764000000$t1764000009")}, "1764000000"),
+        ({"session_id": None, **_stream("GS2.1.s1764000000%24o1%24g0")}, "1764000000"),
+        ({"session_id": "0b7c0a52-6a1e-4f0e-9a39-0d8a4c0f5a11",
+          **_stream("GS2.1.s1764000000$o1")}, "1764000000"),
+        ({"session_id": None, "headers": {"cookie": "_ga_XYZ123=GS1.1.1764000000.1.0; a=b"}},
+         "1764000000"),
+        ({"session_id": None, "cookies": {"_ga_A1B2": "GS2.1.s1$o1", "_ga_D4E5": "GS2.1.s2$o1"}},
+         None),
+        ({"session_id": None, **_stream("GS2.1.o1$g0")}, None),
+        ({"session_id": None, "cookies": {"_ga_test": "1764000000x"}}, None),
         ({"session_id": "0b7c0a52-6a1e-4f0e-9a39-0d8a4c0f5a11"}, None),
         ({"session_id": "undefined"}, None),
         ({"session_id": None}, None),
     ],
-)
+)  # fmt: skip
 def test_a_session_of_analytics_is_sent_and_a_sites_own_is_not(
     fields: dict[str, Any], session: str | None
 ) -> None:
@@ -129,6 +147,29 @@ def test_a_session_of_analytics_is_sent_and_a_sites_own_is_not(
 
     assert parameters.get("session_id") == session
     assert "ga_session_id" not in parameters
+
+
+def test_of_more_parameters_than_google_takes_those_of_its_reports_stay() -> None:
+    made = prepared({**PAYLOAD, **{f"own_{number}": number for number in range(40)}})
+    parameters = orjson.loads(made.body)["params"]
+
+    assert len(parameters) == 25
+    assert {"session_id", "engagement_time_msec", "transaction_id"} <= parameters.keys()
+    assert made.dropped.count(("parameter", "more than 25")) == 40 + 7 - 25
+
+
+@pytest.mark.parametrize("stated", [0, -1, "", "soon", None, {"a": 1}, True])
+def test_a_time_of_engagement_that_is_none_is_a_millisecond(stated: object) -> None:
+    parameters = request_of({**PAYLOAD, "engagement_time_msec": stated})["events"][0]["params"]
+
+    assert parameters["engagement_time_msec"] == 1
+
+
+def test_user_properties_are_counted_as_left_out() -> None:
+    made = prepared({**PAYLOAD, "user_properties": {"plan": {"value": "pro"}}})
+
+    assert ("user_properties", "not sent") in made.dropped
+    assert "plan" not in str(made.body)
 
 
 def test_events_of_one_visitor_share_a_request_and_keep_their_own_times() -> None:
