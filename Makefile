@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 TESTS ?=
 PORT ?= 3000
+ROUNDS ?= 3
+SEED ?=
+OUTPUT ?=
 
-.PHONY: help demo dev test lint types unit docs lock clean
+.PHONY: help demo dev test lint types unit chaos docs lock clean
 
 help:
 	@echo "make demo   see the loop once: sample events fail, are sent again, and settle"
 	@echo "make dev    start everything and keep the Dagster UI open"
 	@echo "make test   lint, import contracts, types and the whole test suite"
+	@echo "make chaos  kill workers, break databases and sinks; which promise holds under which fault"
 	@echo "make docs   write the generated pages of docs/ anew"
 	@echo "make lock   pin the newest allowed versions again (needs uv)"
 	@echo "make clean  remove the virtual environment and the embedded database"
@@ -52,6 +56,10 @@ types: $(VENV)/.installed
 # One worker more than two cores have: the long tests mostly wait for a daemon.
 unit: $(VENV)/.installed
 	$(BIN)/pytest -n 3 --dist worksteal $(TESTS)
+
+# Each round has dice of its own seed, and takes some minutes: make chaos SEED=7 ROUNDS=1.
+chaos: $(VENV)/.installed
+	$(BIN)/python -m tracking_pipeline_tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
 # The pages of docs/ that are made from the code; a test tells when they are out of date.
 docs: $(VENV)/.installed

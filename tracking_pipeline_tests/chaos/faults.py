@@ -377,7 +377,7 @@ def hanging_beside_healthy(scene: Scene) -> None:
     scene.retry(worker)
     alone = scene.rate(worker, "gtm_server", 600)
     scene.sandbox.conditions["meta_capi"].outage("timeout")
-    scene.add("meta_capi", 30)
+    scene.add("meta_capi", 10)
     beside = scene.rate(worker, "gtm_server", 600)
     scene.compare("gtm_server beside meta_capi that hangs", alone, beside)
     scene.all_well()

@@ -102,9 +102,10 @@ class AskedWait:
 
 @dataclass(frozen=True)
 class Owed:
-    """One row of the outbox of alerts."""
+    """One row of the outbox of alerts; ``key`` names the episode and what is told of it."""
 
-    alert: str
+    key: str
+    alert_type: str
     kind: str
     channel: str
     title: str
@@ -115,7 +116,6 @@ class Owed:
 class Alert:
     """One episode of an alert that was recorded."""
 
-    alert: str
     alert_type: str
     is_over: bool
 

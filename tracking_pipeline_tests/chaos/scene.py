@@ -399,16 +399,15 @@ class Scene:
     def _alerts(self) -> Sequence[Alert]:
         found = journal.read(
             self.connection,
-            "select id::text as alert, alert_type, resolved_at is not null as is_over"
-            " from tracking_health_alerts",
+            "select alert_type, resolved_at is not null as is_over from tracking_health_alerts",
         )
         return [Alert(**row) for row in found]
 
     def _outbox(self) -> Sequence[Owed]:
         found = journal.read(
             self.connection,
-            "select alert_id::text as alert, kind, channel, title, sent_at is not null as is_sent"
-            " from tracking_alert_notifications where alert_id is not null",
+            "select dedupe_key as key, alert_type, kind, channel, title,"
+            " sent_at is not null as is_sent from tracking_alert_notifications",
         )
         return [Owed(**row) for row in found]
 

@@ -1,4 +1,4 @@
-"""The chaos suite in short: one form of the faults that matter most, by one seed. All: `make chaos`."""
+"""The chaos suite in short: the faults that matter most, by one seed. All of it: `make chaos`."""
 
 from __future__ import annotations
 

@@ -110,10 +110,10 @@ def honest() -> History:
         paces={GTM: PACE},
         recovered_at=4_000,
         rates=[Rate("beside a dead one", 0.95, 1.1)],
-        alerts=[Alert("a1", "destination_paused", is_over=True)],
+        alerts=[Alert("destination_paused", is_over=True)],
         outbox=[
-            Owed("a1", "started", "hook", "paused", is_sent=True),
-            Owed("a1", "ended", "hook", "flows again", is_sent=True),
+            Owed("1/started", "destination_paused", "started", "hook", "paused", is_sent=True),
+            Owed("1/ended", "destination_paused", "ended", "hook", "flows again", is_sent=True),
         ],
         messages=["paused", "flows again"],
         replays=[Replay(1, 1, 0, 30)],
@@ -246,7 +246,7 @@ FALSIFIED: list[tuple[str, str, Falsify]] = [
     ("I11", "a message that was not sent", _set(messages=["paused"])),
     ("I11", "a message that was sent twice", _set(messages=["paused", "paused", "flows again"])),
     ("I11", "an episode that is owed twice", _with(
-        outbox=[Owed("a1", "ended", "hook", "flows again", is_sent=True)]
+        outbox=[Owed("1/ended", "destination_paused", "ended", "hook", "flows again", is_sent=True)]
     )),
     ("I12", "a forecast that did not come true", _set(replays=[Replay(2, 1, 0, 30)])),
     ("I12", "a second replay that did something", _set(replays=[Replay(1, 1, 1, 30)])),

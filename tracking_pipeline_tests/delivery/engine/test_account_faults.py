@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.retry_stand import Addresses, make_destination
 from tracking_pipeline.delivery.destinations.ledger import Ledger
+from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Destination
-from tracking_pipeline.delivery.engine.events import DestinationName
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.engine.totals import DestinationTotals
 from tracking_pipeline.http_client import DeliveryClient
