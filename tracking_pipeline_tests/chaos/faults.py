@@ -189,7 +189,7 @@ def _answers(scene: Scene) -> bool:
         return False
 
 
-@fault("F3", "connections reset in a settle", quick=True)
+@fault("F3", "connections reset in a settle")
 def connections_reset(scene: Scene) -> None:
     scene.fill()
     proxy = scene.before_database()
@@ -217,12 +217,12 @@ def database_is_slow(scene: Scene) -> None:
     scene.retry(scene.worker())
 
 
-def _at_work(scene: Scene) -> Worker:
-    """A worker in the middle of a run."""
+def _at_work(scene: Scene, requests: int = 4) -> Worker:
+    """A worker in the middle of a run, after so many requests."""
     scene.sandbox.conditions["meta_capi"].latency_seconds = 0.3
     worker = scene.worker()
     worker.start("retry")
-    scene.until(lambda: len(scene.sandbox.memory.requests) > 3)
+    scene.until(partial(_has_sent, scene, requests))
     return worker
 
 
@@ -438,7 +438,7 @@ def slow_clock(scene: Scene) -> None:
     _skewed(scene, -HOUR)
 
 
-@fault("F7", "an hour fast", quick=True)
+@fault("F7", "an hour fast")
 def fast_clock(scene: Scene) -> None:
     _skewed(scene, HOUR)
 
@@ -666,7 +666,7 @@ def storm_of_copies(scene: Scene) -> None:
     """A site's handler that logs the same failure again and again. Each row is an event of its own
     to the queue; the platform de-duplicates them by the id they share."""
     first = scene.add("meta_capi", 10)
-    worker = _at_work(scene)
+    worker = _at_work(scene, requests=1)
     for _ in range(9):
         for event in first:
             scene.add("meta_capi", copies_of=event)
@@ -676,7 +676,7 @@ def storm_of_copies(scene: Scene) -> None:
 # --- F16: ticks ---------------------------------------------------------------------------------
 
 
-@fault("F16", "two overlap, one is terminated", quick=True)
+@fault("F16", "two overlap, one is terminated")
 def overlapping_ticks(scene: Scene) -> None:
     """What the schedule's next tick does while the last one still runs, and what a deploy does.
     How Dagster finds a dead run is tested where that is decided: defs/maintenance."""
