@@ -39,11 +39,11 @@ from tracking_pipeline.delivery.replay.totals import ReplayRequest
 from tracking_pipeline.geo.enrich import EnrichRequest, enrich_leads
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.online import SecondsLeft
+from tracking_pipeline.geo.provider import GeoProviders
 from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.health.notifications.notify import deliver_notifications
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.store.database import AsyncPool, Database
-from tracking_pipeline.wiring.geo import GeoProviders
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import policy
 
