@@ -172,6 +172,16 @@ def show_retry(totals: Mapping[str, Any]) -> None:
     for each in totals["withheld_by_reason"]:
         line = f"  {each['destination']}: {each['count']} withheld: {each['reason']}"
         out.print(Text(line))
+    for each in totals["warned_by_kind"]:
+        line = (
+            f"  {each['destination']}: {each['count']} delivered with a warning: {each['reason']}"
+        )
+        out.print(Text(line))
+    for each in totals["unmatched_by_reason"]:
+        line = (
+            f"  {each['destination']}: {each['count']} delivered, matched nobody: {each['reason']}"
+        )
+        out.print(Text(line))
     if totals["postponed"]:
         out.print(f"{totals['postponed']} events wait for their own time, which is still to come.")
     if totals["stale_settles"]:

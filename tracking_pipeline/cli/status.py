@@ -131,7 +131,9 @@ def show_queue(status: Mapping[str, Any]) -> None:
         for each in reasons:
             dead.add_row(str(each["count"]), each["destination"], Text(each["reason"]))
         out.print(dead)
-    show_withheld_lately(status["withheld"]["by_reason"])
+    show_lately("Withheld", status["withheld"]["by_reason"])
+    show_lately("Delivered with a warning", status["warned_by_kind"])
+    show_lately("Delivered, matched nobody", status["unmatched_by_reason"])
     for each in status["queue"]["replayable_after_pause"]:
         out.print(
             Text(
@@ -148,19 +150,19 @@ def show_queue(status: Mapping[str, Any]) -> None:
         )
 
 
-def show_withheld_lately(by_reason: Sequence[Mapping[str, Any]]) -> None:
-    """What was withheld within a day and within a week, and why."""
+def show_lately(title: str, by_reason: Sequence[Mapping[str, Any]]) -> None:
+    """How many events there were within a day and within a week, and why."""
     if not by_reason:
         return
-    withheld = Table(title="Withheld", title_justify="left")
-    withheld.add_column("24 h", justify="right")
-    withheld.add_column("7 days", justify="right")
-    withheld.add_column("destination", no_wrap=True)
-    withheld.add_column("reason", overflow="fold")
+    table = Table(title=title, title_justify="left")
+    table.add_column("24 h", justify="right")
+    table.add_column("7 days", justify="right")
+    table.add_column("destination", no_wrap=True)
+    table.add_column("reason", overflow="fold")
     for each in by_reason:
         counts = (str(each["last_day"]), str(each["last_week"]))
-        withheld.add_row(*counts, each["destination"], Text(each["reason"]))
-    out.print(withheld)
+        table.add_row(*counts, each["destination"], Text(each["reason"]))
+    out.print(table)
 
 
 def show_runs(last_runs: Sequence[Mapping[str, Any]]) -> None:

@@ -19,6 +19,7 @@ Scripts, memory and journal know an event by its `transactionId`. `/_behaviour` 
 
     processing             true (at first): every status is PROCESSING; false: all are processed
     refused_later          {transactionId: reason or null}: what an accepted event fails of
+    warned                 {transactionId: reason}: what is warned of when an event is accepted
     name_culprits          true (at first): violations say `events[3]...`; false: they do not
     requests_per_minute    300 (at first), or null for no limit
     refuse_numbers         false (at first); true: a `transactionId` of digits alone is refused
@@ -93,6 +94,7 @@ class Behaviour:
 
     processing: bool = True
     refused_later: dict[str, str | None] = field(default_factory=dict)
+    warned: dict[str, str] = field(default_factory=dict)
     name_culprits: bool = True
     refuse_numbers: bool = False
     requests_per_minute: int | None = REQUESTS_PER_MINUTE
@@ -287,7 +289,16 @@ class _Google:
             )
         if not step.is_good:
             return self._misbehave(step, request_id)
-        return _Answer(step, google_answers.accepted_body(request_id))
+        return _Answer(step, google_answers.accepted_body(request_id, self._warned(ids)))
+
+    def _warned(self, ids: Sequence[str]) -> list[Violation]:
+        """What is warned of, though the events are accepted."""
+        reasons = self.behaviour.warned
+        return [
+            Violation(f"events[{place}]", reasons[event_id])
+            for place, event_id in enumerate(ids)
+            if event_id in reasons
+        ]
 
     def _scripted_culprits(self, ids: Sequence[str]) -> list[int]:
         """Where the events stand that their scripts or the lot refuse."""

@@ -31,9 +31,19 @@ _STATUSES = {
 _PREFIX = "PROCESSING_ERROR_REASON_"
 
 
-def accepted_body(request_id: str) -> bytes:
+def accepted_body(request_id: str, warned: Sequence[Violation] = ()) -> bytes:
     """The body of a 200: accepted, which is not the same as used."""
-    return orjson.dumps({"requestId": request_id})
+    if not warned:
+        return orjson.dumps({"requestId": request_id})
+    warnings = [
+        {
+            "field": each.field,
+            "description": "The field is ignored.",
+            "reason": f"WARNING_REASON_{each.reason}",
+        }
+        for each in warned
+    ]
+    return orjson.dumps({"requestId": request_id, "fieldWarnings": warnings})
 
 
 def error_body(

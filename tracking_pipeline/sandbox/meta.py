@@ -194,7 +194,7 @@ class _Meta:
         step = self.stage.fault([_event_id(event) for event in events]) or _GOOD
         if not step.is_good:
             return _misbehave(step, trace_id)
-        return _Answer(step, meta_answers.success_body(len(events), trace_id))
+        return _Answer(step, meta_answers.success_body(len(events), trace_id, step.message))
 
     async def _send(self, request: web.Request, answer: _Answer) -> web.Response:
         step = answer.step

@@ -29,9 +29,10 @@ _MESSAGES = {
 _TRANSIENT_CODES = frozenset({1, 2, 4, 17, 32, 341, 613, 5000, 21009, 80000, 80003, 80004, 80014})
 
 
-def success_body(events: int, trace_id: str) -> bytes:
+def success_body(events: int, trace_id: str, message: str | None = None) -> bytes:
     """The body of a 200: valid and received, which is not the same as matched."""
-    return orjson.dumps({"events_received": events, "messages": [], "fbtrace_id": trace_id})
+    messages = [message] if message else []
+    return orjson.dumps({"events_received": events, "messages": messages, "fbtrace_id": trace_id})
 
 
 def refusal_body(refusal: Refusal, trace_id: str) -> bytes:

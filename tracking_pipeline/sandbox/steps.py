@@ -61,8 +61,8 @@ class Step:
     """One scripted answer.
 
     `status` is the HTTP status; `code`, `subcode` and `message` fill Meta's error body (defaults
-    follow from the status); `retry_after` is sent as the `Retry-After` header, as it stands;
-    `delay_seconds` passes before the answer.
+    follow from the status), `message` also that of a success; `retry_after` is sent as the
+    `Retry-After` header, as it stands; `delay_seconds` passes before the answer.
     """
 
     kind: Kind = "answer"

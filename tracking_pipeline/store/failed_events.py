@@ -56,6 +56,8 @@ class Settlement:
     ``wait_seconds`` is set for a row that waits for its next retry. ``status`` None leaves the
     row's state as it is (throttled, paused): only the lease ends; with ``postponed_until`` it also
     waits until then. ``withheld_reason`` goes with the status ``resolved``: nothing was sent.
+    ``warning`` has the kinds of what the destination warned of, in a delivery all the same, with
+    :data:`WARNINGS_BETWEEN` between them.
     """
 
     id: UUID
@@ -76,6 +78,7 @@ class Settlement:
     request_id: UUID | None = None
     duration_ms: int | None = None
     duplicate: str | None = None
+    warning: str | None = None
 
 
 DELIVERED_BY_US = "tracking_pipeline"
@@ -83,6 +86,7 @@ DELIVERED_BY_US = "tracking_pipeline"
 :data:`WITHHELD_BY`."""
 WITHHELD_BY = "withheld"
 """``resolved_by`` of a row that was settled without being sent; ``withheld_reason`` says why."""
+WARNINGS_BETWEEN = ", "
 MOST_RETRIES = 2**31 - 1
 """More the column cannot hold; a site's row may have this many already."""
 
@@ -263,7 +267,7 @@ with settled as (
         id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
         retry_count integer, wait_seconds float8, dead_letter_reason text, withheld_reason text,
         postponed_until timestamptz, error_message text, error_code text, http_status integer,
-        requests integer, request_id uuid, duration_ms integer),
+        requests integer, request_id uuid, duration_ms integer, warning text),
         set_config('lock_timeout', %(lock_milliseconds)s, true)
 ), updated as (
     update public.tracking_failed_events f
@@ -301,14 +305,14 @@ with settled as (
     from settled s
     where f.id = s.id and f.lease_token = s.lease_token
     returning f.id, f.destination, s.event_id, s.attempt, s.outcome, s.requests, s.request_id,
-        s.http_status, s.error_code, s.error_message, s.duration_ms, s.lease_token
+        s.http_status, s.error_code, s.error_message, s.duration_ms, s.warning, s.lease_token
 ), logged as (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, lease_token, worker, run_id)
+        error_code, error_message, duration_ms, warning, lease_token, worker, run_id)
     select u.id, u.event_id, u.destination, u.attempt, u.outcome, u.requests, u.request_id,
-        u.http_status, u.error_code, u.error_message, u.duration_ms, u.lease_token, %(worker)s,
-        %(run_id)s
+        u.http_status, u.error_code, u.error_message, u.duration_ms, u.warning, u.lease_token,
+        %(worker)s, %(run_id)s
     from updated u
 )
 select id from updated

@@ -50,7 +50,7 @@ with settled as (
         id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
         retry_count integer, wait_seconds float8, dead_letter_reason text, withheld_reason text,
         postponed_until timestamptz, error_message text, error_code text, http_status integer,
-        requests integer, request_id uuid, duration_ms integer),
+        requests integer, request_id uuid, duration_ms integer, warning text),
         set_config('lock_timeout', %(lock_milliseconds)s, true)
 ), gone as (
     delete from public.tracking_accepted_events a
@@ -61,7 +61,8 @@ with settled as (
     returning a.id, a.event_id, a.event_name, a.event_type, a.event_payload, a.destination,
         a.lead_id, a.session_id, a.created_at, s.lease_token, s.outcome, s.attempt, s.status,
         s.retry_count, s.wait_seconds, s.dead_letter_reason, s.withheld_reason, s.postponed_until,
-        s.error_message, s.error_code, s.http_status, s.requests, s.request_id, s.duration_ms
+        s.error_message, s.error_code, s.http_status, s.requests, s.request_id, s.duration_ms,
+        s.warning
 ), kept as (
     update public.tracking_accepted_events a
     set delivered_at = case when s.outcome = 'delivered' then now() end,
@@ -74,21 +75,22 @@ with settled as (
       and (s.status is null and s.postponed_until is null
         or s.outcome = 'delivered' and a.destination = any(%(answering_later)s))
     returning a.id, a.event_id, a.destination, s.lease_token, s.outcome, s.attempt,
-        s.http_status, s.error_code, s.error_message, s.requests, s.request_id, s.duration_ms
+        s.http_status, s.error_code, s.error_message, s.requests, s.request_id, s.duration_ms,
+        s.warning
 ), moved as ({move}
     where m.outcome <> 'delivered'
 ), written as (
     select id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, lease_token
+        error_code, error_message, duration_ms, warning, lease_token
     from gone
     union all
     select id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, lease_token
+        error_code, error_message, duration_ms, warning, lease_token
     from kept
 ), logged as (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, lease_token, worker, run_id)
+        error_code, error_message, duration_ms, warning, lease_token, worker, run_id)
     select w.*, %(worker)s, %(run_id)s
     from written w
 )

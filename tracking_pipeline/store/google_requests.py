@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
 import orjson
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.failed_events import Settlement
@@ -119,9 +121,11 @@ async def claim_google_request(connection: psycopg.AsyncConnection[Any]) -> Goog
     return GoogleRequest(request_id, dict(zip(ids, tokens, strict=True)), *rest)
 
 
+_NONE: Mapping[str, int] = MappingProxyType({})
 _CLOSE: LiteralString = """
 update public.tracking_google_requests
-set outcome = %s, detail = %s, next_check_at = null, failed_event_ids = '{}', lease_tokens = '{}'
+set outcome = %s, detail = %s, unmatched = %s, warnings = %s, next_check_at = null,
+    failed_event_ids = '{}', lease_tokens = '{}'
 where request_id = %s
 """
 
@@ -131,9 +135,14 @@ async def close_google_request(
     request_id: str,
     outcome: GoogleOutcome,
     detail: str | None = None,
+    *,
+    unmatched: Mapping[str, int] = _NONE,
+    warnings: Mapping[str, int] = _NONE,
 ) -> None:
-    """The outcome is known: the request is not asked about again, its members are forgotten."""
-    await connection.execute(_CLOSE, (outcome, detail, request_id))
+    """The outcome is known: the request is not asked about again, its members are forgotten.
+    ``unmatched`` and ``warnings`` count its events by Google's reason."""
+    counts = [Jsonb(dict(each)) if each else None for each in (unmatched, warnings)]
+    await connection.execute(_CLOSE, (outcome, detail, *counts, request_id))
 
 
 _SHRINK: LiteralString = """
@@ -159,7 +168,8 @@ async def keep_members(
 
 # The columns are those of a claim, named as delivery names them.
 _READ_MEMBERS: LiteralString = """
-select f.id, f.event_id, f.event_name, f.event_type, f.event_payload as payload, f.user_data,
+select f.id, f.event_id, f.event_name, f.event_type, f.event_payload::text as payload,
+    f.user_data::text as user_data,
     f.lead_id, f.session_id, coalesce(f.retry_count, 0) as retry_count,
     coalesce(f.max_retries, 5) as max_retries,
     case when f.created_at between '0001-01-02' and '9999-12-30' then f.created_at else now() end
@@ -191,7 +201,7 @@ with settled as materialized (
         id uuid, lease_token bigint, outcome text, attempt integer, status text,
         retry_count integer, wait_seconds float8, dead_letter_reason text, error_message text,
         error_code text, http_status integer, requests integer, request_id uuid,
-        duration_ms integer)
+        duration_ms integer, warning text)
     join public.tracking_failed_events f on f.id = s.id
     where f.status = 'resolved' and f.lease_token = s.lease_token + 1
     for update of f
@@ -216,10 +226,10 @@ with settled as materialized (
 ), logged as (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, lease_token, worker, run_id)
+        error_code, error_message, duration_ms, warning, lease_token, worker, run_id)
     select s.id, s.event_id, s.destination, s.attempt, s.outcome, s.requests, s.request_id,
-        s.http_status, s.error_code, s.error_message, s.duration_ms, s.lease_token, %(worker)s,
-        %(run_id)s
+        s.http_status, s.error_code, s.error_message, s.duration_ms, s.warning, s.lease_token,
+        %(worker)s, %(run_id)s
     from settled s
 )
 select count(*) filter (where status = 'dead_letter'),

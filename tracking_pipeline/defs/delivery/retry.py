@@ -174,6 +174,8 @@ def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> Retr
                 f"; of events delivered earlier {each.refused_later} refused afterwards, "
                 f"{each.requeued_later} sent again"
             )
+        if each.warned or each.unmatched:
+            note += f"; delivered: {each.warned} with a warning, {each.unmatched} matched nobody"
         context.log.info(
             f"{name}: {each.resolved} resolved, {each.failed} failed, "
             f"{each.dead_lettered} dead-lettered, {each.withheld} withheld, "
@@ -206,6 +208,10 @@ def totals_metadata(totals: RetryTotals) -> dict[str, Any]:
         tables["top_errors"] = _table([asdict(error) for error in totals.errors])
     if totals.withheld:
         tables["withheld_by_reason"] = _table([asdict(each) for each in totals.withheld])
+    if totals.warned:
+        tables["warned_by_kind"] = _table([asdict(each) for each in totals.warned])
+    if totals.unmatched:
+        tables["unmatched_by_reason"] = _table([asdict(each) for each in totals.unmatched])
     if totals.dropped:
         tables["dropped_match_keys"] = _table(
             [

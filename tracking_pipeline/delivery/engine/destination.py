@@ -6,7 +6,7 @@ anything that the other side does. The engine (claim, bisect, settle) knows no p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
@@ -65,7 +65,8 @@ class Destination(Protocol):
 
 class LaterAnswers(Protocol):
     """What was asked and learned of events that had been accepted before: how many of them became
-    dead letters, how many wait again, and how the destination stood at the end."""
+    dead letters, how many wait again, how many stay delivered and were warned of or matched nobody,
+    by reason, and how the destination stood at the end."""
 
     @property
     def state(self) -> str: ...
@@ -81,6 +82,12 @@ class LaterAnswers(Protocol):
 
     @property
     def requests(self) -> int: ...
+
+    @property
+    def warned(self) -> Mapping[str, int]: ...
+
+    @property
+    def unmatched(self) -> Mapping[str, int]: ...
 
 
 @runtime_checkable

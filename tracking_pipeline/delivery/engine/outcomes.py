@@ -47,10 +47,17 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Accepted, or already there. ``duplicate`` tells which kind of "already"."""
+    """Accepted, or already there. ``duplicate`` tells which kind of "already".
+
+    ``warnings`` are the kinds of what the other side warned of, such as a part of the event that it
+    ignores: short, stable, without values of the event. ``said`` are its own words for them, fit to
+    be kept.
+    """
 
     http_status: int | None = None
     duplicate: Literal["event", "conversion"] | None = None
+    warnings: tuple[str, ...] = ()
+    said: str = ""
     name: OutcomeName = "delivered"
 
 
@@ -168,6 +175,19 @@ class Suspected:
     members may have drawn it."""
 
     paused: Paused
+
+
+def delivered_with(http_status: int, events: int, warnings: Mapping[int, Sequence[str]]) -> Verdict:
+    """All of so many ``events`` delivered, those with the kinds of ``warnings`` that stand at their
+    position."""
+    if not warnings:
+        return Uniform(Delivered(http_status))
+    return PerEvent(
+        [
+            Delivered(http_status, warnings=tuple(warnings.get(position, ())))
+            for position in range(events)
+        ]
+    )
 
 
 Verdict: TypeAlias = Uniform | PerEvent | Refused | Suspected

@@ -210,6 +210,7 @@ class _Run:
                 tally.numbers["refused_later"] += found.dead_lettered
                 tally.numbers["requeued_later"] += found.requeued
                 tally.numbers["requests"] += found.requests
+                tally.count_later(warned=found.warned, unmatched=found.unmatched)
                 if found.state != "ok":
                     tally.state, tally.detail = found.state, found.detail
 

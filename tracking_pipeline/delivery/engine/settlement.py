@@ -25,7 +25,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Retry,
     Withheld,
 )
-from tracking_pipeline.store.failed_events import MOST_RETRIES, Settlement
+from tracking_pipeline.store.failed_events import MOST_RETRIES, WARNINGS_BETWEEN, Settlement
 
 RETRIES_EXHAUSTED = "max_retries"
 
@@ -58,6 +58,7 @@ def settlement(
             status, reason = "dead_letter", RETRIES_EXHAUSTED
         else:
             status = "retrying"
+    delivered = outcome if isinstance(outcome, Delivered) else None
     fault = None if isinstance(outcome, Delivered) else outcome.fault
     answered = outcome if isinstance(outcome, Delivered) else outcome.fault
     return Settlement(
@@ -72,11 +73,12 @@ def settlement(
         dead_letter_reason=reason,
         withheld_reason=outcome.reason if isinstance(outcome, Withheld) else None,
         postponed_until=outcome.until if isinstance(outcome, Postponed) else None,
-        error_message=fault.message or None if fault else None,
+        error_message=(fault.message if fault else delivered.said if delivered else "") or None,
         error_code=fault.code if fault else None,
         http_status=answered.http_status,
         requests=requests,
         request_id=request_id,
         duration_ms=duration_ms,
-        duplicate=outcome.duplicate if isinstance(outcome, Delivered) else None,
+        duplicate=delivered.duplicate if delivered else None,
+        warning=WARNINGS_BETWEEN.join(delivered.warnings) or None if delivered else None,
     )

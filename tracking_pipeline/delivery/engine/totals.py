@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
 from tracking_pipeline.delivery.destinations.registry import DestinationName
-from tracking_pipeline.store.failed_events import Settlement
+from tracking_pipeline.store.failed_events import WARNINGS_BETWEEN, Settlement
 
 NUMBERS = (
     "processed",
@@ -22,6 +22,8 @@ NUMBERS = (
     "withheld",
     "postponed",
     "duplicates",
+    "warned",
+    "unmatched",
     "requests",
     "stale_settles",
     "waiting",
@@ -50,8 +52,8 @@ class ErrorCount:
 
 
 @dataclass(frozen=True, slots=True)
-class WithheldCount:
-    """So many events to one destination were withheld for one reason."""
+class ReasonCount:
+    """So many events of one destination have one reason in common. It holds no values of events."""
 
     destination: str
     reason: str
@@ -67,6 +69,9 @@ class DestinationTotals:
     being sent and are no failures, ``postponed`` ones wait for their own time: neither was
     processed. ``refused_later`` and ``requeued_later``
     count events that an earlier run delivered and that the destination refused afterwards.
+    ``warned`` and ``unmatched`` events are delivered: the destination ignores a part of the first,
+    and took the second without finding a click or a person of its own for them. What it tells of an
+    earlier run's events is counted in the run that asks.
     ``waiting`` is what was left in the queue that this run would have taken. ``state`` says how the
     destination stood at the end.
 
@@ -87,6 +92,8 @@ class DestinationTotals:
     postponed: int = 0
     duplicates: int = 0
     duplicate_conversions: int = 0
+    warned: int = 0
+    unmatched: int = 0
     requests: int = 0
     stale_settles: int = 0
     waiting: int = 0
@@ -123,7 +130,9 @@ class RetryTotals:
 
     by_destination: dict[DestinationName, DestinationTotals] = field(default_factory=dict)
     errors: tuple[ErrorCount, ...] = ()
-    withheld: tuple[WithheldCount, ...] = ()
+    withheld: tuple[ReasonCount, ...] = ()
+    warned: tuple[ReasonCount, ...] = ()
+    unmatched: tuple[ReasonCount, ...] = ()
     dropped: Annotated[
         dict[tuple[str, str], int], PlainSerializer(_as_rows), BeforeValidator(_from_rows)
     ] = field(default_factory=dict)
@@ -152,6 +161,8 @@ class RetryTotals:
             },
             "top_errors": [asdict(error) for error in self.errors],
             "withheld_by_reason": [asdict(each) for each in self.withheld],
+            "warned_by_kind": [asdict(each) for each in self.warned],
+            "unmatched_by_reason": [asdict(each) for each in self.unmatched],
             "dropped_match_keys": [
                 {"key": key, "reason": reason, "count": count}
                 for (key, reason), count in sorted(self.dropped.items())
@@ -175,6 +186,8 @@ class Tally:
         self.numbers: Counter[str] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.withheld: Counter[str] = Counter()
+        self.warned: Counter[str] = Counter()
+        self.unmatched: Counter[str] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.unreadable: Counter[str] = Counter()
 
@@ -195,7 +208,7 @@ class Tally:
         """Counts a settlement that was applied; a delivery as one of ``delivered_number``."""
         if settlement.outcome == "withheld":
             self.numbers["withheld"] += 1
-            self._count_reason(settlement.withheld_reason or "")
+            _count_reason(self.withheld, settlement.withheld_reason or "")
             return
         if settlement.outcome == "postponed":
             self.numbers["postponed"] += 1
@@ -206,6 +219,10 @@ class Tally:
             self.numbers[_NUMBER_OF_STATUS[settlement.status]] += 1
         if settlement.duplicate is not None:
             self.numbers[_NUMBER_OF_DUPLICATE[settlement.duplicate]] += 1
+        if settlement.warning:
+            self.numbers["warned"] += 1
+            for kind in settlement.warning.split(WARNINGS_BETWEEN):
+                _count_reason(self.warned, kind)
         reason = settlement.dead_letter_reason or ""
         if reason.startswith(f"{UNREADABLE} "):
             self._count_unreadable(reason.removeprefix(f"{UNREADABLE} "))
@@ -218,12 +235,20 @@ class Tally:
         if key in self.errors or len(self.errors) < _MOST_KINDS_OF_ERROR:
             self.errors[key] += count
 
-    def _count_reason(self, reason: str) -> None:
-        if reason in self.withheld or len(self.withheld) < _MOST_KINDS_OF_ERROR:
-            self.withheld[reason] += 1
+    def count_later(self, *, warned: Mapping[str, int], unmatched: Mapping[str, int]) -> None:
+        """Counts what the destination tells of events that were delivered earlier, by reason."""
+        for number, told in (("warned", warned), ("unmatched", unmatched)):
+            self.numbers[number] += sum(told.values())
+            for reason, count in told.items():
+                _count_reason(getattr(self, number), reason, count)
 
     def frozen(self) -> DestinationTotals:
         return DestinationTotals(state=self.state, detail=self.detail, **self.numbers)
+
+
+def _count_reason(counted: Counter[str], reason: str, count: int = 1) -> None:
+    if reason in counted or len(counted) < _MOST_KINDS_OF_ERROR:
+        counted[reason] += count
 
 
 _NUMBER_OF_STATUS = {"retrying": "failed", "dead_letter": "dead_lettered"}
@@ -249,12 +274,6 @@ def totals_of(
         for (outcome, reason), count in tally.errors.items()
     ]
     errors.sort(key=lambda error: (-error.count, error.destination, error.reason))
-    withheld = [
-        WithheldCount(tally.destination, reason, count)
-        for tally in tallies
-        for reason, count in tally.withheld.items()
-    ]
-    withheld.sort(key=lambda each: (-each.count, each.destination, each.reason))
     dropped: Counter[tuple[str, str]] = Counter()
     unreadable: Counter[str] = Counter()
     for tally in tallies:
@@ -263,10 +282,23 @@ def totals_of(
     return RetryTotals(
         by_destination={tally.destination: tally.frozen() for tally in tallies},
         errors=tuple(errors[:_MOST_TOP_ERRORS]),
-        withheld=tuple(withheld[:_MOST_TOP_ERRORS]),
+        withheld=_most_frequent({tally.destination: tally.withheld for tally in tallies}),
+        warned=_most_frequent({tally.destination: tally.warned for tally in tallies}),
+        unmatched=_most_frequent({tally.destination: tally.unmatched for tally in tallies}),
         dropped=dict(dropped),
         unreadable=dict(unreadable),
         seconds=seconds,
         stopped_reason=stopped_reason,
         dry_run=dry_run,
     )
+
+
+def _most_frequent(counted: Mapping[str, Counter[str]]) -> tuple[ReasonCount, ...]:
+    """What was counted by destination and reason, the most frequent first."""
+    found = [
+        ReasonCount(destination, reason, count)
+        for destination, reasons in counted.items()
+        for reason, count in reasons.items()
+    ]
+    found.sort(key=lambda each: (-each.count, each.destination, each.reason))
+    return tuple(found[:_MOST_TOP_ERRORS])

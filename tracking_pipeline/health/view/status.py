@@ -21,6 +21,7 @@ from tracking_pipeline.store.alerts import Alert, read_open_alerts
 from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import Database, connect, read_now
 from tracking_pipeline.store.dead_letters import read_offers
+from tracking_pipeline.store.delivery_warnings import DeliveryWarnings, count_delivery_warnings
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.health_readings import count_outlived
 from tracking_pipeline.store.leads import LocateBacklog, read_locate_backlog
@@ -80,6 +81,7 @@ class Status:
     """Dead letters of the last week that a longer horizon of retries would have saved, by
     destination."""
     withheld: WithheldReading
+    warnings: DeliveryWarnings
     alerts: list[Alert]
 
     def as_json(self) -> dict[str, Any]:
@@ -120,6 +122,8 @@ class Status:
                 ],
             },
             "withheld": asdict(self.withheld),
+            "warned_by_kind": [asdict(each) for each in self.warnings.warned],
+            "unmatched_by_reason": [asdict(each) for each in self.warnings.unmatched],
             "geo": asdict(self.geo),
             "alerts": [alert_json(alert) for alert in self.alerts],
         }
@@ -155,6 +159,7 @@ def read_status(
             ),
             outlived=count_outlived(connection, now - timedelta(days=OUTLIVED_SINCE_DAYS), now),
             withheld=read_withheld(connection),
+            warnings=count_delivery_warnings(connection),
             alerts=alerts,
         )
 

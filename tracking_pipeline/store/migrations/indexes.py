@@ -125,6 +125,12 @@ INDEXES = (
         "tracking_delivery_attempts",
         "(attempted_at) where outcome = 'paused'",
     ),
+    # The warnings of the last days: few among many deliveries.
+    Index(
+        "tracking_delivery_attempts_warned",
+        "tracking_delivery_attempts",
+        "(attempted_at) where warning is not null",
+    ),
     Index(
         "tracking_delivery_attempts_time",
         "tracking_delivery_attempts",

@@ -36,8 +36,8 @@ class RetryBody(BaseModel):
     )
 
 
-class WithheldForReason(BaseModel):
-    """Withheld events of one destination and one reason."""
+class EventsForReason(BaseModel):
+    """Events of one destination and one reason."""
 
     destination: str
     reason: str
@@ -62,8 +62,21 @@ class RetryAnswer(BaseModel):
     withheld: int = Field(
         description="Settled without being sent: a person's refusal, or the site's own rule."
     )
-    withheld_by_reason: list[WithheldForReason] = Field(
+    withheld_by_reason: list[EventsForReason] = Field(
         description="Those by destination and reason, the most frequent first."
+    )
+    warned: int = Field(
+        description="Of the delivered ones: the destination warned, of a part that it ignores, say."
+    )
+    warned_by_kind: list[EventsForReason] = Field(
+        description="Those by destination and kind of warning, the most frequent first."
+    )
+    unmatched: int = Field(
+        description="Delivered by an earlier run: the destination found no click or person of its "
+        "own for them. No failure."
+    )
+    unmatched_by_reason: list[EventsForReason] = Field(
+        description="Those by destination and the destination's reason."
     )
     postponed: int = Field(description="Left waiting because their own time is still to come.")
     accepted_delivered: int = Field(

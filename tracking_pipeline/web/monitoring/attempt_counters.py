@@ -24,12 +24,14 @@ _SETTLING = timedelta(seconds=10)
 
 
 class AttemptCounters:
-    """Attempts by destination and outcome, and their durations by destination."""
+    """Attempts by destination and outcome; those that were warned of and the durations by
+    destination."""
 
     def __init__(self) -> None:
         self._counted_until: datetime | None = None
         self._lock = threading.Lock()
         self.attempts: Counter[tuple[str, str]] = Counter()
+        self.warned: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.buckets: dict[str, list[int]] = {}
 
@@ -42,6 +44,7 @@ class AttemptCounters:
                 bounds_ms = [1000 * bound for bound in BOUNDS_SECONDS]
                 for each in count_attempts(connection, self._counted_until, until, bounds_ms):
                     self.attempts[each.destination, each.outcome] += each.attempts
+                    self.warned[each.destination] += each.warned
                     self.seconds[each.destination] += each.seconds
                     known = self.buckets.setdefault(each.destination, [0] * len(each.buckets))
                     for place, attempts in enumerate(each.buckets):

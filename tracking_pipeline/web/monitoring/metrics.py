@@ -198,6 +198,14 @@ class _Scrape(Collector):
         for (destination, outcome), attempts in self.attempts.attempts.items():
             counted.add_metric([destination, outcome], attempts)
         yield counted
+        warned = CounterMetricFamily(
+            "tracking_delivery_warned_attempts",
+            "Of them, deliveries that the destination warned of: it ignores a part of the event.",
+            labels=["destination"],
+        )
+        for destination, attempts in self.attempts.warned.items():
+            warned.add_metric([destination], attempts)
+        yield warned
         durations = HistogramMetricFamily(
             "tracking_delivery_attempt_seconds",
             "How long the request of an attempt took.",

@@ -41,6 +41,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Throttled,
     Uniform,
     Verdict,
+    delivered_with,
 )
 from tracking_pipeline.delivery.engine.redaction import kept_fields, kept_trace_id, redact
 from tracking_pipeline.delivery.failures import Failure, FailureOutcome
@@ -60,6 +61,9 @@ _TRANSACTION_ID = re.compile(r"\.transaction_?id$", re.IGNORECASE)
 # Google's says so.
 _ALL_NUMBERS = "every refused id is a number: set GOOGLE_TRANSACTION_ID_PREFIX"
 _MAYBE_ITS_ID = "its order id is a number: if others are taken, set GOOGLE_TRANSACTION_ID_PREFIX"
+_WARNING_PREFIX = "WARNING_REASON_"
+# Of one event; there are more events than that.
+_MOST_WARNINGS = 5
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
@@ -98,12 +102,32 @@ def classify(
     if answer.fault or answer.status is None:
         return Uniform(without_answer(answer))
     if request_id(answer):
-        return Uniform(Delivered(answer.status))
+        return delivered_with(answer.status, events, _warnings(answer, events))
     body = answer.json()
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
         return _classify_error(answer, error, now, secrets, events=events, id_at=id_at)
     return _classify_status(answer, partial(unreadable, answer), now)
+
+
+def _warnings(answer: Answer, events: int) -> dict[int, list[str]]:
+    """The reasons of an acceptance's ``fieldWarnings``, by the event that each is about; one that
+    names no event is about all of them.
+
+    https://developers.google.com/data-manager/api/reference/rest/v1/FieldWarning
+    """
+    body = answer.json()
+    found: dict[int, list[str]] = {}
+    for each in _listed(body.get("fieldWarnings") if isinstance(body, dict) else None):
+        if not isinstance(each, dict):
+            continue
+        kind = _code(_text(each.get("reason")).removeprefix(_WARNING_PREFIX))
+        match = _EVENT.match(_text(each.get("field")))
+        for event in (int(match[1]),) if match else range(events):
+            kinds = found.setdefault(event, [])
+            if kind not in kinds and len(kinds) < _MOST_WARNINGS:
+                kinds.append(kind)
+    return found
 
 
 def _classify_error(

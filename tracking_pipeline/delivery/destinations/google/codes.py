@@ -19,6 +19,23 @@ _STATUSES = "https://google.aip.dev/193"
 
 # Google has the conversion, from an earlier try of ours or from the tag on the page: no failure.
 DUPLICATE_REASONS = frozenset(("DUPLICATE_TRANSACTION_ID", "DUPLICATE_GCLID"))
+# Told later of an event that Google took: it knows no click, person or conversion of its own that
+# belongs to it. Most conversions follow no ad: sites are told to send them all, and to expect this.
+# It is no failure; as one it stands in the table for a request that is refused at once.
+# https://support.google.com/google-ads/answer/13321563
+UNMATCHED_REASONS = frozenset(
+    (
+        "CLICK_NOT_FOUND",
+        "INVALID_CLICK",
+        "MATCH_ID_NOT_FOUND",
+        "ORIGINAL_CONVERSIONS_NOT_FOUND",
+        "USER_ID_NOT_FOUND",
+        "USER_ID_NOT_FOUND_FOR_DCLID",
+        "USER_ID_NOT_FOUND_FOR_GCLID",
+        "USER_ID_NOT_FOUND_FOR_IMPRESSION_ID",
+        "USER_ID_NOT_FOUND_FOR_MATCH_ID",
+    )
+)
 
 ORDER_ID = "violation of transactionId"
 """No reason of Google's: what makes of any that it gives for this field an order id's."""
@@ -132,6 +149,10 @@ _OF_THE_ACCOUNT = re.compile(
     r"|PROJECT|CONSUMER|SERVICE|BILLING|API_KEY|SCOPE|EXTERNAL_ATTRIBUTION|DEVELOPER_TOKEN"
     r"|NOT_ENABLED|NOT_SIGNED"
 )
+_OF_NOBODY = re.compile(
+    r"(?:CLICK|IMPRESSION|INTERACTION|USER|PERSON|CUSTOMER|VISITOR|MATCH|CONVERSIONS?|IDENTIFIERS?"
+    r"|_ID)\w*_NOT_FOUND|UNMATCHED|NO_MATCH|NOT_MATCHED|UNATTRIBUT|NOT_ATTRIBUT"
+)
 
 
 def is_the_accounts(reason: str) -> bool:
@@ -140,3 +161,12 @@ def is_the_accounts(reason: str) -> bool:
     if outcome is not None or reason in DUPLICATE_REASONS:
         return outcome == "paused"
     return _OF_THE_ACCOUNT.search(reason) is not None
+
+
+def is_unmatched(reason: str) -> bool:
+    """Whether a reason says that Google took the event and found nobody whom it belongs to."""
+    if reason in UNMATCHED_REASONS:
+        return True
+    if CODES.outcome(reason) is not None or reason in DUPLICATE_REASONS:
+        return False
+    return _OF_NOBODY.search(reason) is not None and not is_the_accounts(reason)

@@ -3,7 +3,7 @@
 Google checks an accepted request on its own time and then tells one status for it, whose meaning
 ``request_status`` reads. What is done with its events:
 
-    delivered     nothing: the queue says so already
+    delivered     nothing: the queue says so already; those that matched nobody are counted
     refused       all become dead letters, with the reason
     later         all are back in the queue after six hours, one retry spent
     account       all are back in the queue, nothing spent, and the breaker opens
@@ -63,7 +63,7 @@ from tracking_pipeline.delivery.destinations.google.request_status import Reques
 from tracking_pipeline.delivery.engine.bisection import deliver_batch
 from tracking_pipeline.delivery.engine.circuit import Circuit
 from tracking_pipeline.delivery.engine.destination import Reply
-from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, lead_of
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, event_of
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
     Paused,
@@ -105,7 +105,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class GoogleOutcomes:
     """One reading, in accepted requests; ``dead_lettered`` and ``requeued`` are events,
-    ``requests`` those that sent events again.
+    ``requests`` those that sent events again. ``unmatched`` and ``warned`` are events, too, by
+    Google's reason: they stay delivered.
 
     ``checked`` = delivered + refused + narrowed + processing + unreadable + unknown. ``state`` says
     how the destination stood at the end, as the engine's ``Circuit`` does, and ``detail`` why.
@@ -124,6 +125,8 @@ class GoogleOutcomes:
     dead_lettered: int = 0
     requeued: int = 0
     requests: int = 0
+    unmatched: Mapping[str, int] = field(default_factory=dict)
+    warned: Mapping[str, int] = field(default_factory=dict)
 
 
 async def read_google_outcomes(
@@ -154,6 +157,8 @@ class _Reading:
     run_id: str | None
     jitter: Callable[[], float] = random.random
     counts: Counter[str] = field(default_factory=Counter)
+    unmatched: Counter[str] = field(default_factory=Counter)
+    warned: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._circuit = Circuit(self.pool, self.google.name)
@@ -163,7 +168,13 @@ class _Reading:
         self._pace = AsyncLimiter(1, 1 / rate) if rate else None
 
     def outcomes(self) -> GoogleOutcomes:
-        return GoogleOutcomes(self._circuit.state, self._circuit.detail, **self.counts)
+        return GoogleOutcomes(
+            self._circuit.state,
+            self._circuit.detail,
+            **self.counts,
+            unmatched=self.unmatched,
+            warned=self.warned,
+        )
 
     async def run(self) -> None:
         async with self.pool.connection() as connection:
@@ -203,7 +214,9 @@ class _Reading:
         if status.state in ("processing", "unreadable"):
             await self._leave(request, status)
         elif status.state == "delivered":
-            await self._close(request, "delivered")
+            await self._close(request, "delivered", status=status)
+            self.unmatched.update(status.unmatched)
+            self.warned.update(status.warnings)
         elif status.state == "unclear":
             await self._narrow(request, status)
         else:
@@ -227,10 +240,22 @@ class _Reading:
             self.counts[status.state] += 1
 
     async def _close(
-        self, request: GoogleRequest, outcome: GoogleOutcome, detail: str | None = None
+        self,
+        request: GoogleRequest,
+        outcome: GoogleOutcome,
+        detail: str | None = None,
+        status: RequestStatus | None = None,
     ) -> None:
+        unmatched, warnings = (status.unmatched, status.warnings) if status else ({}, {})
         async with self.pool.connection() as connection, connection.transaction():
-            await close_google_request(connection, request.request_id, outcome, detail)
+            await close_google_request(
+                connection,
+                request.request_id,
+                outcome,
+                detail,
+                unmatched=unmatched,
+                warnings=warnings,
+            )
             await forget_delivered_events(connection, request.members)
         self.counts[outcome] += 1
 
@@ -246,7 +271,7 @@ class _Reading:
                 connection,
                 [
                     taking_back(
-                        _event(row),
+                        event_of(row),
                         outcome,
                         jitter=self.jitter(),
                         retry_horizon=self.google.limits.retry_horizon,
@@ -263,7 +288,7 @@ class _Reading:
         async with self.pool.connection() as connection:
             await reopen_delivered_events(connection, request.members)
             rows = await read_delivered_members(connection, request.members)
-        ready = [prepared for row in rows if (prepared := self._prepared(_event(row)))]
+        ready = [prepared for row in rows if (prepared := self._prepared(event_of(row)))]
         size = -(-len(ready) // PARTS)
         left: list[UUID] = []
         for start in range(0, len(ready), size or 1):
@@ -327,9 +352,3 @@ async def _retrieve(google: GoogleEc, request_id: str) -> tuple[Answer, Sequence
         return await get(google.client, url, params={"requestId": request_id}, headers=headers)
 
     return await google.authorised(retrieve)
-
-
-def _event(row: Mapping[str, Any]) -> FailedEvent:
-    """A row of :func:`read_delivered_members` as a claim would give it."""
-    names = [name for name in FailedEvent.__dataclass_fields__ if name in row]
-    return FailedEvent(**{name: row[name] for name in names}, lead=lead_of(row))

@@ -6,6 +6,7 @@ for one whose events all fared alike:
 
     SUCCESS            delivered
     duplicates only    delivered: Google had them, from an earlier try or from the tag on the page
+    unmatched only     delivered, too: Google took them, and found no click or person of its own
     FAILED             every event failed: refused, or, where the reason may pass (unknown ones
                        too), to be sent again later; where a reason is the account's fault, no
                        event's
@@ -16,17 +17,19 @@ https://developers.google.com/data-manager/api/devguides/diagnostics
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from tracking_pipeline.delivery.destinations.google.codes import (
     CODES,
     DUPLICATE_REASONS,
     is_the_accounts,
+    is_unmatched,
 )
 from tracking_pipeline.http_client import Answer
 
-_PREFIXES = ("PROCESSING_ERROR_REASON_", "PROCESSING_ERROR_")
+_PREFIXES = ("PROCESSING_ERROR_REASON_", "PROCESSING_ERROR_", "PROCESSING_WARNING_REASON_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,17 @@ class RequestStatus:
 
     ``refused``, ``later`` and ``account`` (no event gets in until somebody mends it) hold for every
     event; ``unclear`` means some failed and nobody knows which. ``reasons`` are Google's, without
-    their prefix, the duplicates left out; the one that decides comes first.
+    their prefix, the duplicates and the unmatched left out; the one that decides comes first.
+
+    ``unmatched`` and ``warnings`` count events that are delivered all the same, by Google's reason.
     """
 
     state: Literal[
         "processing", "delivered", "refused", "later", "account", "unclear", "unreadable"
     ]
     reasons: tuple[str, ...] = ()
+    unmatched: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_status(answer: Answer, events: int) -> RequestStatus:
@@ -52,19 +59,25 @@ def read_status(answer: Answer, events: int) -> RequestStatus:
     if not isinstance(told, dict):
         return RequestStatus("unreadable")
     status = told.get("requestStatus")
+    warnings = _counts(told.get("warningInfo"), "warningCounts", events)
     if status == "SUCCESS":
-        return RequestStatus("delivered")
+        return RequestStatus("delivered", warnings=warnings)
     if status in ("FAILED", "PARTIAL_SUCCESS"):
-        return _failed(_reasons(told.get("errorInfo")), events, some=status == "PARTIAL_SUCCESS")
+        counts = _counts(told.get("errorInfo"), "errorCounts", events)
+        some = status == "PARTIAL_SUCCESS"
+        return replace(_failed(counts, events, some=some), warnings=warnings)
     return RequestStatus("processing")
 
 
-def _failed(found: tuple[str, ...], events: int, *, some: bool) -> RequestStatus:
-    reasons = tuple(reason for reason in found if reason not in DUPLICATE_REASONS)
-    duplicates = len(reasons) < len(found)
-    if duplicates and not reasons:
-        return RequestStatus("delivered")
-    all_failed = events == 1 or not (some or duplicates)
+def _failed(counts: Mapping[str, int], events: int, *, some: bool) -> RequestStatus:
+    unmatched = {reason: count for reason, count in counts.items() if is_unmatched(reason)}
+    reasons = tuple(
+        reason for reason in counts if reason not in DUPLICATE_REASONS and reason not in unmatched
+    )
+    some_taken = some or len(reasons) < len(counts)
+    if counts and not reasons:
+        return RequestStatus("delivered", unmatched=unmatched)
+    all_failed = events == 1 or not some_taken
     faults = [reason for reason in reasons if is_the_accounts(reason)]
     if all_failed and faults:
         # An event that has another fault is refused for that, once the account is mended.
@@ -75,17 +88,18 @@ def _failed(found: tuple[str, ...], events: int, *, some: bool) -> RequestStatus
     return RequestStatus("refused" if True in permanent else "later", reasons)
 
 
-def _reasons(error_info: Any) -> tuple[str, ...]:
-    """The reasons that were met, the most frequent first. Google may leave them out."""
-    counts = error_info.get("errorCounts") if isinstance(error_info, dict) else None
+def _counts(info: Any, name: str, events: int) -> dict[str, int]:
+    """How many of so many events met each reason, the most frequent first. Google may leave them
+    out; a reason that it does not count was met once."""
+    counts = info.get(name) if isinstance(info, dict) else None
     found: dict[str, int] = {}
     for each in counts if isinstance(counts, list) else ():
         reason = each.get("reason") if isinstance(each, dict) else None
         if isinstance(reason, str) and reason.replace("_", "").isalnum() and len(reason) < 120:
             for prefix in _PREFIXES:
                 reason = reason.removeprefix(prefix)
-            found[reason] = _count(each.get("recordCount"))
-    return tuple(sorted(found, key=lambda reason: (-found[reason], reason)))
+            found[reason] = min(max(_count(each.get("recordCount")), 1), events)
+    return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _count(value: Any) -> int:

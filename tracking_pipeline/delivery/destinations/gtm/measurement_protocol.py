@@ -39,6 +39,10 @@ LIMITS = Limits(request_events=25, request_bytes=MAX_BYTES - 200, in_flight=64)
 # An older event would be taken and moved to 72 hours ago.
 
 MAX_PARAMETERS = 25
+PARAMETER = "parameter"
+"""What is left out goes by this name."""
+PARAMETERS_LEFT_OUT = "parameters_left_out"
+"""The kind of warning of an event that went out without some of them."""
 _NAME = re.compile(r"[^\W\d_]\w{0,39}")
 _RESERVED_PREFIXES = ("_", "firebase_", "ga_", "google_", "gtag.")
 # "Reserved names" of the reference above, and of support.google.com/analytics/answer/13316687.
@@ -167,7 +171,7 @@ def _parameters(
             parameters[name] = value
         else:
             # Not under its name: that is the site's own, and there may be any number of them.
-            dropped.append(("parameter", problem))
+            dropped.append((PARAMETER, problem))
     for node in conversion.reading.part(Kind.PERSON):
         # Who a visitor is to the site stays on the site.
         if node.place.plain == "userproperties" and node.mapping:

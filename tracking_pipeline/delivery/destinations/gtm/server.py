@@ -26,7 +26,12 @@ from tracking_pipeline.delivery.destinations.gtm.visitor import visitor_of
 from tracking_pipeline.delivery.destinations.registry import DestinationName, spec_of
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
-from tracking_pipeline.delivery.engine.outcomes import NotSent
+from tracking_pipeline.delivery.engine.outcomes import (
+    Delivered,
+    NotSent,
+    Uniform,
+    delivered_with,
+)
 from tracking_pipeline.delivery.engine.readiness import ready_conversion
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.person import GeoMatchKeys
@@ -142,7 +147,20 @@ class GtmServer:
         verdict = classify(
             answer, now, self._protocol, sent_list=sent_list, previewed=self._previewed
         )
+        outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+        if isinstance(outcome, Delivered) and outcome.http_status is not None:
+            verdict = delivered_with(outcome.http_status, len(batch), _left_out(batch))
         return Reply(verdict, answer.duration_ms)
+
+
+def _left_out(batch: Sequence[Prepared]) -> dict[int, list[str]]:
+    """The warning of each event that goes without some of its parameters: the protocol answers
+    alike, whatever of an event it takes."""
+    return {
+        position: [gtm_measurement_protocol.PARAMETERS_LEFT_OUT]
+        for position, member in enumerate(batch)
+        if any(name == gtm_measurement_protocol.PARAMETER for name, _ in member.dropped)
+    }
 
 
 def _limits(container: GtmContainer) -> Limits:

@@ -60,12 +60,18 @@ _ABOUT_THE_OBJECT = re.compile(
 )
 _ABOUT_THE_PROOF = re.compile(r"appsecret_proof", re.IGNORECASE)
 
+# Kinds of warning: ``events_received`` is smaller than what was sent; there are ``messages``.
+FEWER_RECEIVED = "fewer_received"
+MESSAGES = "messages"
+
 # In percent of the allowance, as the usage headers count.
 NEARLY_USED_UP = 95.0
 
 
-def classify(answer: Answer, now: datetime, *, secrets: tuple[str, ...] = ()) -> Verdict:
-    """The verdict on a request's events.
+def classify(
+    answer: Answer, now: datetime, *, events: int = 1, secrets: tuple[str, ...] = ()
+) -> Verdict:
+    """The verdict on a request of so many ``events``.
 
     ``now`` is used only for a ``Retry-After`` date in an answer without a ``Date``.
     """
@@ -78,8 +84,25 @@ def classify(answer: Answer, now: datetime, *, secrets: tuple[str, ...] = ()) ->
     if 200 <= answer.status < 300 and isinstance(body, dict):
         received = _integer(body.get("events_received"))
         if received is not None and received > 0:
-            return Uniform(Delivered(answer.status))
+            return Uniform(_delivered(answer.status, body, received, events, secrets))
     return _classify_status(answer, partial(unreadable, answer), now)
+
+
+def _delivered(
+    status: int, body: Mapping[str, Any], received: int, events: int, secrets: tuple[str, ...]
+) -> Delivered:
+    """Received, as far as anybody can tell all of them. Meta documents all or nothing, and has told
+    fewer than were sent all the same."""
+    said = redact("; ".join(map(_said, _listed(body.get("messages")))), *secrets)
+    warnings = [FEWER_RECEIVED] if received < events else []
+    if said:
+        warnings.append(MESSAGES)
+    return Delivered(status, warnings=tuple(warnings), said=said)
+
+
+def _said(message: Any) -> str:
+    """One of an answer's ``messages``, whose form Meta does not document."""
+    return message if isinstance(message, str) else orjson.dumps(message).decode()
 
 
 def _classify_error(

@@ -193,7 +193,8 @@ class MetaCapi:
         answer = await post(
             self._client, self._url, content=content, headers={"content-type": "application/json"}
         )
-        verdict = classify(answer, now, secrets=(self._account.access_token,))
+        secrets = (self._account.access_token,)
+        verdict = classify(answer, now, events=len(batch), secrets=secrets)
         return Reply(verdict, answer.duration_ms, cool_down_seconds(answer.headers))
 
 

@@ -39,7 +39,7 @@ def test_an_event_that_google_refuses_later_becomes_a_dead_letter(
     queue: Queue, google: GoogleRuns
 ) -> None:
     (added,) = queue.accept(destination="google_ec")
-    google.behave(refused_later={added.sent_as: "CLICK_NOT_FOUND"})
+    google.behave(refused_later={added.sent_as: "INVALID_GCLID"})
     google.run()
     half_an_hour_goes_by(queue)
 
@@ -47,8 +47,8 @@ def test_an_event_that_google_refuses_later_becomes_a_dead_letter(
 
     assert (outcomes.refused, outcomes.dead_lettered) == (1, 1)
     row = queue.row(added)
-    assert (row["status"], row["error_code"]) == ("dead_letter", "CLICK_NOT_FOUND")
-    assert row["dead_letter_reason"] == "refused by Google: CLICK_NOT_FOUND"
+    assert (row["status"], row["error_code"]) == ("dead_letter", "INVALID_GCLID")
+    assert row["dead_letter_reason"] == "refused by Google: INVALID_GCLID"
     assert queue.accepted() == {}
     assert [each["outcome"] for each in queue.attempts(added)] == ["delivered", "rejected"]
 
@@ -68,7 +68,7 @@ def test_an_event_that_google_wants_later_is_tried_again(queue: Queue, google: G
 
 def test_the_one_that_google_refuses_among_many_is_found(queue: Queue, google: GoogleRuns) -> None:
     rows = queue.accept(40, destination="google_ec")
-    google.behave(refused_later={rows[7].sent_as: "CLICK_NOT_FOUND"})
+    google.behave(refused_later={rows[7].sent_as: "INVALID_GCLID"})
     google.run()
     for _ in range(4):
         half_an_hour_goes_by(queue)

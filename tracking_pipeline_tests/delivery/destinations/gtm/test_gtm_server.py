@@ -18,6 +18,7 @@ from tracking_pipeline.delivery.engine.events import Prepared
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
     Paused,
+    PerEvent,
     Refused,
     Retry,
     Throttled,
@@ -294,3 +295,12 @@ def test_a_larger_visitor_counts_towards_the_size_of_a_request(
     assert totals.total("resolved") == 6
     assert sandbox.memory.violations == []
     assert len(sandbox.memory.requests) == 3
+
+
+def test_an_event_that_goes_without_a_parameter_is_delivered_with_a_warning(
+    measured: GtmContainer,
+) -> None:
+    reply = post(measured, "a", metadata={"note": "x" * 101})
+
+    assert reply.verdict == PerEvent([Delivered(204, warnings=("parameters_left_out",))])
+    assert post(measured, "b", metadata={"note": "short"}).verdict == Uniform(Delivered(204))
