@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tracking_health_alerts": ("select", "insert", "update"),
     "tracking_delivery_attempts": ("select", "insert"),
     "tracking_destination_state": ("select", "insert", "update"),
+    "tracking_destination_shares": ("select", "insert", "update"),
     "tracking_google_requests": ("select", "insert", "update"),
     "tracking_match_key_hourly": ("select", "insert", "update", "delete"),
     "tracking_rollup_progress": ("select", "insert", "update"),

@@ -122,6 +122,7 @@ class Queue:
                 f"update {table} set lease_expires_at = now() - interval '1 second'"
                 " where lease_expires_at is not null".encode()
             )
+        self.connection.execute("delete from tracking_destination_shares")
 
     def state(self, destination: str = "meta_capi") -> dict[str, Any]:
         """The shared state of a destination, with its waits in seconds from now."""

@@ -1,10 +1,12 @@
 """A worker process for the crash tests: one retry run that ends where the test wants it to.
 
-    python worker.py DATABASE_URL META_URL [FREEZE] [--poison ID]... [--request-events N] [--ledger]
+    python worker.py DATABASE_URL META_URL [FREEZE] [--poison ID]... [--ledger]
+        [--request-events N] [--in-flight N] [--per-second N]
 
 FREEZE is ``claimed`` (before the first request), ``answered`` (after an answer, before its
 settle) or ``never``. The worker says where it froze on standard output. With the event of a row ID
-it is killed instead: before it sends the event, or with ``answered`` when it has delivered it.
+it is killed instead: before it sends the event, or with ``answered`` when it has delivered it. With
+a pace it says on standard output when it began each request, by the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import faulthandler
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -36,17 +39,19 @@ LONGEST_LIFE_SECONDS = 60
 class Freezing:
     """Meta's destination in a process that stops at one point, or is killed by an event."""
 
-    def __init__(self, real: MetaCapi, freeze: str, poison: list[str], request_events: int) -> None:
+    def __init__(self, real: MetaCapi, freeze: str, poison: list[str], limits: Limits) -> None:
         self._real = real
         self._freeze = freeze
         self._poison = poison
         self.name = real.name
-        self.limits = Limits(request_events, real.limits.request_bytes, IN_FLIGHT)
+        self.limits = limits
 
     def prepare(self, event: FailedEvent) -> Prepared | NotSent:
         return self._real.prepare(event)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
+        if self.limits.requests_per_second:
+            sys.stdout.write(f"{time.monotonic()}\n")
         self._perhaps_stop("claimed", batch)
         reply = await self._real.send(batch, now)
         self._perhaps_stop("answered", batch)
@@ -71,13 +76,18 @@ def main() -> None:
     parser.add_argument("freeze", nargs="?", default="never")
     parser.add_argument("--poison", action="append", default=[])
     parser.add_argument("--request-events", type=int, default=REQUEST_EVENTS)
+    parser.add_argument("--in-flight", type=int, default=IN_FLIGHT)
+    parser.add_argument("--per-second", type=float)
     parser.add_argument("--ledger", action="store_true")
     asked = parser.parse_args()
     faulthandler.dump_traceback_later(LONGEST_LIFE_SECONDS, exit=True)
 
     def make(client: DeliveryClient, pool: AsyncPool) -> Sequence[Destination]:
         meta = MetaCapi(MetaAccount("1", "token", url=asked.meta_url), client)
-        freezing = Freezing(meta, asked.freeze, asked.poison, asked.request_events)
+        limits = Limits(
+            asked.request_events, meta.limits.request_bytes, asked.in_flight, asked.per_second
+        )
+        freezing = Freezing(meta, asked.freeze, asked.poison, limits)
         return [freezing, Ledger(pool)] if asked.ledger else [freezing]
 
     asyncio.run(retry_failed_events(asked.database_url, make, RetryRequest()))

@@ -38,6 +38,7 @@ OWN_TABLES = (
     "tracking_accepted_events",
     "tracking_admin_actions",
     "tracking_delivery_attempts",
+    "tracking_destination_shares",
     "tracking_destination_state",
     "tracking_geo_providers",
     "tracking_google_requests",
@@ -736,6 +737,7 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
     assert on_new("authenticated") == {
         ("tracking_accepted_events", "select"),
         ("tracking_delivery_attempts", "select"),
+        ("tracking_destination_shares", "select"),
         ("tracking_destination_state", "select"),
         ("tracking_geo_providers", "select"),
         ("tracking_google_requests", "select"),

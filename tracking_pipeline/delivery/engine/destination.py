@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict
 from tracking_pipeline.store.database import AsyncPool
+
+if TYPE_CHECKING:
+    from tracking_pipeline.delivery.engine.share import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,9 @@ class Limits:
 
     ``request_events`` and ``request_bytes`` bound one request, ``in_flight`` the requests under
     way. ``requests_per_second`` paces them evenly, so that a backlog leaves at a steady rate; None:
-    as fast as the answers come. ``retry_horizon``: how long after it was lost an event is still
-    tried, its retries spent or not; None: until its retries are spent.
+    as fast as the answers come. All workers together keep to both. ``retry_horizon``: how long
+    after it was lost an event is still tried, its retries spent or not; None: until its retries are
+    spent.
     """
 
     request_events: int
@@ -94,8 +98,11 @@ class LaterAnswers(Protocol):
 class AnswersLater(Protocol):
     """A destination that accepts a request now and judges its events later."""
 
-    async def read_later_answers(self, pool: AsyncPool, *, run_id: str | None) -> LaterAnswers:
-        """Asks what became of what was accepted, where it is time to, and settles it."""
+    async def read_later_answers(
+        self, pool: AsyncPool, share: Share, *, run_id: str | None
+    ) -> LaterAnswers:
+        """Asks what became of what was accepted, where it is time to, and settles it. Its requests
+        keep to the run's share of the limits."""
         ...
 
 

@@ -24,7 +24,6 @@ from uuid import UUID
 
 import anyio
 import psycopg
-from aiolimiter import AsyncLimiter
 
 from tracking_pipeline.delivery.engine.bisection import INTERRUPTED, deliver_batch
 from tracking_pipeline.delivery.engine.circuit import Circuit
@@ -46,6 +45,7 @@ from tracking_pipeline.delivery.engine.preparation import prepare
 from tracking_pipeline.delivery.engine.queues import Queue
 from tracking_pipeline.delivery.engine.settlement import settlement
 from tracking_pipeline.delivery.engine.settler import Settler
+from tracking_pipeline.delivery.engine.share import Share
 from tracking_pipeline.delivery.engine.totals import Tally
 from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.store.database import AsyncPool, through_outages
@@ -79,6 +79,7 @@ class Drain:
         selection: Selection,
         sources: Sequence[Source],
         circuit: Circuit,
+        share: Share,
         tally: Tally,
         time_is_up: Callable[[], bool],
         jitter: Callable[[], float] = random.random,
@@ -88,17 +89,19 @@ class Drain:
         self._selection = selection
         self._sources = list(sources)
         self._circuit = circuit
+        self._share = share
         self._tally = tally
         self._time_is_up = time_is_up
         self._jitter = jitter
         self._window = ClaimWindow(destination.limits)
         self._claimed: asyncio.Queue[_Batch] = asyncio.Queue()
-        self._in_flight = anyio.Semaphore(destination.limits.in_flight, fast_acquire=True)
-        rate = destination.limits.requests_per_second
-        self._pace = AsyncLimiter(1, 1 / rate) if rate else None
 
     async def run(self) -> None:
         """Drains until the queue gives nothing more, the circuit stops it or the time is up."""
+        async with self._share.kept(self._may_go_on):
+            await self._drain()
+
+    async def _drain(self) -> None:
         if self._circuit.state == "probing":
             await self._probe()
         if self._circuit.state != "ok" or self._time_is_up():
@@ -119,6 +122,10 @@ class Drain:
         """
         if not self._may_go_on():
             return False
+        async with self._share.kept(self._may_go_on):
+            return await self._drain_group()
+
+    async def _drain_group(self) -> bool:
         limits = self._destination.limits
         most = (
             1 if self._circuit.state == "probing" else max(limits.request_events, limits.in_flight)
@@ -185,6 +192,8 @@ class Drain:
             else:
                 not_sent.append(settlement(event, prepared, jitter=0.0))
         await source.settler.put(not_sent)
+        if ready:
+            await self._share.join()
         return [_Batch(source, events) for events in pack(ready, self._destination.limits)]
 
     async def _lease(self, source: Source, limit: int, suspects: bool) -> list[FailedEvent]:
@@ -225,7 +234,7 @@ class Drain:
 
     async def _deliver(self, batch: _Batch) -> None:
         source = batch.source
-        async with self._in_flight:
+        async with self._share.slot():
             tried = await deliver_batch(
                 batch.events, self._send, partial(self._may_send, source.leases)
             )
@@ -257,8 +266,7 @@ class Drain:
 
     async def _may_send(self, leases: Leases, batch: Sequence[Prepared]) -> bool:
         # First the wait, then the questions: their answers may have changed meanwhile.
-        if self._pace is not None and self._may_go_on():
-            await self._pace.acquire()
+        await self._share.turn(self._may_go_on)
         return self._may_go_on() and leases.allow(batch)
 
     async def _send(self, batch: Sequence[Prepared]) -> Reply:

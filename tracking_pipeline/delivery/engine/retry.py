@@ -30,6 +30,7 @@ from tracking_pipeline.delivery.engine.drain import Drain, Source
 from tracking_pipeline.delivery.engine.leases import Leases
 from tracking_pipeline.delivery.engine.queues import QUEUES, Queue
 from tracking_pipeline.delivery.engine.settler import Settler
+from tracking_pipeline.delivery.engine.share import Share
 from tracking_pipeline.delivery.engine.totals import RetryTotals, Tally, totals_of
 from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool, read_clock
@@ -174,6 +175,10 @@ class _Run:
         self._started = time.monotonic()
         self._seconds = request.time_budget_seconds
         self._destinations = [each for each in destinations if not isinstance(each, NotConfigured)]
+        self._shares = {
+            each.name: Share(pool, each.name, each.limits, self._worker)
+            for each in self._destinations
+        }
         self._tallies = {
             each.name: Tally(each.name, state="not_configured", detail=each.missing)
             if isinstance(each, NotConfigured)
@@ -205,7 +210,9 @@ class _Run:
         """Some say later what became of the events they accepted; now is later for some events."""
         for destination in self._destinations:
             if isinstance(destination, AnswersLater):
-                found = await destination.read_later_answers(self._pool, run_id=self._run_id)
+                found = await destination.read_later_answers(
+                    self._pool, self._shares[destination.name], run_id=self._run_id
+                )
                 tally = self._tallies[destination.name]
                 tally.numbers["refused_later"] += found.dead_lettered
                 tally.numbers["requeued_later"] += found.requeued
@@ -274,6 +281,7 @@ class _Run:
             selection=selection,
             sources=sources,
             circuit=circuit,
+            share=self._shares[destination.name],
             tally=tally,
             time_is_up=self._time_is_up,
         )

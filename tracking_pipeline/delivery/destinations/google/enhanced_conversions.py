@@ -45,6 +45,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     reject,
 )
 from tracking_pipeline.delivery.engine.readiness import is_limited, past_age_limit, ready_conversion
+from tracking_pipeline.delivery.engine.share import Share
 from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.cart import Cart, read_cart
 from tracking_pipeline.events.consent import Purpose
@@ -206,13 +207,15 @@ class GoogleEc:
         unread = [("cart", f"unreadable {name}") for name in cart.unreadable]
         return Prepared(event, orjson.dumps(body), (*dropped, *unread))
 
-    async def read_later_answers(self, pool: AsyncPool, *, run_id: str | None) -> LaterAnswers:
+    async def read_later_answers(
+        self, pool: AsyncPool, share: Share, *, run_id: str | None
+    ) -> LaterAnswers:
         """Asks Google what became of the events it accepted; see ``outcomes``."""
         from tracking_pipeline.delivery.destinations.google.outcomes import (  # noqa: PLC0415
             read_google_outcomes,
         )
 
-        return await read_google_outcomes(pool, self, run_id=run_id)
+        return await read_google_outcomes(pool, self, share=share, run_id=run_id)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
         """One POST of the batch; another one where a renewed token may cure a 401."""

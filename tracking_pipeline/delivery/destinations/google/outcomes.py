@@ -46,7 +46,6 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from aiolimiter import AsyncLimiter
 
 from tracking_pipeline.delivery.destinations.google.answers import classify
 from tracking_pipeline.delivery.destinations.google.credentials import CredentialsError
@@ -71,6 +70,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Throttled,
     Uniform,
 )
+from tracking_pipeline.delivery.engine.share import Share
 from tracking_pipeline.http_client import Answer, get
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import read_destination_state
@@ -130,14 +130,20 @@ class GoogleOutcomes:
 
 
 async def read_google_outcomes(
-    pool: AsyncPool, google: GoogleEc, *, run_id: str | None = None
+    pool: AsyncPool,
+    google: GoogleEc,
+    *,
+    share: Share | None = None,
+    run_id: str | None = None,
 ) -> GoogleOutcomes:
     """Asks about the accepted requests whose time has come, and settles what Google found.
 
     To be called once a retry run, beside or after the drains. Reads nothing while the destination
     is paused or throttled. Never raises for the other side or for the database.
     """
-    reading = _Reading(pool, google, run_id)
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    share = share or Share(pool, google.name, google.limits, worker)
+    reading = _Reading(pool, google, share, worker, run_id)
     try:
         await reading.run()
     except psycopg.Error as error:
@@ -154,6 +160,8 @@ async def read_google_outcomes(
 class _Reading:
     pool: AsyncPool
     google: GoogleEc
+    share: Share
+    worker: str
     run_id: str | None
     jitter: Callable[[], float] = random.random
     counts: Counter[str] = field(default_factory=Counter)
@@ -162,10 +170,7 @@ class _Reading:
 
     def __post_init__(self) -> None:
         self._circuit = Circuit(self.pool, self.google.name)
-        self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._started = time.monotonic()
-        rate = self.google.limits.requests_per_second
-        self._pace = AsyncLimiter(1, 1 / rate) if rate else None
 
     def outcomes(self) -> GoogleOutcomes:
         return GoogleOutcomes(
@@ -182,11 +187,19 @@ class _Reading:
             await forget_old_deliveries(connection, JUDGED_WITHIN_DAYS)
         if shared.state != "closed" or shared.throttled_seconds > 0:
             return
+        async with self.share.kept(self._may_go_on):
+            await self._check_what_is_due()
+
+    async def _check_what_is_due(self) -> None:
         while self._may_go_on():
             async with self.pool.connection() as connection:
                 request = await claim_google_request(connection)
-            if request is None or not await self._check(request):
+            if request is None:
                 return
+            await self.share.join()
+            async with self.share.slot():
+                if not await self._check(request):
+                    return
 
     def _may_go_on(self) -> bool:
         return (
@@ -196,13 +209,11 @@ class _Reading:
             and time.monotonic() - self._started < TIME_BUDGET_SECONDS
         )
 
-    async def _wait_for_turn(self) -> None:
-        if self._pace is not None:
-            await self._pace.acquire()
-
     async def _check(self, request: GoogleRequest) -> bool:
         """Asks about one request and settles it. False where it makes no sense to go on now."""
-        await self._wait_for_turn()
+        await self.share.turn(self._may_go_on)
+        if not self._may_go_on():
+            return False
         try:
             answer, secrets = await _retrieve(self.google, request.request_id)
         except CredentialsError as error:
@@ -324,8 +335,7 @@ class _Reading:
         return prepared if isinstance(prepared, Prepared) else None
 
     async def _may_send(self, batch: Sequence[Prepared]) -> bool:
-        if self._may_go_on():
-            await self._wait_for_turn()
+        await self.share.turn(self._may_go_on)
         return self._may_go_on()
 
     async def _send(self, batch: Sequence[Prepared]) -> Reply:
@@ -338,7 +348,7 @@ class _Reading:
         self, connection: psycopg.AsyncConnection[Any], settlements: Sequence[Settlement]
     ) -> None:
         taken_back = await settle_deliveries(
-            connection, settlements, worker=self._worker, run_id=self.run_id
+            connection, settlements, worker=self.worker, run_id=self.run_id
         )
         self.counts["dead_lettered"] += taken_back.dead_lettered
         self.counts["requeued"] += taken_back.requeued

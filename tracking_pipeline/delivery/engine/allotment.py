@@ -1,0 +1,126 @@
+"""How a destination's limits are divided among all workers that send to it. Pure.
+
+A destination has so many slots for requests in flight, and so many permits: each is good for one
+request, then rests for a second (``pace``). A worker **holds** slots and permits by a lease on
+record in the database, and never uses more than it holds; all hold together no more than there are.
+So the limits are kept by all workers together, whoever comes, goes or dies.
+
+    join       nothing is held yet; what is free is taken, up to a fair part
+    renew      the fair part changes with the number of workers. What is above it is not used any
+               more, and given up as soon as it is not in use: a request ends, a permit has rested
+    leave      the slots are free; permits that were used just now go on resting, by a short lease
+    die        the lease runs out
+
+Where there are fewer slots or permits than workers, some have nothing until it is their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from tracking_pipeline.delivery.engine.destination import Limits
+from tracking_pipeline.delivery.engine.pace import permits_of
+
+LEASE_SECONDS = 10.0
+TURN_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Slots for requests in flight, and permits for requests a second."""
+
+    in_flight: int
+    permits: int
+
+    def at_most(self, other: Part) -> Part:
+        return Part(min(self.in_flight, other.in_flight), min(self.permits, other.permits))
+
+    def at_least(self, other: Part) -> Part:
+        return Part(max(self.in_flight, other.in_flight), max(self.permits, other.permits))
+
+
+NOTHING = Part(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a worker holds until ``expires_at``; ``joined_at`` None: it has left. In seconds."""
+
+    joined_at: float | None
+    expires_at: float
+    part: Part
+
+
+Holdings: TypeAlias = Mapping[str, Holding]
+
+
+def whole(limits: Limits) -> Part:
+    """All that there is of a destination."""
+    return Part(limits.in_flight, permits_of(limits))
+
+
+def renewed(
+    holdings: Holdings, worker: str, *, limits: Limits, in_use: Part, now: float
+) -> tuple[Holdings, Part]:
+    """The holdings with this worker's lease renewed, and how much it may use from now on.
+
+    ``in_use`` is what it uses at this moment. It may use less than it holds, and then has to give
+    the rest up: never more.
+    """
+    others = _alive(holdings, worker, now)
+    ours = holdings.get(worker)
+    joined_at = now if ours is None or ours.joined_at is None else ours.joined_at
+    members = {name: each.joined_at for name, each in others.items() if each.joined_at is not None}
+    members[worker] = joined_at
+    free = _free(others, whole(limits))
+    usable = _fair(sorted(members, key=lambda name: (members[name], name)), worker, limits, now)
+    usable = usable.at_most(free)
+    holding = Holding(joined_at, now + LEASE_SECONDS, usable.at_least(in_use))
+    return {**others, worker: holding}, usable
+
+
+def left(
+    holdings: Holdings, worker: str, *, in_use: Part, rest_seconds: float, now: float
+) -> Holdings:
+    """The holdings without this worker's: its permits rest for their time."""
+    others = _alive(holdings, worker, now)
+    if not in_use.permits:
+        return others
+    resting = Holding(None, now + rest_seconds, replace(in_use, in_flight=0))
+    return {**others, worker: resting}
+
+
+def _alive(holdings: Holdings, worker: str, now: float) -> dict[str, Holding]:
+    return {
+        name: each for name, each in holdings.items() if name != worker and each.expires_at > now
+    }
+
+
+def _free(others: Holdings, all_of_it: Part) -> Part:
+    held = [each.part for each in others.values()]
+    return Part(
+        all_of_it.in_flight - sum(each.in_flight for each in held),
+        all_of_it.permits - sum(each.permits for each in held),
+    ).at_least(NOTHING)
+
+
+def _fair(members: list[str], worker: str, limits: Limits, now: float) -> Part:
+    all_of_it = whole(limits)
+    is_paced = limits.requests_per_second is not None
+    seats = min(len(members), all_of_it.in_flight, *([all_of_it.permits] if is_paced else []))
+    place = members.index(worker)
+    if seats < len(members):
+        # Both limits go to the same workers: a slot is no use without a permit.
+        place = (place + int(now // TURN_SECONDS)) % len(members)
+    if place >= seats:
+        return NOTHING
+    return Part(
+        _one_of(all_of_it.in_flight, seats, place), _one_of(all_of_it.permits, seats, place)
+    )
+
+
+def _one_of(total: int, seats: int, place: int) -> int:
+    """What the seat at this place gets, where all get as much as possible alike."""
+    return total // seats + (place < total % seats)

@@ -1,0 +1,25 @@
+"""What each worker holds of a destination's limits, so that all of them together keep to these."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from tracking_pipeline.store.migrations.adoption import Adoption, Column, Table
+
+revision = "0009"
+down_revision = "0008"
+# There is no downgrade: an earlier version leaves the table alone.
+
+SHARES = Table(
+    "tracking_destination_shares",
+    (
+        Column("destination", "text", rest="primary key", required=True),
+        Column("shares", "jsonb", default="'{}'", not_null=True, required=True, exact=True),
+        Column("updated_at", "timestamptz", default_for_new_rows="now()", not_null=True),
+    ),
+)
+
+
+def upgrade() -> None:
+    """Create the table of the workers' shares; store/destination_shares.py."""
+    Adoption.of(op.get_context()).create_or_adopt((SHARES,))
