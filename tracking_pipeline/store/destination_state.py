@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
+from uuid import UUID
 
 import psycopg
+from psycopg import sql
 from typing_extensions import LiteralString
 
 BreakerState = Literal["closed", "open", "half_open"]
@@ -23,20 +25,24 @@ LONGEST_PROBE_SECONDS = 30 * 60
 
 @dataclass(frozen=True, slots=True)
 class DestinationState:
-    """``throttled_seconds`` and ``probe_in_seconds`` are the waits left, 0 where there is none."""
+    """``throttled_seconds`` and ``probe_in_seconds`` are the waits left, 0 where there is none. The
+    last two: whether anything is counted since the last success."""
 
     destination: str
     state: BreakerState = "closed"
     reason: str | None = None
     throttled_seconds: float = 0.0
     probe_in_seconds: float = 0.0
+    has_failed_runs: bool = False
+    has_refused_events: bool = False
 
 
 _READ: LiteralString = """
 select destination, state, reason,
     greatest(extract(epoch from coalesce(not_before, now()) - now()), 0)::float8,
     case when state = 'closed' then 0
-        else greatest(extract(epoch from coalesce(probe_at, now()) - now()), 0) end::float8
+        else greatest(extract(epoch from coalesce(probe_at, now()) - now()), 0) end::float8,
+    failed_runs > 0, refused_events > 0
 from public.tracking_destination_state
 """
 
@@ -156,12 +162,17 @@ async def open_breaker(
     return bool(row and row[0])
 
 
+_NO_FAILED_RUNS: LiteralString = """failed_runs = 0, failed_since = null, failed_run_at = null,
+        failed_event_id = null"""
+_NO_REFUSALS: LiteralString = """refusal = null, refused_runs = 0, refused_events = 0,
+        refused_run_at = null, refused_event_id = null"""
+
 _CLOSE: LiteralString = """
 with closed as (
     update public.tracking_destination_state
     set state = 'closed', reason = null, opened_at = null, probe_at = null,
         probe_interval_seconds = null, window_started_at = null, window_requests = 0,
-        window_failures = 0, updated_at = now()
+        window_failures = 0, {no_failed_runs}, {no_refusals}, updated_at = now()
     where destination = %(destination)s and state <> 'closed'
     returning destination
 )
@@ -179,7 +190,7 @@ async def close_breaker(connection: psycopg.AsyncConnection[Any], destination: s
     """Events flow again. The alert ends with the last paused destination."""
     async with connection.transaction():
         await connection.execute(_ONE_BY_ONE)
-        await connection.execute(_CLOSE, {"destination": destination})
+        await connection.execute(_forgetting(_CLOSE), {"destination": destination})
 
 
 # The window starts anew with the first request after its end; closing the breaker forgets it.
@@ -220,3 +231,127 @@ async def count_requests(
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101  an upsert returns its row
     return row[0], row[1]
+
+
+# Of the runs of one outage those that are close together are one: a sensor may start several.
+_COUNT_FAILED_RUN: LiteralString = """
+insert into public.tracking_destination_state as s (
+    destination, failed_runs, failed_since, failed_run_at, failed_event_id)
+values (%(destination)s, 1, now(), now(), %(event_id)s)
+on conflict (destination) do update
+set (failed_runs, failed_since, failed_run_at, failed_event_id, updated_at) = (
+    select s.failed_runs + is_another::integer,
+        case when is_first then now() else s.failed_since end,
+        case when is_another then now() else s.failed_run_at end,
+        case when is_first or s.failed_event_id = %(event_id)s then %(event_id)s::uuid end,
+        now()
+    from (select s.failed_runs = 0, s.failed_runs = 0
+            or s.failed_run_at <= now() - make_interval(secs => %(apart)s)
+        ) as r (is_first, is_another))
+returning failed_runs, failed_event_id is null
+"""
+
+
+async def count_failed_run(
+    connection: psycopg.AsyncConnection[Any],
+    destination: str,
+    *,
+    event_id: UUID | None,
+    apart_seconds: int,
+) -> tuple[int, bool]:
+    """Notes that a request failed in a run in which none has succeeded yet. ``event_id`` is the
+    only event of that request, None where it carried several. Returns in how many runs, so far
+    apart, since the last success, and whether several events met it."""
+    arguments = {"destination": destination, "event_id": event_id, "apart": apart_seconds}
+    cursor = await connection.execute(_COUNT_FAILED_RUN, arguments)
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101  an upsert returns its row
+    return row[0], row[1]
+
+
+_COUNT_REFUSED: LiteralString = """
+insert into public.tracking_destination_state as s (
+    destination, refusal, refused_runs, refused_events, refused_run_at, refused_event_id)
+values (%(destination)s, %(refusal)s, 1, 1, now(), %(event_id)s)
+on conflict (destination) do update
+set (refusal, refused_runs, refused_events, refused_run_at, refused_event_id, updated_at) = (
+    select excluded.refusal,
+        case when goes_on then s.refused_runs + is_another::integer else 1 end,
+        case when goes_on then s.refused_events
+            + (s.refused_event_id is distinct from excluded.refused_event_id)::integer else 1 end,
+        case when goes_on and not is_another then s.refused_run_at else now() end,
+        excluded.refused_event_id,
+        now()
+    from (select coalesce(s.refusal = excluded.refusal, false),
+            coalesce(s.refused_run_at <= now() - make_interval(secs => %(apart)s), true)
+        ) as r (goes_on, is_another))
+returning refused_runs, refused_events
+"""
+
+
+async def count_refused_event(
+    connection: psycopg.AsyncConnection[Any],
+    destination: str,
+    *,
+    refusal: str,
+    event_id: UUID,
+    apart_seconds: int,
+) -> tuple[int, int]:
+    """Notes that an event was refused alone. Returns in how many runs, so far apart, and how many
+    events were, for this one reason, since one was accepted."""
+    arguments = {
+        "destination": destination,
+        "refusal": refusal,
+        "event_id": event_id,
+        "apart": apart_seconds,
+    }
+    cursor = await connection.execute(_COUNT_REFUSED, arguments)
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101  an upsert returns its row
+    return row[0], row[1]
+
+
+_FORGET_FAILED_RUNS: LiteralString = """
+update public.tracking_destination_state
+set {no_failed_runs}, updated_at = now() where destination = %(destination)s and failed_runs > 0
+"""
+_FORGET_REFUSALS: LiteralString = """
+update public.tracking_destination_state
+set {no_refusals}, updated_at = now() where destination = %(destination)s and refused_events > 0
+"""
+
+
+async def forget_failed_runs(connection: psycopg.AsyncConnection[Any], destination: str) -> None:
+    """The destination has answered."""
+    await connection.execute(_forgetting(_FORGET_FAILED_RUNS), {"destination": destination})
+
+
+async def forget_refusals(connection: psycopg.AsyncConnection[Any], destination: str) -> None:
+    """The destination has accepted an event."""
+    await connection.execute(_forgetting(_FORGET_REFUSALS), {"destination": destination})
+
+
+def _forgetting(statement: LiteralString) -> sql.Composed:
+    return sql.SQL(statement).format(
+        no_failed_runs=sql.SQL(_NO_FAILED_RUNS), no_refusals=sql.SQL(_NO_REFUSALS)
+    )
+
+
+_HAS_OTHER_EVENTS: LiteralString = """
+select exists (
+        select from public.tracking_failed_events f
+        where f.destination = %(destination)s and f.status in ('pending', 'retrying')
+          and f.id <> %(id)s)
+    or exists (
+        select from public.tracking_accepted_events a
+        where a.destination = %(destination)s and a.delivered_at is null and a.id <> %(id)s)
+"""
+
+
+async def has_other_events(
+    connection: psycopg.AsyncConnection[Any], destination: str, row_id: UUID
+) -> bool:
+    """Whether any event but that of this row waits for the destination, due or not."""
+    cursor = await connection.execute(_HAS_OTHER_EVENTS, {"destination": destination, "id": row_id})
+    row = await cursor.fetchone()
+    return bool(row and row[0])

@@ -8,7 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from tracking_pipeline.delivery.engine.breaker import failing_reason, refusing_reason
+from tracking_pipeline.delivery.engine.breaker import (
+    away_reason,
+    failing_reason,
+    refusing_reason,
+)
 from tracking_pipeline.health.alerts.due import DueMessage
 from tracking_pipeline.health.alerts.messages import (
     AlertFacts,
@@ -168,6 +172,7 @@ REFUSING = refusing_reason("invalid parameter")
         ([None], "Mend the token"),
         ([FAILING], "The other side fails"),
         ([FAILING, FAILING], "The other side fails"),
+        ([FAILING, away_reason(3)], "The other side fails"),
         ([REFUSING], "Check its address"),
         ([FAILING, "190: token expired"], "Each reason asks for its own"),
     ],

@@ -770,10 +770,16 @@ def granted_to(site: Site, role: str) -> dict[str, str]:
     )
 
 
+SINCE_THEN = "tracking_destination_shares"
+
+
 def as_an_earlier_version_left_it(site: Site) -> None:
     site.run(
         "update tracking_schema_version set version_num = '0005';"
-        + "".join(f"grant all on {table} to service_role;" for table in OWN_TABLES)
+        f"drop table {SINCE_THEN};"
+        + "".join(
+            f"grant all on {table} to service_role;" for table in OWN_TABLES if table != SINCE_THEN
+        )
         + "grant all on all sequences in schema public to service_role;"
         "grant select on tracking_admin_actions to authenticated;"
         "create policy tracking_admins_read on tracking_admin_actions for select to authenticated"

@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeGuard
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.breaker import (
+    FAILING,
     LEAST_REQUESTS,
     MOST_REFUSED_ALONE,
     MOST_SUSPECTED_ALONE,
+    RUNS_APART_SECONDS,
     WINDOW_SECONDS,
+    away_reason,
     failing_reason,
+    is_away,
     opens,
     pause_message,
+    refuses_all,
     refusing_reason,
 )
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
+    Outcome,
     Paused,
     PerEvent,
     Refused,
@@ -38,7 +46,12 @@ from tracking_pipeline.delivery.engine.outcomes import (
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import (
     close_breaker,
+    count_failed_run,
+    count_refused_event,
     count_requests,
+    forget_failed_runs,
+    forget_refusals,
+    has_other_events,
     hold_destination,
     open_breaker,
     read_destination_state,
@@ -64,7 +77,11 @@ class Circuit:
         self._requests = 0
         self._failures = 0
         self._counted_at = float("-inf")
+        self._answered = False
         self._accepted = False
+        self._failed_runs = False
+        self._several_failed = False
+        self._refusals = False
         self._refused_alone = 0
         self._suspected_alone = 0
         self._refusal = ""
@@ -79,6 +96,8 @@ class Circuit:
         """
         async with self._pool.connection() as connection:
             shared = await read_destination_state(connection, self._destination)
+            self._failed_runs = shared.has_failed_runs
+            self._refusals = shared.has_refused_events
             if shared.throttled_seconds > 0:
                 self.state = "throttled"
                 self.detail = f"asked to wait {shared.throttled_seconds:.0f} s more"
@@ -98,8 +117,11 @@ class Circuit:
         elif self.state == "ok" and shared.state != "closed":
             self.state, self.detail = "paused", shared.reason or ""
 
-    async def record_result(self, verdict: Verdict, *, events: int) -> None:
-        """Takes notice of what a request of so many events came to. Any answer about the events
+    async def record_result(
+        self, verdict: Verdict, *, events: int, event_id: UUID | None = None
+    ) -> None:
+        """Takes notice of what a request of so many events came to; ``event_id`` is the only one's,
+        where there is one. Any answer about the events
         themselves, even a refusal, proves that a paused destination lets events in again; a fault
         proves nothing, and the very refusal for which it was paused proves the contrary.
         """
@@ -117,6 +139,7 @@ class Circuit:
             await self._reopen()
         else:
             await self._count(failed=isinstance(outcome, Retry))
+            await self._count_without_success(verdict, event_id if events == 1 else None)
         if self.state == "ok" and self._refuses_everything(verdict, events):
             await self._pause(refusing_reason(self._refusal))
 
@@ -183,6 +206,74 @@ class Circuit:
         if counted and opens(*counted[0]) and self.state == "ok":
             await self._pause(failing_reason(*counted[0]))
 
+    async def _count_without_success(self, verdict: Verdict, event_id: UUID | None) -> None:
+        """What happens over several runs in which nothing succeeds: kept for all of them."""
+        if isinstance(verdict, Suspected):
+            return
+        outcomes = _outcomes(verdict)
+        if outcomes and all(isinstance(each, Retry) for each in outcomes):
+            if not self._answered and not self._several_failed:
+                await self._count_failed_run(event_id)
+            return
+        self._answered = True
+        if self._failed_runs:
+            self._failed_runs = False
+            await self._record(lambda each: forget_failed_runs(each, self._destination))
+        if any(isinstance(each, Delivered) for each in outcomes):
+            self._accepted = True
+            if self._refusals:
+                self._refusals = False
+                await self._record(lambda each: forget_refusals(each, self._destination))
+        elif _is_refused_unnamed(verdict) and event_id is not None and not self._accepted:
+            await self._count_refused(_words(verdict), event_id)
+
+    async def _count_failed_run(self, event_id: UUID | None) -> None:
+        self._failed_runs = True
+        counted: list[tuple[int, bool]] = []
+
+        async def count(connection: psycopg.AsyncConnection[TupleRow]) -> None:
+            counted.append(
+                await count_failed_run(
+                    connection,
+                    self._destination,
+                    event_id=event_id,
+                    apart_seconds=RUNS_APART_SECONDS,
+                )
+            )
+
+        await self._record(count)
+        for runs, self._several_failed in counted:
+            if self.state == "ok" and is_away(runs, several_events=self._several_failed):
+                await self._pause(away_reason(runs))
+
+    async def _count_refused(self, refusal: str, event_id: UUID) -> None:
+        self._refusals = True
+        counted: list[tuple[int, int]] = []
+
+        async def count(connection: psycopg.AsyncConnection[TupleRow]) -> None:
+            counted.append(
+                await count_refused_event(
+                    connection,
+                    self._destination,
+                    refusal=refusal,
+                    event_id=event_id,
+                    apart_seconds=RUNS_APART_SECONDS,
+                )
+            )
+
+        await self._record(count)
+        if self.state == "ok" and counted and refuses_all(*counted[0]):
+            await self._pause(refusing_reason(refusal))
+
+    async def may_be_its_own_fault(self, verdict: Verdict, row_id: UUID) -> bool:
+        """Whether a probe that failed spends a retry after all: it is the only event that waits for
+        a destination whose requests fail, and nobody else can show whose fault it is."""
+        outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+        if not isinstance(outcome, Retry) or not FAILING.match(self.detail):
+            return False
+        async with self._pool.connection() as connection:
+            return not await has_other_events(connection, self._destination, row_id)
+
     async def throttle(self, seconds: float, why: str) -> None:
         """Stops everybody until the wait is over."""
         if self.lets_through:
@@ -200,6 +291,7 @@ class Circuit:
 
     async def _reopen(self) -> None:
         self.state, self.detail = "ok", ""
+        self._answered, self._failed_runs, self._refusals = True, False, False
         await self._record(lambda each: close_breaker(each, self._destination))
 
     async def _record(
@@ -218,5 +310,20 @@ class Circuit:
             )
 
 
+def _is_refused_unnamed(verdict: Verdict) -> TypeGuard[Refused]:
+    """Whether the answer refuses without a word about single events: what it names an event for is
+    no doubt that event's."""
+    return isinstance(verdict, Refused) and not verdict.named
+
+
 def _words(refused: Refused) -> str:
     return refused.rejected.fault.message or refused.rejected.reason
+
+
+def _outcomes(verdict: Verdict) -> Sequence[Outcome]:
+    """What an answer says of single events, or of all alike."""
+    if isinstance(verdict, Uniform):
+        return (verdict.outcome,)
+    if isinstance(verdict, PerEvent):
+        return verdict.outcomes
+    return tuple(verdict.named.values()) if isinstance(verdict, Refused) else ()

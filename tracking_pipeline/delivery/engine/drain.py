@@ -281,8 +281,12 @@ class Drain:
         self._window.answer()
         reply = replace(reply, verdict=self._circuit.suspected(reply.verdict, events=len(batch)))
         probing = self._circuit.state == "probing"
-        await self._circuit.record_result(reply.verdict, events=len(batch))
-        if probing and self._circuit.state == "paused":
+        first = batch[0].event
+        await self._circuit.record_result(reply.verdict, events=len(batch), event_id=first.event_id)
+        stays_paused = probing and self._circuit.state == "paused"
+        if stays_paused and not await through_outages(
+            partial(self._circuit.may_be_its_own_fault, reply.verdict, first.id)
+        ):
             # A paused destination costs no event anything, and the probe's least of all.
             reply = replace(reply, verdict=Uniform(Paused(_fault_of(reply.verdict))))
         if reply.cool_down_seconds is not None:

@@ -341,7 +341,9 @@ class _Reading:
     async def _send(self, batch: Sequence[Prepared]) -> Reply:
         self.counts["requests"] += 1
         reply = await self.google.send(batch, batch[0].event.now)
-        await self._circuit.record_result(reply.verdict, events=len(batch))
+        await self._circuit.record_result(
+            reply.verdict, events=len(batch), event_id=batch[0].event.event_id
+        )
         return reply
 
     async def _settle(
