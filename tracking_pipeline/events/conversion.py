@@ -12,7 +12,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tracking_pipeline.events.consent import Purpose, stated_choices
-from tracking_pipeline.events.money import Money, Unreadable, read_amount, read_currency
+from tracking_pipeline.events.money import (
+    Money,
+    Unreadable,
+    read_amount,
+    read_currency,
+    read_minor_units,
+)
+from tracking_pipeline.events.names import plain_name
 from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
 from tracking_pipeline.events.reading import Found, Reading, Statement
 from tracking_pipeline.events.row import StoredRow
@@ -182,12 +189,15 @@ def _money(
 ) -> tuple[float | None, str | None]:
     """The amount and its currency; an amount that names another currency than the event does is
     unreadable, for nobody can tell which is meant."""
-    amount = read_amount(value.value) if value is not None else None
     code = read_currency(currency.value) if currency is not None else None
     if isinstance(code, Unreadable):
         assert currency is not None  # noqa: S101
         unreadable["currency"] = currency.path
         code = None
+    amount: Money | Unreadable | None = None
+    if value is not None:
+        is_klarnas = plain_name(value.key) == "orderamount" and _is_klarnas(value.node.mapping)
+        amount = read_minor_units(value.value, code) if is_klarnas else read_amount(value.value)
     if amount is None:
         return None, code
     if isinstance(amount, Money):
@@ -200,6 +210,16 @@ def _money(
     assert value is not None  # noqa: S101
     unreadable["value"] = value.path
     return None, code
+
+
+def _is_klarnas(mapping: Mapping[Any, Any]) -> bool:
+    """Whether this is an order of Klarna's, which states its amounts in minor units:
+    https://docs.klarna.com/api/checkout"""
+    names = {plain_name(name) for name in mapping if isinstance(name, str)}
+    return "purchasecurrency" in names and not names.isdisjoint(_KLARNAS_NAMES)
+
+
+_KLARNAS_NAMES = frozenset(("orderlines", "ordertaxamount", "purchasecountry", "klarnareference"))
 
 
 def _page_url(reading: Reading, site_url: str | None) -> str | None:

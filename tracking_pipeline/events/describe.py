@@ -54,7 +54,8 @@ machine's clock (`server_time`, `sent_at`). Never what something else is dated b
 
 An amount may be a number, or text as shops write it: `$1,299.00`, `1.299,00 €`, `CHF 10`,
 `1'299.50`, `1 299,00 kr`; or an object with an amount and a currency, in minor units where it says
-how many (`precision`, `scale`, `fractionDigits`, `exponent`). `1,234` is a thousand and
+how many (`precision`, `scale`, `fractionDigits`, `exponent`). Klarna's `order_amount` (beside
+`purchase_currency` and `order_lines`) is in minor units. `1,234` is a thousand and
 more, `1.234` without a currency beside it is one and a bit. An amount that names another currency
 than the event does is unreadable. A whole number as an id loses the `.0` that a table gave it.
 """

@@ -238,6 +238,32 @@ def _of_minor_units(money: Money, digits: Any) -> Money | Unreadable:
     return money._replace(amount=money.amount / 10 ** abs(digits))
 
 
+# ISO 4217; of the others a hundredth is the minor unit.
+_FRACTION_DIGITS = {
+    **dict.fromkeys(
+        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0
+    ),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+}
+
+
+def read_minor_units(value: Any, currency: str | None) -> Money | Unreadable | None:
+    """The amount that a whole number says in minor units of a currency, as payment services write
+    one: 1990 of EUR is 19.90. What has a fraction was converted before."""
+    amount = read_amount(value)
+    if not isinstance(amount, Money) or not _is_whole(value):
+        return amount
+    if currency is None:
+        return UNREADABLE
+    return _of_minor_units(amount, _FRACTION_DIGITS.get(currency, 2))
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().isdecimal()
+    return isinstance(value, (int, float)) and value == int(value)
+
+
 _USUAL_CODES = frozenset(
     ("USD", "EUR", "GBP", "CAD", "AUD", "BRL", "MXN", "INR", "JPY", "CHF", "PLN")
 )

@@ -114,7 +114,7 @@ EVENT_FIELDS: dict[str, str] = {
     "page_path": "pagepath",
     "referrer_url": "referrerurl pagereferrer httpreferer documentreferrer",
     "value": "conversionvalue eventvalue adjustedvalue",
-    "currency": "currencycode conversioncurrency",
+    "currency": "currencycode conversioncurrency purchasecurrency",
     "order_id": "orderid transactionid",
     "action_source": "actionsource eventsource",
     "client_id": "clientid dataclientid dcid gaclientid",

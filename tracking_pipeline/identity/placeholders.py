@@ -30,6 +30,15 @@ _NO_IDS = frozenset(
     "\\n nullnull undefinedundefined notset not_set not-set notprovided none,none {} "
     "[]".split()
 )
+# Between these, the parts of an id that a script has joined: `order_undefined`, `null-null`.
+_JOINTS = re.compile(r"[-_:#|/.]+")
+_UNFILLED = frozenset(("undefined", "null", "nan", "[object object]"))
+# What stands before every id of a kind. A number tells one id from the next: `undefined-42` is one.
+_LABELS = frozenset(
+    "order orders ord id orderid orderno ordernumber number no transaction transactionid trans tx "
+    "txn event eventid evt lead leadid purchase payment checkout cart invoice user userid client "
+    "clientid customer customerid session sessionid web shop store px pixel".split()
+)
 _ALL_ZEROS = re.compile(r"[0\s.\-\u2010-\u2015]*")
 # What no id has in it, whatever stands around: `{{Order ID}}-1`.
 _MARKER = re.compile(r"\{\{.*\}\}|\$\{.*\}|<%.*%>|\{%.*%\}", re.DOTALL)
@@ -45,16 +54,31 @@ def _is_placeholder(text: str) -> bool:
         or _ALL_ZEROS.fullmatch(plain) is not None
         or TEMPLATE.fullmatch(text.strip().strip(_QUOTES)) is not None
         or _MARKER.search(text) is not None
+        or _is_joined_with_nothing(plain)
     )
+
+
+def _is_joined_with_nothing(plain: str) -> bool:
+    """Whether an id was joined of labels and of what was missing, so that all of its kind are the
+    same."""
+    parts = set(_JOINTS.split(plain))
+    return not _UNFILLED.isdisjoint(parts) and parts <= _UNFILLED | _LABELS | {""}
 
 
 # What placeholders begin with: a quick look saves most ids the full one.
 _FIRST = frozenset("nufv0-t?.({[<#\\$%_'\"` \t\n\u2010\u2011\u2012\u2013\u2014\u2015")
+# And what is joined to a label ends with: `undefined`, `null`, `NaN`.
+_LAST = frozenset("dDlLnN]\"'`")
 _LONGEST = 200
 
 
 def is_placeholder(text: str) -> bool:
     """Tell a text that stands for no value: case, quotes and spaces around it do not matter."""
-    if not text or (text[0].lower() not in _FIRST and text[-1] > " " and "{" not in text):
+    if not text or (
+        text[0].lower() not in _FIRST
+        and text[-1] > " "
+        and text[-1] not in _LAST
+        and "{" not in text
+    ):
         return not text
     return len(text) <= _LONGEST and _is_placeholder(text)

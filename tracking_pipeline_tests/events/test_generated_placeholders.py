@@ -25,7 +25,8 @@ from tracking_pipeline_tests.events.written import (
 _WORDS = (
     "undefined", "null", "None", "N/A", "(not set)", "-", "0", "NaN", "[object Object]",
     "{{event.id}}", "${order.id}", "{{ DLV - Order ID }}", "<%= id %>", "%%ID%%", "nil", "unknown",
-    "not set", "#N/A", "null,null", "000000",
+    "not set", "#N/A", "null,null", "000000", "order_undefined", "ORDER-null", "null_null",
+    "id:NaN", "undefined-undefined", "#undefined", "web.order_null", "order_[object Object]",
 )  # fmt: skip
 _WRITINGS: tuple[Callable[[str], str], ...] = (
     str,
@@ -41,7 +42,9 @@ PLACEHOLDERS = tuple(
 """Each as it is, and in one of the other writings, which take turns."""
 SURVIVORS = (
     "undefined-42", "null7", "none-of-these-9", "NaN1", "n/a-17", "0001", "00010", "7", "0a",
-    "unknown-soldier-3", "notset-1", "007", "A-0", "10024.0",
+    "unknown-soldier-3", "notset-1", "007", "A-0", "10024.0", "null_123", "order-undefined-7",
+    "order-nullify", "annul", "order-end", "order_nan1", "A-null", "order-1", "SHOP-NULL-2",
+    "undefinedness",
 )  # fmt: skip
 """Ids that merely begin so, or are short, or all zeros but one."""
 

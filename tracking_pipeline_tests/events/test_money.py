@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracking_pipeline.events.conversion import Conversion, read_conversion
 from tracking_pipeline.events.money import UNREADABLE, Money, read_amount, read_currency
+from tracking_pipeline.events.row import StoredRow
+from tracking_pipeline_tests.delivery.claimed import NOW
 
 
 @pytest.mark.parametrize(
@@ -237,3 +241,59 @@ def test_a_program_and_people_write_one_amount(amount: Any) -> None:
         read = read_amount(written)
         assert isinstance(read, Money), written
         assert read.amount == float(amount)
+
+
+KLARNA = {"purchase_currency": "EUR", "order_lines": [{"unit_price": 1990}], "order_amount": 1990}
+
+
+def _read(payload: Any) -> tuple[float | None, str | None, dict[str, str]]:
+    row = StoredRow(
+        event_id=UUID(int=1), event_name="purchase", payload=payload, created_at=NOW, now=NOW
+    )
+    read = read_conversion(row)
+    assert isinstance(read, Conversion)
+    return read.value, read.currency, dict(read.unreadable)
+
+
+@pytest.mark.parametrize(
+    ("fields", "amount"),
+    [
+        ({}, 19.9),
+        ({"order_amount": "1990"}, 19.9),
+        ({"order_amount": 1990.0}, 19.9),
+        ({"order_amount": 0}, 0.0),
+        ({"purchase_currency": "JPY"}, 1990.0),
+        ({"purchase_currency": "KWD"}, 1.99),
+        ({"purchase_currency": "SEK", "order_lines": None, "order_tax_amount": 398}, 19.9),
+        # Somebody has converted it.
+        ({"order_amount": 19.9}, 19.9),
+        ({"order_amount": "19.90"}, 19.9),
+        # An amount of the site's own beside it.
+        ({"order_amount": None, "value": 1990}, 1990.0),
+    ],
+)
+@pytest.mark.parametrize("within", [None, "order", "properties"])
+def test_an_order_of_klarnas_states_its_amount_in_minor_units(
+    fields: dict[str, Any], amount: float, within: str | None
+) -> None:
+    order = {name: each for name, each in {**KLARNA, **fields}.items() if each is not None}
+    payload = {"event_name": "purchase", **({within: order} if within else order)}
+    value, currency, unreadable = _read(payload)
+    assert value == amount
+    assert currency == order["purchase_currency"]
+    assert unreadable == {}
+
+
+def test_an_order_amount_of_anybody_elses_is_as_it_stands() -> None:
+    for payload in (
+        {"order_amount": 1990, "currency": "EUR"},
+        {"order_amount": 1990, "currency": "EUR", "order_lines": []},
+        {"order_amount": 1990, "purchase_currency": "EUR"},
+    ):
+        assert _read({"event_name": "purchase", **payload}) == (1990.0, "EUR", {})
+
+
+def test_minor_units_of_no_known_currency_are_unreadable() -> None:
+    value, _, unreadable = _read({"event_name": "purchase", **KLARNA, "purchase_currency": "?"})
+    assert value is None
+    assert "value" in unreadable
