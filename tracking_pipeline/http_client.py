@@ -7,6 +7,7 @@ claim to them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,11 +22,13 @@ import httpx
 import orjson
 from httpx_aiohttp import AiohttpTransport
 
+log = logging.getLogger(__name__)
+
 TIMEOUT_SECONDS = 20.0
 # An error body is a few hundred bytes. What is larger is no answer of the API we called.
 MOST_ANSWER_BYTES = 1_000_000
 
-FaultKind = Literal["timeout", "connection", "oversized"]
+FaultKind = Literal["timeout", "connection", "oversized", "unsendable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +159,14 @@ async def _exchange(
             return Answer(response.status, response.headers, bytes(body), None, elapsed())
     except (asyncio.TimeoutError, TimeoutError):
         return Answer(fault="timeout", duration_ms=elapsed())
-    except (aiohttp.ClientError, OSError, httpx.InvalidURL):
+    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError):
         return Answer(fault="connection", duration_ms=elapsed())
+    except aiohttp.ClientResponseError:
+        # What came is no HTTP.
+        return Answer(fault="connection", duration_ms=elapsed())
+    except Exception as error:  # whatever it is: no event is to blame, and no run ends by it
+        log.warning("a request could not be made: %s", type(error).__name__)
+        return Answer(fault="unsendable", duration_ms=elapsed())
 
 
 def _parse(url: str, params: Mapping[str, str] | None = None) -> tuple[httpx.URL, str]:

@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -63,6 +64,32 @@ def _default_home(project: Path) -> Path:
         return project / ".tracking"
     mark = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
     return CLOSED_PROJECTS_HOME / f"{project.name}-{mark}"
+
+
+def _meant(value: str) -> str:
+    """What somebody meant to set, of what a mounted secret, ``echo`` or a copy from a web page made
+    of it: without white space, line ends, marks and invisible characters at both ends, and without
+    a pair of quotes around all of it."""
+    while True:
+        first = next((i for i, each in enumerate(value) if not _is_nothing(each)), len(value))
+        value = value[first:]
+        while value and _is_nothing(value[-1]):
+            value = value[:-1]
+        quote = value[:1]
+        if len(value) < 2 or quote not in "\"'" or value[-1] != quote or quote in value[1:-1]:
+            return value
+        value = value[1:-1]
+
+
+def _is_nothing(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
+
+
+def _token(value: SecretStr) -> SecretStr:
+    """A token goes into a header: visible ASCII (RFC 9110 5.5)."""
+    if not re.fullmatch(r"[!-~]*", value.get_secret_value()):
+        raise ValueError("holds a space or a character that no token has: copy it again")
+    return value
 
 
 def _http_url(value: str) -> str:
@@ -143,6 +170,8 @@ Count = Annotated[int, Field(ge=0)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
 PerSecond = Annotated[float, Field(gt=0, le=10_000)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 # RFC 7518 3.2: a key for HS256 is no shorter.
 JwtSecret = Annotated[SecretStr, Field(min_length=32)]
@@ -150,6 +179,10 @@ Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_comma_separated)
 ]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_comma_separated)]
+
+
+# Lists whose default is none.
+_LISTS = ("alert_channels", "conversion_event_names")
 
 
 class Settings(BaseSettings):
@@ -162,15 +195,29 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_what_was_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            return value
+        default = cls.model_fields[info.field_name or ""].get_default(call_default_factory=True)
+        value = _meant(value)
+        # Lists may go over several lines.
+        is_list = isinstance(default, tuple | dict) or info.field_name in _LISTS
+        for character in value:
+            if unicodedata.category(character) == "Cc" and not (is_list and character in "\r\n\t"):
+                raise ValueError("holds a line end or another control character: write one line")
+        return value or default
+
     tracking_database_url: PostgresUrl | None = None
     dagster_postgres_url: PostgresUrl | None = None
-    tracking_home: Path | None = None
+    tracking_home: UserPath | None = None
     tracking_rehearsal: bool | None = None
     tracking_worker_role: str | None = None
 
     meta_dataset_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
-    meta_access_token: SecretStr | None = None
-    meta_app_secret: SecretStr | None = None
+    meta_access_token: Token | None = None
+    meta_app_secret: Token | None = None
     meta_api_version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")] = "v26.0"
     meta_test_event_code: str | None = None
     meta_graph_url: HttpUrl = "https://graph.facebook.com"
@@ -184,8 +231,8 @@ class Settings(BaseSettings):
     google_transaction_id_prefix: (
         Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")] | None
     ) = None
-    google_application_credentials: Path | None = None
-    google_access_token: SecretStr | None = None
+    google_application_credentials: UserPath | None = None
+    google_access_token: Token | None = None
     google_data_manager_url: HttpUrl = "https://datamanager.googleapis.com"
     google_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 54
     google_requests_in_flight: InFlight | None = None
@@ -196,8 +243,8 @@ class Settings(BaseSettings):
     gtm_server_protocol: Literal["data_client", "measurement_protocol"] = "data_client"
     gtm_accept_multiple_events: bool = False
     gtm_measurement_id: str | None = None
-    gtm_api_secret: SecretStr | None = None
-    gtm_preview_token: SecretStr | None = None
+    gtm_api_secret: Token | None = None
+    gtm_preview_token: Token | None = None
     gtm_requests_in_flight: InFlight | None = None
     gtm_requests_per_second: PerSecond | None = None
 
@@ -226,11 +273,11 @@ class Settings(BaseSettings):
     future_events_wait_hours: Annotated[float, Field(ge=0, le=24 * 7)] = 24
 
     geo_providers: GeoProviders = ("mmdb", "ip_api", "ipinfo")
-    geo_mmdb_path: Path | None = None
+    geo_mmdb_path: UserPath | None = None
     ip_api_url: HttpUrl | None = None
-    ip_api_key: SecretStr | None = None
+    ip_api_key: Token | None = None
     ipinfo_url: HttpUrl = "https://api.ipinfo.io"
-    ipinfo_token: SecretStr | None = None
+    ipinfo_token: Token | None = None
     ip_retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     ip_retention: Literal["truncate", "remove"] = "truncate"
 
@@ -315,15 +362,43 @@ def read_settings() -> Settings:
 
     Raises :class:`SettingsError` for a value of the wrong form.
     """
+    file = project_folder() / ENV_FILE
+    _check_env_file(file)
     try:
-        return Settings(_env_file=project_folder() / ENV_FILE)
+        return Settings(_env_file=file)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         variable = str(first["loc"][0]).upper() if first["loc"] else "a setting"
         problem = str(first["msg"]).removeprefix("Value error, ")
         raise SettingsError(f"{variable} cannot be used: {problem}") from None
+
+
+# A value, quoted (its quotes escaped within) or bare, and a comment behind it.
+_ENV_LINE = re.compile(
+    r"""(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*
+        ("(\\.|[^"\\])*"|'(\\.|[^'\\])*')?\s*(\#.*)?
+      | (export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*[^"'\s\#].*
+      | \#.* | """,
+    re.VERBOSE,
+)
+
+
+def _check_env_file(file: Path) -> None:
+    """Raises :class:`SettingsError` for a file that cannot be read wholly: what its reader skips,
+    as a line without its closing quote, would have another database served."""
+    if not file.exists() and not file.is_symlink():
+        return
+    if not file.is_file():
+        raise SettingsError(f"{ENV_FILE} is not a regular file: remove it or put the file there")
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{ENV_FILE} cannot be read as UTF-8 text: mend or remove it") from None
+    for number, line in enumerate(re.split("\r\n|\n|\r", text), 1):
+        if "\0" in line or not _ENV_LINE.fullmatch(line.strip()):
+            raise SettingsError(
+                f"{ENV_FILE}, line {number}: write NAME=value, with both quotes or none"
+            )
 
 
 def dagster_home() -> Path | None:

@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from tracking_pipeline.delivery.destinations import registry
-from tracking_pipeline.settings import SettingsError, project_folder, read_settings
+from tracking_pipeline.settings import Settings, SettingsError, project_folder, read_settings
 from tracking_pipeline_tests.servers import reachable_folder
 
 
@@ -195,3 +196,123 @@ def test_a_containers_address_may_have_a_path(
 ) -> None:
     monkeypatch.setenv("GTM_SERVER_URL", address)
     assert read_settings().gtm_server_url == address.rstrip("/")
+
+
+# What echo, mounted secrets, base64, spreadsheets and web pages leave around a value.
+AROUND = ["\n", "\r\n", " ", "\t", "\ufeff", "\u00a0", "\u200b", "\u2060", " \n\u200e"]
+SECRETS = [
+    name.upper()
+    for name, field in Settings.model_fields.items()
+    if "SecretStr" in str(field.annotation) or "SecretStr" in str(field.metadata)
+]
+
+
+def shown(name: str) -> str:
+    value = getattr(read_settings(), name.lower())
+    return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+@pytest.mark.parametrize("around", [*AROUND, "'", '"'], ids=ascii)
+@pytest.mark.parametrize("name", [*SECRETS, "META_DATASET_ID", "GOOGLE_APPLICATION_CREDENTIALS"])
+def test_what_stands_around_a_value_is_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, around: str
+) -> None:
+    meant = "postgresql://u:p@h/d" if name.endswith("_URL") else "1234567890" * 4
+    closing = around if around in ("'", '"') else around[::-1]
+    monkeypatch.setenv(name, around + meant + closing)
+    assert shown(name) == meant
+
+
+@pytest.mark.parametrize("value", ["\n", " \u200b ", "''", '" "'])
+def test_nothing_but_what_stands_around_is_unset(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("META_ACCESS_TOKEN", value)
+    monkeypatch.setenv("META_API_VERSION", value)
+    assert read_settings().meta_access_token is None
+    assert read_settings().meta_api_version == "v26.0"
+    assert read_settings().nothing_configured
+
+
+@pytest.mark.parametrize("inside", ["\n", "\r", "\t", "\x00", "\x7f", "\x85"], ids=ascii)
+@pytest.mark.parametrize("name", [name for name in SECRETS if name != "ALERT_CHANNELS"])
+def test_a_secret_in_two_lines_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, inside: str
+) -> None:
+    if inside != "\x00":  # no environment can hold it
+        start = "postgresql://u:" if name.endswith("_URL") else "s3cret" * 8
+        monkeypatch.setenv(name, f"{start}{inside}s3cret@h/d")
+        with pytest.raises(SettingsError, match=f"^{name} cannot be used: ") as caught:
+            read_settings()
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["EAAB s3cret", "EAAB\u200bs3cret", "\u201cs3cret\u201d"])
+def test_a_token_that_no_header_can_carry_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("GOOGLE_ACCESS_TOKEN", token)
+    with pytest.raises(SettingsError, match=r"^GOOGLE_ACCESS_TOKEN cannot be used: ") as caught:
+        read_settings()
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.fixture
+def env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    (tmp_path / "workspace.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / ".env-of-the-tests"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "META_DATASET_ID=1",
+        "export META_DATASET_ID=1",
+        "META_DATASET_ID = 1",
+        "META_DATASET_ID='1' # of the shop",
+        'META_DATASET_ID="1"',
+        "META_DATASET_ID=1 # of the shop",
+        "  META_DATASET_ID=1",
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=ascii)
+def test_the_usual_forms_of_an_env_file_are_read(env_file: Path, line: str, end: str) -> None:
+    env_file.write_bytes(f"\ufeff# settings{end}{end}{line}{end}".encode())
+    assert read_settings().meta_dataset_id == "1"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'TRACKING_DATABASE_URL="postgresql://u:s3cret@db.example.com/d',
+        "TRACKING_DATABASE_URL='postgresql://u:s3cret@db.example.com/d",
+        'META_ACCESS_TOKEN="s3cret"x',
+        "META_ACCESS_TOKEN: s3cret",
+        "META_ACCESS_TOKEN",
+        "META-ACCESS-TOKEN=s3cret",
+        "set META_ACCESS_TOKEN=s3cret",
+        "META_ACCESS_TOKEN=s3c\0ret",
+        "<<<<<<< HEAD",
+    ],
+)
+def test_an_env_file_that_cannot_be_read_wholly_is_refused_by_its_line(
+    env_file: Path, line: str
+) -> None:
+    env_file.write_text(f"# settings\nMETA_DATASET_ID=1\n{line}\nGTM_MEASUREMENT_ID=G-1\n")
+    with pytest.raises(SettingsError, match=r"^\.env-of-the-tests, line 3: ") as caught:
+        read_settings()
+    assert "s3c" not in str(caught.value)
+
+
+def test_an_env_file_that_is_a_folder_is_named(env_file: Path) -> None:
+    env_file.mkdir()
+    with pytest.raises(SettingsError, match=r"^\.env-of-the-tests is not a regular file"):
+        read_settings()
+
+
+def test_a_path_may_begin_at_home(monkeypatch: pytest.MonkeyPatch, env_file: Path) -> None:
+    env_file.write_text("GEO_MMDB_PATH=~/city.mmdb\nGOOGLE_APPLICATION_CREDENTIALS=~/key.json\n")
+    settings = read_settings()
+    assert settings.geo_mmdb_path == Path.home() / "city.mmdb"
+    assert settings.google_application_credentials == Path.home() / "key.json"

@@ -159,6 +159,13 @@ class Failure(Enum):
         "sent again under the same id.",
         "Mostly nothing. If it stays so, check the address, the network, its DNS and its proxy.",
     )
+    DESTINATION_REQUEST_IMPOSSIBLE = _Told(
+        "paused",
+        "the request cannot be made",
+        "The HTTP library refused the request before a byte was sent: an address or a credential "
+        "holds something that no request can carry.",
+        "Look at the destination's address and credentials in the settings, and set them again.",
+    )
     DESTINATION_ANSWER_UNREADABLE = _Told(
         "retry",
         "the answer is not one of the destination's",

@@ -36,6 +36,7 @@ CODES = Codes(
         **known(Failure.DESTINATION_ADDRESS_WRONG, _HTTP, "3xx", "404"),
         **known(Failure.DESTINATION_REQUEST_REFUSED, _HTTP, "400", "413", "422"),
         **known(Failure.DESTINATION_ANSWER_UNREADABLE, _HTTP, "2xx", "oversized"),
+        **known(Failure.DESTINATION_REQUEST_IMPOSSIBLE, _HTTP, "unsendable"),
         **known(Failure.DESTINATION_UNREACHABLE, _HTTP, "timeout", "connection"),
     },
     {
@@ -54,11 +55,16 @@ DEFAULT_THROTTLE_SECONDS = 60.0
 LONGEST_THROTTLE_SECONDS = 24 * 60 * 60.0
 
 
-def without_answer(answer: Answer, *, expected: str = "one of this API") -> Retry:
+def without_answer(answer: Answer, *, expected: str = "one of this API") -> Retry | Paused:
     """The outcome where no answer was read: ``answer.fault`` is set, or there is no status.
 
     ``expected`` is what an answer that is too large cannot have been, as in "a container's".
     """
+    if answer.fault == "unsendable":
+        # It would meet every event: the fault is in what is set, not in what is sent.
+        message = "the request cannot be made: its address or its credentials are unusable"
+        failure = CODES.failure("paused", answer.fault)
+        return Paused(Fault(message, failure, answer.fault))
     message = {
         "timeout": "no answer in time",
         "connection": "the connection failed",

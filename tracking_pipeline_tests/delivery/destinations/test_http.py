@@ -7,9 +7,15 @@ import base64
 import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from functools import partial
 
 import pytest
 
+from tracking_pipeline.delivery.destinations.google import answers as google_answers
+from tracking_pipeline.delivery.destinations.gtm import answers as gtm_answers
+from tracking_pipeline.delivery.destinations.meta import answers as meta_answers
+from tracking_pipeline.delivery.engine.outcomes import Paused, Uniform, Verdict
 from tracking_pipeline.http_client import MOST_ANSWER_BYTES, Answer, http_client, post
 
 HOST = "127.0.0.1"
@@ -70,9 +76,41 @@ def test_an_answer_that_does_not_unpack_is_a_fault() -> None:
     assert _post(_answer(b"plain", "Content-Encoding: gzip")).fault == "connection"
 
 
-@pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1/", "http://127.0.0.1:1/", "nonsense"])
-def test_an_address_that_leads_nowhere_is_a_fault(url: str) -> None:
-    assert _post(_answer(b""), lambda _: url).fault == "connection"
+def test_an_address_where_nobody_listens_is_a_fault() -> None:
+    assert _post(_answer(b""), lambda _: "http://127.0.0.1:1/").fault == "connection"
+
+
+@pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1/", "nonsense", "http://[::1"])
+def test_an_address_that_no_request_can_have_is_a_fault_of_its_own(url: str) -> None:
+    assert _post(_answer(b""), lambda _: url).fault == "unsendable"
+
+
+@pytest.mark.parametrize("value", ["token\n", "tok\ren", "tok\0en", "tok\u2019en", "tok\ud800en"])
+def test_a_header_that_no_request_can_have_never_raises(value: str) -> None:
+    async def run() -> Answer:
+        async with serving(_answer(b"")) as server, http_client(max_connections=1) as client:
+            return await post(client, server.url, content=b"", headers={"authorization": value})
+
+    answer = asyncio.run(run())
+    assert answer.fault == "unsendable" or answer.status == 200  # aiohttp sends UTF-8
+
+
+@pytest.mark.parametrize(
+    "classify",
+    [
+        meta_answers.classify,
+        partial(google_answers.classify, events=3),
+        partial(gtm_answers.classify, protocol="data_client"),
+    ],
+    ids=["meta", "google", "gtm"],
+)
+def test_a_request_that_cannot_be_made_pauses_and_costs_no_event(
+    classify: Callable[[Answer, datetime], Verdict],
+) -> None:
+    verdict = classify(Answer(fault="unsendable"), datetime.now(timezone.utc))
+    assert isinstance(verdict, Uniform)
+    assert isinstance(verdict.outcome, Paused)
+    assert verdict.outcome.certain
 
 
 # What shall replace it goes with tunnels only: aiohttp 3 drops it on the way to a plain address.

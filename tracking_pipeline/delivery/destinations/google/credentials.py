@@ -105,6 +105,10 @@ class CredentialsFile:
     def _load(self) -> Any:
         try:
             content = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            raise CredentialsError(
+                "the file in GOOGLE_APPLICATION_CREDENTIALS is not there"
+            ) from None
         except (OSError, ValueError):
             raise CredentialsError(
                 "the file in GOOGLE_APPLICATION_CREDENTIALS cannot be read as JSON"
