@@ -6,8 +6,8 @@ from alembic import op
 
 from tracking_pipeline.store.migrations.adoption import Adoption, Column, Table
 
-revision = "0009"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 # There is no downgrade: an earlier version leaves the table alone.
 
 SHARES = Table(
