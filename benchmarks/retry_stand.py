@@ -32,7 +32,8 @@ from tracking_pipeline.delivery.destinations.google.enhanced_conversions import 
     GoogleEc,
 )
 from tracking_pipeline.delivery.destinations.gtm.server import GtmContainer, GtmServer
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
+from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Destination
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events

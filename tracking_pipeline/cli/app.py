@@ -7,6 +7,7 @@ import typer
 from tracking_pipeline.cli import (
     delivery,
     demo,
+    destinations,
     dev,
     explain,
     health,
@@ -38,5 +39,6 @@ for verb in (
     serve.serve,
 ):
     app.command()(verb)
+app.command(name="test-destinations")(destinations.ask)
 app.command(name="import")(tables.import_rows)
 app.add_typer(places.geo, name="geo")

@@ -33,6 +33,8 @@ _STATE_STYLES = {
     "probing": "yellow",
     "throttled": "yellow",
     "paused": "red",
+    "refused": "red",
+    "unreachable": "yellow",
     "not_configured": "dim",
 }
 

@@ -2,12 +2,14 @@
 
 `POST /v1/events:ingest`            accepts up to 2,000 events, or refuses all of them
 `GET  /v1/requestStatus:retrieve`   what became of an accepted request, once it is processed
+`POST /tokeninfo`                   how long the token in the header lasts
 `POST /token`                       access tokens for the credentials files of a rehearsal
 `POST /_behaviour`                  how the stand-in behaves from now on, see below
 
 Follows https://developers.google.com/data-manager/api/devguides/: one invalid event refuses the
 whole request and nothing of it is processed; a request that is accepted is processed later, where a
-`transactionId` that was processed before is a duplicate. Two rules are this project's own: a token
+`transactionId` that was processed before is a duplicate. With `validateOnly` the answer to what
+would be accepted is an empty object, and nothing is kept. Two rules are this project's own: a token
 in the URL is refused, because URLs end up in logs, and so is a key, which Google does not take.
 
 Every ingestion goes the same way, and the first thing that is wrong decides the answer:
@@ -23,6 +25,7 @@ Scripts, memory and journal know an event by its `transactionId`. `/_behaviour` 
     name_culprits          true (at first): violations say `events[3]...`; false: they do not
     requests_per_minute    300 (at first), or null for no limit
     refuse_numbers         false (at first); true: a `transactionId` of digits alone is refused
+    token_seconds          a year (at first): how long a token lasts, by `tokeninfo`
     tokens                 the tokens that are accepted, or null (at first) for any
 
 What is left out stays as it is.
@@ -34,7 +37,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -55,6 +58,7 @@ ADDRESS = PREFIX
 REQUESTS_PER_MINUTE = 300
 _GOOD = Step()
 _HTML = b"<html><body><h1>Error 502 (Server Error)</h1></body></html>"
+_SCOPE = "https://www.googleapis.com/auth/datamanager"
 # Google answers with one violation for each bad field; a sender needs only the first few.
 _MOST_VIOLATIONS = 100
 
@@ -66,6 +70,7 @@ def routes(stage: Stage) -> list[web.RouteDef]:
         web.post(PREFIX + "/v1/events:ingest", google.ingest),
         web.get(PREFIX + "/v1/requestStatus:retrieve", google.retrieve),
         web.post(PREFIX + "/token", google.token),
+        web.post(PREFIX + "/tokeninfo", google.tokeninfo),
         web.post(PREFIX + "/_behaviour", google.behave),
     ]
 
@@ -98,6 +103,7 @@ class Behaviour:
     name_culprits: bool = True
     refuse_numbers: bool = False
     requests_per_minute: int | None = REQUESTS_PER_MINUTE
+    token_seconds: int = 365 * 86_400
     tokens: list[str] | None = None
 
 
@@ -125,19 +131,22 @@ class _Google:
         ids = tuple(map(transaction_id, events))
         request_id = uuid4().hex
         answer = self._answer(request, payload, events, request_id)
+        accepts = answer.step.accepts and payload.get("validateOnly") is not True
+        if answer.step.accepts and not accepts:
+            answer = replace(answer, body=b"{}")
         memory.remember(
             ReceivedRequest(
                 destination=DESTINATION,
                 at=time.monotonic(),
                 event_ids=ids,
                 answer=answer.step.label,
-                accepted=answer.step.accepts,
+                accepted=accepts,
                 reason=answer.reason,
             ),
             events,
             clock_seconds=self.stage.clock(),
         )
-        if answer.step.accepts:
+        if accepts:
             self._accept(request_id, payload["destinations"][0], ids)
         await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
         return await self._send(request, answer)
@@ -167,6 +176,14 @@ class _Google:
         return web.json_response(
             {"access_token": token, "expires_in": 3599, "token_type": "Bearer"}
         )
+
+    async def tokeninfo(self, request: web.Request) -> web.Response:
+        """Tell how long a token lasts and what it is for."""
+        refused = self._refuse_token(request, "") or self._meet_conditions("")
+        if refused is not None:
+            return await self._send(request, refused)
+        told = {"expires_in": str(self.behaviour.token_seconds), "scope": _SCOPE}
+        return web.json_response(told)
 
     async def behave(self, request: web.Request) -> web.Response:
         """Take over what is to change."""

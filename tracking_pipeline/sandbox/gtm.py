@@ -2,7 +2,9 @@
 
     POST /gtm/{container}/data                     the Data Client
     POST /gtm/{container}/mp/collect               the Measurement Protocol client
+    POST /gtm/{container}/debug/mp/collect         validates, in a container that passes it on
     POST /gtm/{container}/anything/else            claimed by no client: 400
+    GET  /gtm/{container}/healthz                  whether the container runs
 
 `container` is one of `CONTAINERS`, which differ in how they are configured. As in life:
 
@@ -58,13 +60,17 @@ class Container:
     """How a container is configured.
 
     `status` is what its Data Client answers to what it has taken; `body` is what it says then;
-    without `published` no client claims any request.
+    without `published` no client claims any request; `validates` says that it passes on to Google
+    the form of the Measurement Protocol that only validates; `health_path` is where it says that it
+    runs.
     """
 
     accepts_multiple_events: bool = False
     status: int = 200
     body: Literal["timestamp", "event_data", "empty"] = "timestamp"
     published: bool = True
+    validates: bool = False
+    health_path: str = "healthz"
 
 
 CONTAINERS = {
@@ -75,6 +81,7 @@ CONTAINERS = {
     "status-403": Container(status=403, body="empty"),
     "status-302": Container(status=302, body="empty"),
     "unpublished": Container(published=False),
+    "validating": Container(validates=True, health_path="healthy"),
 }
 
 
@@ -84,7 +91,9 @@ def routes(stage: Stage) -> list[web.RouteDef]:
     return [
         web.post(PREFIX + "/{container}/data", gtm.post_data),
         web.post(PREFIX + "/{container}/mp/collect", gtm.post_measurement),
+        web.post(PREFIX + "/{container}/debug/mp/collect", gtm.post_debug),
         web.post(PREFIX + "/{tail:.*}", gtm.post_unclaimed),
+        web.get(PREFIX + "/{container}/{path:healthz|healthy}", gtm.get_health),
     ]
 
 
@@ -141,6 +150,25 @@ class _Gtm:
                 self.stage.memory.violate("dropped_in_silence", "no measurement_id or api_secret")
         answer = _Answer(step, status=204) if step.is_good else _misbehave(step)
         return await self._answer(request, events, answer)
+
+    async def post_debug(self, request: web.Request) -> web.Response:
+        """Answer as Google's validation does, which finds every empty list wanting."""
+        if not _container(request).validates:
+            return await self.post_unclaimed(request)
+        payload = _loads(await request.read())
+        events = payload.get("events") if isinstance(payload, dict) else None
+        found = [] if events else [{"fieldPath": "events", "validationCode": "VALUE_REQUIRED"}]
+        body = orjson.dumps({"validationMessages": found})
+        return await self._answer(request, [], _Answer(_GOOD, body))
+
+    async def get_health(self, request: web.Request) -> web.Response:
+        """Say that the container runs, where it does so."""
+        fault = self.stage.conditions[DESTINATION].take()
+        if fault is not None:
+            return await self._send(request, _misbehave(fault), fault.status)
+        if request.match_info["path"] != _container(request).health_path:
+            return web.Response(status=404, text="Not found")
+        return web.Response(text="ok")
 
     async def post_unclaimed(self, request: web.Request) -> web.Response:
         """Answer what no client claims."""

@@ -1,5 +1,6 @@
 """The stand-in for Meta's Conversions API: `POST /{version}/{dataset_id}/events`, and what Meta
-says of the quality of those events: `GET /{version}/dataset_quality`.
+says of the quality of those events: `GET /{version}/dataset_quality`. `POST /{version}/` takes a
+batch of one question, `debug_token`: what is known of a token, `stage.MetaToken`.
 
 Follows https://developers.facebook.com/docs/marketing-api/conversions-api/using-the-api:
 one invalid event refuses the whole request and nothing of it is processed, a request holds at most
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,6 +53,7 @@ def routes(stage: Stage) -> list[web.RouteDef]:
     return [
         web.post(version + "/{dataset_id}/events", meta.post_events),
         web.get(version + "/dataset_quality", meta.get_dataset_quality),
+        web.post(version + "/", meta.post_batch),
     ]
 
 
@@ -107,6 +110,28 @@ class _Meta:
         )
         await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
         return await self._send(request, answer)
+
+    async def post_batch(self, request: web.Request) -> web.Response:
+        """Answer a batch of one question about a token."""
+        payload = await _read_payload(request)
+        trace_id = f"sandbox{self.traces():08d}"
+        answer = (
+            self._refuse_token(request, payload, trace_id)
+            or self._meet_conditions(trace_id)
+            or self._refuse_proof(request, payload, trace_id)
+            or self._debug_token(payload.get("batch"), trace_id)
+        )
+        await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
+        return await self._send(request, answer)
+
+    def _debug_token(self, batch: object, trace_id: str) -> _Answer:
+        question = batch[0] if isinstance(batch, list) and len(batch) == 1 else None
+        url = question.get("relative_url") if isinstance(question, dict) else None
+        if not isinstance(url, str) or not re.fullmatch(r"debug_token\?input_token=[^&]+", url):
+            problem = "The sandbox takes a batch of one question, debug_token."
+            body = meta_answers.parameter_error_body(problem, trace_id)
+            return _Answer(Step(status=400, code=100), body, problem)
+        return _Answer(_GOOD, meta_answers.debug_token_body(self.stage.meta_token, trace_id))
 
     def _quality(self, request: web.Request, trace_id: str) -> _Answer:
         problem = "" if "dataset_id" in request.query else "The parameter dataset_id is required"
@@ -220,6 +245,10 @@ class _Meta:
             self.conditions.usage_percent,
             self.conditions.regain_minutes,
         )
+        token = self.stage.meta_token
+        headers["facebook-api-version"] = token.served_version or request.match_info["version"]
+        if token.warning is not None:
+            headers["x-ad-api-version-warning"] = token.warning
         if step.retry_after is not None:
             headers["Retry-After"] = step.retry_after
         return headers

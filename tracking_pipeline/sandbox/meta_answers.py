@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from tracking_pipeline.sandbox.meta_rules import Refusal
+from tracking_pipeline.sandbox.stage import MetaToken
 from tracking_pipeline.sandbox.steps import Step
 
 _MESSAGES = {
@@ -105,6 +106,29 @@ def parameter_error_body(message: str, trace_id: str) -> bytes:
             "fbtrace_id": trace_id,
         }
     )
+
+
+def debug_token_body(token: MetaToken, trace_id: str) -> bytes:
+    """The answer to a batch of one `debug_token`: a list of one answer, whose body is a text. A
+    token that may not ask about itself is told so in there."""
+    told: bytes = orjson.dumps(
+        {
+            "data": {
+                "app_id": "1000000000000009",
+                "type": "SYSTEM_USER",
+                "application": "Sandbox",
+                "expires_at": token.expires_at,
+                "data_access_expires_at": token.data_access_expires_at,
+                "is_valid": token.is_valid,
+                "scopes": list(token.scopes),
+                "user_id": "1000000000000008",
+            }
+        }
+    )
+    if not token.tells:
+        problem = "You must provide an app access token, or a user access token of its developer"
+        told = parameter_error_body(problem, trace_id)
+    return orjson.dumps([{"code": 200 if token.tells else 400, "body": told.decode()}])
 
 
 def usage_headers(dataset_id: str, usage_percent: int, regain_minutes: int) -> dict[str, str]:

@@ -28,7 +28,7 @@ from tracking_pipeline.sandbox.ip_api_limits import IpApiTraffic
 from tracking_pipeline.sandbox.journal import Journal
 from tracking_pipeline.sandbox.memory import Memory
 from tracking_pipeline.sandbox.scripts import Scripts
-from tracking_pipeline.sandbox.stage import Stage
+from tracking_pipeline.sandbox.stage import MetaToken, Stage
 
 HOST = "127.0.0.1"
 
@@ -243,6 +243,11 @@ class Sandbox:
     def ipinfo_url(self) -> str:
         """What `IPINFO_URL` is set to; `/batch` follows it."""
         return self.url + ipinfo.PREFIX
+
+    @property
+    def meta_token(self) -> MetaToken:
+        """What Meta's stand-in says of a token and of its own version."""
+        return self._stage.meta_token
 
     @property
     def ip_api(self) -> IpApiTraffic:

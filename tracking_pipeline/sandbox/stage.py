@@ -23,6 +23,20 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass
+class MetaToken:
+    """What Meta's stand-in says of any token, and which version of its API it answers by: that of
+    the call, or the only one that is left. `expires_at` is in Unix seconds, 0 for never."""
+
+    is_valid: bool = True
+    expires_at: int = 0
+    data_access_expires_at: int = 0
+    scopes: tuple[str, ...] = ("ads_management", "business_management")
+    tells: bool = True
+    served_version: str | None = None
+    warning: str | None = None
+
+
+@dataclass
 class Stage:
     """The state behind every stand-in of one sandbox.
 
@@ -37,6 +51,7 @@ class Stage:
     app_secret: str | None = None
     clock: Callable[[], float] = time.time
     lenient: bool = False
+    meta_token: MetaToken = field(default_factory=MetaToken)
     ip_api: IpApiTraffic = field(default_factory=IpApiTraffic)
 
     def fault(self, event_ids: Sequence[str]) -> Step | None:

@@ -386,6 +386,31 @@ def test_check_tells_metrics_and_alerts_and_leaves_a_run_behind(
     assert re.search(r"0 +│ +3 │ meta_capi +│ consent denied", people)
 
 
+def test_destinations_are_asked_and_the_exit_status_says_whether_all_let_events_in(
+    call: Call, sandbox: Sandbox, variables: dict[str, str]
+) -> None:
+    process = call("test-destinations", "--json", **variables)
+    assert process.returncode == 0, process.stderr
+    found = answer(process)
+    assert found["success"] is True
+    states = {each["destination"]: each["state"] for each in found["results"]}
+    assert (states["meta_capi"], states["google_ec"]) == ("ok", "not_configured")
+    assert sandbox.memory.accepted_ids == set()
+
+    sandbox.conditions["meta_capi"].outage({"status": 400, "code": 190})
+    process = call("test-destinations", "--json", "--destination", "meta_capi", **variables)
+    assert process.returncode == 1
+    (meta,) = answer(process)["results"]
+    assert (meta["state"], meta["error_code"]) == ("refused", "190")
+    assert meta["failure_code"] == "META_TOKEN_REFUSED"
+    assert meta["remedy"]
+    assert "token-for-tests" not in process.stdout + process.stderr
+    people = call("test-destinations", "--destination", "meta_capi", **variables)
+    assert people.returncode == 1
+    assert "refused" in people.stdout
+    assert call("test-destinations", "--destination", "nobody", **variables).returncode == 2
+
+
 def test_status_notices_that_checks_no_longer_come(
     call: Call, connection: psycopg.Connection, variables: dict[str, str]
 ) -> None:

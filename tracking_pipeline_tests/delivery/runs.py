@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 
 from tracking_pipeline.delivery.destinations.ledger import Ledger
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
+from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination, Limits, NotConfigured
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.engine.totals import RetryTotals

@@ -22,7 +22,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from tracking_pipeline.delivery.destinations.ledger import Ledger
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
+from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination, Limits, Reply
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent

@@ -26,7 +26,8 @@ from tracking_pipeline.delivery.destinations.google.enhanced_conversions import 
 )
 from tracking_pipeline.delivery.destinations.gtm.server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.destinations.ledger import Ledger
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
+from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination
 from tracking_pipeline.delivery.engine.events import Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.health.readings.meta_reported import (
     FIELDS,
     EventQuality,

@@ -38,6 +38,7 @@ OWN_TABLES = (
     "tracking_accepted_events",
     "tracking_admin_actions",
     "tracking_delivery_attempts",
+    "tracking_destination_checks",
     "tracking_destination_shares",
     "tracking_destination_state",
     "tracking_geo_providers",
@@ -737,6 +738,7 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
     assert on_new("authenticated") == {
         ("tracking_accepted_events", "select"),
         ("tracking_delivery_attempts", "select"),
+        ("tracking_destination_checks", "select"),
         ("tracking_destination_shares", "select"),
         ("tracking_destination_state", "select"),
         ("tracking_geo_providers", "select"),
@@ -770,15 +772,17 @@ def granted_to(site: Site, role: str) -> dict[str, str]:
     )
 
 
-SINCE_THEN = "tracking_destination_shares"
+SINCE_THEN = ("tracking_destination_checks", "tracking_destination_shares")
 
 
 def as_an_earlier_version_left_it(site: Site) -> None:
     site.run(
         "update tracking_schema_version set version_num = '0005';"
-        f"drop table {SINCE_THEN};"
+        f"drop table {', '.join(SINCE_THEN)};"
         + "".join(
-            f"grant all on {table} to service_role;" for table in OWN_TABLES if table != SINCE_THEN
+            f"grant all on {table} to service_role;"
+            for table in OWN_TABLES
+            if table not in SINCE_THEN
         )
         + "grant all on all sequences in schema public to service_role;"
         "grant select on tracking_admin_actions to authenticated;"

@@ -14,7 +14,7 @@ import dagster as dg
 from tracking_pipeline.defs.health.labels import GROUP, OWNERS
 from tracking_pipeline.defs.metadata import floats
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.health.report.evidence import Evidence, read_evidence
 from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline.wiring.installation import Installation

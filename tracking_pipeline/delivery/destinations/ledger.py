@@ -10,10 +10,12 @@ What is written holds no raw personal data: hashes, browser ids, and what is lef
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import anyio
 import orjson
@@ -22,6 +24,7 @@ import psycopg
 from tracking_pipeline.delivery.destinations.codes import Codes, known
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
+from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
@@ -141,6 +144,33 @@ class Ledger:
                     Delivered(duplicate="event" if event_id in present else "conversion")
                 )
         return Reply(PerEvent(outcomes), 0)
+
+    async def check(self, now: datetime) -> DestinationCheck:
+        """Reads from the ledger, and inserts a row that is rolled back."""
+        event_id = uuid4()
+        row = {
+            "event_id": str(event_id),
+            # As a real one has it: a site's own CHECK may know the names and types that it uses.
+            "event_name": "Lead",
+            "event_type": "conversion",
+            "event_time": now.isoformat(),
+            "ingested_by": "tracking_pipeline",
+        }
+        started = time.monotonic()
+        verdict: Verdict = Uniform(Delivered())
+        try:
+            with anyio.fail_after(LONGEST_INSERT_SECONDS):
+                async with (
+                    self._pool.connection() as connection,
+                    connection.transaction(force_rollback=True),
+                ):
+                    await insert_events(connection, storable_json([row]), [event_id])
+        except TimeoutError:
+            verdict = Uniform(Retry(_NO_ANSWER))
+        except psycopg.Error as error:
+            verdict = classify(error)
+        found = judged(verdict, duration_ms=round((time.monotonic() - started) * 1000))
+        return replace(found, detail=found.detail or "the ledger takes rows")
 
 
 def classify(error: psycopg.Error) -> Verdict:

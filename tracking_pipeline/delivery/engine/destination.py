@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tracking_pipeline.delivery.destinations.registry import DestinationName
+from tracking_pipeline.delivery.engine.destination_check import DestinationCheck
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict
 from tracking_pipeline.store.database import AsyncPool
@@ -103,6 +104,15 @@ class AnswersLater(Protocol):
     ) -> LaterAnswers:
         """Asks what became of what was accepted, where it is time to, and settles it. Its requests
         keep to the run's share of the limits."""
+        ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A destination that can be asked whether events would get in."""
+
+    async def check(self, now: datetime) -> DestinationCheck:
+        """Asks, and sends no event. Never raises for what the other side does."""
         ...
 
 

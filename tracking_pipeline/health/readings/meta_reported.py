@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import psycopg
 
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, appsecret_proof
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount, appsecret_proof
 from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE, score

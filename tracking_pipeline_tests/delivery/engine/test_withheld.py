@@ -9,7 +9,8 @@ from datetime import datetime, timedelta, timezone
 import psycopg
 import pytest
 
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
+from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.engine.outcomes import Fault, Postponed, Withheld, withhold
 from tracking_pipeline.delivery.failures import Failure

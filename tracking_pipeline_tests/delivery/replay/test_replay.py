@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.ledger import Ledger
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
+from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.replay.repair import read_rules
 from tracking_pipeline.delivery.replay.service import Pace, replay_dead_letters

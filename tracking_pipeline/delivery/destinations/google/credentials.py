@@ -51,7 +51,8 @@ class AccessToken:
     """A token from the settings. It lasts an hour and cannot be renewed: for trying things out."""
 
     def __init__(self, token: str) -> None:
-        self._headers = _bearer(token)
+        self.token = token
+        self._headers = bearer(token)
 
     async def headers(self, refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
         """The same headers, whatever became of them."""
@@ -98,7 +99,7 @@ class CredentialsFile:
                 passing=passing,
             ) from None
         quota_project = getattr(self._credentials, "quota_project_id", None)
-        return _bearer(self._credentials.token) | (
+        return bearer(self._credentials.token) | (
             {"x-goog-user-project": quota_project} if quota_project else {}
         )
 
@@ -134,7 +135,8 @@ class CredentialsFile:
         )
 
 
-def _bearer(token: str) -> dict[str, str]:
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows the token."""
     return {"authorization": f"Bearer {token}"}
 
 

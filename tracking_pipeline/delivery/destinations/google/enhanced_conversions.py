@@ -26,8 +26,16 @@ import orjson
 import psycopg
 
 from tracking_pipeline.delivery.destinations.google.answers import classify, request_id
+from tracking_pipeline.delivery.destinations.google.check import (
+    DATA_MANAGER_URL,
+    made_up_event,
+    read_validation,
+    tokeninfo_url,
+    with_token_end,
+)
 from tracking_pipeline.delivery.destinations.google.codes import CODES
 from tracking_pipeline.delivery.destinations.google.credentials import (
+    AccessToken,
     Credentials,
     CredentialsError,
     credentials_of,
@@ -35,6 +43,7 @@ from tracking_pipeline.delivery.destinations.google.credentials import (
 from tracking_pipeline.delivery.destinations.http_answers import DEFAULT_THROTTLE_SECONDS
 from tracking_pipeline.delivery.destinations.registry import ADVERTISING_NEEDS, DestinationName
 from tracking_pipeline.delivery.engine.destination import LaterAnswers, Limits, Reply
+from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import (
     Fault,
@@ -107,7 +116,7 @@ class GoogleAccount:
     conversion_action_id: str
     login_account_id: str | None = None
     transaction_id_prefix: str = ""
-    url: str = "https://datamanager.googleapis.com"
+    url: str = DATA_MANAGER_URL
 
 
 class GoogleEc:
@@ -143,6 +152,7 @@ class GoogleEc:
         self._prefix = account.transaction_id_prefix
         self._policy = policy
         self._head = _request_head(account, policy)
+        self._check_head = _request_head(account, policy, validate_only=True)
 
     @classmethod
     def configured(cls, settings: Settings, client: DeliveryClient, pool: AsyncPool) -> GoogleEc:
@@ -236,6 +246,24 @@ class GoogleEc:
             answer, now, events=len(batch), secrets=secrets, id_at=lambda at: _id_of(batch[at])
         )
         return Reply(verdict, answer.duration_ms)
+
+    async def check(self, now: datetime) -> DestinationCheck:
+        """Asks whether the token, the accounts and the conversion action are right."""
+        content = self._check_head + made_up_event(now) + b"]}"
+        url = f"{self.url}/v1/events:ingest"
+
+        async def validate(headers: Mapping[str, str]) -> Answer:
+            return await post(self.client, url, content=content, headers=headers)
+
+        try:
+            answer, secrets = await self.authorised(validate)
+        except CredentialsError as error:
+            return judged(Uniform(without_token(error)))
+        found = read_validation(answer, now, secrets=secrets)
+        if isinstance(self._credentials, AccessToken):
+            token, url = self._credentials.token, tokeninfo_url(self.url)
+            return await with_token_end(found, self.client, url, token, now)
+        return found
 
     async def authorised(
         self, call: Callable[[Mapping[str, str]], Awaitable[Answer]]
@@ -421,7 +449,9 @@ def _values(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
-def _request_head(account: GoogleAccount, policy: ReadingPolicy) -> bytes:
+def _request_head(
+    account: GoogleAccount, policy: ReadingPolicy, *, validate_only: bool = False
+) -> bytes:
     """The request up to its first event. Consent for all of them is stated where the site says that
     it has everybody's; an event's own statement goes before it."""
     destination: dict[str, Any] = {
@@ -434,7 +464,7 @@ def _request_head(account: GoogleAccount, policy: ReadingPolicy) -> bytes:
     head: dict[str, Any] = {
         "destinations": [destination],
         "encoding": "HEX",
-        "validateOnly": False,
+        "validateOnly": validate_only,
     }
     if policy.consent_default == "granted":
         head["consent"] = dict.fromkeys(_CONSENTS.values(), "CONSENT_GRANTED")

@@ -22,9 +22,11 @@ from tracking_pipeline.delivery.destinations.gtm import (
     measurement_protocol as gtm_measurement_protocol,
 )
 from tracking_pipeline.delivery.destinations.gtm.answers import CODES, GtmProtocol, classify
+from tracking_pipeline.delivery.destinations.gtm.check import check_container, with_validation
 from tracking_pipeline.delivery.destinations.gtm.visitor import visitor_of
 from tracking_pipeline.delivery.destinations.registry import DestinationName, spec_of
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
+from tracking_pipeline.delivery.engine.destination_check import DestinationCheck
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
@@ -95,6 +97,7 @@ class GtmServer:
         self._country = country
         self._site_url = site_url
         self._geo_match_keys: GeoMatchKeys = geo_match_keys
+        self._container = container
         self._url = _url(container)
         self._headers = {"content-type": "application/json", "user-agent": _USER_AGENT}
         self._previewed = bool(container.preview_token)
@@ -152,6 +155,15 @@ class GtmServer:
             verdict = delivered_with(outcome.http_status, len(batch), _left_out(batch))
         return Reply(verdict, answer.duration_ms)
 
+    async def check(self, now: datetime) -> DestinationCheck:
+        """Asks whether the container runs, and what it says of the credentials, if it does."""
+        url, headers = self._container.url, self._headers
+        found = await check_container(url, self._client, headers, now)
+        if self._protocol == "data_client":
+            return found
+        credentials = _credentials(self._container)
+        return await with_validation(found, url, self._client, headers, credentials)
+
 
 def _left_out(batch: Sequence[Prepared]) -> dict[int, list[str]]:
     """The warning of each event that goes without some of its parameters: the protocol answers
@@ -175,8 +187,9 @@ def _url(container: GtmContainer) -> str:
     """The secret is in the URL by Google's design, so the URL is told to nobody."""
     if container.protocol == "data_client":
         return container.url + gtm_data_client.PATH
-    credentials = {
-        "measurement_id": container.measurement_id,
-        "api_secret": container.api_secret,
-    }
-    return str(httpx.URL(container.url + gtm_measurement_protocol.PATH, params=credentials))
+    address = container.url + gtm_measurement_protocol.PATH
+    return str(httpx.URL(address, params=_credentials(container)))
+
+
+def _credentials(container: GtmContainer) -> dict[str, str | None]:
+    return {"measurement_id": container.measurement_id, "api_secret": container.api_secret}

@@ -9,17 +9,16 @@ before a request. The access token goes in the body, never in a URL, which proxi
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount, credentials
 from tracking_pipeline.delivery.destinations.meta.answers import classify, cool_down_seconds
+from tracking_pipeline.delivery.destinations.meta.check import check_meta
 from tracking_pipeline.delivery.destinations.meta.codes import CODES
 from tracking_pipeline.delivery.destinations.registry import (
     ADVERTISING_NEEDS,
@@ -27,6 +26,7 @@ from tracking_pipeline.delivery.destinations.registry import (
     DestinationName,
 )
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
+from tracking_pipeline.delivery.engine.destination_check import DestinationCheck
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Rejected, reject
 from tracking_pipeline.delivery.engine.readiness import past_age_limit, ready_conversion
@@ -76,33 +76,6 @@ _APP_DATA = ("advertiser_tracking_enabled", "extinfo")
 _SAID_ELSEWHERE = frozenset(("value", "currency", "order_id"))
 
 
-@dataclass(frozen=True)
-class MetaAccount:
-    """Where events go and by what right. ``url`` has no trailing slash."""
-
-    dataset_id: str
-    access_token: str = field(repr=False)
-    app_secret: str | None = field(default=None, repr=False)
-    url: str = "https://graph.facebook.com"
-    api_version: str = "v26.0"
-    test_event_code: str | None = None
-
-    @classmethod
-    def configured(cls, settings: Settings) -> MetaAccount | None:
-        """The dataset and the right to it; None where they are not set."""
-        if not settings.meta_dataset_id or not settings.meta_access_token:
-            return None
-        secret = settings.meta_app_secret
-        return cls(
-            dataset_id=settings.meta_dataset_id,
-            access_token=settings.meta_access_token.get_secret_value(),
-            app_secret=secret.get_secret_value() if secret else None,
-            url=settings.meta_graph_url,
-            api_version=settings.meta_api_version,
-            test_event_code=settings.meta_test_event_code,
-        )
-
-
 class MetaCapi:
     """The destination ``meta_capi``."""
 
@@ -132,7 +105,7 @@ class MetaCapi:
         self._geo_match_keys: GeoMatchKeys = geo_match_keys
         self._external_id: ExternalIdMode = external_id
         self._url = f"{account.url}/{account.api_version}/{account.dataset_id}/events"
-        self._tail = b"]" + orjson.dumps(_credentials(account)).replace(b"{", b",", 1)
+        self._tail = b"]" + orjson.dumps(credentials(account)).replace(b"{", b",", 1)
 
     @classmethod
     def configured(cls, settings: Settings, client: DeliveryClient, pool: AsyncPool) -> MetaCapi:
@@ -197,26 +170,9 @@ class MetaCapi:
         verdict = classify(answer, now, events=len(batch), secrets=secrets)
         return Reply(verdict, answer.duration_ms, cool_down_seconds(answer.headers))
 
-
-def _credentials(account: MetaAccount) -> dict[str, str]:
-    """The request's other fields: the token and, with an app secret, the proof that we know it
-    (https://developers.facebook.com/docs/graph-api/guides/secure-requests)."""
-    fields = {"access_token": account.access_token}
-    proof = appsecret_proof(account)
-    if proof:
-        fields["appsecret_proof"] = proof
-    if account.test_event_code:
-        fields["test_event_code"] = account.test_event_code
-    return fields
-
-
-def appsecret_proof(account: MetaAccount) -> str | None:
-    """What shows Meta that the sender of the token knows the app's secret; None without one."""
-    if not account.app_secret:
-        return None
-    return hmac.new(
-        account.app_secret.encode(), account.access_token.encode(), hashlib.sha256
-    ).hexdigest()
+    async def check(self, now: datetime) -> DestinationCheck:
+        """Asks whether the token and the dataset are right, and how long they last."""
+        return await check_meta(self._account, self._client, now)
 
 
 def _platform_ids(reading: Reading) -> dict[str, str | int]:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.destinations.meta.capi import MetaAccount, MetaCapi
+from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
+from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.events import Lead, Prepared
 from tracking_pipeline.delivery.engine.outcomes import Postponed, Rejected, Withheld
 from tracking_pipeline.sandbox.meta_rules import hashed_plain_keys, raw_personal_data, refusal
