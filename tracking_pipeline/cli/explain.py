@@ -241,6 +241,13 @@ def _show_row(row: Mapping[str, Any]) -> None:
         if row[name]:
             code = f" ({row['error_code']})" if name == "error" and row["error_code"] else ""
             out.print(Text(f"{words}: {row[name]}{code}"))
+    if row["failure"] and row["status"] != "resolved":
+        _show_failure(row)
+
+
+def _show_failure(shown: Mapping[str, Any]) -> None:
+    """The public code of a failure and what to do about it."""
+    out.print(Text(f"  {shown['failure']}: {shown['remedy'] or ''}".rstrip(), style="yellow"))
 
 
 def _show_fields(event: Mapping[str, Any]) -> None:
@@ -312,6 +319,8 @@ def _show_destination(each: Mapping[str, Any]) -> None:
     if why := why_not(each["reason"], each["message"]):
         line.append(f": {why}")
     out.print(line)
+    if each["failure"]:
+        _show_failure(each)
     if each["held"]:
         out.print(Text(f"  it takes nothing at present: {each['held']}", style="yellow"))
     if each["match_keys"]:
@@ -335,7 +344,10 @@ def _show_attempts(attempts: Iterable[Mapping[str, Any]]) -> None:
     table = _table("Attempts, the oldest first", "when", "destination", "outcome", "answer", "run")
     for each in attempts:
         status = f"HTTP {each['http_status']}" if each["http_status"] else ""
-        answer = " ".join(filter(None, (status, each["code"], each["message"])))
+        answer = " ".join(filter(None, (each["failure"], status, each["code"], each["message"])))
+        for words in ("platform_message", "field_path", "trace_id"):
+            if each[words]:
+                answer += f"\n{words.replace('_', ' ')}: {each[words]}"
         table.add_row(
             _moment(each["at"]),
             each["destination"],

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from tracking_pipeline.delivery.engine.outcomes import NotSent, Postponed, Rejec
 from tracking_pipeline.delivery.engine.preparation import prepare
 from tracking_pipeline.delivery.engine.readiness import latest_of_lead
 from tracking_pipeline.delivery.engine.redaction import redact
+from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.events.explain import (
     PayloadExplained,
     ReadingRules,
@@ -63,7 +65,8 @@ class DroppedKey:
 class DestinationSeen:
     """What one destination makes of the event now. ``own``: the row is this destination's.
 
-    ``reason`` is what the row would be counted by, ``message`` what the log of attempts would say.
+    ``reason`` is what the row would be counted by, ``message`` what the log of attempts would say,
+    ``failure`` the public code of that, ``remedy`` what to do about it.
     ``match_keys`` are those in ``body``, by Meta's names. ``body`` is what a request carries for
     the event, ``shared`` what it says once for all of its events; both as they are prepared, with
     personal data masked. ``held``: why the destination takes nothing at present, empty where it
@@ -77,6 +80,8 @@ class DestinationSeen:
     message: str = ""
     until: datetime | None = None
     held: str = ""
+    failure: str = ""
+    remedy: str = ""
     match_keys: tuple[str, ...] = ()
     dropped: tuple[DroppedKey, ...] = ()
     body: Any = None
@@ -87,7 +92,8 @@ class DestinationSeen:
 class RowSeen:
     """Where the event stands: a row of a table, or a line of a file. ``status`` is a failed event's
     own, ``withheld``, ``accepted`` (waits for its first attempt), ``recorded`` (in the ledger) or
-    ``file``. ``being_sent``: a worker holds it just now."""
+    ``file``. ``being_sent``: a worker holds it just now. ``failure`` is the public code of its last
+    failure, ``remedy`` what to do about it."""
 
     table: str
     id: str | None
@@ -108,11 +114,15 @@ class RowSeen:
     error_code: str | None
     http_status: int | None
     replays: int
+    failure: str | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptSeen:
-    """One try: when, at which destination, and what came of it."""
+    """One try: when, at which destination, and what came of it. ``failure`` is the public code,
+    ``code`` the platform's own; ``platform_message`` its words for people, ``trace_id`` what its
+    support finds the request by, ``field_path`` what it objects to."""
 
     at: datetime
     destination: str
@@ -121,6 +131,10 @@ class AttemptSeen:
     code: str | None
     message: str | None
     http_status: int | None
+    failure: str | None
+    platform_message: str | None
+    trace_id: str | None
+    field_path: str | None
     requests: int
     duration_ms: int | None
     worker: str | None
@@ -215,11 +229,20 @@ def _asked(
 
 
 def _not_sent(name: str, own: bool, made: NotSent, held: str) -> DestinationSeen:
-    message = redact(made.fault.message)
+    failure = made.fault.failure
+    seen = partial(
+        DestinationSeen,
+        name=name,
+        own=own,
+        message=redact(made.fault.message),
+        held=held,
+        failure=failure.code,
+        remedy=failure.remedy,
+    )
     if isinstance(made, Postponed):
-        return DestinationSeen(name, own, "postponed", "", message, made.until, held)
+        return seen(outcome="postponed", until=made.until)
     outcome: OutcomeSeen = "rejected" if isinstance(made, Rejected) else "withheld"
-    return DestinationSeen(name, own, outcome, redact(made.reason), message, held=held)
+    return seen(outcome=outcome, reason=redact(made.reason))
 
 
 def retries_words(retry_count: int, max_retries: int) -> str:
@@ -255,6 +278,10 @@ def _attempt(found: Attempt) -> AttemptSeen:
         code=found.error_code and redact(found.error_code),
         message=found.error_message and redact(found.error_message),
         http_status=found.http_status,
+        failure=found.failure_code,
+        platform_message=found.platform_message and redact(found.platform_message),
+        trace_id=found.trace_id,
+        field_path=found.field_path,
         requests=found.requests,
         duration_ms=found.duration_ms,
         worker=found.worker,
@@ -370,6 +397,8 @@ def _row(stored: StoredEvent) -> RowSeen:
         error_code=row["error_code"] and redact(row["error_code"]),
         http_status=row["http_status"],
         replays=row["replays"],
+        failure=row["failure_code"],
+        remedy=remedy_of(row["failure_code"]),
     )
 
 

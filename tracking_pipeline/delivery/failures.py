@@ -629,3 +629,9 @@ class Failure(Enum):
 def failure_of(code: str | None) -> Failure | None:
     """The failure with this public code; None where there is none, as of a later version."""
     return Failure.__members__.get(code) if code else None
+
+
+def remedy_of(code: str | None) -> str | None:
+    """What to do about the failure with this public code."""
+    failure = failure_of(code)
+    return failure.remedy if failure else None

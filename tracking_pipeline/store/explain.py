@@ -58,6 +58,10 @@ class Attempt:
     error_code: str | None
     error_message: str | None
     http_status: int | None
+    failure_code: str | None
+    platform_message: str | None
+    trace_id: str | None
+    field_path: str | None
     requests: int
     duration_ms: int | None
     worker: str | None
@@ -94,6 +98,7 @@ select f.id, f.event_id, f.event_name, f.event_type, f.event_payload::text as pa
     {next_retry_at} as next_retry_at, coalesce(f.lease_expires_at > now(), false) as being_sent,
     {resolved_at} as resolved_at, f.resolved_by::text as resolved_by, f.withheld_reason,
     f.dead_letter_reason, f.error_message, f.error_code::text as error_code, f.http_status,
+    f.failure_code,
     coalesce(f.replays, 0) as replays, {lead}
 from public.tracking_failed_events f
 left join public.leads l on l.id = f.lead_id
@@ -109,6 +114,7 @@ select f.id, f.event_id, f.event_name, f.event_type, f.event_payload::text as pa
     null::timestamptz as next_retry_at, coalesce(f.lease_expires_at > now(), false) as being_sent,
     f.delivered_at as resolved_at, null as resolved_by, null as withheld_reason,
     null as dead_letter_reason, null as error_message, null as error_code,
+    null as failure_code,
     null::integer as http_status, 0 as replays, {lead}
 from public.tracking_accepted_events f
 left join public.leads l on l.id = f.lead_id
@@ -127,6 +133,7 @@ select f.id::text as id, coalesce(f.event_id, '00000000-0000-0000-0000-000000000
     'recorded' as shown_status, null::timestamptz as next_retry_at, false as being_sent,
     null::timestamptz as resolved_at, null as resolved_by, null as withheld_reason,
     null as dead_letter_reason, null as error_message, null as error_code,
+    null as failure_code,
     null::integer as http_status, 0 as replays, {lead}
 from public.wm_event_log f
 cross join lateral (select {names}) as columns
@@ -231,7 +238,8 @@ def _read(
 
 
 _COLUMNS: LiteralString = """a.failed_event_id, a.attempted_at, a.destination, a.attempt, a.outcome,
-    a.error_code, a.error_message, a.http_status, a.requests, a.duration_ms, a.worker, a.run_id"""
+    a.error_code, a.error_message, a.http_status, a.failure_code, a.platform_message, a.trace_id,
+    a.field_path, a.requests, a.duration_ms, a.worker, a.run_id"""
 _ATTEMPTS: LiteralString = """
 select {columns}
 from unnest(%s::uuid[]) as row (id)

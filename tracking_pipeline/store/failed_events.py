@@ -74,6 +74,10 @@ class Settlement:
     error_message: str | None = None
     error_code: str | None = None
     http_status: int | None = None
+    failure_code: str | None = None
+    platform_message: str | None = None
+    trace_id: str | None = None
+    field_path: str | None = None
     requests: int = 1
     request_id: UUID | None = None
     duration_ms: int | None = None
@@ -267,6 +271,7 @@ with settled as (
         id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
         retry_count integer, wait_seconds float8, dead_letter_reason text, withheld_reason text,
         postponed_until timestamptz, error_message text, error_code text, http_status integer,
+        failure_code text, platform_message text, trace_id text, field_path text,
         requests integer, request_id uuid, duration_ms integer, warning text),
         set_config('lock_timeout', %(lock_milliseconds)s, true)
 ), updated as (
@@ -297,6 +302,10 @@ with settled as (
         http_status = case
             when s.status in ('retrying', 'dead_letter') then s.http_status else f.http_status
         end,
+        failure_code = case
+            when s.status is not null and s.failure_code is not null then s.failure_code
+            else f.failure_code
+        end,
         updated_at = now(),
         lease_token = f.lease_token + 1,
         lease_expires_at = null,
@@ -305,14 +314,16 @@ with settled as (
     from settled s
     where f.id = s.id and f.lease_token = s.lease_token
     returning f.id, f.destination, s.event_id, s.attempt, s.outcome, s.requests, s.request_id,
-        s.http_status, s.error_code, s.error_message, s.duration_ms, s.warning, s.lease_token
+        s.http_status, s.error_code, s.error_message, s.failure_code, s.platform_message,
+        s.trace_id, s.field_path, s.duration_ms, s.warning, s.lease_token
 ), logged as (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, warning, lease_token, worker, run_id)
+        error_code, error_message, failure_code, platform_message, trace_id, field_path,
+        duration_ms, warning, lease_token, worker, run_id)
     select u.id, u.event_id, u.destination, u.attempt, u.outcome, u.requests, u.request_id,
-        u.http_status, u.error_code, u.error_message, u.duration_ms, u.warning, u.lease_token,
-        %(worker)s, %(run_id)s
+        u.http_status, u.error_code, u.error_message, u.failure_code, u.platform_message,
+        u.trace_id, u.field_path, u.duration_ms, u.warning, u.lease_token, %(worker)s, %(run_id)s
     from updated u
 )
 select id from updated
@@ -397,6 +408,7 @@ with lost as materialized (
         dead_letter_reason = 'worker_crash',
         error_message = %(message)s,
         error_code = 'worker_crash',
+        failure_code = 'WORKER_CRASH',
         next_retry_at = null,
         updated_at = now(),
         lease_token = f.lease_token + 1,
@@ -407,10 +419,10 @@ with lost as materialized (
 ), logged as (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, error_code,
-        error_message, lease_token, worker, run_id)
+        failure_code, error_message, lease_token, worker, run_id)
     select b.id, b.event_id, b.destination,
         least(coalesce(b.retry_count, 0)::bigint + 1, %(most)s)::integer, 'rejected', 0,
-        'worker_crash', %(message)s, b.lease_token - 1, %(worker)s, %(run_id)s
+        'worker_crash', 'WORKER_CRASH', %(message)s, b.lease_token - 1, %(worker)s, %(run_id)s
     from buried b
 )
 select destination, count(*) from buried group by destination

@@ -35,7 +35,7 @@ _MOVE: LiteralString = """
         id, event_id, event_name, event_type, event_payload, destination, lead_id, session_id,
         created_at, updated_at, max_retries, status, retry_count, next_retry_at, resolved_at,
         resolved_by, dead_letter_reason, withheld_reason, error_message, error_code, http_status,
-        lease_token)
+        failure_code, lease_token)
     select m.id, m.event_id, m.event_name, coalesce(m.event_type, 'conversion'), m.event_payload,
         m.destination, (select l.id from public.leads l where l.id = m.lead_id), m.session_id,
         m.created_at, now(), {max_retries}, {state}
@@ -50,6 +50,7 @@ with settled as (
         id uuid, event_id uuid, lease_token bigint, outcome text, attempt integer, status text,
         retry_count integer, wait_seconds float8, dead_letter_reason text, withheld_reason text,
         postponed_until timestamptz, error_message text, error_code text, http_status integer,
+        failure_code text, platform_message text, trace_id text, field_path text,
         requests integer, request_id uuid, duration_ms integer, warning text),
         set_config('lock_timeout', %(lock_milliseconds)s, true)
 ), gone as (
@@ -61,8 +62,8 @@ with settled as (
     returning a.id, a.event_id, a.event_name, a.event_type, a.event_payload, a.destination,
         a.lead_id, a.session_id, a.created_at, s.lease_token, s.outcome, s.attempt, s.status,
         s.retry_count, s.wait_seconds, s.dead_letter_reason, s.withheld_reason, s.postponed_until,
-        s.error_message, s.error_code, s.http_status, s.requests, s.request_id, s.duration_ms,
-        s.warning
+        s.error_message, s.error_code, s.http_status, s.failure_code, s.platform_message,
+        s.trace_id, s.field_path, s.requests, s.request_id, s.duration_ms, s.warning
 ), kept as (
     update public.tracking_accepted_events a
     set delivered_at = case when s.outcome = 'delivered' then now() end,
@@ -75,22 +76,25 @@ with settled as (
       and (s.status is null and s.postponed_until is null
         or s.outcome = 'delivered' and a.destination = any(%(answering_later)s))
     returning a.id, a.event_id, a.destination, s.lease_token, s.outcome, s.attempt,
-        s.http_status, s.error_code, s.error_message, s.requests, s.request_id, s.duration_ms,
-        s.warning
+        s.http_status, s.error_code, s.error_message, s.failure_code, s.platform_message,
+        s.trace_id, s.field_path, s.requests, s.request_id, s.duration_ms, s.warning
 ), moved as ({move}
     where m.outcome <> 'delivered'
 ), written as (
     select id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, warning, lease_token
+        error_code, error_message, failure_code, platform_message, trace_id, field_path,
+        duration_ms, warning, lease_token
     from gone
     union all
     select id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, warning, lease_token
+        error_code, error_message, failure_code, platform_message, trace_id, field_path,
+        duration_ms, warning, lease_token
     from kept
 ), logged as (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, warning, lease_token, worker, run_id)
+        error_code, error_message, failure_code, platform_message, trace_id, field_path,
+        duration_ms, warning, lease_token, worker, run_id)
     select w.*, %(worker)s, %(run_id)s
     from written w
 )
@@ -106,7 +110,7 @@ _FAILED: LiteralString = """coalesce(m.status, 'pending'), coalesce(m.retry_coun
         case when m.withheld_reason is not null then {withheld} end,
         m.dead_letter_reason, m.withheld_reason,
         coalesce(m.error_message, m.error_code, m.dead_letter_reason, m.outcome), m.error_code,
-        m.http_status, m.lease_token + 1"""
+        m.http_status, m.failure_code, m.lease_token + 1"""
 
 
 def _moving(gone: LiteralString, state: LiteralString) -> sql.Composed:
@@ -172,15 +176,15 @@ with lost as materialized (
 ), logged as (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, error_code,
-        error_message, lease_token, worker, run_id)
-    select g.id, g.event_id, g.destination, 1, 'rejected', 0, 'worker_crash', %(message)s,
-        g.lease_token, %(worker)s, %(run_id)s
+        failure_code, error_message, lease_token, worker, run_id)
+    select g.id, g.event_id, g.destination, 1, 'rejected', 0, 'worker_crash', 'WORKER_CRASH',
+        %(message)s, g.lease_token, %(worker)s, %(run_id)s
     from gone g
 )
 select destination, count(*) from gone group by destination
 """
 _DEAD: LiteralString = """'dead_letter', 0, null, null, null, 'worker_crash', null, %(message)s,
-        'worker_crash', null, m.lease_token + 1"""
+        'worker_crash', null, 'WORKER_CRASH', m.lease_token + 1"""
 _IS_CRASHED = is_crashed("a") + sql.SQL(" and ") + sql.SQL(WAITING)
 _FIND_CRASHED_STATEMENT = sql.SQL(_FIND_CRASHED).format(crashed=_IS_CRASHED)
 _BURY_STATEMENT = sql.SQL(_BURY).format(crashed=_IS_CRASHED, move=_moving("gone", _DEAD))
@@ -226,7 +230,7 @@ with gone as (
 select count(*) from gone
 """
 _RESOLVED: LiteralString = """'resolved', 0, null, m.delivered_at, {ours}, null, null,
-        'delivered at the first attempt; Google judged it later', null, null, m.lease_token"""
+        'delivered at the first attempt; Google judged it later', null, null, null, m.lease_token"""
 _REOPEN_STATEMENT = sql.SQL(_REOPEN).format(move=_moving("gone", _RESOLVED))
 
 

@@ -200,8 +200,9 @@ with settled as materialized (
     from json_to_recordset(%(settlements)s::json) as s (
         id uuid, lease_token bigint, outcome text, attempt integer, status text,
         retry_count integer, wait_seconds float8, dead_letter_reason text, error_message text,
-        error_code text, http_status integer, requests integer, request_id uuid,
-        duration_ms integer, warning text)
+        error_code text, http_status integer, failure_code text, platform_message text,
+        trace_id text, field_path text, requests integer, request_id uuid, duration_ms integer,
+        warning text)
     join public.tracking_failed_events f on f.id = s.id
     where f.status = 'resolved' and f.lease_token = s.lease_token + 1
     for update of f
@@ -218,6 +219,7 @@ with settled as materialized (
         error_message = coalesce(s.error_message, f.error_message),
         error_code = s.error_code,
         http_status = s.http_status,
+        failure_code = s.failure_code,
         updated_at = now(),
         lease_token = f.lease_token + 1
     from settled s
@@ -226,10 +228,11 @@ with settled as materialized (
 ), logged as (
     insert into public.tracking_delivery_attempts (
         failed_event_id, event_id, destination, attempt, outcome, requests, request_id, http_status,
-        error_code, error_message, duration_ms, warning, lease_token, worker, run_id)
+        error_code, error_message, failure_code, platform_message, trace_id, field_path,
+        duration_ms, warning, lease_token, worker, run_id)
     select s.id, s.event_id, s.destination, s.attempt, s.outcome, s.requests, s.request_id,
-        s.http_status, s.error_code, s.error_message, s.duration_ms, s.warning, s.lease_token,
-        %(worker)s, %(run_id)s
+        s.http_status, s.error_code, s.error_message, s.failure_code, s.platform_message,
+        s.trace_id, s.field_path, s.duration_ms, s.warning, s.lease_token, %(worker)s, %(run_id)s
     from settled s
 )
 select count(*) filter (where status = 'dead_letter'),

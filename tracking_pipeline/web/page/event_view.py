@@ -93,7 +93,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One try. ``when`` is in seconds: two may come in one minute."""
+    """One try. ``when`` is in seconds: two may come in one minute. ``said`` is what the platform
+    said to people, where, and the id under which it knows the request."""
 
     at: Moment
     when: str
@@ -101,6 +102,7 @@ class AttemptView:
     level: str
     destination: str
     detail: str
+    said: str
     worker: str
 
 
@@ -113,6 +115,8 @@ class DestinationView:
     words: str
     level: str
     reason: str
+    failure: str
+    remedy: str
     until: Moment | None
     held: str
     match_keys: str
@@ -207,6 +211,10 @@ def _facts(row: RowSeen, now: datetime) -> Iterator[Line]:
         yield Line("Reason", words.reason(row.reason))
     if row.error:
         yield Line("Last error", " ".join(filter(None, (row.error, row.error_code))))
+    if row.failure and row.status != "resolved":
+        yield Line("Failure", row.failure)
+        if row.remedy:
+            yield Line("What to do", row.remedy)
 
 
 def _attempt(each: AttemptSeen, now: datetime) -> AttemptView:
@@ -217,7 +225,8 @@ def _attempt(each: AttemptSeen, now: datetime) -> AttemptView:
         words=ATTEMPT_WORDS.get(each.outcome, each.outcome),
         level=_LEVELS.get(each.outcome, ""),
         destination=words.destination(each.destination),
-        detail=" · ".join(filter(None, (status, each.code, each.message))),
+        detail=" · ".join(filter(None, (each.failure, status, each.code, each.message))),
+        said=" · ".join(filter(None, (each.platform_message, each.field_path, each.trace_id))),
         worker=f"run {each.run_id[:8]}" if each.run_id else each.worker or "",
     )
 
@@ -230,6 +239,8 @@ def _destination(each: DestinationSeen, now: datetime) -> DestinationView:
         words=OUTCOME_WORDS[each.outcome],
         level=_LEVELS.get(each.outcome, ""),
         reason=words.capital(why_not(each.reason, each.message)),
+        failure=each.failure,
+        remedy=each.remedy,
         until=moment(each.until, now) if each.until is not None else None,
         held=words.capital(each.held),
         match_keys=", ".join(each.match_keys),
