@@ -163,10 +163,15 @@ def show_retry(totals: Mapping[str, Any]) -> None:
         errors.add_column("events", justify="right")
         errors.add_column("destination", no_wrap=True)
         errors.add_column("outcome")
+        errors.add_column("failure", overflow="fold")
         errors.add_column("reason", overflow="fold")
         for error in totals["top_errors"]:
             errors.add_row(
-                str(error["count"]), error["destination"], error["outcome"], Text(error["reason"])
+                str(error["count"]),
+                error["destination"],
+                error["outcome"],
+                error["failure"],
+                Text(error["reason"]),
             )
         out.print(errors)
     for each in totals["withheld_by_reason"]:
@@ -248,3 +253,5 @@ def show_details(destinations: Mapping[str, Any]) -> None:
     for name, each in destinations.items():
         if each["detail"]:
             out.print(Text(f"  {name}: {each['detail']}", style="yellow"))
+        if each["failure"]:
+            out.print(Text(f"    {each['failure']}: {each['remedy'] or ''}", style="yellow"))

@@ -108,11 +108,7 @@ def show_queue(status: Mapping[str, Any]) -> None:
         if each["first_attempts"]:
             count = each["first_attempts"]
             out.print(f"  {name}: {count} events taken in wait for their first attempt")
-    for name, each in status["destinations"].items():
-        if each["last_error"]:
-            error = each["last_error"]
-            when, outcome = error["at"][:16].replace("T", " "), error["outcome"]
-            out.print(Text(f"  {name}: last error {when} ({outcome}) {error['message']}"))
+    _show_last_errors(status["destinations"])
     if unclaimable := status["queue"]["unclaimable"]:
         out.print(
             Text(
@@ -148,6 +144,21 @@ def show_queue(status: Mapping[str, Any]) -> None:
                 f"--destination {each['destination']} --exact --reason max_retries"
             )
         )
+
+
+def _show_last_errors(destinations: Mapping[str, Any]) -> None:
+    """The newest failure of each destination, and what the platform said of it."""
+    for name, each in destinations.items():
+        error = each["last_error"]
+        if not error:
+            continue
+        when, outcome = error["at"][:16].replace("T", " "), error["outcome"]
+        failure = error["failure"] or ""
+        words = " ".join(filter(None, (failure, error["message"])))
+        out.print(Text(f"  {name}: last error {when} ({outcome}) {words}"))
+        for said in ("platform_message", "field_path", "trace_id"):
+            if error[said]:
+                out.print(Text(f"    {said.replace('_', ' ')}: {error[said]}", style="dim"))
 
 
 def show_lately(title: str, by_reason: Sequence[Mapping[str, Any]]) -> None:

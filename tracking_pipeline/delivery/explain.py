@@ -20,6 +20,7 @@ import psycopg
 
 from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
 from tracking_pipeline.delivery.destinations.registry import STORES
+from tracking_pipeline.delivery.engine.breaker import told_reason
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, event_of
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Postponed, Rejected
@@ -263,7 +264,8 @@ def _held(state: DestinationState | None) -> str:
     if state is None:
         return ""
     if state.state != "closed":
-        return redact(f"paused: {state.reason or 'no reason on record'}")
+        reason = told_reason(state.failure_code, state.reason or "no reason on record")
+        return redact(f"paused: {reason}")
     if state.throttled_seconds > 0:
         return f"throttled for {state.throttled_seconds:.0f} s"
     return ""

@@ -207,8 +207,9 @@ class Failure(Enum):
     )
     DESTINATION_FAILING = _Told(
         "paused",
-        "most requests fail",
-        "So many of the last requests failed that no more are sent but probes.",
+        "requests keep failing",
+        "Most of the last requests failed, or nothing got through in several runs: no more are sent "
+        "but probes.",
         "The other side fails or cannot be reached, which mostly passes. If it stays so, check "
         "its status page, its address and the network.",
     )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tracking_pipeline.delivery.engine.breaker import UNSPENT
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE
 
 Metric = str
@@ -137,7 +138,6 @@ class MetricSpec:
 
 
 _STATUS = "Run `tracking-pipeline status`: it shows the last error of each destination"
-UNSPENT = "The events wait unspent, and go on by themselves when a probe gets through"
 
 _CATALOGUE = (
     MetricSpec(

@@ -61,6 +61,8 @@ def step_body(step: Step, trace_id: str) -> bytes:
         "code": code,
         "error_subcode": step.subcode,
         "is_transient": code in _TRANSIENT_CODES,
+        "error_user_title": step.user_title,
+        "error_user_msg": step.user_message,
         "fbtrace_id": trace_id,
     }
     return _error_body(error)

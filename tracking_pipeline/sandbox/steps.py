@@ -38,6 +38,8 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "code": (int, type(None)),
     "subcode": (int, type(None)),
     "message": (str, type(None)),
+    "user_title": (str, type(None)),
+    "user_message": (str, type(None)),
     "retry_after": (str, type(None)),
     "delay_seconds": (int, float),
 }
@@ -61,8 +63,9 @@ class Step:
     """One scripted answer.
 
     `status` is the HTTP status; `code`, `subcode` and `message` fill Meta's error body (defaults
-    follow from the status), `message` also that of a success; `retry_after` is sent as the
-    `Retry-After` header, as it stands; `delay_seconds` passes before the answer.
+    follow from the status), `message` also that of a success, `user_title` and `user_message` what
+    it says to people; `retry_after` is sent as the `Retry-After` header, as it stands;
+    `delay_seconds` passes before the answer.
     """
 
     kind: Kind = "answer"
@@ -70,6 +73,8 @@ class Step:
     code: int | None = None
     subcode: int | None = None
     message: str | None = None
+    user_title: str | None = None
+    user_message: str | None = None
     retry_after: str | None = None
     delay_seconds: float = 0.0
 

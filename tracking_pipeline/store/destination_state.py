@@ -26,7 +26,8 @@ LONGEST_PROBE_SECONDS = 30 * 60
 @dataclass(frozen=True, slots=True)
 class DestinationState:
     """``throttled_seconds`` and ``probe_in_seconds`` are the waits left, 0 where there is none. The
-    last two: whether anything is counted since the last success."""
+    next two: whether anything is counted since the last success. ``failure_code`` is the public
+    code of what paused it."""
 
     destination: str
     state: BreakerState = "closed"
@@ -35,6 +36,7 @@ class DestinationState:
     probe_in_seconds: float = 0.0
     has_failed_runs: bool = False
     has_refused_events: bool = False
+    failure_code: str | None = None
 
 
 _READ: LiteralString = """
@@ -42,7 +44,8 @@ select destination, state, reason,
     greatest(extract(epoch from coalesce(not_before, now()) - now()), 0)::float8,
     case when state = 'closed' then 0
         else greatest(extract(epoch from coalesce(probe_at, now()) - now()), 0) end::float8,
-    failed_runs > 0, refused_events > 0
+    failed_runs > 0, refused_events > 0,
+    failure_code
 from public.tracking_destination_state
 """
 
@@ -116,12 +119,13 @@ with before as (
     select state from public.tracking_destination_state where destination = %(destination)s
 ), opened as (
     insert into public.tracking_destination_state as s (
-        destination, state, reason, opened_at, probe_at, probe_interval_seconds)
-    values (%(destination)s, 'open', %(reason)s, now(),
+        destination, state, reason, failure_code, opened_at, probe_at, probe_interval_seconds)
+    values (%(destination)s, 'open', %(reason)s, %(failure_code)s, now(),
         now() + make_interval(secs => %(first)s), %(first)s)
     on conflict (destination) do update
     set state = 'open',
         reason = excluded.reason,
+        failure_code = excluded.failure_code,
         opened_at = case when s.state = 'closed' then now() else s.opened_at end,
         probe_interval_seconds = case
             when s.state = 'half_open' then least(s.probe_interval_seconds * 2, %(longest)s)
@@ -144,13 +148,19 @@ select count(*) from alerted
 
 
 async def open_breaker(
-    connection: psycopg.AsyncConnection[Any], destination: str, reason: str, *, message: str
+    connection: psycopg.AsyncConnection[Any],
+    destination: str,
+    reason: str,
+    *,
+    message: str,
+    failure_code: str | None = None,
 ) -> bool:
     """Pauses the destination: the next probe comes after a minute, then after growing waits up to
     half an hour. Returns whether this raised the alert ``destination_paused``, with ``message``."""
     arguments = {
         "destination": destination,
         "reason": reason,
+        "failure_code": failure_code,
         "first": FIRST_PROBE_SECONDS,
         "longest": LONGEST_PROBE_SECONDS,
         "message": message,
@@ -170,7 +180,7 @@ _NO_REFUSALS: LiteralString = """refusal = null, refused_runs = 0, refused_event
 _CLOSE: LiteralString = """
 with closed as (
     update public.tracking_destination_state
-    set state = 'closed', reason = null, opened_at = null, probe_at = null,
+    set state = 'closed', reason = null, failure_code = null, opened_at = null, probe_at = null,
         probe_interval_seconds = null, window_started_at = null, window_requests = 0,
         window_failures = 0, {no_failed_runs}, {no_refusals}, updated_at = now()
     where destination = %(destination)s and state <> 'closed'

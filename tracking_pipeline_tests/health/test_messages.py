@@ -9,10 +9,14 @@ from uuid import uuid4
 import pytest
 
 from tracking_pipeline.delivery.engine.breaker import (
+    UNSPENT,
     away_reason,
     failing_reason,
+    pause_message,
     refusing_reason,
+    told_reason,
 )
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.health.alerts.due import DueMessage
 from tracking_pipeline.health.alerts.messages import (
     AlertFacts,
@@ -200,6 +204,36 @@ def test_a_pause_that_delivery_told_gets_its_next_step(reason: str, begins: str)
     what, next_step = what_and_next_step("destination_paused", told)
     assert what == told
     assert next_step.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [failure for failure in Failure if failure.outcome == "paused"],
+    ids=lambda failure: failure.code,
+)
+def test_a_pause_says_its_public_code_and_the_remedy(failure: Failure) -> None:
+    reason = "190: Error validating access token"
+    told_by_delivery = pause_message("meta_capi", reason, failure)
+    causes = paused_causes({"meta_capi": told_reason(failure.code, reason)})
+    facts = AlertFacts("destination_paused", "critical", 1, 0, SINCE, causes=causes)
+
+    for message in (told_by_delivery, alert_message(facts)):
+        what, next_step = what_and_next_step("destination_paused", message)
+        assert f"{failure.code}: {reason}" in what
+        assert next_step == f"{failure.remedy} {UNSPENT}."
+        assert failure.remedy not in what
+
+
+def test_pauses_with_different_failures_are_told_as_such() -> None:
+    causes = paused_causes(
+        {
+            "meta_capi": told_reason(Failure.META_TOKEN_EXPIRED.code, "190/463: expired"),
+            "gtm_server": told_reason(Failure.GTM_PATH_UNKNOWN.code, "400: no client"),
+        }
+    )
+    facts = AlertFacts("destination_paused", "critical", 2, 0, SINCE, causes=causes)
+
+    assert "Each reason asks for its own" in alert_message(facts)
 
 
 def test_dead_letters_are_told_by_destination_and_reason() -> None:

@@ -38,6 +38,7 @@ from tracking_pipeline.delivery.engine.retry import (
     retry_failed_events,
 )
 from tracking_pipeline.delivery.engine.totals import NUMBERS, RetryTotals
+from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.interruption import run_interruptibly
 
 
@@ -169,6 +170,8 @@ def drain_failed_events(
 def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> RetryTotals:
     for name, each in totals.by_destination.items():
         note = "" if each.state == "ok" else f"; {each.state}: {each.detail}"
+        if each.failure:
+            note += f" ({each.failure}: {remedy_of(each.failure)})"
         if each.refused_later or each.requeued_later:
             note += (
                 f"; of events delivered earlier {each.refused_later} refused afterwards, "
@@ -190,7 +193,7 @@ def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> Retr
 # What fits side by side on the run page; every number stands below it under its own name.
 _TABLE_COLUMNS = (
     *("state", "resolved", "failed", "dead_lettered", "withheld", "waiting", "requests"),
-    "detail",
+    *("detail", "failure"),
 )
 
 

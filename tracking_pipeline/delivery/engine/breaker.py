@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import re
 
+from tracking_pipeline.delivery.failures import Failure
+
 WINDOW_SECONDS = 5 * 60
 # One failure of one request is no trend.
 LEAST_REQUESTS = 10
@@ -69,9 +71,16 @@ def refusing_reason(refusal: str) -> str:
     return f"it refuses every event: {refusal}"
 
 
-def pause_message(destination: str, reason: str) -> str:
+UNSPENT = "The events wait unspent, and go on by themselves when a probe gets through"
+"""What there is to know of every pause."""
+
+
+def pause_message(destination: str, reason: str, failure: Failure | None) -> str:
     """What the alert of a pause says until a health check has words of its own for it."""
-    return (
-        f"{destination} is paused: {reason.rstrip('.')}. Its events wait unspent; "
-        "once the cause is mended it goes on by itself."
-    )
+    why = f"{destination} is paused: {told_reason(failure and failure.code, reason)}."
+    return " ".join(filter(None, (why, failure and failure.remedy, f"{UNSPENT}.")))
+
+
+def told_reason(code: str | None, reason: str) -> str:
+    """A pause's reason with the public code of its failure, which other texts know it by."""
+    return ": ".join(filter(None, (code, reason.rstrip("."))))

@@ -43,6 +43,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Uniform,
     Verdict,
 )
+from tracking_pipeline.delivery.failures import Failure, failure_of
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import (
     close_breaker,
@@ -66,7 +67,8 @@ log = logging.getLogger(__name__)
 class Circuit:
     """The circuit of one destination in one run.
 
-    ``state`` is ``ok``, ``probing``, ``throttled`` or ``paused``; ``detail`` says why, for people.
+    ``state`` is ``ok``, ``probing``, ``throttled`` or ``paused``; ``detail`` says why, for people,
+    and ``failure`` is the one that paused it.
     """
 
     def __init__(self, pool: AsyncPool, destination: DestinationName) -> None:
@@ -74,6 +76,7 @@ class Circuit:
         self._destination = destination
         self.state = "ok"
         self.detail = ""
+        self.failure: Failure | None = None
         self._requests = 0
         self._failures = 0
         self._counted_at = float("-inf")
@@ -105,6 +108,7 @@ class Circuit:
                 probing = await take_probe(connection, self._destination, forced=asked_by_operator)
                 self.state = "probing" if probing else "paused"
                 self.detail = shared.reason or ""
+                self.failure = failure_of(shared.failure_code)
 
     async def refresh(self) -> None:
         """Stops this run too, if another worker was told to wait or found the destination closed
@@ -116,6 +120,7 @@ class Circuit:
             self.detail = f"asked to wait {shared.throttled_seconds:.0f} s more"
         elif self.state == "ok" and shared.state != "closed":
             self.state, self.detail = "paused", shared.reason or ""
+            self.failure = failure_of(shared.failure_code)
 
     async def record_result(
         self, verdict: Verdict, *, events: int, event_id: UUID | None = None
@@ -129,19 +134,21 @@ class Circuit:
         if isinstance(outcome, Throttled):
             await self.throttle(outcome.wait_seconds, outcome.fault.message)
         elif isinstance(outcome, Paused):
-            reason = (outcome.fault.code, outcome.fault.message)
-            await self._pause(": ".join(part for part in reason if part))
+            fault = outcome.fault
+            reason = ": ".join(filter(None, (fault.code, fault.message)))
+            await self._pause(reason, fault.failure)
         elif self.state == "probing" and (
             isinstance(outcome, Retry) or self._is_refused_as_before(verdict)
         ):
-            await self._pause(self.detail)
+            await self._pause(self.detail, self.failure)
         elif self.state == "probing":
             await self._reopen()
         else:
             await self._count(failed=isinstance(outcome, Retry))
             await self._count_without_success(verdict, event_id if events == 1 else None)
         if self.state == "ok" and self._refuses_everything(verdict, events):
-            await self._pause(refusing_reason(self._refusal))
+            reason = refusing_reason(self._refusal)
+            await self._pause(reason, Failure.DESTINATION_REFUSES_EVERYTHING)
 
     def suspected(self, verdict: Verdict, *, events: int) -> Verdict:
         """The verdict; or, of an uncertain fault of the call while this run had others accepted,
@@ -204,7 +211,7 @@ class Circuit:
 
         await self._record(count)
         if counted and opens(*counted[0]) and self.state == "ok":
-            await self._pause(failing_reason(*counted[0]))
+            await self._pause(failing_reason(*counted[0]), Failure.DESTINATION_FAILING)
 
     async def _count_without_success(self, verdict: Verdict, event_id: UUID | None) -> None:
         """What happens over several runs in which nothing succeeds: kept for all of them."""
@@ -244,7 +251,7 @@ class Circuit:
         await self._record(count)
         for runs, self._several_failed in counted:
             if self.state == "ok" and is_away(runs, several_events=self._several_failed):
-                await self._pause(away_reason(runs))
+                await self._pause(away_reason(runs), Failure.DESTINATION_FAILING)
 
     async def _count_refused(self, refusal: str, event_id: UUID) -> None:
         self._refusals = True
@@ -263,7 +270,7 @@ class Circuit:
 
         await self._record(count)
         if self.state == "ok" and counted and refuses_all(*counted[0]):
-            await self._pause(refusing_reason(refusal))
+            await self._pause(refusing_reason(refusal), Failure.DESTINATION_REFUSES_EVERYTHING)
 
     async def may_be_its_own_fault(self, verdict: Verdict, row_id: UUID) -> bool:
         """Whether a probe that failed spends a retry after all: it is the only event that waits for
@@ -280,17 +287,20 @@ class Circuit:
             self.state, self.detail = "throttled", f"asked to wait {seconds:.0f} s: {why}"
         await self._record(lambda each: hold_destination(each, self._destination, seconds))
 
-    async def _pause(self, reason: str) -> None:
+    async def _pause(self, reason: str, failure: Failure | None) -> None:
         if self.state == "paused":
             return  # several requests were in flight; the first one told it all
-        self.state, self.detail = "paused", reason
-        message = pause_message(self._destination, reason)
+        self.state, self.detail, self.failure = "paused", reason, failure
+        message = pause_message(self._destination, reason, failure)
+        code = failure.code if failure else None
         await self._record(
-            lambda each: open_breaker(each, self._destination, reason, message=message)
+            lambda each: open_breaker(
+                each, self._destination, reason, failure_code=code, message=message
+            )
         )
 
     async def _reopen(self) -> None:
-        self.state, self.detail = "ok", ""
+        self.state, self.detail, self.failure = "ok", "", None
         self._answered, self._failed_runs, self._refusals = True, False, False
         await self._record(lambda each: close_breaker(each, self._destination))
 

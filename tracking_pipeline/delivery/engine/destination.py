@@ -15,6 +15,7 @@ from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.store.database import AsyncPool
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ class LaterAnswers(Protocol):
 
     @property
     def detail(self) -> str: ...
+
+    @property
+    def failure(self) -> Failure | None: ...
 
     @property
     def dead_lettered(self) -> int: ...

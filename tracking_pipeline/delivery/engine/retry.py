@@ -32,6 +32,7 @@ from tracking_pipeline.delivery.engine.queues import QUEUES, Queue
 from tracking_pipeline.delivery.engine.settler import Settler
 from tracking_pipeline.delivery.engine.share import Share
 from tracking_pipeline.delivery.engine.totals import RetryTotals, Tally, totals_of
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.store.database import AsyncPool, DatabaseError, connection_pool, read_clock
 from tracking_pipeline.store.failed_events import Selection
@@ -156,6 +157,7 @@ class _Part:
     async def _tell(self) -> None:
         await self.circuit.share_counts()
         self.tally.state, self.tally.detail = self.circuit.state, self.circuit.detail
+        self.tally.failure = self.circuit.failure
 
 
 class _Run:
@@ -220,6 +222,7 @@ class _Run:
                 tally.count_later(warned=found.warned, unmatched=found.unmatched)
                 if found.state != "ok":
                     tally.state, tally.detail = found.state, found.detail
+                    tally.failure = found.failure
 
     async def dry(self) -> RetryTotals:
         """Counts what a run would take, and takes nothing."""
@@ -312,7 +315,9 @@ class _Run:
                 count = buried.get(tally.destination, 0)
                 if count:
                     tally.numbers["dead_lettered"] += count
-                    tally.count_error("rejected", "worker_crash", count)
+                    tally.count_error(
+                        "rejected", "worker_crash", count, failure=Failure.WORKER_CRASH.code
+                    )
 
     async def _bury_rows(self, queue: Queue, ids: Sequence[UUID]) -> Counter[str]:
         """Fails open for a row that the site's own table does not take: it stays where it is, and

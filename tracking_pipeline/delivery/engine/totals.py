@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer
 
 from tracking_pipeline.delivery.destinations.registry import DestinationName
+from tracking_pipeline.delivery.failures import Failure, remedy_of
 from tracking_pipeline.store.failed_events import WARNINGS_BETWEEN, Settlement
 
 NUMBERS = (
@@ -43,12 +44,14 @@ _MOST_TOP_ERRORS = 20
 
 @dataclass(frozen=True, slots=True)
 class ErrorCount:
-    """How often one kind of failure was met. ``reason`` holds no values of events."""
+    """How often one kind of failure was met. ``reason`` holds no values of events; ``failure`` is
+    the public code."""
 
     destination: str
     outcome: str
     reason: str
     count: int
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class DestinationTotals:
     and took the second without finding a click or a person of its own for them. What it tells of an
     earlier run's events is counted in the run that asks.
     ``waiting`` is what was left in the queue that this run would have taken. ``state`` says how the
-    destination stood at the end.
+    destination stood at the end, ``failure`` the public code of what paused it.
 
     Accepted events are counted apart as long as they are no failed events: ``accepted_delivered``
     at their first attempt, ``accepted_waiting`` for it. One whose first attempt fails is a failed
@@ -83,6 +86,7 @@ class DestinationTotals:
 
     state: str = "ok"
     detail: str = ""
+    failure: str = ""
     resolved: int = 0
     failed: int = 0
     dead_lettered: int = 0
@@ -107,7 +111,8 @@ class DestinationTotals:
         return self.resolved + self.failed + self.dead_lettered
 
     def as_json(self) -> dict[str, Any]:
-        return {"processed": self.processed, **asdict(self)}
+        remedy = remedy_of(self.failure) or ""
+        return {"processed": self.processed, **asdict(self), "remedy": remedy}
 
 
 def _as_rows(dropped: dict[tuple[str, str], int]) -> list[tuple[str, str, int]]:
@@ -183,8 +188,9 @@ class Tally:
         self.destination = destination
         self.state = state
         self.detail = detail
+        self.failure: Failure | None = None
         self.numbers: Counter[str] = Counter()
-        self.errors: Counter[tuple[str, str]] = Counter()
+        self.errors: Counter[tuple[str, str, str]] = Counter()
         self.withheld: Counter[str] = Counter()
         self.warned: Counter[str] = Counter()
         self.unmatched: Counter[str] = Counter()
@@ -227,10 +233,11 @@ class Tally:
         if reason.startswith(f"{UNREADABLE} "):
             self._count_unreadable(reason.removeprefix(f"{UNREADABLE} "))
         if settlement.outcome != "delivered":
-            self.count_error(settlement.outcome, _reason(settlement))
+            code = settlement.failure_code or ""
+            self.count_error(settlement.outcome, _reason(settlement), failure=code)
 
-    def count_error(self, outcome: str, reason: str, count: int = 1) -> None:
-        key = (outcome, reason)
+    def count_error(self, outcome: str, reason: str, count: int = 1, *, failure: str = "") -> None:
+        key = (outcome, reason, failure)
         # Bounded: a hostile destination could answer every request with another code.
         if key in self.errors or len(self.errors) < _MOST_KINDS_OF_ERROR:
             self.errors[key] += count
@@ -243,7 +250,13 @@ class Tally:
                 _count_reason(getattr(self, number), reason, count)
 
     def frozen(self) -> DestinationTotals:
-        return DestinationTotals(state=self.state, detail=self.detail, **self.numbers)
+        failure = self.failure if self.state in ("paused", "probing") else None
+        return DestinationTotals(
+            state=self.state,
+            detail=self.detail,
+            failure=failure.code if failure else "",
+            **self.numbers,
+        )
 
 
 def _count_reason(counted: Counter[str], reason: str, count: int = 1) -> None:
@@ -269,9 +282,9 @@ def totals_of(
 ) -> RetryTotals:
     """The run's totals from the tallies of its destinations."""
     errors = [
-        ErrorCount(tally.destination, outcome, reason, count)
+        ErrorCount(tally.destination, outcome, reason, count, failure)
         for tally in tallies
-        for (outcome, reason), count in tally.errors.items()
+        for (outcome, reason, failure), count in tally.errors.items()
     ]
     errors.sort(key=lambda error: (-error.count, error.destination, error.reason))
     dropped: Counter[tuple[str, str]] = Counter()

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from tracking_pipeline.delivery.engine.breaker import UNSPENT
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.health.alerts.due import DueMessage
 from tracking_pipeline.health.alerts.rules import Recovery
 from tracking_pipeline.health.formatting import capital, count_of, duration, moment
 from tracking_pipeline.health.metrics import (
-    UNSPENT,
     AlertSpec,
     AlertType,
     MetricSpec,
@@ -24,9 +25,8 @@ from tracking_pipeline.health.metrics import (
 )
 from tracking_pipeline.health.readings.causes import (
     DeadLetterBatch,
-    PauseKind,
     dead_letter_causes,
-    pause_kind,
+    pausing_failures,
 )
 from tracking_pipeline.store.alert_notifications import Notification
 
@@ -47,16 +47,10 @@ class AlertFacts:
     ended_by_hand: bool = False
 
 
-# What to do about a pause whose reason names nothing that could be mended in an account.
-_NEXT_STEP_OF_PAUSE: dict[PauseKind, str] = {
-    "failing": "The other side fails or cannot be reached, which mostly passes. If it stays so, "
-    f"check its status page, its address and the network. {UNSPENT}",
-    "refusing": "Check its address, the version of its API and what stands in between: the events "
-    f"are hardly to blame when none is taken. {UNSPENT}",
-    "mixed": "Each reason asks for its own: mend a token, a permission or an account that it "
-    "names; wait for a server that fails; check address and version where every event is refused. "
-    f"{UNSPENT}",
-}
+_SEVERAL_PAUSES = (
+    "Each reason asks for its own: mend a token, a permission or an account that it names; wait "
+    f"for a server that fails; check address and version where every event is refused. {UNSPENT}"
+)
 
 
 def alert_message(facts: AlertFacts) -> str:
@@ -94,19 +88,26 @@ def what_and_next_step(alert_type: str, message: str) -> tuple[str, str]:
         return message, ""
     known_steps = [_of(alert_type)[1].next_step]
     if alert_type == "destination_paused":
-        known_steps += _NEXT_STEP_OF_PAUSE.values()
+        known_steps += [_SEVERAL_PAUSES, *map(_step_of_pause, Failure)]
     for step in (f"{capital(each)}." for each in known_steps):
         if message.endswith(step):
             return message.removesuffix(step).rstrip(), step
-    # Delivery raises this alert itself, without a next step, and gives the reason.
+    # Delivery of an earlier version raised this alert without a next step, and gave the reason.
     return message, f"{capital(_next_step(alert_type, (message,)))}."
 
 
 def _next_step(alert_type: str, causes: Sequence[str]) -> str:
-    kind = pause_kind(causes) if alert_type == "destination_paused" else None
-    if kind is not None and kind in _NEXT_STEP_OF_PAUSE:
-        return _NEXT_STEP_OF_PAUSE[kind]
+    if alert_type == "destination_paused":
+        failures = pausing_failures(causes)
+        if len(failures) > 1:
+            return _SEVERAL_PAUSES
+        if failures and (failure := failures.pop()) is not None:
+            return _step_of_pause(failure)
     return _of(alert_type)[1].next_step
+
+
+def _step_of_pause(failure: Failure) -> str:
+    return f"{failure.remedy} {UNSPENT}"
 
 
 def notification(

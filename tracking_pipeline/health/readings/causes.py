@@ -5,24 +5,24 @@ Likely, not certain: what changed most, and where most of it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from tracking_pipeline.delivery.destinations.registry import spec_of
 from tracking_pipeline.delivery.engine.breaker import FAILING, REFUSING
+from tracking_pipeline.delivery.failures import Failure, failure_of
 from tracking_pipeline.health.emq.keys import KEY_WORDS
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.formatting import count_of
 from tracking_pipeline.identity import plain_reason
-
-PauseKind = Literal["account", "failing", "refusing", "mixed"]
 
 # A coverage moves by a few points from week to week by itself.
 LEAST_FALL_PERCENT = 5.0
 # Less than the last digit that is shown.
 _LEAST_GAIN = 0.05
 _MOST_BATCHES = 10
+_CODES = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +91,20 @@ def paused_causes(reason_by_destination: Mapping[str, str | None]) -> tuple[str,
     )
 
 
-def pause_kind(causes: Sequence[str]) -> PauseKind:
-    """What kind of pause these :func:`paused_causes` tell of, ``mixed`` where they differ. An
-    unknown reason is one to be mended."""
-    kinds = {_pause_kind_of(cause) for cause in causes} or {"account"}
-    return kinds.pop() if len(kinds) == 1 else "mixed"
+def pausing_failures(causes: Sequence[str]) -> set[Failure | None]:
+    """The failures that these :func:`paused_causes` tell of, by their public codes; None for a
+    reason that names none, as one of an earlier version."""
+    return {_pausing_failure(cause) for cause in causes}
 
 
-def _pause_kind_of(cause: str) -> PauseKind:
+def _pausing_failure(cause: str) -> Failure | None:
     _, _, reason = cause.partition(": ")
+    for word in _CODES.findall(cause):
+        if (failure := failure_of(word)) is not None:
+            return failure
     if FAILING.match(reason):
-        return "failing"
-    return "refusing" if REFUSING.match(reason) else "account"
+        return Failure.DESTINATION_FAILING
+    return Failure.DESTINATION_REFUSES_EVERYTHING if REFUSING.match(reason) else None
 
 
 def dead_letter_causes(batches: Sequence[DeadLetterBatch]) -> tuple[str, ...]:

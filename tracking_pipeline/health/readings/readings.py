@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from tracking_pipeline.delivery.engine.breaker import told_reason
 from tracking_pipeline.geo.coverage import GeoCoverage, read_geo_coverage
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.metrics import METRICS, Measured
@@ -152,10 +153,12 @@ def read_quickly(connection: psycopg.Connection[Any], config: HealthConfig) -> Q
 
 
 def read_paused(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """The destinations whose breaker is not closed, with the reason."""
+    """The destinations whose breaker is not closed, with the failure's code and the reason."""
     states = read_destination_states(connection).values()
     return {
-        each.destination: plain_reason(each.reason) for each in states if each.state != "closed"
+        each.destination: told_reason(each.failure_code, plain_reason(each.reason))
+        for each in states
+        if each.state != "closed"
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, spec_of
+from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
 from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
 from tracking_pipeline.health.config import HealthConfig
@@ -40,7 +41,8 @@ OUTLIVED_SINCE_DAYS = 7
 class DestinationStatus:
     """One destination: ``state`` is ``ok``, ``paused``, ``throttled`` or ``not_configured``, and
     ``detail`` says what to do about it. ``next_try_seconds`` is the wait until something is sent
-    again: 0 where events are due, None where nothing waits or nothing can be sent."""
+    again: 0 where events are due, None where nothing waits or nothing can be sent. ``failure`` is
+    the public code of what paused it."""
 
     state: str
     detail: str
@@ -49,6 +51,7 @@ class DestinationStatus:
     last_error: LastError | None
     first_attempts: int
     """Events taken in that wait for their first attempt; no failed events."""
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class Status:
                 name: {
                     "state": each.state,
                     "detail": each.detail,
+                    "failure": each.failure,
+                    "remedy": remedy_of(each.failure),
                     **{k: v for k, v in asdict(each.waiting).items() if k != "destination"},
                     "first_attempts": each.first_attempts,
                     "next_try_seconds": each.next_try_seconds,
@@ -194,8 +199,9 @@ def _destination_status(
 ) -> DestinationStatus:
     if missing is not None:
         return DestinationStatus("not_configured", missing, waiting, None, error, accepted)
-    held, name, detail = 0.0, "ok", ""
+    held, name, detail, failure = 0.0, "ok", "", None
     if state.state != "closed":
+        failure = state.failure_code
         held, name = state.probe_in_seconds, "paused"
         detail = f"{state.reason or ''}; next probe in {held:.0f} s"
     elif state.throttled_seconds > 0:
@@ -203,7 +209,7 @@ def _destination_status(
         detail = f"asked to wait {held:.0f} s more"
     due_in = 0.0 if waiting.due or accepted else waiting.next_due_seconds
     next_try = None if due_in is None else max(due_in, held)
-    return DestinationStatus(name, detail, waiting, next_try, error, accepted)
+    return DestinationStatus(name, detail, waiting, next_try, error, accepted, failure)
 
 
 def _geo_status(backlog: LocateBacklog, suspicion: Suspicion, missing: dict[str, str]) -> GeoStatus:
@@ -238,4 +244,9 @@ def _error_json(error: LastError | None) -> dict[str, Any] | None:
         "outcome": error.outcome,
         "message": error.message,
         "at": error.attempted_at.isoformat(),
+        "failure": error.failure_code,
+        "remedy": remedy_of(error.failure_code),
+        "platform_message": error.platform_message,
+        "field_path": error.field_path,
+        "trace_id": error.trace_id,
     }

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.health.view.status import DestinationStatus
 from tracking_pipeline.identity import plain_reason
+from tracking_pipeline.store.attempts import LastError
 from tracking_pipeline.web.page import words
 from tracking_pipeline.web.page.words import Moment, moment
 
@@ -22,13 +24,16 @@ STATE_WORDS = {
 @dataclass(frozen=True, slots=True)
 class DestinationView:
     """One destination. ``state`` is that of :class:`~tracking_pipeline.status.DestinationStatus`,
-    ``next_try`` a sentence. ``first_attempts`` is empty where no event waits for its first one."""
+    ``next_try`` a sentence. ``first_attempts`` is empty where no event waits for its first one.
+    ``failure`` is the public code of what paused it, ``remedy`` what to do about that."""
 
     name: str
     title: str
     state: str
     state_words: str
     detail: str
+    failure: str
+    remedy: str
     waiting: str
     first_attempts: str
     oldest: str
@@ -36,6 +41,7 @@ class DestinationView:
     dead_letters: str
     last_error: str
     last_error_at: Moment | None
+    last_error_said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ def _destination(name: str, status: DestinationStatus, now: datetime) -> Destina
         state=status.state,
         state_words=STATE_WORDS[status.state],
         detail=detail,
+        failure=status.failure or "",
+        remedy=remedy_of(status.failure) or "",
         waiting=words.count(waiting.waiting),
         first_attempts=words.count(status.first_attempts) if status.first_attempts else "",
         oldest="–" if oldest is None else words.duration(oldest),
@@ -77,7 +85,16 @@ def _destination(name: str, status: DestinationStatus, now: datetime) -> Destina
         # What paused the destination is its last error.
         last_error="" if detail.startswith(last_error) else last_error,
         last_error_at=moment(error.attempted_at, now) if error else None,
+        last_error_said=_said(error),
     )
+
+
+def _said(error: LastError | None) -> str:
+    """The public code, what the platform said to people, where, and its id of the request."""
+    if error is None:
+        return ""
+    parts = (error.failure_code, error.platform_message, error.field_path, error.trace_id)
+    return " · ".join(filter(None, parts))
 
 
 def _next_try(status: DestinationStatus) -> str:

@@ -71,6 +71,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Uniform,
 )
 from tracking_pipeline.delivery.engine.share import Share
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.http_client import Answer, get
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.destination_state import read_destination_state
@@ -114,6 +115,7 @@ class GoogleOutcomes:
 
     state: str = "ok"
     detail: str = ""
+    failure: Failure | None = None
 
     checked: int = 0
     delivered: int = 0
@@ -176,6 +178,7 @@ class _Reading:
         return GoogleOutcomes(
             self._circuit.state,
             self._circuit.detail,
+            self._circuit.failure,
             **self.counts,
             unmatched=self.unmatched,
             warned=self.warned,
