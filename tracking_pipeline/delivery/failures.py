@@ -208,8 +208,8 @@ class Failure(Enum):
     DESTINATION_FAILING = _Told(
         "paused",
         "requests keep failing",
-        "Most of the last requests failed, or nothing got through in several runs: no more are sent "
-        "but probes.",
+        "Most of the last requests failed, or nothing got through in several runs: only probes are "
+        "sent.",
         "The other side fails or cannot be reached, which mostly passes. If it stays so, check "
         "its status page, its address and the network.",
     )
