@@ -58,3 +58,12 @@ def next_wait_seconds(
     wait = wait_seconds(MAX_RETRIES, retry_after_seconds, jitter)
     age = event.now - event.created_at
     return wait if timedelta(0) <= age <= horizon - timedelta(seconds=wait) else None
+
+
+def is_last_try(
+    event: FailedEvent, retry_after_seconds: float | None, horizon: timedelta | None
+) -> bool:
+    """Whether one more failure would be the end of the event, the longest jitter assumed."""
+    return (
+        next_wait_seconds(event, event.retry_count + 1, retry_after_seconds, 1.0, horizon) is None
+    )

@@ -15,8 +15,14 @@ A fault that looks like the call's is searched in the same way while other event
 where one half draws it and the other is accepted, it is an event's, which in the end spends a retry
 of its own. Where both halves draw it, it is the call's, and no event pays for it.
 
-Nothing else is bisected. A timeout, a 5xx or a throttle is the destination's own trouble, and
-more requests would add to it.
+A timeout or a 5xx is the destination's own trouble, and more requests would add to it. But one
+event may draw it as well, so before it costs a member its last try the batch is sent in parts:
+straight down to a single event first, for which an outage is asked two requests a halving. Once a
+part is accepted, every part that fails is halved, until the culprits stand alone and pay. Where
+none is, it is the destination, and each member spends the one try. A destination that names the
+time when it wants to be asked again is not asked before.
+
+Nothing else is bisected.
 """
 
 from __future__ import annotations
@@ -69,28 +75,89 @@ Send = Callable[[Sequence[Prepared]], Awaitable[Reply]]
 MaySend = Callable[[Sequence[Prepared]], Awaitable[bool]]
 
 
-async def deliver_batch(batch: Sequence[Prepared], send: Send, may_send: MaySend) -> list[Tried]:
+IsLastTry = Callable[[Prepared, Retry], bool]
+
+
+async def deliver_batch(
+    batch: Sequence[Prepared],
+    send: Send,
+    may_send: MaySend,
+    *,
+    is_last_try: IsLastTry = lambda prepared, retry: False,
+    send_part: Send | None = None,
+) -> list[Tried]:
     """Sends the batch, in as many requests as its refusals need. The order of ``batch`` is kept.
 
     ``may_send`` is asked before each request, and may take its time; where it says no, the members
-    keep no outcome.
+    keep no outcome. ``is_last_try`` says of a member whether a passing fault would be the end of
+    it; then the batch is sent in parts. ``send_part`` sends those after others of the batch were
+    accepted, so that their fault is known not to be the destination's; None: as the others.
     """
-    search = _Search([Tried(prepared) for prepared in batch], send, may_send)
+    search = _Search(
+        [Tried(prepared) for prepared in batch], send, may_send, is_last_try, send_part or send
+    )
     await search.run()
     return search.tried
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Members of a request that met a passing fault."""
+
+    members: list[Tried]
+    retry: Retry
+
+
 class _Search:
-    def __init__(self, tried: list[Tried], send: Send, may_send: MaySend) -> None:
+    def __init__(
+        self,
+        tried: list[Tried],
+        send: Send,
+        may_send: MaySend,
+        is_last_try: IsLastTry,
+        send_part: Send,
+    ) -> None:
         self.tried = tried
         self._send = send
         self._may_send = may_send
+        self._is_last_try = is_last_try
+        self._send_part = send_part
+        self._failed: list[_Failed] = []
+        self._in_parts = False
+        self._accepted = False
         self._stopped_by: Outcome | None = None
         self._stopped = False
         self._suspicion: Paused | None = None
 
     async def run(self) -> None:
-        unknown = self.tried
+        await self._settle(self.tried)
+        await self._send_in_parts()
+
+    async def _send_in_parts(self) -> None:
+        """Halves those that met a passing fault at somebody's last try, the latest first."""
+        interrupted: list[_Failed] = []
+        halvings = 0
+        most_unaccepted = (len(self.tried) - 1).bit_length()
+        while self._failed and not self._stopped:
+            if not self._accepted and halvings == most_unaccepted:
+                return
+            self._in_parts = True
+            failed = self._failed.pop()
+            middle = len(failed.members) // 2
+            for part in (failed.members[:middle], failed.members[middle:]):
+                for member in part:
+                    member.outcome = None
+                await self._settle(part)
+                interrupted.append(_Failed(_undecided(part), failed.retry))
+            halvings += 1
+        # Whoever was not asked for alone does not pay, unless nothing at all was accepted.
+        for failed in (*self._failed, *interrupted) if self._stopped else ():
+            for member in failed.members:
+                spends = not self._accepted and self._stopped_by is None
+                member.outcome = failed.retry if spends else self._stopped_by
+
+    async def _settle(self, unknown: list[Tried]) -> None:
+        self._suspicion = None
         for _ in range(MOST_SEARCHES):
             if not await self._is_refused(unknown):
                 return
@@ -160,7 +227,8 @@ class _Search:
             for member in members:
                 member.outcome = self._stopped_by
             return False
-        reply = await self._send(batch)
+        send = self._send_part if self._in_parts and self._accepted else self._send
+        reply = await send(batch)
         request_id = uuid4()
         for member in members:
             member.requests += 1
@@ -175,6 +243,10 @@ class _Search:
                 member.outcome = verdict.outcome
             if isinstance(verdict.outcome, (Throttled, Paused)):
                 self._stopped, self._stopped_by = True, verdict.outcome
+            elif isinstance(verdict.outcome, Delivered):
+                self._accepted = True
+            elif isinstance(verdict.outcome, Retry):
+                self._keep_failed(members, verdict.outcome)
             return False
         if isinstance(verdict, Suspected):
             # In the search for a refused event, a second fault ends the search.
@@ -185,8 +257,16 @@ class _Search:
         if isinstance(verdict, PerEvent):
             for member, outcome in zip(members, verdict.outcomes, strict=True):
                 member.outcome = outcome
+                self._accepted |= isinstance(outcome, Delivered)
             return False
         return self._judge_refusal(members, verdict)
+
+    def _keep_failed(self, members: list[Tried], retry: Retry) -> None:
+        """Keeps members to be sent in parts, where that may save one of them."""
+        if len(members) < 2 or retry.retry_after_seconds is not None:
+            return
+        if self._in_parts or any(self._is_last_try(each.prepared, retry) for each in members):
+            self._failed.append(_Failed(members, retry))
 
     def _judge_refusal(self, members: list[Tried], refused: Refused) -> bool:
         for position, outcome in refused.named.items():

@@ -123,12 +123,18 @@ class Circuit:
             self.failure = failure_of(shared.failure_code)
 
     async def record_result(
-        self, verdict: Verdict, *, events: int, event_id: UUID | None = None
+        self,
+        verdict: Verdict,
+        *,
+        events: int,
+        event_id: UUID | None = None,
+        others_accepted: bool = False,
     ) -> None:
         """Takes notice of what a request of so many events came to; ``event_id`` is the only one's,
-        where there is one. Any answer about the events
-        themselves, even a refusal, proves that a paused destination lets events in again; a fault
-        proves nothing, and the very refusal for which it was paused proves the contrary.
+        where there is one. Any answer about the events themselves, even a refusal, proves that a
+        paused destination lets events in again; a fault proves nothing, and the very refusal for
+        which it was paused proves the contrary. A passing fault of a part of a batch is not the
+        destination's where ``others_accepted`` is true.
         """
         outcome = verdict.outcome if isinstance(verdict, Uniform) else None
         if isinstance(outcome, Throttled):
@@ -144,7 +150,7 @@ class Circuit:
         elif self.state == "probing":
             await self._reopen()
         else:
-            await self._count(failed=isinstance(outcome, Retry))
+            await self._count(failed=isinstance(outcome, Retry) and not others_accepted)
             await self._count_without_success(verdict, event_id if events == 1 else None)
         if self.state == "ok" and self._refuses_everything(verdict, events):
             reason = refusing_reason(self._refusal)

@@ -25,6 +25,7 @@ from uuid import UUID
 import anyio
 import psycopg
 
+from tracking_pipeline.delivery.engine.backoff import is_last_try
 from tracking_pipeline.delivery.engine.bisection import INTERRUPTED, deliver_batch
 from tracking_pipeline.delivery.engine.circuit import Circuit
 from tracking_pipeline.delivery.engine.destination import Destination, Reply
@@ -236,7 +237,11 @@ class Drain:
         source = batch.source
         async with self._share.slot():
             tried = await deliver_batch(
-                batch.events, self._send, partial(self._may_send, source.leases)
+                batch.events,
+                self._send,
+                partial(self._may_send, source.leases),
+                is_last_try=self._is_last_try,
+                send_part=partial(self._send, others_accepted=True),
             )
         for each in tried:
             if isinstance(each.outcome, Paused) and self._circuit.state == "ok":
@@ -269,7 +274,12 @@ class Drain:
         await self._share.turn(self._may_go_on)
         return self._may_go_on() and leases.allow(batch)
 
-    async def _send(self, batch: Sequence[Prepared]) -> Reply:
+    def _is_last_try(self, prepared: Prepared, retry: Retry) -> bool:
+        event = prepared.event
+        horizon = self._destination.limits.retry_horizon
+        return is_last_try(event, retry.retry_after_seconds, horizon)
+
+    async def _send(self, batch: Sequence[Prepared], *, others_accepted: bool = False) -> Reply:
         self._tally.numbers["requests"] += 1
         try:
             reply = await self._destination.send(batch, batch[0].event.now)
@@ -282,7 +292,12 @@ class Drain:
         reply = replace(reply, verdict=self._circuit.suspected(reply.verdict, events=len(batch)))
         probing = self._circuit.state == "probing"
         first = batch[0].event
-        await self._circuit.record_result(reply.verdict, events=len(batch), event_id=first.event_id)
+        await self._circuit.record_result(
+            reply.verdict,
+            events=len(batch),
+            event_id=first.event_id,
+            others_accepted=others_accepted,
+        )
         stays_paused = probing and self._circuit.state == "paused"
         if stays_paused and not await through_outages(
             partial(self._circuit.may_be_its_own_fault, reply.verdict, first.id)

@@ -337,3 +337,173 @@ def test_each_event_knows_how_many_requests_carried_it_and_the_last_one() -> Non
         assert each.requests == sum(member in request for request in remote.requests)
     assert isinstance(tried[0].request_id, UUID)
     assert tried[0].request_id != tried[3].request_id
+
+
+class Upset(Remote):
+    """Answers a request with a culprit in it as if it were in trouble itself."""
+
+    retry_after: float | None = None
+
+    def _judge(self, members: tuple[int, ...]) -> Verdict:
+        if self.culprits & set(members):
+            return Uniform(Retry(FAULT, self.retry_after))
+        return super()._judge(members)
+
+
+def deliver_at_last_try(
+    remote: Remote,
+    size: int,
+    *,
+    worn: Collection[int] | None = None,
+    may_send: Callable[[], bool] = lambda: True,
+) -> list[Tried]:
+    """``worn`` are those at their last try; None: all."""
+
+    def is_last_try(prepared: Prepared, retry: Retry) -> bool:
+        return worn is None or int(prepared.body) in worn
+
+    async def ask(asked: Sequence[Prepared]) -> bool:
+        return may_send()
+
+    async def run() -> list[Tried]:
+        return await deliver_batch(batch_of(size), remote.send, ask, is_last_try=is_last_try)
+
+    return anyio.run(run)
+
+
+def halvings(size: int) -> int:
+    return math.ceil(math.log2(size)) if size > 1 else 0
+
+
+@settings(deadline=None, database=None)
+@given(st.data(), st.integers(1, 70))
+def test_whoever_upsets_the_other_side_pays_alone_or_all_of_them_one_try(
+    data: st.DataObject, size: int
+) -> None:
+    remote = Upset(data.draw(st.sets(st.integers(0, size - 1))))
+
+    tried = deliver_at_last_try(remote, size)
+
+    for member, each in enumerate(tried):
+        if not remote.accepted:
+            assert each.outcome == Retry(FAULT)
+        elif member in remote.culprits:
+            assert each.outcome == Retry(FAULT)
+            assert (member,) in remote.requests
+        else:
+            assert each.outcome == Delivered(200)
+            assert remote.accepted[member] == 1
+    if not remote.accepted:
+        assert len(remote.requests) <= 1 + 2 * halvings(size)
+    assert len(remote.requests) <= 2 * size
+
+
+@settings(deadline=None, database=None)
+@given(st.data(), st.integers(2, 1_000))
+def test_as_many_as_there_are_halvings_are_always_found(data: st.DataObject, size: int) -> None:
+    most = int(math.log2(size))
+    culprits = data.draw(st.sets(st.integers(0, size - 1), max_size=most))
+    remote = Upset(culprits)
+
+    tried = deliver_at_last_try(remote, size)
+
+    assert sum(remote.accepted.values()) == size - len(culprits)
+    assert {n for n, each in enumerate(tried) if each.outcome == Retry(FAULT)} == culprits
+    assert len(remote.requests) <= 1 + 2 * halvings(size) * max(1, len(culprits))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 100, 1_000, 2_000])
+def test_an_outage_is_asked_two_requests_a_halving_and_costs_each_one_try(size: int) -> None:
+    remote = Upset(range(size))
+
+    tried = deliver_at_last_try(remote, size)
+
+    assert outcomes(tried) == [Retry(FAULT)] * size
+    assert len(remote.requests) <= 1 + 2 * halvings(size)
+
+
+def test_one_at_its_last_try_is_enough_and_none_is_none() -> None:
+    remote, other = Upset({3}), Upset({3})
+
+    tried = deliver_at_last_try(remote, 6, worn={5})
+
+    assert [n for n, each in enumerate(tried) if each.outcome != Delivered(200)] == [3]
+    assert outcomes(deliver_at_last_try(other, 6, worn=())) == [Retry(FAULT)] * 6
+    assert len(other.requests) == 1
+
+
+def test_a_destination_that_names_its_time_is_not_asked_before() -> None:
+    remote = Upset({3})
+    remote.retry_after = 30.0
+
+    assert outcomes(deliver_at_last_try(remote, 6)) == [Retry(FAULT, 30.0)] * 6
+    assert len(remote.requests) == 1
+
+
+@settings(deadline=None, database=None)
+@given(st.sets(st.integers(0, 39), min_size=1), st.integers(1, 40))
+def test_an_interrupted_search_costs_nobody_a_try_who_did_not_stand_alone(
+    culprits: set[int], allowed: int
+) -> None:
+    remote = Upset(culprits)
+
+    tried = deliver_at_last_try(remote, 40, may_send=lambda: len(remote.requests) < allowed)
+
+    assert len(remote.requests) <= allowed
+    for member, each in enumerate(tried):
+        if remote.accepted[member]:
+            assert each.outcome == Delivered(200)
+        elif remote.accepted:
+            assert each.outcome in (None, Retry(FAULT))
+            assert each.outcome is None or (member,) in remote.requests
+        else:
+            assert each.outcome == Retry(FAULT)
+
+
+@settings(deadline=None, database=None)
+@given(
+    st.sets(st.integers(0, 39), min_size=1),
+    st.integers(2, 25),
+    st.sampled_from((Throttled(FAULT, 9.0), Paused(FAULT))),
+)
+def test_a_throttle_or_a_pause_ends_the_search_and_spends_nothing(
+    culprits: set[int], number: int, outcome: Outcome
+) -> None:
+    remote = Upset(culprits, instead={number: Uniform(outcome)})
+
+    tried = deliver_at_last_try(remote, 40)
+
+    if len(remote.requests) < number:
+        return
+    assert len(remote.requests) == number
+    for member, each in enumerate(tried):
+        if remote.accepted[member]:
+            assert each.outcome == Delivered(200)
+        elif each.outcome == Retry(FAULT):
+            assert (member,) in remote.requests
+        else:
+            assert each.outcome == outcome
+
+
+@settings(deadline=None, database=None)
+@given(st.data(), st.integers(2, 40))
+def test_a_refused_event_among_those_that_upset_is_rejected_all_the_same(
+    data: st.DataObject, size: int
+) -> None:
+    upsetting, bad = data.draw(
+        st.lists(st.integers(0, size - 1), min_size=2, max_size=2, unique=True)
+    )
+
+    class Both(Upset):
+        def _judge(self, members: tuple[int, ...]) -> Verdict:
+            if upsetting not in members and bad in members:
+                return Refused(REJECTED)
+            return super()._judge(members)
+
+    remote = Both({upsetting})
+    tried = deliver_at_last_try(remote, size)
+
+    assert tried[upsetting].outcome == Retry(FAULT)
+    if remote.accepted:
+        assert tried[bad].outcome == REJECTED
+        assert sum(remote.accepted.values()) == size - 2
