@@ -6,8 +6,8 @@ from alembic import op
 
 from tracking_pipeline.store.migrations.adoption import Adoption, Column, Table
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 # There is no downgrade: what a platform said is written nowhere else.
 
 # Null in what was written by an earlier version.
