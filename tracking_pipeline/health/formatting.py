@@ -1,7 +1,8 @@
-"""Moments, spans and numbers as a reader of a report or an alert wants them. Pure."""
+"""Moments, spans and numbers as people read them; English, times in UTC. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 
@@ -29,8 +30,15 @@ def count_of(number: int, noun: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """As in "42.0 %"; "no data" where there was nothing to take a share of."""
-    return "no data" if share is None else f"{share:.1f} %"
+    """As in "42.0 %"; a share that is neither none nor all is never written as such, and "no data"
+    where there was nothing to take a share of."""
+    if share is None:
+        return "no data"
+    if 0 < share < 0.1:
+        return "under 0.1 %"
+    if 99.9 < share < 100:
+        return "over 99.9 %"
+    return f"{share:.1f} %"
 
 
 def score(value: float | None) -> str:
@@ -49,3 +57,37 @@ def signed(value: float, decimals: int) -> str:
 def capital(sentence: str) -> str:
     """With its first letter in upper case."""
     return sentence[:1].upper() + sentence[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time for machines (``iso``), in full, and as people say it ("4 min ago")."""
+
+    iso: str
+    full: str
+    near: str
+
+
+def moment_near(at: datetime, now: datetime) -> Moment:
+    """The words for ``at`` as seen ``now``."""
+    utc = at.astimezone(timezone.utc)
+    seconds = (now - at).total_seconds()
+    if abs(seconds) < 60:
+        near = "just now"
+    elif seconds > 0:
+        near = f"{about(seconds)} ago"
+    else:
+        near = f"in {about(-seconds)}"
+    return Moment(f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%d %b %Y, %H:%M} UTC", near)
+
+
+def about(seconds: float) -> str:
+    """One unit, rounded down: "40 s", "12 min", "3 h", "2 days"."""
+    whole = max(int(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 2 * 86_400:
+        return f"{whole // 3600} h"
+    return f"{whole // 86_400} days"

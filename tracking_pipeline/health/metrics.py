@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from tracking_pipeline.delivery.engine.breaker import UNSPENT
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE
+from tracking_pipeline.health.formatting import percent
 
 Metric = str
 AlertType = str
@@ -128,12 +129,9 @@ class MetricSpec:
     chart: ChartSpec | None = None
 
     def written(self, value: float) -> str:
-        """The value as people read it, with its unit. A share that is neither none nor all is never
-        written as such."""
-        if self.unit == " %" and 0 < value < 0.05:
-            return "under 0.1 %"
-        if self.unit == " %" and 99.95 <= value < 100:
-            return "over 99.9 %"
+        """The value as people read it, with its unit."""
+        if self.unit == " %":
+            return percent(value)
         return f"{value:,.{self.decimals}f}{self.unit}"
 
 

@@ -25,7 +25,7 @@ from tracking_pipeline.web.errors import add_error_handlers
 from tracking_pipeline.web.intake.router import intake_router
 from tracking_pipeline.web.monitoring.metrics import metrics_router
 from tracking_pipeline.web.monitoring.probe import health_probe_router
-from tracking_pipeline.web.page import event_page_router, page_router
+from tracking_pipeline.web.page import page_router
 from tracking_pipeline.web.security.access import Access
 from tracking_pipeline.web.security.body_limit import BODY_SECONDS, BodyLimit
 from tracking_pipeline.web.security.jwks import KeySet
@@ -55,7 +55,6 @@ ROUTERS = (
     health_probe_router,
     metrics_router,
     page_router,
-    event_page_router,
 )
 
 

@@ -10,11 +10,12 @@ from uuid import uuid4
 
 from tracking_pipeline.geo.coverage import GeoCoverage
 from tracking_pipeline.health.emq.keys import mask_of
-from tracking_pipeline.health.report.evidence import Evidence
+from tracking_pipeline.health.view.report_data import ReportData
+from tracking_pipeline.health.view.summary import HealthSummary
 from tracking_pipeline.store.alerts import Alert
 from tracking_pipeline.store.health_history import RecordedCheck, ReportedScore
 from tracking_pipeline.store.health_snapshots import Snapshot, Taken
-from tracking_pipeline_tests.health.site import policy
+from tracking_pipeline_tests.health.site import policy as config
 
 NOW = datetime(2026, 11, 24, 10, 5, tzinfo=timezone.utc)
 NO_LEADS = GeoCoverage(0, None, None, None, None, None, None, {}, 0, 0)
@@ -38,24 +39,29 @@ COUNTS = {
 }
 
 
-def new_site(**changes: Any) -> Evidence:
+def new_site(**changes: Any) -> ReportData:
     """Nothing is on record yet."""
+    nothing = HealthSummary(NOW)
     return replace(
-        Evidence(NOW, "tracking on db.example.com", False, policy(), NO_LEADS), **changes
+        ReportData(nothing, "tracking on db.example.com", False, config(), NO_LEADS), **changes
     )
 
 
-def sick_site(**changes: Any) -> Evidence:
-    """Two weeks of history, two alerts open, dead letters."""
-    evidence = new_site(
+def sick_site(*, snapshots: list[Snapshot] | None = None, **changes: Any) -> ReportData:
+    """Two weeks of history, two alerts open, dead letters. ``snapshots``: of the last check."""
+    check = RecordedCheck(NOW - timedelta(minutes=3), snapshots or last_check())
+    alerts = recorded_alerts()
+    still_open = [each for each in alerts if each.resolved_at is None]
+    still_open.sort(key=lambda each: each.severity)
+    data = new_site(
+        summary=HealthSummary(NOW, check, still_open),
         geo=LEADS,
-        check=RecordedCheck(NOW - timedelta(minutes=3), last_check()),
         counts=COUNTS,
-        episodes=episodes(),
+        alerts=alerts,
         history=history(),
         breach_to_alert_seconds=[31.0, 44.0, 12.5],
     )
-    return replace(evidence, **changes)
+    return replace(data, **changes)
 
 
 def last_check() -> list[Snapshot]:
@@ -107,7 +113,7 @@ def last_check() -> list[Snapshot]:
     ]
 
 
-def episodes() -> list[Alert]:
+def recorded_alerts() -> list[Alert]:
     def ago(**span: float) -> datetime:
         return NOW - timedelta(**span)
 

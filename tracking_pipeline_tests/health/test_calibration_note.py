@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from tracking_pipeline.health.report.calibration_note import (
+from tracking_pipeline.health.view.calibration_note import (
     CalibrationNote,
     calibration_note,
     coverage_gaps,

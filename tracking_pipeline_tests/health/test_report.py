@@ -7,20 +7,21 @@ from datetime import timedelta
 
 import pytest
 
-from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.health.report.report import make_report
+from tracking_pipeline.health.view.report import make_report
+from tracking_pipeline.health.view.report_data import ReportData
+from tracking_pipeline.health.view.summary import HealthSummary
 from tracking_pipeline.store.health_history import RecordedCheck
 from tracking_pipeline.store.health_snapshots import Snapshot
 from tracking_pipeline_tests.health.recorded import NOW, last_check, new_site, sick_site
 from tracking_pipeline_tests.health.site import policy
 
 
-def with_check(evidence: Evidence, *snapshots: Snapshot, minutes_ago: float = 3) -> Evidence:
+def with_check(data: ReportData, *snapshots: Snapshot, minutes_ago: float = 3) -> ReportData:
     taken_at = NOW - timedelta(minutes=minutes_ago)
-    return replace(evidence, check=RecordedCheck(taken_at, list(snapshots)))
+    return replace(data, summary=HealthSummary(NOW, RecordedCheck(taken_at, list(snapshots))))
 
 
-def quiet(**changes: object) -> Evidence:
+def quiet(**changes: object) -> ReportData:
     """A site with one good check and nothing else."""
     good = Snapshot("queue_depth", None, 0, "ok", 5, 10, {"due": 0, "dead_letters": 0})
     return replace(with_check(new_site(), good), **changes)
@@ -36,13 +37,16 @@ def test_an_alert_is_told_with_its_next_step_apart() -> None:
 def test_critical_alerts_come_first_and_notes_say_what_was_done() -> None:
     problems = make_report(sick_site()).problems
     assert [problem.severity for problem in problems] == ["critical", "warning"]
-    assert problems[1].note == "acknowledged: somebody is on it"
+    assert problems[1].handled == "Acknowledged 24 h ago"
 
 
 def test_an_alert_of_somebody_else_s_is_told_as_it_is() -> None:
-    (episode,) = sick_site().open_episodes[:1]
-    foreign = replace(episode, message="The queue is long", alert_type="failed_events_critical")
-    problem = make_report(quiet(episodes=[foreign])).problems[0]
+    alert = sick_site().summary.alerts[0]
+    foreign = replace(alert, message="The queue is long", alert_type="failed_events_critical")
+    site = quiet()
+    problem = make_report(replace(site, summary=replace(site.summary, alerts=[foreign]))).problems[
+        0
+    ]
     assert problem.what == "The queue is long"
     assert problem.next_step.startswith("Run `tracking-pipeline status`")
 
@@ -152,6 +156,6 @@ def test_the_advice_names_the_key_that_would_help_most() -> None:
 
 def test_a_detail_of_another_version_does_no_harm() -> None:
     bare = [replace(snapshot, detail=None) for snapshot in last_check()]
-    report = make_report(sick_site(check=RecordedCheck(NOW, bare)))
+    report = make_report(sick_site(snapshots=bare))
     assert report.recovery == []
     assert report.dead_letters == []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections import Counter
+from base64 import b64decode
 from datetime import datetime, timedelta
 from itertools import pairwise
 from xml.etree import ElementTree as ET
@@ -12,22 +11,20 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from tracking_pipeline.health.report.charts import Chart
-from tracking_pipeline.health.report.charts_of import charts_of
-from tracking_pipeline.health.report.evidence import Evidence
-from tracking_pipeline.health.report.images import LINE_COLORS, png, svg
+from tracking_pipeline.health.view.charts import charts_of
+from tracking_pipeline.health.view.report_data import ReportData
+from tracking_pipeline.health.view.svg import STYLE, Chart, Line, gauge_arc, gauge_tick, image, svg
 from tracking_pipeline.store.health_snapshots import Taken
 from tracking_pipeline_tests.health.recorded import NOW, new_site, sick_site
 
 
-def chart(name: str, evidence: Evidence) -> Chart:
-    (found,) = (each for each in charts_of(evidence) if each.name == name)
+def chart(name: str, data: ReportData) -> Chart:
+    (found,) = (each for each in charts_of(data) if each.name == name)
     return found
 
 
-def queue(*points: tuple[datetime, float | None]) -> Evidence:
+def queue(*points: tuple[datetime, float | None]) -> ReportData:
     return new_site(history=[Taken("queue_depth", None, value, "ok", at) for at, value in points])
 
 
@@ -125,34 +122,73 @@ def test_any_history_gives_points_in_order_within_what_was_measured(
         assert min(drawn) >= min(measured) - 1e-6
 
 
-def test_a_drawing_takes_its_colours_from_the_page_and_its_ids_are_its_own() -> None:
-    drawn = [svg(each) for each in charts_of(sick_site())]
-    for each in drawn:
-        ET.fromstring(each)
-        assert "var(--ink)" in each
-        assert not re.search(r"(fill|stroke): #[0-9a-f]{6}", each)
-        assert "<text" in each
-    ids = Counter(found for each in drawn for found in re.findall(r' id="([^"]+)"', each))
-    assert ids.most_common(1)[0][1] == 1
-    for each in drawn:
-        for wanted in re.findall(r"(?:href=\"#|url\(#)([^\")]+)", each):
-            assert ids[wanted] == 1
-
-
-def test_an_image_for_markdown_is_small() -> None:
+def test_a_drawing_takes_its_colours_from_the_style_sheet_alone() -> None:
+    style = STYLE.read_text()
     for each in charts_of(sick_site()):
-        image = png(each)
-        assert image.startswith(b"\x89PNG")
-        assert len(image) < 20_000
+        drawn = str(svg(each))
+        ET.fromstring(drawn)
+        assert not re.search(r"#[0-9a-f]{6}|style=|id=", drawn)
+        for names in re.findall(r'class="([^"]+)"', drawn):
+            for name in set(names.split()) - {"warning", "critical"}:
+                assert f".{name}" in style, name
 
 
-def test_every_line_of_an_image_has_its_own_colour() -> None:
-    drawn = {each.name: each for each in charts_of(sick_site())}
-    assert max(len(each.lines) for each in drawn.values()) > 2
-    for name, each in drawn.items():
-        with Image.open(io.BytesIO(png(each))) as image:
-            counted = image.convert("RGB").getcolors(maxcolors=256)
-        assert counted is not None
-        pixels = {"#{:02x}{:02x}{:02x}".format(*color): count for count, color in counted}
-        for line, color in zip(each.lines, LINE_COLORS, strict=False):
-            assert pixels.get(color, 0) > 10, (name, line.label)
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 720), st.none() | st.floats(-1e6, 1e6)),
+        unique_by=lambda point: point[0],
+    ),
+    st.none() | st.just(10.0),
+)
+def test_whatever_was_measured_is_drawn_within_the_box(
+    found: list[tuple[int, float | None]], highest: float | None
+) -> None:
+    begins = NOW - timedelta(days=30)
+    points = [(begins + timedelta(hours=hour), value) for hour, value in sorted(found)]
+    drawn = Chart("x", "X", "", "", begins, NOW, lines=[Line("x", points)], highest=highest)
+    root = ET.fromstring(str(svg(drawn)))
+    width, height = map(float, root.attrib["viewBox"].split()[2:])
+    line = next(each for each in root if each.attrib["class"] == "line l1")
+    steps = re.findall(r"([Ml])(-?[\d.]+) (-?[\d.]+)", line.attrib["d"])
+    assert len(steps) == sum(value is not None for _, value in points)
+    x = y = 0.0
+    for kind, right, down in steps:
+        x, y = (float(right), float(down)) if kind == "M" else (x + float(right), y + float(down))
+        assert -1 <= x <= width + 1
+        assert -1 <= y <= height
+
+
+def test_a_line_is_broken_where_nothing_was_measured() -> None:
+    hours = [(0, 5.0), (6, 5.0), (9, None), (12, 5.0), (18, None), (24, 6.0)]
+    points = [(NOW + timedelta(hours=hour), value) for hour, value in hours]
+    drawn = Chart("x", "X", "", "", NOW, NOW + timedelta(days=1), lines=[Line("x", points)])
+    path = re.search(r'class="line l1" d="([^"]+)"', str(svg(drawn)))
+    assert path is not None
+    assert re.findall(r"[Mlh]", path[1]) == ["M", "h", "l", "M", "h", "M", "h"]
+
+
+@given(st.floats(allow_nan=False, min_value=-1e6, max_value=1e6))
+def test_the_gauge_never_leaves_its_half_circle(score: float) -> None:
+    numbers = [float(each) for each in re.findall(r"-?[\d.]+", gauge_tick(score))]
+    for x, y in (numbers[:2], numbers[2:]):
+        assert 0 <= x <= 120
+        assert 0 <= y <= 60
+    assert gauge_arc(0, 10) == "M 10.0 60.0 A 50 50 0 0 1 110.0 60.0"
+
+
+def test_an_image_for_markdown_stands_alone_and_is_small() -> None:
+    for each in charts_of(sick_site()):
+        kind, _, content = image(each).partition(",")
+        assert kind == "data:image/svg+xml;base64"
+        assert len(content) < 14_000
+        drawn = b64decode(content).decode()
+        ET.fromstring(drawn)
+        for name in re.findall(r"var\((--[\w-]+)\)", drawn):
+            assert f"{name}:" in drawn
+
+
+def test_every_line_of_a_chart_has_a_colour_of_its_own() -> None:
+    for each in charts_of(sick_site()):
+        names = re.findall(r'class="line (l\d)', str(svg(each)).partition("<text x=")[0])
+        assert len(set(names)) == len(each.lines)

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tracking_pipeline.health.report.files import DAYS_KEPT, ReportFileError, write_report
-from tracking_pipeline.health.report.html import report_html
-from tracking_pipeline.health.report.markdown import report_markdown
-from tracking_pipeline.health.report.report import HealthReport, make_report
-from tracking_pipeline.store.health_history import RecordedCheck
+from tracking_pipeline.health.view.report import HealthReport, make_report
+from tracking_pipeline.health.view.report_pages import (
+    DAYS_KEPT,
+    ReportFileError,
+    report_html,
+    report_markdown,
+    write_report,
+)
 from tracking_pipeline.store.health_snapshots import Snapshot
 from tracking_pipeline_tests.health.recorded import (
     NOW,
@@ -95,8 +98,8 @@ def test_the_page_reads_without_seeing_it(text: str) -> None:
 def test_the_page_knows_light_and_dark_and_phones(text: str) -> None:
     assert "prefers-color-scheme: dark" in text
     assert "width=device-width" in text
-    used = set(re.findall(r"var\((--[\w-]+)\)", text)) - {"--tone", "--tint"}
-    light, dark = text.split("@media (prefers-color-scheme: dark)")
+    used = set(re.findall(r"var\((--[\w-]+)\)", text))
+    light, dark = text.split("@media (prefers-color-scheme: dark)", 1)
     for name in used:
         assert f"{name}:" in light
         assert f"{name}:" in dark[: dark.index("* {")]
@@ -120,14 +123,15 @@ def test_what_was_withheld_stands_apart_from_what_failed(text: str) -> None:
             }
         ]
     }
-    check = RecordedCheck(NOW, [*last_check(), Snapshot("withheld", None, 12, detail=detail)])
+    withheld = Snapshot("withheld", None, 12, detail=detail)
 
-    report = make_report(sick_site(check=check))
+    report = make_report(sick_site(snapshots=[*last_check(), withheld]))
 
     shown = report_html(report)
     assert "Withheld, by reason" in shown
     assert "1,340" in shown
     assert "<i>denied" not in shown
+    assert "Google enhanced conversions" in shown
     assert [line.events for line in report.dead_letters] == [37, 2]
 
 
@@ -159,7 +163,7 @@ def test_markdown_begins_with_what_matters_and_shows_the_charts(markdown: str) -
     first = markdown.split("\n\n")
     assert first[0] == "## Tracking health: critical"
     assert first[1].startswith("2 alerts open, 1 of them critical")
-    assert markdown.count("](data:image/png;base64,") == 6
+    assert markdown.count("](data:image/svg+xml;base64,") == 6
     assert "| Failed events waiting | 12 | **critical** | above 5 | above 10 |" in markdown
 
 

@@ -21,10 +21,9 @@ from tracking_pipeline.health.metrics import (
     alert_specs,
     alert_types,
 )
-from tracking_pipeline.health.report.evidence import read_evidence
-from tracking_pipeline.health.report.html import report_html
-from tracking_pipeline.health.report.markdown import report_markdown
-from tracking_pipeline.health.report.report import make_report
+from tracking_pipeline.health.view.report import make_report
+from tracking_pipeline.health.view.report_data import read_report_data
+from tracking_pipeline.health.view.report_pages import report_html, report_markdown
 from tracking_pipeline.health.view.summary import check_json
 from tracking_pipeline.store.database import Database
 from tracking_pipeline_tests.health.checking import check_tracking_health
@@ -109,7 +108,7 @@ def test_a_new_metric_is_shown_wherever_metrics_are(
     assert samples["tracking_alert_level", "out_of_tea"] == 1
 
     database = Database(database_url, "tracking", rehearsal=False)
-    report = make_report(read_evidence(database, policy(), asks_meta=False))
+    report = make_report(read_report_data(database, policy(), asks_meta=False))
     for text in (report_html(report), report_markdown(report)):
         assert "Cups of tea left" in text
         assert "below 5" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from uuid import uuid4
@@ -12,21 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
+from tracking_pipeline.health.formatting import moment_near, percent
+from tracking_pipeline.health.view.alerts import open_alerts
 from tracking_pipeline.health.view.status import DestinationStatus
 from tracking_pipeline.store.alerts import Alert
 from tracking_pipeline.store.dead_letters import Group
-from tracking_pipeline.store.health_snapshots import Point
+from tracking_pipeline.store.health_snapshots import Point, Snapshot
 from tracking_pipeline.store.queue_counts import Waiting
 from tracking_pipeline.web.admin.replay import ReplayBody
-from tracking_pipeline.web.page import charts, words
-from tracking_pipeline.web.page.alerts_view import open_alerts
-from tracking_pipeline.web.page.dead_letters_view import dead_letters_view, offers
-from tracking_pipeline.web.page.letter_filter import SPAN_WORDS, LetterFilter, letter_filter
-from tracking_pipeline.web.page.queue_view import queue_view
+from tracking_pipeline.web.page.dead_letters import (
+    SPAN_WORDS,
+    DeadLetterFilter,
+    dead_letter_filter,
+    dead_letters_view,
+    offers,
+)
+from tracking_pipeline.web.page.score_view import score_course
+from tracking_pipeline.web.page.view import queue_view
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 SINCE = NOW - timedelta(days=30)
-GAP = timedelta(hours=24)
 NAMES = ("destination", "reason", "error_code", "event_name", "hours")
 
 queries = st.dictionaries(
@@ -49,15 +53,15 @@ def _status(
 def test_whatever_the_address_says_the_api_takes_the_filter_that_is_made_of_it(
     query: dict[str, str],
 ) -> None:
-    chosen = letter_filter(query)
-    assert ReplayBody.model_validate(chosen.order(NOW)).dry_run
-    assert "\x00" not in chosen.letters(NOW).reason
+    chosen = dead_letter_filter(query)
+    assert ReplayBody.model_validate(chosen.to_replay_request(NOW)).dry_run
+    assert "\x00" not in chosen.to_query(NOW).reason
 
 
 @given(queries)
 def test_store_and_api_are_told_the_same(query: dict[str, str]) -> None:
-    chosen = letter_filter(query)
-    letters, order = chosen.letters(NOW), ReplayBody.model_validate(chosen.order(NOW))
+    chosen = dead_letter_filter(query)
+    letters, order = chosen.to_query(NOW), ReplayBody.model_validate(chosen.to_replay_request(NOW))
     assert (letters.reason, letters.error_code, letters.event_name, letters.since) == (
         order.reason,
         order.error_code,
@@ -68,9 +72,9 @@ def test_store_and_api_are_told_the_same(query: dict[str, str]) -> None:
 
 
 def test_an_address_without_a_filter_narrows_nothing() -> None:
-    assert letter_filter({}).is_empty
-    assert letter_filter({"destination": "nowhere", "hours": "-1", "reason": " \t"}).is_empty
-    assert not letter_filter({"hours": "24"}).is_empty
+    assert dead_letter_filter({}).is_empty
+    assert dead_letter_filter({"destination": "nowhere", "hours": "-1", "reason": " \t"}).is_empty
+    assert not dead_letter_filter({"hours": "24"}).is_empty
 
 
 # --- dead letters ---
@@ -78,7 +82,7 @@ def test_an_address_without_a_filter_narrows_nothing() -> None:
 
 def test_a_group_is_replayed_by_its_exact_reason_within_the_filter() -> None:
     groups = [Group("meta_capi", "max_retries", 7, 2)]
-    view = dead_letters_view(groups, {}, LetterFilter(event_name="Lead"), NOW)
+    view = dead_letters_view(groups, {}, DeadLetterFilter(event_name="Lead"), NOW)
     assert view.groups[0].order == {
         "destination": "meta_capi",
         "reason": "max_retries",
@@ -91,14 +95,14 @@ def test_a_group_is_replayed_by_its_exact_reason_within_the_filter() -> None:
 
 def test_a_reason_with_personal_data_goes_nowhere() -> None:
     groups = [Group("meta_capi", "invalid e-mail emily@example.com", 1, 0)]
-    (group,) = dead_letters_view(groups, {}, LetterFilter(), NOW).groups
+    (group,) = dead_letters_view(groups, {}, DeadLetterFilter(), NOW).groups
     assert group.order is None
     assert "emily" not in str(group)
 
 
 def test_a_count_that_was_cut_short_says_so() -> None:
     groups = [Group("meta_capi", "expired", 9_999, 0), Group("meta_capi", "max_retries", 1, 0)]
-    assert dead_letters_view(groups, {}, LetterFilter(), NOW).total == "10,000 events or more"
+    assert dead_letters_view(groups, {}, DeadLetterFilter(), NOW).total == "10,000 events or more"
 
 
 def test_what_arrived_another_way_is_not_offered() -> None:
@@ -182,9 +186,9 @@ def test_events_that_were_never_sent_are_told_where_there_are_any() -> None:
 
 @given(st.floats(0, 100))
 def test_a_share_that_is_neither_none_nor_all_is_never_shown_as_such(share: float) -> None:
-    shown = words.percent(share)
-    assert (shown == "0 %") == (share == 0)
-    assert (shown == "100 %") == (share == 100)
+    shown = percent(share)
+    assert (shown == "0.0 %") == (share == 0)
+    assert (shown == "100.0 %") == (share == 100)
 
 
 @pytest.mark.parametrize(
@@ -200,35 +204,18 @@ def test_a_share_that_is_neither_none_nor_all_is_never_shown_as_such(share: floa
     ],
 )
 def test_a_moment_is_said_as_people_say_it(seconds: int, expected: str) -> None:
-    assert words.moment(NOW - timedelta(seconds=seconds), NOW).near == expected
+    assert moment_near(NOW - timedelta(seconds=seconds), NOW).near == expected
 
 
-# --- charts ---
-
-scores = st.floats(allow_nan=False, min_value=-1e6, max_value=1e6)
-
-
-@given(st.lists(st.tuples(st.integers(0, 720), scores), unique_by=lambda point: point[0]))
-def test_the_course_stays_within_its_box(found: list[tuple[int, float]]) -> None:
-    points = [Point(SINCE + timedelta(hours=hour), score) for hour, score in sorted(found)]
-    path = charts.course_path(points, since=SINCE, until=NOW, longest_gap=GAP)
-    drawn = re.findall(r"[ML] (\S+) (\S+)", path)
-    assert len(drawn) == len(points)
-    for x, y in drawn:
-        assert 0 <= float(x) <= charts.COURSE_WIDTH
-        assert 0 <= float(y) <= charts.COURSE_HEIGHT
+# --- the course ---
 
 
 def test_the_course_is_broken_where_data_is_missing() -> None:
-    points = [Point(SINCE + timedelta(hours=hour), 5.0) for hour in (0, 6, 12, 48, 100)]
-    path = charts.course_path(points, since=SINCE, until=NOW, longest_gap=GAP)
-    assert re.findall(r"[MLh]", path) == ["M", "L", "L", "M", "h", "M", "h"]
-
-
-@given(scores)
-def test_the_gauge_never_leaves_its_half_circle(score: float) -> None:
-    tick = charts.gauge_tick(score)
-    for x, y in ((tick.x1, tick.y1), (tick.x2, tick.y2)):
-        assert 0 <= x <= 120
-        assert 0 <= y <= 60
-    assert charts.gauge_arc(0, 10) == "M 10.0 60.0 A 50 50 0 0 1 110.0 60.0"
+    points = [Point(SINCE + timedelta(hours=hour), 5.0) for hour in (-3, 6, 12, 48, 100)]
+    chart = score_course(points, Snapshot("emq_score", None, 5.0, "warning", 7.0, 4.0), NOW)
+    assert chart is not None
+    (line,) = chart.lines
+    assert [value for _, value in line.points] == [5.0, 5.0, 5.0, None, 5.0, None, 5.0]
+    assert line.points[0][0] == SINCE
+    assert [limit.value for limit in chart.limits] == [7.0, 4.0]
+    assert score_course([], Snapshot("emq_score", None, None), NOW) is None

@@ -15,7 +15,7 @@ from tracking_pipeline.defs.health.labels import GROUP, OWNERS
 from tracking_pipeline.defs.metadata import floats
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
-from tracking_pipeline.health.report.evidence import Evidence, read_evidence
+from tracking_pipeline.health.view.report_data import ReportData, read_report_data
 from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline.wiring.installation import Installation
 
@@ -23,7 +23,7 @@ from tracking_pipeline.wiring.installation import Installation
 @dg.asset(
     name="tracking_health_report",
     group_name=GROUP,
-    kinds={"python", "matplotlib"},
+    kinds={"python"},
     owners=OWNERS,
     deps=[
         "emq_score",
@@ -44,23 +44,23 @@ def tracking_health_report(tracking: TrackingResource) -> dg.MaterializeResult[A
 
 
 def _make(installation: Installation) -> dict[str, Any]:
-    # What draws charts takes a second to import; every process of Dagster loads this module.
-    from tracking_pipeline.health.report.files import (  # noqa: PLC0415
+    # pandas takes a second to import; every process of Dagster loads this module.
+    from tracking_pipeline.health.view.report import make_report  # noqa: PLC0415
+    from tracking_pipeline.health.view.report_pages import (  # noqa: PLC0415
         ReportFileError,
+        report_html,
+        report_markdown,
         reports_folder,
         write_report,
     )
-    from tracking_pipeline.health.report.html import report_html  # noqa: PLC0415
-    from tracking_pipeline.health.report.markdown import report_markdown  # noqa: PLC0415
-    from tracking_pipeline.health.report.report import make_report  # noqa: PLC0415
 
     settings = installation.settings
-    evidence = read_evidence(
+    data = read_report_data(
         installation.database,
         health_config(settings),
         asks_meta=MetaAccount.configured(settings) is not None,
     )
-    report = make_report(evidence)
+    report = make_report(data)
     try:
         page = write_report(reports_folder(settings.home), report_html(report), report.made_at)
     except ReportFileError as error:
@@ -72,18 +72,18 @@ def _make(installation: Installation) -> dict[str, Any]:
         "status": report.status,
         "open_alerts": len(report.problems),
         "critical_alerts": critical,
-        **_numbers(evidence, report.calibration.error),
+        **_numbers(data, report.calibration.error),
     }
 
 
-def _numbers(evidence: Evidence, calibration_error: float | None) -> dict[str, Any]:
+def _numbers(data: ReportData, calibration_error: float | None) -> dict[str, Any]:
     """What is worth plotting and is no metric of a check."""
-    seconds = evidence.breach_to_alert_seconds
+    seconds = data.breach_to_alert_seconds
     return floats(
         {
-            "recovery_percent": evidence.value("recovery_rate"),
+            "recovery_percent": data.summary.value("recovery_rate"),
             "breach_to_alert_seconds": median(seconds) if seconds else None,
             "calibration_error": calibration_error,
-            "seconds_since_check": evidence.seconds_since_check,
+            "seconds_since_check": data.summary.heartbeat.seconds_since_check,
         }
     )

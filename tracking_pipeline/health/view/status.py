@@ -18,7 +18,6 @@ from tracking_pipeline.health.readings.causes import DeadLetterBatch, outlived_w
 from tracking_pipeline.health.readings.queue import WithheldReading, batches_of, read_withheld
 from tracking_pipeline.health.view.summary import HealthSummary, alert_json, read_summary
 from tracking_pipeline.store.accepted_events import read_accepted_backlog
-from tracking_pipeline.store.alerts import Alert, read_open_alerts
 from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import Database, connect, read_now
 from tracking_pipeline.store.dead_letters import read_offers
@@ -85,7 +84,6 @@ class Status:
     destination."""
     withheld: WithheldReading
     warnings: DeliveryWarnings
-    alerts: list[Alert]
 
     def as_json(self) -> dict[str, Any]:
         """The command's JSON."""
@@ -130,7 +128,7 @@ class Status:
             "warned_by_kind": [asdict(each) for each in self.warnings.warned],
             "unmatched_by_reason": [asdict(each) for each in self.warnings.unmatched],
             "geo": asdict(self.geo),
-            "alerts": [alert_json(alert) for alert in self.alerts],
+            "alerts": [alert_json(alert) for alert in self.health.alerts],
         }
 
 
@@ -145,13 +143,12 @@ def read_status(
     geolocation provider that is not configured. Where health checks no longer come, it raises the
     alert ``pipeline_stalled``: they cannot."""
     with connect(database.url) as connection:
-        heartbeat = watch_heartbeat(connection, config)
-        alerts = read_open_alerts(connection)
+        watch_heartbeat(connection, config)
         now = read_now(connection)
         return Status(
             database=database.label,
             rehearsal=database.rehearsal,
-            health=read_summary(connection, heartbeat, alerts),
+            health=read_summary(connection, now),
             destinations=read_destinations(connection, missing),
             geo=_geo_status(
                 read_locate_backlog(connection), read_suspicion(connection), missing_geo
@@ -165,7 +162,6 @@ def read_status(
             outlived=count_outlived(connection, now - timedelta(days=OUTLIVED_SINCE_DAYS), now),
             withheld=read_withheld(connection),
             warnings=count_delivery_warnings(connection),
-            alerts=alerts,
         )
 
 

@@ -13,7 +13,7 @@ from tracking_pipeline.health.alerts.heartbeat import Heartbeat
 from tracking_pipeline.health.check import CheckResult
 from tracking_pipeline.health.formatting import capital
 from tracking_pipeline.health.metrics import METRICS, Level, Metric, alert_of, alert_title, figures
-from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline.store.alerts import Alert, read_open_alerts
 from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
 from tracking_pipeline.store.health_snapshots import Snapshot
 
@@ -68,12 +68,63 @@ def _named(
 
 @dataclass(frozen=True, slots=True)
 class HealthSummary:
-    """``metrics`` are those of the last check; none where no check has run yet."""
+    """How tracking stands at the moment ``now``, from what is on record: the last check, None where
+    there never was one, and the open ``alerts``, critical ones first."""
 
-    system: SystemStatus
-    checked_at: datetime | None
-    heartbeat: Heartbeat
-    metrics: Mapping[str, Snapshot]
+    now: datetime
+    check: RecordedCheck | None = None
+    alerts: Sequence[Alert] = ()
+
+    @property
+    def system(self) -> SystemStatus:
+        return system_status(self.alerts, self.levels)
+
+    @property
+    def levels(self) -> dict[Metric, Level] | None:
+        """The levels that the last check found; None where there was none."""
+        if self.check is None:
+            return None
+        return {
+            name: cast("Level", each.state)
+            for name, each in self.check.whole.items()
+            if each.state is not None
+        }
+
+    @property
+    def checked_at(self) -> datetime | None:
+        return self.check.taken_at if self.check else None
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """Whether checks still come."""
+        if self.check is None:
+            return Heartbeat(None)
+        return Heartbeat((self.now - self.check.taken_at).total_seconds())
+
+    @property
+    def figures(self) -> dict[Metric, Snapshot]:
+        """The metrics that tell at a glance how things stand, as far as they were measured."""
+        whole = self.check.whole if self.check else {}
+        return {spec.name: whole[spec.name] for spec in figures() if spec.name in whole}
+
+    def snapshot(self, metric: Metric) -> Snapshot | None:
+        """A metric as a whole at the last check."""
+        return self.check.whole.get(metric) if self.check else None
+
+    def value(self, metric: Metric) -> float | None:
+        """The value of a metric at the last check."""
+        found = self.snapshot(metric)
+        return found.value if found else None
+
+    def parts(self, metric: Metric) -> dict[str, float | None]:
+        """The values of the parts of a metric at the last check, by dimension."""
+        rows = self.check.snapshots if self.check else []
+        return {s.dimension: s.value for s in rows if s.metric == metric and s.dimension}
+
+    def detail(self, metric: Metric) -> Mapping[str, Any]:
+        """What else the last check recorded of a metric; empty where it recorded nothing."""
+        found = self.snapshot(metric)
+        return (found.detail if found else None) or {}
 
     def as_json(self) -> dict[str, Any]:
         """The summary as JSON values."""
@@ -91,34 +142,19 @@ class HealthSummary:
                     "warning": each.warning,
                     "critical": each.critical,
                 }
-                for name, each in self.metrics.items()
+                for name, each in self.figures.items()
             },
         }
 
 
-def read_summary(
-    connection: psycopg.Connection[Any], heartbeat: Heartbeat, alerts: Sequence[Alert]
-) -> HealthSummary:
-    """How tracking stands, given the open alerts."""
-    check = read_last_check(connection, METRICS)
-    whole = check.whole if check else {}
+def read_summary(connection: psycopg.Connection[Any], now: datetime) -> HealthSummary:
+    """How tracking stands at this moment of the database: what the report, the page, the command
+    line, the dashboard's endpoint and ``/metrics`` all begin with."""
     return HealthSummary(
-        system=system_status(alerts, levels_of(check)),
-        checked_at=check.taken_at if check else None,
-        heartbeat=heartbeat,
-        metrics={spec.name: whole[spec.name] for spec in figures() if spec.name in whole},
+        now=now,
+        check=read_last_check(connection, METRICS),
+        alerts=read_open_alerts(connection),
     )
-
-
-def levels_of(check: RecordedCheck | None) -> dict[Metric, Level] | None:
-    """The levels that the last check found; None where there was none."""
-    if check is None:
-        return None
-    return {
-        name: cast("Level", each.state)
-        for name, each in check.whole.items()
-        if each.state is not None
-    }
 
 
 def alert_json(alert: Alert) -> dict[str, Any]:

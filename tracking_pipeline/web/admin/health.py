@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from tracking_pipeline.health.view.status import DestinationStatus
-from tracking_pipeline.web.admin.health_reading import TrackingHealth, read_tracking_health
+from tracking_pipeline.health.view.window import TrackingHealth, read_tracking_health
 from tracking_pipeline.web.answers import AS_MEANT, in_utc
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
@@ -164,8 +164,8 @@ async def tracking_health(
         )
     )
     return TrackingHealthAnswer(
-        systemStatus=found.status.status,
-        statusReason=found.status.sentence,
+        systemStatus=found.summary.system.status,
+        statusReason=found.summary.system.sentence,
         emqScore=_emq_score(found),
         fixQueue=_fix_queue(found),
         diagnostics=_diagnostics(found),
@@ -173,7 +173,7 @@ async def tracking_health(
         startDate=found.window.since,
         endDate=found.window.until,
         countedUntil=found.counted_until,
-        lastCheck=found.checked_at,
+        lastCheck=found.summary.checked_at,
     )
 
 
@@ -210,7 +210,7 @@ def trend(overall: float | None, previous: float | None) -> Trend | None:
 
 
 def _fix_queue(found: TrackingHealth) -> FixQueueAnswer:
-    queues = {name: _queue(each, found.now) for name, each in found.destinations.items()}
+    queues = {name: _queue(each, found.summary.now) for name, each in found.destinations.items()}
     oldest = [each.oldestPending for each in queues.values() if each.oldestPending is not None]
     return FixQueueAnswer(
         pendingCount=sum(each.pendingCount for each in queues.values()),

@@ -5,7 +5,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -20,14 +20,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, DestinationName
-from tracking_pipeline.health.alerts.heartbeat import read_heartbeat
 from tracking_pipeline.health.metrics import METRICS, alert_types
-from tracking_pipeline.store.accepted_events import read_accepted_backlog
-from tracking_pipeline.store.alerts import Alert, read_open_alerts
-from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
-from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
-from tracking_pipeline.store.queue_counts import Waiting, read_waiting
+from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
+from tracking_pipeline.health.view.summary import HealthSummary, read_summary
+from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.web.answers import ERRORS
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.monitoring.attempt_counters import BOUNDS_SECONDS, AttemptCounters
@@ -36,7 +32,6 @@ from tracking_pipeline.web.security.client_address import is_local
 
 metrics_router = APIRouter(tags=["monitoring"], responses=ERRORS)
 
-_WITHHELD = "withheld"
 _ALERT_LEVEL = {"warning": 1, "critical": 2}
 
 
@@ -53,29 +48,20 @@ async def show_metrics(
     if not is_local(request, context.settings.trusted_proxies):
         await context.access.admin(request)
     missing = context.installation.missing_settings()
-    configured = [name for name in DESTINATIONS if name not in missing]
-    found = await context.query(lambda connection: _read(connection, context.attempts, configured))
+    found = await context.query(lambda connection: _read(connection, context.attempts, missing))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(found)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _read(
-    connection: psycopg.Connection[Any],
-    attempts: AttemptCounters,
-    configured: Sequence[DestinationName],
+    connection: psycopg.Connection[Any], attempts: AttemptCounters, missing: Mapping[str, str]
 ) -> _Scrape:
     attempts.catch_up(connection)
-    return _Scrape(
-        configured=configured,
-        waiting={each.destination: each for each in read_waiting(connection)},
-        accepted=read_accepted_backlog(connection, DESTINATIONS),
-        states=read_destination_states(connection),
-        alerts=read_open_alerts(connection),
-        last_check=read_last_check(connection, METRICS),
-        seconds_since_check=read_heartbeat(connection).seconds_since_check,
-        attempts=attempts,
-    )
+    with one_moment(connection) as now:
+        return _Scrape(
+            read_summary(connection, now), read_destinations(connection, missing), attempts
+        )
 
 
 # By identity: the registry keeps its collectors in a dict.
@@ -83,13 +69,8 @@ def _read(
 class _Scrape(Collector):
     """What one scrape read."""
 
-    configured: Sequence[DestinationName]
-    waiting: dict[str, Waiting]
-    accepted: dict[str, int]
-    states: dict[str, DestinationState]
-    alerts: list[Alert]
-    last_check: RecordedCheck | None
-    seconds_since_check: float | None
+    summary: HealthSummary
+    destinations: Mapping[str, DestinationStatus]
     attempts: AttemptCounters
 
     def collect(self) -> Iterator[Metric]:
@@ -101,8 +82,7 @@ class _Scrape(Collector):
         yield from self._attempts()
 
     def _queue(self) -> Iterator[Metric]:
-        nothing = Waiting("")
-        rows = {name: self.waiting.get(name, nothing) for name in DESTINATIONS}
+        rows = {name: each.waiting for name, each in self.destinations.items()}
         for name, about, values in (
             (
                 "tracking_queue_waiting_events",
@@ -117,7 +97,7 @@ class _Scrape(Collector):
             (
                 "tracking_first_attempt_events",
                 "Events taken in that wait for their first attempt, counted up to a bound.",
-                {name: self.accepted.get(name, 0) for name in DESTINATIONS},
+                {name: each.first_attempts for name, each in self.destinations.items()},
             ),
             (
                 "tracking_queue_oldest_age_seconds",
@@ -142,23 +122,24 @@ class _Scrape(Collector):
             "1: events flow; 0: the destination is paused.",
             labels=["destination"],
         )
-        for name in self.configured:
-            state = self.states.get(name, DestinationState(name))
-            family.add_metric([name], float(state.state == "closed"))
+        for name, each in self.destinations.items():
+            if each.state != "not_configured":
+                family.add_metric([name], float(each.state != "paused"))
         return family
 
     def _health(self) -> Iterator[Metric]:
         """What has no data is absent, so that no rule mistakes it for a 0."""
-        for snapshot in self.last_check.whole.values() if self.last_check else ():
-            spec = METRICS[snapshot.metric]
-            if spec.export and snapshot.value is not None:
+        for spec in METRICS.values():
+            value = self.summary.value(spec.name)
+            if spec.export and value is not None:
                 name, about = spec.export
-                yield GaugeMetricFamily(name, f"{about} As of the last check.", snapshot.value)
-        if self.seconds_since_check is not None:
+                yield GaugeMetricFamily(name, f"{about} As of the last check.", value)
+        seconds_since_check = self.summary.heartbeat.seconds_since_check
+        if seconds_since_check is not None:
             yield GaugeMetricFamily(
                 "tracking_last_check_age_seconds",
                 "How long ago the last health check was.",
-                self.seconds_since_check,
+                seconds_since_check,
             )
 
     def _withheld(self) -> Metric:
@@ -168,14 +149,10 @@ class _Scrape(Collector):
             "last check.",
             labels=["destination"],
         )
-        if self.last_check is not None:
-            withheld = {
-                each.dimension: each.value or 0.0
-                for each in self.last_check.snapshots
-                if each.metric == _WITHHELD
-            }
-            for name in DESTINATIONS:
-                family.add_metric([name], withheld.get(name, 0.0))
+        if self.summary.check is not None:
+            withheld = self.summary.parts("withheld")
+            for name in self.destinations:
+                family.add_metric([name], withheld.get(name) or 0.0)
         return family
 
     def _alerts(self) -> Metric:
@@ -184,7 +161,8 @@ class _Scrape(Collector):
             "0: no alert of this type is open; 1: a warning; 2: a critical one.",
             labels=["alert_type"],
         )
-        levels = {each.alert_type: _ALERT_LEVEL.get(each.severity, 1) for each in self.alerts}
+        open_alerts = self.summary.alerts
+        levels = {each.alert_type: _ALERT_LEVEL.get(each.severity, 1) for each in open_alerts}
         for alert_type in alert_types():
             family.add_metric([alert_type], levels.get(alert_type, 0))
         return family

@@ -19,8 +19,8 @@ from tracking_pipeline.delivery.explain import (
     retries_words,
     why_not,
 )
-from tracking_pipeline.web.page import words
-from tracking_pipeline.web.page.words import Moment, moment
+from tracking_pipeline.health.formatting import Moment, capital, moment_near
+from tracking_pipeline.health.view import words
 
 STATUS_WORDS = {
     "pending": "Waits to be sent again",
@@ -180,21 +180,21 @@ def event_view(event: EventExplained, now: datetime) -> EventView:
         title=title,
         standing=STATUS_WORDS.get(row.status, row.status),
         facts=list(_facts(row, now)),
-        problem=words.capital(event.problem or ""),
+        problem=capital(event.problem or ""),
         form=event.form.title,
         attempts=[_attempt(each, now) for each in event.attempts],
         destinations=[_destination(each, now) for each in event.destinations],
         fields=list(_fields(event)),
         ignored=", ".join(event.ignored) + more,
         consent=list(_consent(event)),
-        silence=f"{words.capital(event.consent.silence)}.",
+        silence=f"{capital(event.consent.silence)}.",
         people=list(_people(event)),
     )
 
 
 def _facts(row: RowSeen, now: datetime) -> Iterator[Line]:
     if row.created_at is not None:
-        yield Line("Came", moment(row.created_at, now).full)
+        yield Line("Came", moment_near(row.created_at, now).full)
     yield Line("Event id", row.event_id)
     if row.lead_id:
         yield Line("Lead", row.lead_id)
@@ -204,7 +204,7 @@ def _facts(row: RowSeen, now: datetime) -> Iterator[Line]:
         yield Line("Now", "A worker holds it")
     for name, at in (("Next try", row.next_retry_at), ("Settled", row.resolved_at)):
         if at is not None:
-            yield Line(name, f"{moment(at, now).full} ({moment(at, now).near})")
+            yield Line(name, f"{moment_near(at, now).full} ({moment_near(at, now).near})")
     if row.replays:
         yield Line("Replayed", f"{row.replays} times")
     if row.reason:
@@ -220,7 +220,7 @@ def _facts(row: RowSeen, now: datetime) -> Iterator[Line]:
 def _attempt(each: AttemptSeen, now: datetime) -> AttemptView:
     status = f"HTTP {each.http_status}" if each.http_status else ""
     return AttemptView(
-        at=moment(each.at, now),
+        at=moment_near(each.at, now),
         when=f"{each.at.astimezone(timezone.utc):%d %b %Y, %H:%M:%S} UTC",
         words=ATTEMPT_WORDS.get(each.outcome, each.outcome),
         level=_LEVELS.get(each.outcome, ""),
@@ -238,11 +238,11 @@ def _destination(each: DestinationSeen, now: datetime) -> DestinationView:
         is_own=each.own,
         words=OUTCOME_WORDS[each.outcome],
         level=_LEVELS.get(each.outcome, ""),
-        reason=words.capital(why_not(each.reason, each.message)),
+        reason=capital(why_not(each.reason, each.message)),
         failure=each.failure,
         remedy=each.remedy,
-        until=moment(each.until, now) if each.until is not None else None,
-        held=words.capital(each.held),
+        until=moment_near(each.until, now) if each.until is not None else None,
+        held=capital(each.held),
         match_keys=", ".join(each.match_keys),
         dropped=[f"{one.key}: {one.reason} ({one.count})" for one in each.dropped],
         bodies=[

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import psycopg
 
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
-from tracking_pipeline.health.metrics import METRICS
 from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
-from tracking_pipeline.store.alerts import Alert, read_open_alerts, read_resolved_alerts
+from tracking_pipeline.health.view.summary import HealthSummary, read_summary
+from tracking_pipeline.store.alerts import Alert, read_resolved_alerts
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.dead_letters import Group, read_groups, read_offers
 from tracking_pipeline.store.geo_coverage import has_places_from
-from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
 from tracking_pipeline.store.health_snapshots import Point, read_course
-from tracking_pipeline.web.page.letter_filter import LetterFilter
+from tracking_pipeline.web.page.dead_letters import MOST_DEAD_LETTERS, DeadLetterFilter
 from tracking_pipeline.wiring.installation import Installation
 
 COURSE_DAYS = 30
 COURSE_STEP_HOURS = 6
 ENDED_ALERTS = 10
-MOST_DEAD_LETTERS = 10_000
 
 # `geo_source` of places from DB-IP's files, whose licence asks for a link where they are shown.
 _DB_IP = "mmdb dbip"
@@ -39,9 +36,7 @@ class PageReading:
     """All of one moment. ``dead_letters`` are those that the filter matches, of at most
     :data:`MOST_DEAD_LETTERS`; ``offers`` those of pauses that are over."""
 
-    now: datetime
-    check: RecordedCheck | None
-    alerts: Sequence[Alert]
+    summary: HealthSummary
     ended_alerts: Sequence[Alert]
     course: Sequence[Point]
     destinations: dict[str, DestinationStatus]
@@ -51,28 +46,20 @@ class PageReading:
 
 
 def read_page(
-    connection: psycopg.Connection[Any], installation: Installation, chosen: LetterFilter
+    connection: psycopg.Connection[Any], installation: Installation, chosen: DeadLetterFilter
 ) -> PageReading:
     """Reads it. ``chosen`` narrows the dead letters that are shown."""
     with one_moment(connection) as now:
-        check = read_last_check(connection, METRICS)
+        summary = read_summary(connection, now)
         return PageReading(
-            now=now,
-            check=check,
-            alerts=read_open_alerts(connection),
+            summary=summary,
             ended_alerts=read_resolved_alerts(connection, ENDED_ALERTS),
             course=read_course(
                 connection, "emq_score", days=COURSE_DAYS, step_hours=COURSE_STEP_HOURS
             ),
             destinations=read_destinations(connection, installation.missing_settings()),
-            dead_letters=read_groups(connection, chosen.letters(now), most=MOST_DEAD_LETTERS),
+            dead_letters=read_groups(connection, chosen.to_query(now), most=MOST_DEAD_LETTERS),
             offers=read_offers(connection),
-            shows_db_ip=_shows_places_from_files(check)
+            shows_db_ip=bool(summary.detail("geo_coverage").get("by_source", {}).get("mmdb"))
             and has_places_from(connection, WINDOW_DAYS, _DB_IP),
         )
-
-
-def _shows_places_from_files(check: RecordedCheck | None) -> bool:
-    rows = check.snapshots if check is not None else []
-    details = [each.detail or {} for each in rows if each.metric == "geo_coverage"]
-    return any(detail.get("by_source", {}).get("mmdb") for detail in details)

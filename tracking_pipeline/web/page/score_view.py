@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tracking_pipeline.health.emq.keys import KEY_WORDS
-from tracking_pipeline.health.formatting import signed
-from tracking_pipeline.store.health_history import RecordedCheck
+from tracking_pipeline.health.emq.score import HIGHEST_SCORE
+from tracking_pipeline.health.formatting import capital, count_of, percent, signed
+from tracking_pipeline.health.metrics import Severity
+from tracking_pipeline.health.view.summary import HealthSummary
+from tracking_pipeline.health.view.svg import Chart, Limit, Line
 from tracking_pipeline.store.health_snapshots import Point, Snapshot
-from tracking_pipeline.web.page import charts, words
 from tracking_pipeline.web.page.reading import COURSE_DAYS, COURSE_STEP_HOURS
 
 # Over a night without a check the course goes on; over two days it is broken.
@@ -38,16 +40,6 @@ class NameView:
 
 
 @dataclass(frozen=True, slots=True)
-class CourseView:
-    """The last month as a path; ``summary`` says the same in words."""
-
-    path: str
-    warning_height: float | None
-    critical_height: float | None
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
 class ScoreView:
     """``value`` None: there is no score yet. ``summary`` is what the gauge shows, in words."""
 
@@ -61,14 +53,13 @@ class ScoreView:
     critical: float | None
     keys: Sequence[KeyView]
     names: Sequence[NameView]
-    course: CourseView | None
+    course: Chart | None
 
 
-def score_view(check: RecordedCheck | None, course: Sequence[Point], now: datetime) -> ScoreView:
+def score_view(summary: HealthSummary, course: Sequence[Point]) -> ScoreView:
     """The score of the last check and its course."""
-    rows = check.snapshots if check is not None else []
-    whole = next((e for e in rows if e.metric == "emq_score" and e.dimension is None), None)
-    score = whole or Snapshot("emq_score", None, None)
+    rows = summary.check.snapshots if summary.check else []
+    score = summary.snapshot("emq_score") or Snapshot("emq_score", None, None)
     detail = score.detail or {}
     shown = "–" if score.value is None else f"{score.value:.1f}"
     return ScoreView(
@@ -82,7 +73,7 @@ def score_view(check: RecordedCheck | None, course: Sequence[Point], now: dateti
         critical=score.critical,
         keys=_keys(rows),
         names=_names(rows, detail.get("events_by_name") or {}),
-        course=_course(course, score, now),
+        course=score_course(course, score, summary.now),
     )
 
 
@@ -90,7 +81,8 @@ def _summary(shown: str, score: Snapshot, window_days: int | None) -> str:
     if score.value is None:
         return "No score yet: it needs conversions in the event ledger and a health check."
     number = (score.detail or {}).get("events") or 0
-    return f"{shown} of 10, estimated from {words.events(number)} of the last {window_days} days."
+    counted = count_of(number, "event")
+    return f"{shown} of 10, estimated from {counted} of the last {window_days} days."
 
 
 def _trend(trend: float | None, window_days: int | None) -> str:
@@ -112,8 +104,8 @@ def _keys(rows: Sequence[Snapshot]) -> list[KeyView]:
     found = [
         KeyView(
             each.dimension,
-            words.capital(KEY_WORDS.get(each.dimension, each.dimension)),
-            words.percent(each.value),
+            capital(KEY_WORDS.get(each.dimension, each.dimension)),
+            percent(each.value),
             each.value,
         )
         for each in rows
@@ -130,19 +122,37 @@ def _names(rows: Sequence[Snapshot], events_by_name: dict[str, int]) -> list[Nam
         if each.metric == "emq_score" and each.dimension and each.value is not None
     ]
     ordered = sorted(found, key=lambda each: (-each[0], each[1]))
-    return [NameView(name, f"{score:.1f}", words.count(n)) for n, name, score in ordered]
+    return [NameView(name, f"{score:.1f}", f"{n:,}") for n, name, score in ordered]
 
 
-def _course(points: Sequence[Point], score: Snapshot, now: datetime) -> CourseView | None:
+def score_course(points: Sequence[Point], score: Snapshot, now: datetime) -> Chart | None:
+    """The score of the last month over time; None where there is nothing to draw."""
     if not points:
         return None
     since = now - timedelta(days=COURSE_DAYS)
     values = [point.value for point in points]
-    # A step begins up to its length before the window does.
-    inside = [Point(max(point.at, since), point.value) for point in points]
-    return CourseView(
-        path=charts.course_path(inside, since=since, until=now, longest_gap=_LONGEST_GAP),
-        warning_height=None if score.warning is None else charts.course_height(score.warning),
-        critical_height=None if score.critical is None else charts.course_height(score.critical),
+    limits: dict[Severity, float | None] = {"warning": score.warning, "critical": score.critical}
+    return Chart(
+        name="course",
+        title=f"Last {COURSE_DAYS} days",
+        unit="",
         summary=f"Over {COURSE_DAYS} days: lowest {min(values):.1f}, highest {max(values):.1f}.",
+        begins=since,
+        ends=now,
+        lines=[Line("score", _broken(points, since), main=True)],
+        limits=[Limit(severity, value) for severity, value in limits.items() if value is not None],
+        highest=HIGHEST_SCORE,
     )
+
+
+def _broken(points: Sequence[Point], since: datetime) -> list[tuple[datetime, float | None]]:
+    """The points, with a gap where data is missing for long. A step begins up to its length before
+    the window does."""
+    drawn: list[tuple[datetime, float | None]] = []
+    before: datetime | None = None
+    for point in points:
+        if before is not None and point.at - before > _LONGEST_GAP:
+            drawn.append((before + (point.at - before) / 2, None))
+        drawn.append((max(point.at, since), point.value))
+        before = point.at
+    return drawn

@@ -1,38 +1,43 @@
 """What the page says about one reading: words, numbers and the order of what needs a human. Pure.
 
-The templates only lay out what stands here.
+The templates only lay out what stands here, in ``score_view.py`` and in ``dead_letters.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
-from tracking_pipeline.store.dagster_runs import PastRun
-from tracking_pipeline.web.page import words
-from tracking_pipeline.web.page.alerts_view import (
-    AlertView,
-    EndedAlert,
-    Notice,
-    ended_alerts,
-    notices,
-    open_alerts,
+from tracking_pipeline.delivery.failures import remedy_of
+from tracking_pipeline.geo.coverage import WINDOW_DAYS
+from tracking_pipeline.health.formatting import (
+    Moment,
+    about,
+    capital,
+    count_of,
+    moment_near,
+    percent,
 )
-from tracking_pipeline.web.page.dead_letters_view import (
+from tracking_pipeline.health.metrics import MetricSpec, figures
+from tracking_pipeline.health.view import words
+from tracking_pipeline.health.view.alerts import AlertView, EndedAlert, ended_alerts, open_alerts
+from tracking_pipeline.health.view.rows import WithheldLine, withheld_lines
+from tracking_pipeline.health.view.status import DestinationStatus
+from tracking_pipeline.health.view.summary import HealthSummary, SystemState
+from tracking_pipeline.identity import plain_reason
+from tracking_pipeline.store.attempts import LastError
+from tracking_pipeline.store.dagster_runs import PastRun
+from tracking_pipeline.web.page.dead_letters import (
+    DeadLetterFilter,
     DeadLettersView,
     Offer,
     dead_letters_view,
     offers,
 )
-from tracking_pipeline.web.page.letter_filter import LetterFilter
-from tracking_pipeline.web.page.places_view import PlacesView, places_view
-from tracking_pipeline.web.page.queue_view import QueueView, queue_view
 from tracking_pipeline.web.page.reading import PageReading
 from tracking_pipeline.web.page.score_view import ScoreView, score_view
-from tracking_pipeline.web.page.standing_view import Figure, StatusView, figures_view, status_view
-from tracking_pipeline.web.page.withheld_view import WithheldRow, withheld_view
-from tracking_pipeline.web.page.words import Moment, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class PageView:
     score: ScoreView
     queue: QueueView
     dead_letters: DeadLettersView
-    withheld: Sequence[WithheldRow]
+    withheld: Sequence[WithheldLine]
     places: PlacesView | None
     runs: Sequence[RunView] | None
     dagster_url: str
@@ -84,30 +89,29 @@ class PageView:
 def page_view(
     reading: PageReading,
     runs: Sequence[PastRun] | None,
-    chosen: LetterFilter,
+    chosen: DeadLetterFilter,
     *,
     database: str,
     rehearsal: bool,
     dagster_url: str,
 ) -> PageView:
     """The page of this reading. ``chosen`` is what the dead letters were narrowed to."""
-    now = reading.now
-    whole = reading.check.whole if reading.check else {}
+    now = reading.summary.now
     return PageView(
         database=database,
         rehearsal=rehearsal,
-        made=moment(now, now),
-        status=status_view(reading),
+        made=moment_near(now, now),
+        status=status_view(reading.summary),
         figures=figures_view(reading),
-        alerts=open_alerts(reading.alerts, now),
+        alerts=open_alerts(reading.summary.alerts, now),
         notices=notices(reading.destinations),
         offers=offers(reading.offers),
         ended_alerts=ended_alerts(reading.ended_alerts, now),
-        score=score_view(reading.check, reading.course, now),
+        score=score_view(reading.summary, reading.course),
         queue=queue_view(reading.destinations, now),
         dead_letters=dead_letters_view(reading.dead_letters, reading.destinations, chosen, now),
-        withheld=withheld_view(whole.get("withheld")),
-        places=places_view(whole.get("geo_coverage")),
+        withheld=withheld_lines(reading.summary),
+        places=places_view(reading.summary.detail("geo_coverage")),
         runs=None if runs is None else [_run(each, now, dagster_url) for each in runs],
         dagster_url=dagster_url,
         shows_db_ip=reading.shows_db_ip,
@@ -118,10 +122,10 @@ def _run(run: PastRun, now: datetime, dagster_url: str) -> RunView:
     started = (
         None
         if run.started_at is None
-        else moment(datetime.fromtimestamp(run.started_at, timezone.utc), now)
+        else moment_near(datetime.fromtimestamp(run.started_at, timezone.utc), now)
     )
     return RunView(
-        job=words.capital(run.job.removesuffix("_job").replace("_", " ")),
+        job=capital(run.job.removesuffix("_job").replace("_", " ")),
         url=f"{dagster_url}/runs/{run.run_id}",
         state=run.status,
         words=words.RUN_STATE_WORDS.get(run.status, run.status.capitalize()),
@@ -133,4 +137,248 @@ def _run(run: PastRun, now: datetime, dagster_url: str) -> RunView:
 def _took(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    return "under 1 s" if seconds < 1 else words.duration(seconds)
+    return "under 1 s" if seconds < 1 else about(seconds)
+
+
+_TITLES: dict[SystemState, str] = {
+    "healthy": "Tracking is healthy",
+    "degraded": "Tracking is degraded",
+    "critical": "Tracking needs attention now",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """The first thing to read; ``reason`` is a sentence. ``checked`` None: no check has run yet."""
+
+    level: SystemState
+    title: str
+    reason: str
+    checked: Moment | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number that tells how things stand. ``level``: ``ok``, ``warning``, ``critical``, or
+    ``no_data``."""
+
+    label: str
+    value: str
+    note: str
+    level: str
+
+
+def status_view(summary: HealthSummary) -> StatusView:
+    """The status, from the last check and the alerts that are open. Checks that have stopped make
+    it degraded at least: a stale "healthy" result must not be shown as healthy."""
+    known = summary.system
+    level, reason = known.status, known.sentence
+    if summary.checked_at is None:
+        return StatusView(level, _TITLES[level], reason, None)
+    if summary.heartbeat.is_stalled and "pipeline_stalled" not in known.reason:
+        stalled = "Health checks have stopped: is the Dagster daemon running?"
+        reason = stalled if level == "healthy" else f"{reason} {stalled}"
+        level = "degraded" if level == "healthy" else level
+    return StatusView(level, _TITLES[level], reason, moment_near(summary.checked_at, summary.now))
+
+
+def figures_view(reading: PageReading) -> list[Figure]:
+    """The numbers that tell at a glance how things stand, as of the last check; how much waits is
+    as of now."""
+    return [_figure(reading, spec) for spec in figures()]
+
+
+def _figure(reading: PageReading, spec: MetricSpec) -> Figure:
+    found = reading.summary.snapshot(spec.name)
+    value, level = (found.value, found.state) if found else (None, None)
+    note = _note(spec.name, reading.summary.detail(spec.name))
+    if spec.name == "queue_depth":
+        queues = [each.waiting for each in reading.destinations.values()]
+        value, due = sum(each.waiting for each in queues), sum(each.due for each in queues)
+        level = level if value else "ok"
+        note = f"{due:,} due now" if value else "The queue is empty"
+    written = "–" if value is None else spec.written(value)
+    return Figure(spec.title, written, note, level or "no_data")
+
+
+def _note(metric: str, detail: Mapping[str, Any]) -> str:
+    if metric == "error_rate":
+        if not detail.get("events"):
+            return "No events in the window"
+        return f"of {count_of(detail['events'], 'event')} in {detail['window_hours']} h"
+    return {
+        "emq_score": "of 10",
+        "geo_coverage": "with city, state and zip, of 7 days",
+        "dead_letters": "in 24 h, as of the last check",
+        "recovery_rate": "of the failed events of 7 days",
+    }.get(metric, "As of the last check")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something for a human that no alert tells."""
+
+    title: str
+    message: str
+
+
+def notices(destinations: Mapping[str, DestinationStatus]) -> list[Notice]:
+    """Events that wait for a destination which nobody has set up wait for ever."""
+    return [
+        Notice(
+            f"{words.destination(name)} is not set up",
+            f"{count_of(each.waiting.waiting, 'event')} wait for it. To have them sent, "
+            f"{each.detail}.",
+        )
+        for name, each in destinations.items()
+        if each.state == "not_configured" and each.waiting.waiting
+    ]
+
+
+STATE_WORDS = {
+    "ok": "Open",
+    "paused": "Paused",
+    "throttled": "Throttled",
+    "not_configured": "Not set up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationView:
+    """One destination. ``state`` is that of :class:`~tracking_pipeline.status.DestinationStatus`,
+    ``next_try`` a sentence. ``first_attempts`` is empty where no event waits for its first one.
+    ``failure`` is the public code of what paused it, ``remedy`` what to do about that."""
+
+    name: str
+    title: str
+    state: str
+    state_words: str
+    detail: str
+    failure: str
+    remedy: str
+    waiting: str
+    first_attempts: str
+    oldest: str
+    next_try: str
+    dead_letters: str
+    last_error: str
+    last_error_at: Moment | None
+    last_error_said: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """All destinations, those in trouble first. ``waiting`` is the sum."""
+
+    waiting: int
+    destinations: Sequence[DestinationView]
+
+
+_TROUBLE_FIRST = ("paused", "throttled", "ok", "not_configured")
+
+
+def queue_view(destinations: Mapping[str, DestinationStatus], now: datetime) -> QueueView:
+    """The queue of these destinations."""
+    shown = [_destination(name, each, now) for name, each in destinations.items()]
+    return QueueView(
+        waiting=sum(each.waiting.waiting for each in destinations.values()),
+        destinations=sorted(shown, key=lambda each: _TROUBLE_FIRST.index(each.state)),
+    )
+
+
+def _destination(name: str, status: DestinationStatus, now: datetime) -> DestinationView:
+    waiting, error = status.waiting, status.last_error
+    oldest = waiting.oldest_age_seconds
+    detail = capital(plain_reason(status.detail)) if status.detail else ""
+    last_error = capital(plain_reason(error.message)) if error else ""
+    return DestinationView(
+        name=name,
+        title=words.destination(name),
+        state=status.state,
+        state_words=STATE_WORDS[status.state],
+        detail=detail,
+        failure=status.failure or "",
+        remedy=remedy_of(status.failure) or "",
+        waiting=f"{waiting.waiting:,}",
+        first_attempts=f"{status.first_attempts:,}" if status.first_attempts else "",
+        oldest="–" if oldest is None else about(oldest),
+        next_try=_next_try(status),
+        dead_letters=f"{waiting.dead_letters:,}",
+        # What paused the destination is its last error.
+        last_error="" if detail.startswith(last_error) else last_error,
+        last_error_at=moment_near(error.attempted_at, now) if error else None,
+        last_error_said=_said(error),
+    )
+
+
+def _said(error: LastError | None) -> str:
+    """The public code, what the platform said to people, where, and its id of the request."""
+    if error is None:
+        return ""
+    parts = (error.failure_code, error.platform_message, error.field_path, error.trace_id)
+    return " · ".join(filter(None, parts))
+
+
+def _next_try(status: DestinationStatus) -> str:
+    seconds = status.next_try_seconds
+    if status.state == "not_configured":
+        return "Once it is set up" if status.waiting.waiting or status.first_attempts else "–"
+    if status.waiting.leased and not status.waiting.due:
+        return "Being sent now"
+    if seconds is None:
+        return "–"
+    return "At the next run" if seconds <= 0 else f"In {about(seconds)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """Leads with a place from one source."""
+
+    name: str
+    leads: str
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartView:
+    """How many leads have one part of a place: now, and ``before`` anybody looked it up."""
+
+    name: str
+    share: str
+    percent: float
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesView:
+    """How many of the last days' leads have a place."""
+
+    parts: Sequence[PartView]
+    sources: Sequence[SourceView]
+    summary: str
+
+
+def places_view(found: Mapping[str, Any]) -> PlacesView | None:
+    """The places of the last check's ``geo_coverage``; None where it counted no lead."""
+    if not found.get("leads"):
+        return None
+    leads = found["leads"]
+    by_source: dict[str, int] = found["by_source"]
+    summary = f"Leads of the last {WINDOW_DAYS} days: {leads:,}"
+    waiting = found["waiting"]
+    return PlacesView(
+        parts=[
+            PartView(
+                name=name,
+                share=percent(found[f"with_{key}_percent"]),
+                percent=found[f"with_{key}_percent"],
+                before=percent(found[f"before_{key}_percent"]),
+            )
+            for name, key in (("City", "city"), ("State", "state"), ("Zip code", "zip"))
+        ],
+        sources=[
+            SourceView(words.SOURCE_WORDS.get(name, name), f"{n:,}", 100.0 * n / leads)
+            for name, n in sorted(by_source.items(), key=lambda item: -item[1])
+        ],
+        summary=f"{summary}; {waiting:,} still to be looked up." if waiting else f"{summary}.",
+    )

@@ -1,26 +1,50 @@
-"""The health report as markdown for Dagster's UI, which renders tables and images of ``data:``.
+"""The health report as a page that needs nothing else (no network, no script), as markdown for
+Dagster's UI, and as files: the newest under a name that stays, and one of each day.
 
-The text is stored with every materialization: it holds what an operator looks at first, and names
-the file that holds the rest.
+reports/latest.html
+reports/health-2026-11-24.html    the last one of that day (UTC)
 """
 
 from __future__ import annotations
 
+import os
 import re
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Template
+from markupsafe import Markup
 
 from tracking_pipeline.health.formatting import moment
-from tracking_pipeline.health.report.charts import Chart
-from tracking_pipeline.health.report.images import png
-from tracking_pipeline.health.report.report import HealthReport, Problem
+from tracking_pipeline.health.view.alerts import AlertView
+from tracking_pipeline.health.view.html import templates
+from tracking_pipeline.health.view.report import HealthReport
+from tracking_pipeline.health.view.svg import STYLE, Chart, image
 
+LATEST = "latest.html"
+DAYS_KEPT = 30
 # What would be read as markdown or HTML. A reason of a dead letter may hold anything.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
 
 
+def report_html(report: HealthReport) -> str:
+    """The page."""
+    style = Markup(STYLE.read_text(encoding="utf-8"))  # noqa: S704  our own file
+    return _template().render(report=report, style=style)
+
+
+@cache
+def _template() -> Template:
+    return templates().get_template("report.html")
+
+
 def report_markdown(report: HealthReport) -> str:
-    """The report's first page: status, what is wrong, what to do, metrics, charts, then and now."""
+    """The report's first page, as markdown for Dagster's UI, which renders tables and images of
+    ``data:``: status, what is wrong, what to do, metrics, then and now, charts. The text is stored
+    with every materialization, so it holds what an operator looks at first, and the page the
+    rest."""
     return "\n\n".join(_blocks(report)) + "\n"
 
 
@@ -65,20 +89,19 @@ def _dated(report: HealthReport) -> str:
     return f"{checked}Report of {moment(report.made_at)} on {report.database}{rehearsal}."
 
 
-def _problem(problem: Problem) -> str:
+def _problem(problem: AlertView) -> str:
     parts = [f"- **{_text(problem.severity)}** {_text(problem.what)}"]
     if problem.next_step:
         parts.append(f"**Next step:** {_text(problem.next_step)}")
-    if problem.note:
-        parts.append(f"({_text(problem.note)})")
+    if problem.handled:
+        parts.append(f"({_text(problem.handled)})")
     return " ".join(parts)
 
 
 def _chart(chart: Chart) -> str:
     if chart.is_empty:
         return f"**{chart.title}**: {_text(chart.summary)}"
-    image = b64encode(png(chart)).decode()
-    return f"**{chart.title}**\n\n![{_text(chart.summary)}](data:image/png;base64,{image})"
+    return f"**{chart.title}**\n\n![{_text(chart.summary)}]({image(chart)})"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -101,3 +124,40 @@ def _text(text: str) -> str:
         f"`{part}`" if place % 2 else _SPECIAL.sub(r"\\\1", part)
         for place, part in enumerate(parts)
     )
+
+
+class ReportFileError(Exception):
+    """The report cannot be written. One line: where, and what to do."""
+
+
+def reports_folder(home: Path) -> Path:
+    """The folder of the reports under ``TRACKING_HOME``."""
+    return home / "reports"
+
+
+def write_report(folder: Path, html: str, made_at: datetime) -> Path:
+    """Writes the report under both names, each whole or not at all, and removes days that are too
+    many. Returns the path that stays. Raises :class:`ReportFileError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        day = made_at.astimezone(timezone.utc).date()
+        for name in (f"health-{day.isoformat()}.html", LATEST):
+            _replace(folder / name, html)
+        for old in sorted(folder.glob("health-????-??-??.html"))[:-DAYS_KEPT]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise ReportFileError(
+            f"the report cannot be written to {folder} ({error.strerror}): "
+            "make the folder writable, or set TRACKING_HOME"
+        ) from None
+    return folder / LATEST
+
+
+def _replace(path: Path, text: str) -> None:
+    # Two runs at once write two parts, and the last one wins.
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

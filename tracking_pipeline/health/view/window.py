@@ -1,4 +1,5 @@
-"""What the dashboard's health view rests on, read from the roll-up and by partial indexes."""
+"""Tracking's health over a window of time that is asked for, from the roll-up and by partial
+indexes: what the admin dashboard's endpoint shows."""
 
 from __future__ import annotations
 
@@ -12,13 +13,10 @@ import psycopg
 from tracking_pipeline.delivery.destinations.registry import STORES
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.score import EmqScore, score
-from tracking_pipeline.health.metrics import METRICS
 from tracking_pipeline.health.readings.rollup import count_events, full_hour
 from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
-from tracking_pipeline.health.view.summary import SystemStatus, levels_of, system_status
-from tracking_pipeline.store.alerts import read_open_alerts
+from tracking_pipeline.health.view.summary import HealthSummary, read_summary
 from tracking_pipeline.store.database import one_moment
-from tracking_pipeline.store.health_history import read_last_check
 from tracking_pipeline.store.health_readings import Failures, count_failures
 from tracking_pipeline.store.lead_integrity import (
     LeadIntegrity,
@@ -54,14 +52,12 @@ class TrackingHealth:
     """``integrity`` None: the window holds too much to count it now. ``counted_until``: as far as
     the ledger is counted, None where it was never begun."""
 
-    status: SystemStatus
-    checked_at: datetime | None
+    summary: HealthSummary
     window: Window
     counted_until: datetime | None
     score: EmqScore
     previous: EmqScore
     destinations: Mapping[str, DestinationStatus]
-    now: datetime
     settled_today: SettledToday
     conversions: int
     failures: Failures
@@ -97,16 +93,13 @@ def read_tracking_health(
             if reached is None
             else count_events(connection, window.before.since, window.before.until, rule)
         )
-        check = read_last_check(connection, METRICS)
         found = TrackingHealth(
-            status=system_status(read_open_alerts(connection), levels_of(check)),
-            checked_at=check.taken_at if check else None,
+            summary=read_summary(connection, now),
             window=window,
             counted_until=reached,
             score=score(counts, config.emq_model, config.emq_weights),
             previous=score(before, config.emq_model, config.emq_weights),
             destinations=read_destinations(connection, missing),
-            now=now,
             settled_today=count_settled_today(connection),
             conversions=sum(sum(of_name.values()) for of_name in counts.values()),
             failures=count_failures(connection, window.since, window.until, rule.conversions),

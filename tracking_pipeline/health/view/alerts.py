@@ -1,17 +1,15 @@
-"""Alerts and other things that wait for a human, in words. Pure."""
+"""Alerts in words. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from tracking_pipeline.health.alerts.messages import what_and_next_step
+from tracking_pipeline.health.formatting import Moment, capital, moment_near
 from tracking_pipeline.health.metrics import alert_title, rank_of
-from tracking_pipeline.health.view.status import DestinationStatus
 from tracking_pipeline.store.alerts import Alert
-from tracking_pipeline.web.page import words
-from tracking_pipeline.web.page.words import Moment, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +27,6 @@ class AlertView:
     acknowledged: bool
     silenced: bool
     note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something for a human that no alert tells."""
-
-    title: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +57,18 @@ def _alert(alert: Alert, now: datetime) -> AlertView:
     handled = []
     silenced = alert.silenced_until is not None and alert.silenced_until > now
     if alert.acknowledged_at is not None:
-        handled.append(f"acknowledged {moment(alert.acknowledged_at, now).near}")
+        handled.append(f"acknowledged {moment_near(alert.acknowledged_at, now).near}")
     if silenced and alert.silenced_until is not None:
-        handled.append(f"silenced until {moment(alert.silenced_until, now).full}")
+        handled.append(f"silenced until {moment_near(alert.silenced_until, now).full}")
     what, next_step = what_and_next_step(alert.alert_type, alert.message)
     return AlertView(
         alert_type=alert.alert_type,
         severity=alert.severity,
         title=alert_title(alert.alert_type),
-        what=what,
+        what=what or f"{alert.alert_type}: no message on record.",
         next_step=next_step,
-        since=moment(alert.created_at, now),
-        handled=words.capital("; ".join(handled)),
+        since=moment_near(alert.created_at, now),
+        handled=capital("; ".join(handled)),
         acknowledged=alert.acknowledged_at is not None,
         silenced=silenced,
         note=alert.note or "",
@@ -91,21 +81,9 @@ def ended_alerts(alerts: Sequence[Alert], now: datetime) -> list[EndedAlert]:
         EndedAlert(
             title=alert_title(each.alert_type),
             severity=each.severity,
-            ended=moment(each.resolved_at, now),
+            ended=moment_near(each.resolved_at, now),
             how="resolved by hand" if each.resolved_by else "ended by itself",
         )
         for each in alerts
         if each.resolved_at is not None
-    ]
-
-
-def notices(destinations: Mapping[str, DestinationStatus]) -> list[Notice]:
-    """Events that wait for a destination which nobody has set up wait for ever."""
-    return [
-        Notice(
-            f"{words.destination(name)} is not set up",
-            f"{words.events(each.waiting.waiting)} wait for it. To have them sent, {each.detail}.",
-        )
-        for name, each in destinations.items()
-        if each.state == "not_configured" and each.waiting.waiting
     ]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from tracking_pipeline.health.alerts.heartbeat import Heartbeat
 from tracking_pipeline.health.emq.keys import BIT_OF, KEY_WORDS, KEYS, without_keys_from_ip
 from tracking_pipeline.health.emq.score import score as emq_score
 from tracking_pipeline.health.formatting import count_of, duration, score, signed
 from tracking_pipeline.health.metrics import Level, Measured, Metric, MetricSpec, alert_specs
 from tracking_pipeline.health.readings.queue import RECOVERY_AGES
-from tracking_pipeline.health.report.calibration_note import CalibrationNote
-from tracking_pipeline.health.report.evidence import Evidence
 from tracking_pipeline.health.thresholds import Thresholds, evaluate
-from tracking_pipeline.identity import plain_reason
+from tracking_pipeline.health.view import words
+from tracking_pipeline.health.view.calibration_note import CalibrationNote
+from tracking_pipeline.health.view.report_data import ReportData
+from tracking_pipeline.health.view.summary import HealthSummary
 from tracking_pipeline.store.match_key_rollup import Counts
 
 
@@ -38,30 +38,30 @@ class MetricLine:
         return self.level in ("warning", "critical")
 
 
-def metric_lines(evidence: Evidence, calibration: CalibrationNote) -> list[MetricLine]:
+def metric_lines(data: ReportData, calibration: CalibrationNote) -> list[MetricLine]:
     """Every metric of the last check that has an alert, and the checks that did not come since.
     Empty where there was no check."""
-    if evidence.check is None:
+    if data.summary.check is None:
         return []
     notes = {
-        "emq_score": _emq_note(evidence, calibration),
-        "queue_depth": _queue_note(evidence),
-        "error_rate": _error_note(evidence.detail("error_rate")),
-        "dead_letters": f"within {evidence.detail('dead_letters').get('hours', 24)} h",
-        "paused_destinations": ", ".join(sorted(evidence.detail("paused_destinations"))),
-        "geo_providers_down": ", ".join(sorted(evidence.detail("geo_providers_down"))),
+        "emq_score": _emq_note(data, calibration),
+        "queue_depth": _queue_note(data),
+        "error_rate": _error_note(data.summary.detail("error_rate")),
+        "dead_letters": f"within {data.summary.detail('dead_letters').get('hours', 24)} h",
+        "paused_destinations": ", ".join(sorted(data.summary.detail("paused_destinations"))),
+        "geo_providers_down": ", ".join(sorted(data.summary.detail("geo_providers_down"))),
         "missed_checks": "in a row, until this report was made",
     }
-    return [_metric_line(evidence, spec, notes.get(spec.name, "")) for spec, _ in alert_specs()]
+    return [_metric_line(data, spec, notes.get(spec.name, "")) for spec, _ in alert_specs()]
 
 
-def _metric_line(evidence: Evidence, spec: MetricSpec, note: str) -> MetricLine:
-    thresholds = evidence.config.thresholds[spec.name]
-    found = evidence.snapshot(spec.name)
+def _metric_line(data: ReportData, spec: MetricSpec, note: str) -> MetricLine:
+    thresholds = data.config.thresholds[spec.name]
+    found = data.summary.snapshot(spec.name)
     value = found.value if found else None
     level: Level = (found.state if found else None) or "no_data"  # type: ignore[assignment]
     if spec.name == "missed_checks":
-        value = float(Heartbeat(evidence.seconds_since_check).missed_checks)
+        value = float(data.summary.heartbeat.missed_checks)
         level = evaluate(thresholds, Measured(value)).level
     return MetricLine(
         metric=spec.name,
@@ -78,19 +78,19 @@ def _threshold(thresholds: Thresholds, value: float | None, spec: MetricSpec) ->
     return "" if value is None else f"{thresholds.direction} {spec.written(value)}"
 
 
-def _emq_note(evidence: Evidence, calibration: CalibrationNote) -> str:
-    detail = evidence.detail("emq_score")
+def _emq_note(data: ReportData, calibration: CalibrationNote) -> str:
+    detail = data.summary.detail("emq_score")
     notes = [calibration.label]
     if "events" in detail:
-        days = detail.get("window_days", evidence.config.emq_window_days)
+        days = detail.get("window_days", data.config.emq_window_days)
         notes.append(f"{count_of(detail['events'], 'event')} in {count_of(days, 'day')}")
     if detail.get("trend") is not None:
         notes.append(f"{signed(detail['trend'], 1)} against the equal time before")
     return "; ".join(notes)
 
 
-def _queue_note(evidence: Evidence) -> str:
-    detail = evidence.detail("queue_depth")
+def _queue_note(data: ReportData) -> str:
+    detail = data.summary.detail("queue_depth")
     notes = [f"{detail['due']:,} due"] if "due" in detail else []
     age = detail.get("oldest_age_seconds")
     if age is not None:
@@ -98,7 +98,7 @@ def _queue_note(evidence: Evidence) -> str:
     growth = detail.get("growth_per_hour")
     if growth is not None and round(growth):
         notes.append(f"{signed(growth, 0)} an hour")
-    return "; ".join([*notes, *_by_name(evidence.parts("queue_depth"))])
+    return "; ".join([*notes, *_by_name(data.summary.parts("queue_depth"))])
 
 
 def _error_note(detail: Mapping[str, Any]) -> str:
@@ -126,13 +126,13 @@ class KeyLine:
     gain: float | None
 
 
-def key_lines(evidence: Evidence) -> list[KeyLine]:
+def key_lines(data: ReportData) -> list[KeyLine]:
     """The match keys of the window's events, those that would raise the score most first."""
-    counts = _totals(evidence.counts)
+    counts = _totals(data.counts)
     events = sum(counts.values())
     if not events:
         return []
-    read = emq_score({"": counts}, evidence.config.emq_model, evidence.config.emq_weights)
+    read = emq_score({"": counts}, data.config.emq_model, data.config.emq_weights)
     shares = {key: _shares(counts, key) for key in KEYS}
     lines = [
         KeyLine(key, KEY_WORDS[key], now, now - before, read.gain_by_key.get(key))
@@ -171,11 +171,11 @@ class EventLine:
     calibrated: str
 
 
-def event_lines(evidence: Evidence, calibration: CalibrationNote) -> list[EventLine]:
+def event_lines(data: ReportData, calibration: CalibrationNote) -> list[EventLine]:
     """The event names of the last check, the most frequent first."""
-    events: Mapping[str, int] = evidence.detail("emq_score").get("events_by_name") or {}
+    events: Mapping[str, int] = data.summary.detail("emq_score").get("events_by_name") or {}
     lines = []
-    for name, estimate in evidence.parts("emq_score").items():
+    for name, estimate in data.summary.parts("emq_score").items():
         latest = calibration.latest.get(name)
         calibrated = ""
         if latest and calibration.calibration and calibration.calibration.mean_absolute_error:
@@ -188,20 +188,20 @@ def event_lines(evidence: Evidence, calibration: CalibrationNote) -> list[EventL
 
 @dataclass(frozen=True, slots=True)
 class ReasonLine:
-    """So many dead letters to one destination for one reason."""
+    """So many dead letters to one destination for one reason, in words."""
 
     destination: str
     reason: str
     events: int
 
 
-def reason_lines(evidence: Evidence) -> list[ReasonLine]:
+def reason_lines(data: ReportData) -> list[ReasonLine]:
     """All dead letters by destination and reason, the most first."""
-    batches: Sequence[Mapping[str, Any]] = (
-        evidence.detail("queue_depth").get("dead_letters_by_reason") or ()
-    )
+    batches = data.summary.detail("queue_depth").get("dead_letters_by_reason") or ()
     return [
-        ReasonLine(each["destination"], plain_reason(each["reason"]), each["events"])
+        ReasonLine(
+            words.destination(each["destination"]), words.reason(each["reason"]), each["events"]
+        )
         for each in batches
     ]
 
@@ -209,7 +209,7 @@ def reason_lines(evidence: Evidence) -> list[ReasonLine]:
 @dataclass(frozen=True, slots=True)
 class WithheldLine:
     """So many events to one destination were withheld for one reason, within 24 hours and within
-    7 days."""
+    7 days, in words."""
 
     destination: str
     reason: str
@@ -217,9 +217,17 @@ class WithheldLine:
     last_week: int
 
 
-def withheld_lines(evidence: Evidence) -> list[WithheldLine]:
+def withheld_lines(summary: HealthSummary) -> list[WithheldLine]:
     """What was withheld as of the last check, by destination and reason, the most first."""
-    return [WithheldLine(**each) for each in evidence.detail("withheld").get("by_reason") or ()]
+    return [
+        WithheldLine(
+            words.destination(each["destination"]),
+            words.reason(each["reason"]),
+            each["last_day"],
+            each["last_week"],
+        )
+        for each in summary.detail("withheld").get("by_reason") or ()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +241,9 @@ class RecoveryLine:
     dead_letters: int
 
 
-def recovery_lines(evidence: Evidence) -> list[RecoveryLine]:
+def recovery_lines(data: ReportData) -> list[RecoveryLine]:
     """Failed events by age, the youngest first; ages without any are left out."""
-    ages: Mapping[str, Mapping[str, int]] = evidence.detail("recovery_rate")
+    ages: Mapping[str, Mapping[str, int]] = data.summary.detail("recovery_rate")
     # JSON of the database keeps its keys in an order of its own.
     found = [(age, ages[age]) for age, _ in RECOVERY_AGES if age in ages]
     return [
