@@ -177,6 +177,17 @@ def test_a_second_worker_has_its_part_within_two_seconds_and_a_half() -> None:
     assert second.usable == Part(4, 12)
 
 
+def test_permits_that_a_worker_leaves_behind_rest_before_another_one_uses_them() -> None:
+    site = Site(limits_of(50, 5))
+    first, second = Worker(site, "first"), Worker(site, "second")
+    drive([first], 3.0)
+
+    first.leave()
+
+    assert drive([second], 3.0) > 5
+    assert most_in_a_second(site.begun) <= 5
+
+
 def test_the_part_of_a_worker_that_died_comes_back_when_its_lease_is_over() -> None:
     site = Site(limits_of(4, 12))
     first, second = Worker(site, "first"), Worker(site, "second")
