@@ -116,8 +116,11 @@ _CONTAINERS = frozenset(
 _ALWAYS_CONSENT = frozenset(
     "onetrustactivegroups optanonactivegroups categorypreferences cookiecategories "
     "cookiepreferences acceptedcategories acceptedpurposes allowedcategories grantedpurposes "
-    "cccookie fscc klaro axeptiocookies borlabscookie".split()
+    "cccookie fscc klaro axeptiocookies borlabscookie hscookiecatpref".split()
 )
+# The Framework's keys in a device's storage, but for the purposes that were consented to: vendors
+# and the publisher's own purposes are no choice of Google's.
+_TCF_OTHERS = re.compile(r"iabtcf(?!tcstring|purposeconsents).*")
 _GOOGLES = re.compile(r".*(?P<what>ads?storage|ads?userdata|adpersonali[sz]ation|analyticsstorage)")
 
 ENCODED: dict[str, Callable[[str], dict[str, bool] | None]] = {
@@ -195,6 +198,8 @@ def statement_named(plain: str) -> StatementName | None:
     value; None for a name that says nothing of it."""
     if plain in _EXACT:
         meaning: tuple[Way, tuple[Purpose, ...]] | None = _EXACT[plain]
+    elif _TCF_OTHERS.fullmatch(plain):
+        meaning = None
     elif _OPT_OUT.fullmatch(plain):
         meaning = (Way.REFUSAL, ADVERTISING)
     elif CHANNELS.search(_CONSENT.sub("", plain)):

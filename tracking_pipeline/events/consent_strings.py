@@ -13,6 +13,7 @@ What a plain `"denied"` or `{"marketing": false}` means is not decided here.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 _AD_PURPOSES = ("ad_storage", "ad_user_data", "ad_personalization")
@@ -37,6 +38,7 @@ _SIX_BITS = {
 # Bits before PurposesConsent: version, dates, CMP, language, vendor list and policy versions, ...
 _TC_PURPOSES_AT = 152
 _TC_PURPOSES = 24
+_TC_BITS = re.compile(r"[01]{10,24}")
 
 _GPP_TYPE, _GPP_VERSION = 3, 1
 _SECTION_TCF_EU, _SECTION_US_PRIVACY = 2, 6
@@ -125,13 +127,31 @@ def read_tc_string(text: str) -> dict[str, bool] | None:
         _skip_vendors(core)
     except ValueError:
         return None
-    either = consent | interest
+    return of_tc_purposes(consent, interest)
+
+
+def of_tc_purposes(
+    consent: Collection[int], interest: Collection[int] = frozenset()
+) -> dict[str, bool]:
+    """What the Framework's purposes say of Google's; see :func:`read_tc_string`."""
+    consent, either = frozenset(consent), frozenset((*consent, *interest))
     return {
         "ad_storage": 1 in consent,
         "ad_user_data": 1 in consent and 7 in either,
         "ad_personalization": {3, 4} <= consent,
         "analytics_storage": 1 in consent and not either.isdisjoint({8, 9, 10}),
     }
+
+
+def read_tc_bits(text: str) -> dict[str, bool] | None:
+    """Read the purposes of ``IABTCF_PurposeConsents``: one digit for each, as a device keeps them.
+
+    Source: github.com/InteractiveAdvertisingBureau/GDPR-Transparency-and-Consent-Framework,
+    ``TCFv2/IAB Tech Lab - CMP API v2.md``, in-app details.
+    """
+    if _TC_BITS.fullmatch(text) is None:
+        return None
+    return of_tc_purposes([number for number, bit in enumerate(text, 1) if bit == "1"])
 
 
 def read_us_privacy(text: str) -> dict[str, bool] | None:

@@ -28,12 +28,15 @@ from tracking_pipeline.events.consent_names import (
     statement_named,
 )
 from tracking_pipeline.events.consent_strings import (
+    of_tc_purposes,
     read_gcd,
     read_gcs,
     read_gpp,
+    read_tc_bits,
     read_tc_string,
     read_us_privacy,
 )
+from tracking_pipeline.events.encodings import decoded_base64
 
 _GRANTED = frozenset(
     "granted grant grantedall given give accepted accept acceptall acceptedall "
@@ -111,6 +114,8 @@ def read_statement(
 
     ``denied_ids``: which of a consent manager's own ids mean advertising, as the site says.
     """
+    if name.plain == "hscookiecatpref" and isinstance(value, str):
+        value = _of_hubspot(value)
     if name.plain in ("deniedconsentids", "allowedconsentids"):
         return _of_ids(name.plain, value, denied_ids)
     if name.way is Way.CONTAINER and isinstance(value, Mapping):
@@ -178,7 +183,12 @@ def _read(
             yield from _all(purposes, Said.UNCLEAR)
         return
     if isinstance(value, Mapping):
-        yield from _of_object(value, purposes, depth, denied_ids)
+        recorded = _of_framework(value)
+        recorded = _of_didomi(value) if recorded is None else recorded
+        if recorded is None:
+            yield from _of_object(value, purposes, depth, denied_ids)
+        else:
+            yield from ((each, recorded[each]) for each in purposes if each in recorded)
     elif isinstance(value, (list, tuple)):
         yield from _of_list(value, purposes, depth, denied_ids)
     elif isinstance(value, str):
@@ -236,9 +246,11 @@ def _decoded(text: str) -> Any:
             found = json.loads(text)
         except (ValueError, RecursionError):
             found = None
-        if isinstance(found, (dict, list)) or (isinstance(found, str) and found != text):
-            return found
-    for read in (read_gcs, read_gcd, read_us_privacy, read_tc_string, read_gpp):
+    else:
+        found = decoded_base64(text)  # the cookie of Didomi
+    if isinstance(found, (dict, list)) or (isinstance(found, str) and found != text):
+        return found
+    for read in (read_tc_bits, read_gcs, read_gcd, read_us_privacy, read_tc_string, read_gpp):
         stated = read(text)
         if stated is not None:
             return {"consent": stated}
@@ -267,7 +279,14 @@ def _of_object(
     depth: int,
     denied_ids: frozenset[str],
 ) -> Iterator[tuple[Purpose, Said]]:
-    inner = [(_letters(name), each) for name, each in value.items() if isinstance(name, str)]
+    inner = [
+        (_letters(name), each)
+        for name, each in value.items()
+        if isinstance(name, str) and not _is_beside_the_choice(name, each)
+    ]
+    if not inner and any(value.values()):
+        yield from _all(purposes, Said.UNCLEAR)
+        return
     of_purpose = _purpose_of_entry(inner)
     if of_purpose is not None:
         purposes = of_purpose
@@ -299,6 +318,100 @@ def _of_object(
     elif refuses_something and not speaks_of_ads:
         # Something was refused, and advertising is not among what is known by name.
         yield from _all([each for each in purposes if each in ADVERTISING], Said.UNCLEAR)
+
+
+# The purposes of IAB Europe's Framework as Didomi calls them:
+# https://developers.didomi.io/cmp/introduction/iab-and-standards/iab-tcf-v2
+_DIDOMI_PURPOSES = {
+    name: number
+    for number, name in enumerate(
+        "cookies select_basic_ads create_ads_profile select_personalized_ads "
+        "create_content_profile select_personalized_content measure_ad_performance "
+        "measure_content_performance market_research improve_products "
+        "use_limited_data_to_select_content".split(),
+        1,
+    )
+}
+_NUMBERS = frozenset(map(str, range(1, 25)))
+# Fewer than that may be categories of the site's own.
+_FEWEST_PURPOSES = 7
+_DATED = re.compile(r"\d{4}-\d\d-\d\dT")
+_OF_VENDORS = frozenset(("vendor", "vendors", "vendorsli", "publisher", "legitimateinterest"))
+
+
+def is_of_vendors(name: str) -> bool:
+    """Whether a part of a consent manager's record is about vendors, the publisher's own purposes
+    or legitimate interest, and not about what was consented to."""
+    return _letters(name) in _OF_VENDORS
+
+
+def is_choice_by_number(value: Any) -> bool:
+    """Whether these are choices under ids of the Framework or of Didomi, of which only the place
+    says whether they are purposes or vendors."""
+    return isinstance(value, Mapping) and (
+        _is_choice_by_ids(value) or all(str(name).isdecimal() for name in value)
+    )
+
+
+def _is_beside_the_choice(name: str, value: Any) -> bool:
+    """Whether an entry of a record is about vendors, or when it was updated."""
+    if isinstance(value, str):
+        return name == "updated" and _DATED.match(value) is not None
+    return is_of_vendors(name) and (
+        is_choice_by_number(value)
+        or (isinstance(value, Mapping) and all(map(is_choice_by_number, value.values())))
+    )
+
+
+def _is_choice_by_ids(value: Mapping[Any, Any]) -> bool:
+    return (
+        bool(value)
+        and value.keys() <= {"enabled", "disabled"}
+        and all(
+            isinstance(each, list) and all(isinstance(name, str) for name in each)
+            for each in value.values()
+        )
+    )
+
+
+def _of_framework(value: Mapping[Any, Any]) -> Statements | None:
+    """What the Framework's numbered purposes say, as its API has them (``purpose.consents``); None
+    for another object."""
+    numbers = {str(name) for name in value}
+    if not numbers <= _NUMBERS or "1" not in numbers or max(map(int, numbers)) < _FEWEST_PURPOSES:
+        return None
+    said = {int(name): _word(each) for name, each in value.items()}
+    if None in said.values():
+        return None
+    return _of_purposes({number for number, each in said.items() if each is Said.GRANTED})
+
+
+def _of_purposes(consented: set[int]) -> Statements:
+    return {
+        Purpose(name): Said.GRANTED if granted else Said.DENIED
+        for name, granted in of_tc_purposes(consented).items()
+    }
+
+
+def _of_didomi(value: Mapping[Any, Any]) -> Statements | None:
+    """What ``{"enabled": [..], "disabled": [..]}`` says in the Framework's purposes; None for
+    another object, or where the ids are the site's own. Nobody was asked where both are empty."""
+    if not _is_choice_by_ids(value):
+        return None
+    enabled, disabled = set(value.get("enabled", ())), set(value.get("disabled", ()))
+    if not enabled and not disabled and len(value) > 1:
+        return {}
+    known = (enabled | disabled) & _DIDOMI_PURPOSES.keys()
+    if "cookies" not in known or len(known) == 1:
+        return None
+    return _of_purposes({_DIDOMI_PURPOSES[name] for name in enabled & known})
+
+
+def _of_hubspot(cookie: str) -> dict[str, str] | str:
+    """HubSpot's categories by name: ``1:true,2:false,3:true``, also with ``_`` between them."""
+    pairs = dict(re.findall(r"([123]):(true|false)", unquote(cookie)))
+    names = {"1": "analytics", "2": "advertisement", "3": "functionality"}
+    return {name: pairs[number] for number, name in names.items()} if len(pairs) == 3 else cookie
 
 
 def _updated(inner: list[tuple[str, Any]]) -> list[tuple[str, Any]]:

@@ -17,7 +17,11 @@ from uuid import UUID
 from tracking_pipeline.events.closed_places import refusals_in
 from tracking_pipeline.events.consent import Purpose, Said, stricter
 from tracking_pipeline.events.consent_names import StatementName, Way
-from tracking_pipeline.events.consent_values import read_statement
+from tracking_pipeline.events.consent_values import (
+    is_choice_by_number,
+    is_of_vendors,
+    read_statement,
+)
 from tracking_pipeline.events.forms import FLAT, Form
 from tracking_pipeline.events.names import Kind, Rank
 from tracking_pipeline.events.node import Node
@@ -242,15 +246,10 @@ class Reading:
     def said(self, denied_ids: frozenset[str] = frozenset()) -> dict[Purpose, Statement]:
         """What was said of each purpose, the strictest where it was said more than once; without
         what a browser's Global Privacy Control says (:meth:`has_privacy_control`)."""
-        said: dict[Purpose, Statement] = {}
-        for name, found in self.consents:
-            if name.way is Way.GPC:
-                continue
-            for purpose, each in read_statement(name, found.value, denied_ids).items():
-                known = said.get(purpose)
-                if known is None or stricter(known.said, each) is not known.said:
-                    said[purpose] = Statement(each, found.path)
-        return said
+        own = [each for each in self.consents if each[0].way is not Way.GPC]
+        of_purposes = [each for each in own if not _is_of_vendors(each[1])]
+        # What is said of vendors alone is said all the same, and nobody knows what it means.
+        return _said(of_purposes, denied_ids) or _said(own, denied_ids)
 
     def has_privacy_control(self) -> bool:
         """Whether the browser asked by Global Privacy Control not to have its data sold."""
@@ -348,6 +347,22 @@ class Reading:
         for index, name, _, rank in person.names:
             for key in ("fn", "ln"):
                 yield key, rank, Found(nodes[index].mapping[name], nodes[index], name)
+
+
+def _said(
+    statements: Sequence[tuple[StatementName, Found]], denied_ids: frozenset[str]
+) -> dict[Purpose, Statement]:
+    said: dict[Purpose, Statement] = {}
+    for name, found in statements:
+        for purpose, each in read_statement(name, found.value, denied_ids).items():
+            known = said.get(purpose)
+            if known is None or stricter(known.said, each) is not known.said:
+                said[purpose] = Statement(each, found.path)
+    return said
+
+
+def _is_of_vendors(found: Found) -> bool:
+    return is_of_vendors(found.node.name) and is_choice_by_number(found.value)
 
 
 def _rank_of(candidate: Candidate) -> int:
