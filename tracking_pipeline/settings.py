@@ -7,12 +7,16 @@ definition needs no environment. Secrets are ``SecretStr``: they print as ``****
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import logging
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -32,6 +36,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tracking_pipeline.delivery.destinations.registry import REGISTRY, DestinationName
 from tracking_pipeline.errors import WrongUseError
+
+log = logging.getLogger(__name__)
 
 WORKSPACE_FILE = "workspace.yaml"
 INSTANCE_FILE = "dagster.yaml"
@@ -181,6 +187,7 @@ Origins = Annotated[
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 
+_READ_ELSEWHERE = frozenset(("TRACKING_DEBUG",))
 # Lists whose default is none.
 _LISTS = ("alert_channels", "conversion_event_names")
 
@@ -363,7 +370,9 @@ def read_settings() -> Settings:
     Raises :class:`SettingsError` for a value of the wrong form.
     """
     file = project_folder() / ENV_FILE
-    _check_env_file(file)
+    written = _names_in_env_file(file)
+    for name, meant in unknown_names((*os.environ, *written)):
+        _warn_once(f"{name} is no setting: did you mean {meant}?")
     try:
         return Settings(_env_file=file)
     except ValidationError as error:
@@ -383,22 +392,48 @@ _ENV_LINE = re.compile(
 )
 
 
-def _check_env_file(file: Path) -> None:
-    """Raises :class:`SettingsError` for a file that cannot be read wholly: what its reader skips,
-    as a line without its closing quote, would have another database served."""
+def _names_in_env_file(file: Path) -> list[str]:
+    """The names that a file of settings sets.
+
+    Raises :class:`SettingsError` where it cannot be read wholly: what its reader skips, as a line
+    without its closing quote, would have another database served."""
     if not file.exists() and not file.is_symlink():
-        return
+        return []
     if not file.is_file():
         raise SettingsError(f"{ENV_FILE} is not a regular file: remove it or put the file there")
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{ENV_FILE} cannot be read as UTF-8 text: mend or remove it") from None
+    names = []
     for number, line in enumerate(re.split("\r\n|\n|\r", text), 1):
         if "\0" in line or not _ENV_LINE.fullmatch(line.strip()):
             raise SettingsError(
                 f"{ENV_FILE}, line {number}: write NAME=value, with both quotes or none"
             )
+        if "=" in line and not line.lstrip().startswith("#"):
+            names.append(line.partition("=")[0].split()[-1])
+    return names
+
+
+def unknown_names(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Those of the variables that are no setting and look like one, with the one that was perhaps
+    meant. Other programs have variables of their own, so only what is nearly a setting's name
+    counts, or begins as only ours do."""
+    known = {field.upper() for field in Settings.model_fields} | _READ_ELSEWHERE
+    found = []
+    for name in dict.fromkeys(names):
+        if name.upper() in known or not name.isascii():
+            continue
+        cutoff = 0.6 if name.upper().startswith("TRACKING_") else 0.88
+        near = difflib.get_close_matches(name.upper(), sorted(known), n=1, cutoff=cutoff)
+        found += [(name, meant) for meant in near]
+    return found
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning(message)
 
 
 def dagster_home() -> Path | None:

@@ -10,7 +10,13 @@ import pytest
 from pydantic import SecretStr
 
 from tracking_pipeline.delivery.destinations import registry
-from tracking_pipeline.settings import Settings, SettingsError, project_folder, read_settings
+from tracking_pipeline.settings import (
+    Settings,
+    SettingsError,
+    project_folder,
+    read_settings,
+    unknown_names,
+)
 from tracking_pipeline_tests.servers import reachable_folder
 
 
@@ -316,3 +322,42 @@ def test_a_path_may_begin_at_home(monkeypatch: pytest.MonkeyPatch, env_file: Pat
     settings = read_settings()
     assert settings.geo_mmdb_path == Path.home() / "city.mmdb"
     assert settings.google_application_credentials == Path.home() / "key.json"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("META_ACESS_TOKEN", "META_ACCESS_TOKEN"),
+        ("META_DATASETID", "META_DATASET_ID"),
+        ("GTM_SERVER_URI", "GTM_SERVER_URL"),
+        ("TRACKING_DATABASE", "TRACKING_DATABASE_URL"),
+        ("TRACKING_DB_URL", "TRACKING_DATABASE_URL"),
+        ("FAILED_EVENT_CRITICAL", "FAILED_EVENTS_CRITICAL"),
+        ("ALERT_CHANNEL", "ALERT_CHANNELS"),
+    ],
+)
+def test_a_setting_that_is_written_wrong_is_told(written: str, meant: str) -> None:
+    assert unknown_names(["PATH", written]) == [(written, meant)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PATH", "HOME", "LANG", "GOOGLE_CLOUD_PROJECT", "GOOGLE_API_KEY", "SUPABASE_URL"),
+        *("SUPABASE_ANON_KEY", "DAGSTER_HOME", "META_PIXEL_ID", "DATABASE_URL", "PGHOST"),
+        *("TRACKING_DEBUG", "meta_access_token", *(name.upper() for name in Settings.model_fields)),
+    ],
+)
+def test_other_programs_have_variables_of_their_own(name: str) -> None:
+    assert unknown_names([name]) == []
+
+
+def test_a_name_that_is_written_wrong_is_told_once_and_without_its_value(
+    env_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    env_file.write_text("META_ACESS_TOKEN=s3cret\n")
+    read_settings()
+    read_settings()
+    assert [record.getMessage() for record in caplog.records] == [
+        "META_ACESS_TOKEN is no setting: did you mean META_ACCESS_TOKEN?"
+    ]

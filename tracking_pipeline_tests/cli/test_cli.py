@@ -152,6 +152,7 @@ def test_a_retry_that_is_told_to_stop_hands_back_what_it_holds_and_loses_no_leas
         output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert process.returncode == 130, output
+    assert json.loads(output)["error"].startswith("interrupted; nothing is lost")
     for row in [*map(queue.row, rows), *queue.accepted().values()]:
         assert (row["lease_expires_at"], row["lease_losses"]) == (None, 0)
     assert queue.statuses() == {"pending": 5}
@@ -294,6 +295,67 @@ def test_wrong_use_exits_with_2_and_says_why(
     told = "".join(capfd.readouterr())
     assert told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("retri",), "Did you mean 'retry'?"),
+        (("retry", "--jsn"), "--json"),
+        (("retry", "--destination", "meta"), "meta_capi"),
+    ],
+)
+def test_wrong_use_names_the_right_one(
+    arguments: tuple[str, ...],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tracking-pipeline", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert told in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("-h",), ("retry", "-h"), ("geo", "-h")])
+def test_who_asks_is_told_on_standard_output(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tracking-pipeline", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    told = capfd.readouterr()
+    assert told.out.startswith(("tracking-pipeline 0.", "Usage: "))
+    assert told.err == ""
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_who_reads_no_more_is_no_failure(
+    start: Start, home: Path, options: tuple[str, ...]
+) -> None:
+    with start("status", *options) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        status = process.wait(TIMEOUT_SECONDS)
+    assert (status, errors) == (128 + signal.SIGPIPE, "")
+
+
+def test_a_disk_that_is_full_is_one_line(home: Path, tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [COMMAND, "status", "--json"],
+            env={"PATH": os.environ["PATH"], "TRACKING_HOME": str(home), "HOME": str(tmp_path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: No space left on device\n"
 
 
 def test_wrong_use_is_an_object_for_whoever_asked_for_one(call: Call) -> None:
