@@ -53,6 +53,17 @@ def show_checks(found: Mapping[str, Any]) -> None:
         show_endings(each)
 
 
+def show_last_checks(destinations: Mapping[str, Mapping[str, Any]]) -> None:
+    """What each destination said when it was asked last, where that needs a human."""
+    for name, each in destinations.items():
+        check = each["last_check"] or {"state": "ok", "expires": []}
+        if check["state"] not in ("ok", "not_configured"):
+            when = check["checked_at"][:16].replace("T", " ")
+            words = f"  {name}: {check['state']} when asked at {when}: {check['detail']}"
+            out.print(Text(words, style="red" if check["state"] == "refused" else "yellow"))
+        show_endings({**check, "expires": [e for e in check["expires"] if e["level"] != "ok"]})
+
+
 def show_endings(check: Mapping[str, Any]) -> None:
     """What ends of what the destination of this check needs, and when."""
     for each in check["expires"]:

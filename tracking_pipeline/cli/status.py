@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracking_pipeline.cli.delivery import show_details
+from tracking_pipeline.cli.destinations import show_last_checks
 from tracking_pipeline.cli.health import show_alerts, show_standing
 from tracking_pipeline.cli.output import (
     Json,
@@ -109,6 +110,7 @@ def show_queue(status: Mapping[str, Any]) -> None:
             count = each["first_attempts"]
             out.print(f"  {name}: {count} events taken in wait for their first attempt")
     _show_last_errors(status["destinations"])
+    show_last_checks(status["destinations"])
     if unclaimable := status["queue"]["unclaimable"]:
         out.print(
             Text(

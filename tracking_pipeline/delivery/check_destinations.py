@@ -16,17 +16,12 @@ import anyio
 import psycopg
 
 from tracking_pipeline.delivery.engine.destination import Checkable, NotConfigured
-from tracking_pipeline.delivery.engine.destination_check import (
-    DestinationCheck,
-    ending_level,
-    ending_words,
-)
+from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, check_json
 from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.delivery.engine.retry import MakeDestinations
-from tracking_pipeline.delivery.failures import failure_of
 from tracking_pipeline.http_client import http_client
 from tracking_pipeline.store.database import DatabaseError, connection_pool, read_clock
-from tracking_pipeline.store.destination_checks import Ending, RecordedCheck, record_check
+from tracking_pipeline.store.destination_checks import RecordedCheck, record_check
 
 _POOL_SIZE = 4
 _MOST_CONNECTIONS = 8
@@ -109,34 +104,3 @@ async def _check_one(
             log.warning("%s: the check failed: %s", name, type(error).__name__)
             check = DestinationCheck("unreachable", f"the check failed: {type(error).__name__}")
     found[name] = replace(check, detail=redact(check.detail))
-
-
-def soonest(checks: Mapping[str, RecordedCheck]) -> list[tuple[str, Ending]]:
-    """What ends one day, by destination, the first to end first."""
-    endings = [(name, each) for name, check in checks.items() for each in check.endings]
-    return sorted(endings, key=lambda pair: pair[1].at)
-
-
-def check_json(check: RecordedCheck) -> dict[str, Any]:
-    """A check as commands show it."""
-    failure = failure_of(check.failure_code)
-    return {
-        "destination": check.destination,
-        "state": check.state,
-        "detail": check.detail,
-        "failure_code": check.failure_code,
-        "remedy": failure.remedy if failure else None,
-        "error_code": check.error_code,
-        "duration_ms": check.duration_ms,
-        "checked_at": check.checked_at.isoformat(),
-        "expires": [
-            {
-                "what": each.what,
-                "at": each.at.isoformat(),
-                "days_left": round(each.days_left, 1),
-                "level": ending_level(each.days_left),
-                "detail": ending_words(each.what, each.at, each.days_left),
-            }
-            for each in check.endings
-        ],
-    }

@@ -15,6 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tracking_pipeline.delivery.engine.breaker import UNSPENT
+from tracking_pipeline.delivery.engine.destination_check import (
+    CRITICAL_DAYS,
+    REMINDER_DAYS,
+    WARNING_DAYS,
+)
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE
 from tracking_pipeline.health.formatting import percent
 
@@ -57,6 +62,7 @@ class AlertSpec:
     where there is none. ``direction`` is the bad one. ``best`` is the best value that there is, and
     ``needs_events``: the value means nothing on fewer events than ``HEALTH_MINIMUM_EVENTS``.
     ``known_at_once``: it is not measured but known, and counting checks would only be late.
+    ``remind_at``: the values at which a warning that goes on is told once more.
 
     In the texts ``{value}`` and ``{threshold}`` stand for the numbers. ``beyond`` follows ``bad``
     where there is a threshold other than 0, ``at_zero`` stands for ``bad`` where there is none, and
@@ -78,6 +84,13 @@ class AlertSpec:
     best: float | None = None
     needs_events: bool = False
     known_at_once: bool = False
+    remind_at: tuple[float, ...] = ()
+
+    def passes_a_mark(self, before: float, now: float) -> bool:
+        """Whether a value that gets worse has passed one of ``remind_at`` since ``before``."""
+        if self.direction == "below":
+            return any(now < mark <= before for mark in self.remind_at)
+        return any(before <= mark < now for mark in self.remind_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +372,33 @@ _CATALOGUE = (
             "is on (Deployment, Daemons; Automation)",
             critical=MISSED_CHECKS_STALLED - 1,
             known_at_once=True,
+        ),
+    ),
+    MetricSpec(
+        name="destination_days_left",
+        title="Days until a token or an API version ends",
+        read=lambda readings: readings.expiring,
+        decimals=1,
+        alert=AlertSpec(
+            type="destination_expiring",
+            title="A token or an API version is about to end",
+            rank=9,
+            bad="days until a token or the version of an API ends: {value}",
+            beyond="less than {threshold}",
+            over="no token and no version of an API is about to end",
+            next_step="Renew the token, or set the newer version, then run `tracking-pipeline "
+            "test-destinations`, which notices",
+            direction="below",
+            warning=WARNING_DAYS,
+            critical=CRITICAL_DAYS,
+            known_at_once=True,
+            remind_at=(REMINDER_DAYS,),
+        ),
+        check=CheckSpec(
+            "queue_depth",
+            "tokens_and_versions_last",
+            "Do the tokens of all destinations, and the versions of their APIs, last for 60 days "
+            "(else WARN) and for 2 (else ERROR)? As check_destinations_job found them.",
         ),
     ),
     MetricSpec(

@@ -16,11 +16,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tracking_pipeline.delivery.check_destinations import (
-    DestinationChecks,
-    check_destinations,
-    check_json,
-)
+from tracking_pipeline.delivery.check_destinations import DestinationChecks, check_destinations
 from tracking_pipeline.delivery.destinations.google.credentials import AccessToken
 from tracking_pipeline.delivery.destinations.google.enhanced_conversions import (
     GoogleAccount,
@@ -31,6 +27,7 @@ from tracking_pipeline.delivery.destinations.ledger import Ledger
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.engine.destination_check import check_json
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep

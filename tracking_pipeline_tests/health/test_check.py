@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tracking_pipeline.health.alerts import alerting
 from tracking_pipeline.health.check import CheckResult
@@ -351,6 +352,47 @@ def test_a_pause_that_delivery_ended_is_told_to_be_over(
     assert site.messages() == [("destination_paused", "started"), ("destination_paused", "ended")]
     (over,) = site.read("select title from tracking_alert_notifications where kind = 'ended'")
     assert "hand" not in over["title"]
+
+
+def test_an_ending_token_is_one_alert_that_is_told_at_sixty_fourteen_and_two_days(
+    site: Site, check: Any
+) -> None:
+    def ends_in(days: float | None) -> None:
+        endings = {} if days is None else {"META_ACCESS_TOKEN": site.ago(days=-days).isoformat()}
+        site.connection.execute(
+            "insert into tracking_destination_checks"
+            " (destination, state, detail, duration_ms, endings, checked_at)"
+            " values ('meta_capi', 'ok', '', 1, %s, now())"
+            " on conflict (destination) do update set endings = excluded.endings",
+            (Jsonb(endings),),
+        )
+
+    told = []
+    for days in (61, 59, 58, 20, 13.9, 12, 3, 1.9, 1, -1, None):
+        ends_in(days)
+        check()
+        told.append(len(site.messages()))
+
+    assert told == [0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4]
+    assert [kind for _, kind in site.messages()] == ["started", "reminder", "worsened", "ended"]
+    (alert,) = site.alerts()
+    assert alert["alert_type"] == "destination_expiring"
+    assert alert["severity"] == "critical"
+
+
+def test_an_ending_token_is_named_with_its_destination_and_what_to_do(
+    site: Site, check: Any
+) -> None:
+    site.connection.execute(
+        "insert into tracking_destination_checks"
+        " (destination, state, detail, duration_ms, endings, checked_at) values"
+        " ('meta_capi', 'ok', '', 1, %s, now())",
+        (Jsonb({"META_API_VERSION v20.0": "2026-09-24T00:00:00+00:00"}),),
+    )
+    check()
+    (alert,) = site.alerts()
+    assert "meta_capi: META_API_VERSION v20.0 ended on 2026-09-24 00:00 UTC" in alert["message"]
+    assert "test-destinations" in alert["message"]
 
 
 def test_a_pause_that_nobody_alerted_is_alerted_by_the_check(site: Site, check: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Literal
+from typing import Any, Literal
 
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
@@ -23,7 +23,8 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Uniform,
     Verdict,
 )
-from tracking_pipeline.delivery.failures import Failure
+from tracking_pipeline.delivery.failures import Failure, failure_of
+from tracking_pipeline.store.destination_checks import Ending, RecordedCheck
 
 CheckState = Literal["ok", "refused", "not_configured", "unreachable"]
 
@@ -87,3 +88,34 @@ def ending_words(what: str, at: datetime, days_left: float) -> str:
     number, unit = (days_left, "day") if days_left >= CRITICAL_DAYS else (days_left * 24, "hour")
     count = int(number)
     return f"{what} ends in {count} {unit}{'' if count == 1 else 's'} ({moment})"
+
+
+def soonest(checks: Mapping[str, RecordedCheck]) -> list[tuple[str, Ending]]:
+    """What ends one day, by destination, the first to end first."""
+    endings = [(name, each) for name, check in checks.items() for each in check.endings]
+    return sorted(endings, key=lambda pair: pair[1].at)
+
+
+def check_json(check: RecordedCheck) -> dict[str, Any]:
+    """A check as commands show it."""
+    failure = failure_of(check.failure_code)
+    return {
+        "destination": check.destination,
+        "state": check.state,
+        "detail": check.detail,
+        "failure_code": check.failure_code,
+        "remedy": failure.remedy if failure else None,
+        "error_code": check.error_code,
+        "duration_ms": check.duration_ms,
+        "checked_at": check.checked_at.isoformat(),
+        "expires": [
+            {
+                "what": each.what,
+                "at": each.at.isoformat(),
+                "days_left": round(each.days_left, 1),
+                "level": ending_level(each.days_left),
+                "detail": ending_words(each.what, each.at, each.days_left),
+            }
+            for each in check.endings
+        ],
+    }

@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 
 from tracking_pipeline.health.alerts.rules import AlertState
 from tracking_pipeline.health.config import NotificationRules
-from tracking_pipeline.health.metrics import AlertType, Severity
+from tracking_pipeline.health.metrics import AlertType, Severity, metric_of
 from tracking_pipeline.health.readings.causes import DeadLetterBatch
 from tracking_pipeline.store.alert_notifications import Kind
 
@@ -54,13 +54,14 @@ def due_message(
     if state.told_at is not None and state.told_at > now:
         # The clock went back: a reminder would be late by as much.
         state = replace(state, told_at=now)
-    kind = _due_kind(state, now, rules)
+    kind = _due_kind(alert_type, state, now, rules)
     if kind is None:
         return state, None
     key = f"{episode}/{kind}"
     if kind == "reminder" and state.told_at is not None:
         key += f"/{state.told_at.isoformat()}"
-    return replace(state, told_severity=severity, told_at=now), DueMessage(kind, severity, key)
+    told = replace(state, told_severity=severity, told_at=now, told_value=state.value)
+    return told, DueMessage(kind, severity, key)
 
 
 def due_digest(
@@ -81,16 +82,28 @@ def due_digest(
     return DueMessage("digest", "warning", f"dead_letters/digest/{interval}")
 
 
-def _due_kind(state: AlertState, now: datetime, rules: NotificationRules) -> Kind | None:
+def _due_kind(
+    alert_type: AlertType, state: AlertState, now: datetime, rules: NotificationRules
+) -> Kind | None:
     if state.told_severity is None or state.told_at is None:
         return "started" if state.healthy_checks == 0 else None
     if state.severity != "critical":
-        return None
+        return "reminder" if _passes_a_mark(alert_type, state) else None
     if state.told_severity == "warning":
         return "worsened" if state.healthy_checks == 0 else None
     if state.acknowledged_at is not None:
         return None
     return "reminder" if now - state.told_at >= timedelta(hours=rules.reminder_hours) else None
+
+
+def _passes_a_mark(alert_type: AlertType, state: AlertState) -> bool:
+    """Whether a warning that nobody has acknowledged is worse by as much as is told once more."""
+    metric = metric_of(alert_type)
+    if metric is None or metric.alert is None or state.acknowledged_at is not None:
+        return False
+    if state.told_value is None or state.value is None:
+        return False
+    return metric.alert.passes_a_mark(state.told_value, state.value)
 
 
 def _at_the_end(

@@ -76,6 +76,7 @@ class AlertState:
     silenced_until: datetime | None = None
     told_severity: Severity | None = None
     told_at: datetime | None = None
+    told_value: float | None = None
 
     def is_silenced(self, now: datetime) -> bool:
         return self.silenced_until is not None and now < self.silenced_until
@@ -232,6 +233,7 @@ def _step_bad(
         acknowledged_at=None,
         told_severity=None,
         told_at=None,
+        told_value=None,
     )
     return state, [_transition("started", state, now)]
 

@@ -14,6 +14,11 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.delivery.engine.breaker import told_reason
+from tracking_pipeline.delivery.engine.destination_check import (
+    ending_level,
+    ending_words,
+    soonest,
+)
 from tracking_pipeline.geo.coverage import GeoCoverage, read_geo_coverage
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.metrics import METRICS, Measured
@@ -36,6 +41,7 @@ from tracking_pipeline.health.readings.queue import (
 )
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.database import one_moment
+from tracking_pipeline.store.destination_checks import RecordedCheck, read_checks
 from tracking_pipeline.store.destination_state import read_destination_states
 from tracking_pipeline.store.geo_providers import read_geo_provider_states
 from tracking_pipeline.store.health_readings import count_waiting
@@ -43,6 +49,8 @@ from tracking_pipeline.store.health_snapshots import read_metrics_seen
 
 # One lost answer is the network's; three in a row are the provider's.
 GEO_FAILURES_DOWN = 3
+# What has no end that anybody knows of ends so late.
+FAR_DAYS = 3650.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,7 @@ class HealthReadings(QuickReadings):
     recovery: RecoveryReading
     withheld: WithheldReading
     geo: GeoCoverage
+    checks: Mapping[str, RecordedCheck]
     seen: Collection[str] = ()
 
     @property
@@ -91,6 +100,23 @@ class HealthReadings(QuickReadings):
             return []
         expected = (spec for spec in METRICS.values() if spec.expected and spec.name in self.seen)
         return [spec.name for spec in expected if spec.read(self).value is None]
+
+    @property
+    def expiring(self) -> Measured:
+        """The days until the first of what the destinations need ends, 0 where it has ended;
+        without an end in sight a number that alarms nobody. None before the first check."""
+        endings = soonest(self.checks)
+        return Measured(
+            max(min((each.days_left for _, each in endings), default=FAR_DAYS), 0.0)
+            if self.checks
+            else None,
+            causes=tuple(
+                f"{name}: {ending_words(each.what, each.at, each.days_left)}"
+                for name, each in endings
+                if ending_level(each.days_left) != "ok"
+            ),
+            detail={name: {each.what: each.at.isoformat()} for name, each in endings[:1]},
+        )
 
     @property
     def places(self) -> Measured:
@@ -133,6 +159,7 @@ def read_health(
             dead_letters=read_dead_letters(connection, now),
             withheld=read_withheld(connection),
             geo=read_geo_coverage(connection),
+            checks=read_checks(connection),
             paused=read_paused(connection),
             geo_down=read_geo_down(connection),
             seen=read_metrics_seen(connection, expected),

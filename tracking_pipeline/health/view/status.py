@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, spec_of
+from tracking_pipeline.delivery.engine.destination_check import check_json
 from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
 from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
@@ -22,6 +23,7 @@ from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import Database, connect, read_now
 from tracking_pipeline.store.dead_letters import read_offers
 from tracking_pipeline.store.delivery_warnings import DeliveryWarnings, count_delivery_warnings
+from tracking_pipeline.store.destination_checks import RecordedCheck, read_checks
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.health_readings import count_outlived
 from tracking_pipeline.store.leads import LocateBacklog, read_locate_backlog
@@ -51,6 +53,8 @@ class DestinationStatus:
     first_attempts: int
     """Events taken in that wait for their first attempt; no failed events."""
     failure: str | None = None
+    last_check: RecordedCheck | None = None
+    """What it said when it was asked last whether events would get in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Status:
                     "first_attempts": each.first_attempts,
                     "next_try_seconds": each.next_try_seconds,
                     "last_error": _error_json(each.last_error),
+                    "last_check": check_json(each.last_check) if each.last_check else None,
                 }
                 for name, each in self.destinations.items()
             },
@@ -174,6 +179,7 @@ def read_destinations(
     states = read_destination_states(connection)
     errors = read_last_errors(connection, DESTINATIONS)
     accepted = read_accepted_backlog(connection, DESTINATIONS)
+    checks = read_checks(connection)
     return {
         name: _destination_status(
             waiting.get(name, Waiting(name)),
@@ -181,6 +187,7 @@ def read_destinations(
             missing.get(name),
             errors.get(name),
             accepted.get(name, 0),
+            check=checks.get(name),
         )
         for name in DESTINATIONS
     }
@@ -192,9 +199,13 @@ def _destination_status(
     missing: str | None,
     error: LastError | None,
     accepted: int,
+    *,
+    check: RecordedCheck | None,
 ) -> DestinationStatus:
     if missing is not None:
-        return DestinationStatus("not_configured", missing, waiting, None, error, accepted)
+        return DestinationStatus(
+            "not_configured", missing, waiting, None, error, accepted, last_check=check
+        )
     held, name, detail, failure = 0.0, "ok", "", None
     if state.state != "closed":
         failure = state.failure_code
@@ -205,7 +216,9 @@ def _destination_status(
         detail = f"asked to wait {held:.0f} s more"
     due_in = 0.0 if waiting.due or accepted else waiting.next_due_seconds
     next_try = None if due_in is None else max(due_in, held)
-    return DestinationStatus(name, detail, waiting, next_try, error, accepted, failure)
+    return DestinationStatus(
+        name, detail, waiting, next_try, error, accepted, failure, last_check=check
+    )
 
 
 def _geo_status(backlog: LocateBacklog, suspicion: Suspicion, missing: dict[str, str]) -> GeoStatus:
