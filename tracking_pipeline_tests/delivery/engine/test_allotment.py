@@ -183,6 +183,7 @@ def test_permits_that_a_worker_leaves_behind_rest_before_another_one_uses_them()
     drive([first], 3.0)
 
     first.leave()
+    site.now += 0.02
 
     assert drive([second], 3.0) > 5
     assert most_in_a_second(site.begun) <= 5
