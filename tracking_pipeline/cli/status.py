@@ -125,9 +125,11 @@ def show_queue(status: Mapping[str, Any]) -> None:
         dead = Table(title="Dead letters", title_justify="left")
         dead.add_column("events", justify="right")
         dead.add_column("destination", no_wrap=True)
+        dead.add_column("failure", overflow="fold")
         dead.add_column("reason", overflow="fold")
         for each in reasons:
-            dead.add_row(str(each["count"]), each["destination"], Text(each["reason"]))
+            failure = each["failure"] or ""
+            dead.add_row(str(each["count"]), each["destination"], failure, Text(each["reason"]))
         out.print(dead)
     show_lately("Withheld", status["withheld"]["by_reason"])
     show_lately("Delivered with a warning", status["warned_by_kind"])

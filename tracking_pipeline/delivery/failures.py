@@ -581,8 +581,7 @@ class Failure(Enum):
     RETRIES_USED_UP = _Told(
         "rejected",
         "all retries are spent",
-        "The event failed as often, and for as long, as it may; what it failed with was not "
-        "recorded.",
+        "The event failed as often, and for as long, as it may, and not for one reason alone.",
         "Mend what its attempts name (`tracking-pipeline explain`), then replay it.",
     )
     WORKER_CRASH = _Told(
@@ -630,6 +629,18 @@ class Failure(Enum):
 def failure_of(code: str | None) -> Failure | None:
     """The failure with this public code; None where there is none, as of a later version."""
     return Failure.__members__.get(code) if code else None
+
+
+_OF_REASONS = {
+    "expired": Failure.EVENT_EXPIRED,
+    "max_retries": Failure.RETRIES_USED_UP,
+    "worker_crash": Failure.WORKER_CRASH,
+}
+
+
+def failure_of_reason(reason: str) -> Failure | None:
+    """The failure behind a dead letter's reason, where no code is on record or several are."""
+    return _OF_REASONS.get(reason)
 
 
 def remedy_of(code: str | None) -> str | None:

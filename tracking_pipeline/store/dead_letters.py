@@ -45,12 +45,14 @@ class DeadLetters:
 @dataclass(frozen=True, slots=True)
 class Group:
     """The matching dead letters of one destination that have one reason. ``delivered`` of the
-    ``matched`` are there already: another row of the same event was resolved, and not withheld."""
+    ``matched`` are there already: another row of the same event was resolved, and not withheld.
+    ``failure_code`` is None where theirs differ."""
 
     destination: str
     reason: str
     matched: int
     delivered: int
+    failure_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +155,10 @@ def _arguments(letters: DeadLetters) -> dict[str, Any]:
 
 _COUNT: LiteralString = """
 {pauses}
-select destination, reason, count(*) as matched, count(*) filter (where delivered) as delivered
+select destination, reason, count(*) as matched, count(*) filter (where delivered) as delivered,
+    case when min(failure_code) = max(failure_code) then max(failure_code) end as failure_code
 from (
-    select f.destination, {reason} as reason, {delivered} as delivered
+    select f.destination, {reason} as reason, f.failure_code, {delivered} as delivered
     from public.tracking_failed_events f
     where {where}
     limit %(most)s) as found

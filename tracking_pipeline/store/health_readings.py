@@ -157,7 +157,8 @@ def count_recovered(
 
 # Served by the index tracking_failed_events_dead_letters, which begins with the destination.
 _NEW_DEAD_LETTERS: LiteralString = """
-select f.destination, coalesce(f.dead_letter_reason, f.error_code, 'unknown') as reason, count(*)
+select f.destination, coalesce(f.dead_letter_reason, f.error_code, 'unknown') as reason, count(*),
+    case when min(f.failure_code) = max(f.failure_code) then max(f.failure_code) end
 from unnest(%s::text[]) as d (destination)
 join public.tracking_failed_events f on f.destination = d.destination
 where f.status = 'dead_letter' and f.updated_at >= %s and f.updated_at < %s
@@ -172,9 +173,10 @@ def count_new_dead_letters(
     destinations: Sequence[str],
     since: datetime,
     until: datetime,
-) -> list[tuple[str, str, int]]:
+) -> list[tuple[str, str, int, str | None]]:
     """What became a dead letter of these destinations within [since, until) and still is one, as
-    (destination, reason, count), the most frequent first."""
+    (destination, reason, count, failure code), the most frequent first. The code is None where
+    theirs differ."""
     arguments = (list(destinations), since, until)
     return connection.execute(_NEW_DEAD_LETTERS, arguments).fetchall()
 

@@ -77,14 +77,15 @@ def has_failed_events(connection: psycopg.Connection[Any]) -> bool:
 _DEAD_LETTERS: LiteralString = """
 with counted as (
     select f.destination, coalesce(f.dead_letter_reason, f.error_code, 'unknown') as reason,
-        count(*) as events,
+        count(*) as events, min(f.failure_code) as first_code, max(f.failure_code) as last_code,
         row_number() over (order by count(*) desc) > %s as is_rare
     from public.tracking_failed_events f
     where f.status = 'dead_letter' and f.destination is not null
     group by 1, 2
 )
 select destination, case when is_rare then 'other reasons' else reason end as reason,
-    sum(events)::bigint as events
+    sum(events)::bigint as events,
+    case when min(first_code) = max(last_code) then max(last_code) end as failure_code
 from counted
 group by is_rare, 1, 2
 order by is_rare, 3 desc, 1, 2
@@ -93,9 +94,10 @@ order by is_rare, 3 desc, 1, 2
 
 def count_dead_letters(
     connection: psycopg.Connection[Any], *, reasons: int = 50
-) -> list[tuple[str, str, int]]:
-    """Dead letters as (destination, reason, count), the most frequent first. Those beyond so many
-    ``reasons`` count together, last: a site's own may differ in every row."""
+) -> list[tuple[str, str, int, str | None]]:
+    """Dead letters as (destination, reason, count, failure code), the most frequent first. Those
+    beyond so many ``reasons`` count together, last: a site's own may differ in every row. The code
+    is None where theirs differ."""
     return connection.execute(_DEAD_LETTERS, (reasons,)).fetchall()
 
 

@@ -37,6 +37,7 @@ from tracking_pipeline.health.readings.causes import (
     fallen_key,
     paused_causes,
 )
+from tracking_pipeline.health.readings.queue import batches_of
 from tracking_pipeline.identity import plain_reason
 
 SINCE = datetime(2026, 11, 24, 10, 15, tzinfo=timezone.utc)
@@ -252,6 +253,39 @@ def test_dead_letters_are_told_by_destination_and_reason() -> None:
         "37 events to meta_capi: token expired",
         "1 event to gtm_server: expired",
     ]
+
+
+def test_a_digest_names_each_public_code_and_says_its_remedy_once() -> None:
+    code = Failure.META_EVENT_INVALID.code
+    told = digest(
+        DueMessage("digest", "warning", "k"),
+        [
+            DeadLetterBatch("meta_capi", "refused by Meta: 100/1", 2, code),
+            DeadLetterBatch("meta_capi", "refused by Meta: 100/2", 1, code),
+            DeadLetterBatch("meta_capi", "the site's own words", 1),
+        ],
+    )
+
+    assert f"2 events to meta_capi: refused by Meta: 100/1 ({code})" in told.body
+    assert told.body.count(f"{code}: {Failure.META_EVENT_INVALID.remedy}") == 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "failure"),
+    [
+        ([("meta_capi", "max_retries", 2, None)], "RETRIES_USED_UP"),
+        ([("meta_capi", "max_retries", 2, "META_UNAVAILABLE")], "META_UNAVAILABLE"),
+        ([("meta_capi", "a", 1, "META_UNAVAILABLE"), ("meta_capi", "a ", 1, None)], ""),
+        ([("meta_capi", "190", 2, None)], ""),
+        ([("meta_capi", "190", 2, "OF_A_LATER_VERSION")], ""),
+    ],
+)
+def test_a_batch_has_the_public_code_that_all_of_its_events_have(
+    counts: list[tuple[str, str, int, str | None]], failure: str
+) -> None:
+    (batch,) = batches_of(counts)
+
+    assert batch.failure == failure
 
 
 def test_a_hundred_reasons_are_summed_up() -> None:

@@ -244,7 +244,7 @@ def test_the_queue_is_counted_by_destination_and_by_reason(site: Site) -> None:
         "meta_capi": 4,
     }
     assert queue.dead_letters_by_reason == [
-        DeadLetterBatch("meta_capi", "expired", 4),
+        DeadLetterBatch("meta_capi", "expired", 4, "EVENT_EXPIRED"),
         DeadLetterBatch("meta_capi", "190", 1),
     ]
 
@@ -322,8 +322,8 @@ def test_dead_letters_are_news_for_a_day(site: Site) -> None:
 
     assert reading.events == 3
     assert reading.batches == [
-        DeadLetterBatch("meta_capi", "expired", 2),
-        DeadLetterBatch("gtm_server", "expired", 1),
+        DeadLetterBatch("meta_capi", "expired", 2, "EVENT_EXPIRED"),
+        DeadLetterBatch("gtm_server", "expired", 1, "EVENT_EXPIRED"),
     ]
 
 

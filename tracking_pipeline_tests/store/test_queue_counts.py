@@ -40,11 +40,11 @@ def test_rare_reasons_are_counted_together_and_none_is_left_out(
     connection: psycopg.Connection,
 ) -> None:
     queue = Queue(connection)
-    queue.add(4, status="dead_letter", dead_letter_reason="expired")
+    queue.add(4, status="dead_letter", dead_letter_reason="expired", failure_code="EVENT_EXPIRED")
     for number in range(3):
         queue.add(1, status="dead_letter", dead_letter_reason=f"refused {number}")
     queue.add(9, status="pending")
     assert count_dead_letters(connection, reasons=1) == [
-        ("meta_capi", "expired", 4),
-        ("meta_capi", "other reasons", 3),
+        ("meta_capi", "expired", 4, "EVENT_EXPIRED"),
+        ("meta_capi", "other reasons", 3, None),
     ]

@@ -12,7 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from tracking_pipeline.delivery.engine.breaker import UNSPENT
-from tracking_pipeline.delivery.failures import Failure
+from tracking_pipeline.delivery.failures import Failure, remedy_of
 from tracking_pipeline.health.alerts.due import DueMessage
 from tracking_pipeline.health.alerts.rules import Recovery
 from tracking_pipeline.health.formatting import capital, count_of, duration, moment
@@ -136,17 +136,22 @@ def notification(
 
 
 def digest(message: DueMessage, batches: Sequence[DeadLetterBatch]) -> Notification:
-    """The message about new dead letters, by destination and reason."""
+    """The message about new dead letters, by destination and reason, with what to do about each
+    kind of failure."""
     causes = dead_letter_causes(batches)
     events = count_of(sum(batch.events for batch in batches), "event")
     step = _of("dead_letters")[1].next_step
+    codes = dict.fromkeys(batch.failure for batch in batches if batch.failure)
+    remedies = [f"{code}: {remedy}" for code in codes if (remedy := remedy_of(code))]
     return Notification(
         alert_id=None,
         alert_type="dead_letters",
         kind=message.kind,
         severity=message.severity,
         title=causes[0] if len(causes) == 1 else f"New dead letters: {events}",
-        body="\n".join((f"{events} will not be tried again by themselves.", *causes, f"{step}.")),
+        body="\n".join(
+            (f"{events} will not be tried again by themselves.", *causes, *remedies, f"{step}.")
+        ),
         dedupe_key=message.dedupe_key,
     )
 

@@ -27,11 +27,13 @@ _CODES = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterBatch:
-    """So many events to one destination became dead letters for one and the same reason."""
+    """So many events to one destination became dead letters for one and the same reason.
+    ``failure`` is the public code of it, empty where it is not known."""
 
     destination: str
     reason: str
     events: int
+    failure: str = ""
 
 
 def emq_causes(
@@ -112,6 +114,7 @@ def dead_letter_causes(batches: Sequence[DeadLetterBatch]) -> tuple[str, ...]:
     ordered = sorted(batches, key=lambda each: (-each.events, each.destination, each.reason))
     told = [
         f"{count_of(each.events, 'event')} to {each.destination}: {plain_reason(each.reason)}"
+        + (f" ({each.failure})" if each.failure else "")
         for each in ordered[:_MOST_BATCHES]
         if each.events > 0
     ]

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
+from tracking_pipeline.delivery.failures import failure_of, failure_of_reason
 from tracking_pipeline.health.metrics import Measured
 from tracking_pipeline.health.readings.causes import (
     DeadLetterBatch,
@@ -187,13 +188,20 @@ def read_dead_letters(connection: psycopg.Connection[Any], now: datetime) -> Dea
     )
 
 
-def batches_of(counts: Iterable[tuple[str, str, int]]) -> list[DeadLetterBatch]:
-    """Counts by destination and reason, without the personal data that a reason may hold: reasons
-    that differ in nothing else are one."""
+def batches_of(counts: Iterable[tuple[str, str, int, str | None]]) -> list[DeadLetterBatch]:
+    """Counts by destination, reason and failure code, without the personal data that a reason may
+    hold: reasons that differ in nothing else are one."""
     merged: Counter[tuple[str, str]] = Counter()
-    for destination, reason, events in counts:
-        merged[destination, plain_reason(reason)] += events
-    return [DeadLetterBatch(*key, events) for key, events in merged.most_common()]
+    codes: dict[tuple[str, str], set[str]] = {}
+    for destination, reason, events, code in counts:
+        key = (destination, plain_reason(reason))
+        merged[key] += events
+        known = failure_of(code) or failure_of_reason(reason)
+        codes.setdefault(key, set()).add(known.code if known else "")
+    return [
+        DeadLetterBatch(*key, events, codes[key].pop() if len(codes[key]) == 1 else "")
+        for key, events in merged.most_common()
+    ]
 
 
 def read_recovery(connection: psycopg.Connection[Any]) -> RecoveryReading:

@@ -161,7 +161,7 @@ def read_status(
             unclaimable=count_unclaimable(connection),
             dead_letters=batches_of(count_dead_letters(connection)),
             replayable=batches_of(
-                (group.destination, group.reason, group.matched - group.delivered)
+                (group.destination, group.reason, group.matched - group.delivered, None)
                 for group in read_offers(connection)
             ),
             outlived=count_outlived(connection, now - timedelta(days=OUTLIVED_SINCE_DAYS), now),
@@ -243,7 +243,13 @@ def _geo_status(backlog: LocateBacklog, suspicion: Suspicion, missing: dict[str,
 
 
 def _batch_json(batch: DeadLetterBatch) -> dict[str, Any]:
-    return {"destination": batch.destination, "reason": batch.reason, "count": batch.events}
+    return {
+        "destination": batch.destination,
+        "reason": batch.reason,
+        "count": batch.events,
+        "failure": batch.failure or None,
+        "remedy": remedy_of(batch.failure),
+    }
 
 
 def _error_json(error: LastError | None) -> dict[str, Any] | None:

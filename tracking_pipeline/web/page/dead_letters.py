@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
+from tracking_pipeline.delivery.failures import failure_of, failure_of_reason
 from tracking_pipeline.health.formatting import count_of
 from tracking_pipeline.health.view import words
 from tracking_pipeline.health.view.status import DestinationStatus
@@ -83,10 +84,13 @@ def _text(value: str) -> str:
 @dataclass(frozen=True, slots=True)
 class GroupView:
     """Dead letters of one destination and reason. ``order`` replays exactly them; None where their
-    reason holds personal data, which goes nowhere: the filters find them."""
+    reason holds personal data, which goes nowhere: the filters find them. ``failure`` is the public
+    code, ``remedy`` what to do about it."""
 
     destination: str
     reason: str
+    failure: str
+    remedy: str
     events: str
     delivered: str
     order: dict[str, Any] | None
@@ -156,6 +160,7 @@ def offers(groups: Sequence[Group]) -> list[Offer]:
 
 def _group(group: Group, order: Mapping[str, Any]) -> GroupView:
     shown = words.reason(group.reason)
+    failure = failure_of(group.failure_code) or failure_of_reason(group.reason)
     is_plain = sanitize(group.reason) == group.reason
     exact = {
         **order,
@@ -167,6 +172,8 @@ def _group(group: Group, order: Mapping[str, Any]) -> GroupView:
     return GroupView(
         destination=words.destination(group.destination),
         reason=shown,
+        failure=failure.code if failure else "",
+        remedy=failure.remedy if failure else "",
         events=f"{group.matched:,}",
         delivered=delivered,
         order=exact if is_plain else None,
