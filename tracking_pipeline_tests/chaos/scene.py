@@ -27,7 +27,6 @@ from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.prefetch import ClaimWindow
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.chaos import journal
-from tracking_pipeline_tests.chaos.fault_proxy import FaultProxy
 from tracking_pipeline_tests.chaos.history import (
     Alert,
     AskedWait,
@@ -45,6 +44,7 @@ from tracking_pipeline_tests.chaos.history import (
 from tracking_pipeline_tests.chaos.invariants import TICK_SECONDS
 from tracking_pipeline_tests.chaos.nursery import NoAnswerError, Nursery, Worker
 from tracking_pipeline_tests.chaos.worker import APP_SECRET, CANARY, TOKEN, Settings
+from tracking_pipeline_tests.fault_proxy import FaultProxy
 from tracking_pipeline_tests.servers import TestServer
 
 # Small requests, so that a small queue is many of them.

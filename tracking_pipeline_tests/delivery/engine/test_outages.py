@@ -18,7 +18,6 @@ from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store import database, failed_events, first_attempts
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline.store.failed_events import settle_attempts
-from tracking_pipeline_tests.delivery.database_proxy import DatabaseProxy
 from tracking_pipeline_tests.delivery.failed_event_queue import (
     Added,
     Queue,
@@ -27,6 +26,7 @@ from tracking_pipeline_tests.delivery.failed_event_queue import (
     wait_until,
 )
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
+from tracking_pipeline_tests.fault_proxy import FaultProxy
 from tracking_pipeline_tests.servers import TestServer
 
 
@@ -153,7 +153,7 @@ def test_a_settle_that_the_server_goes_on_with_when_its_connection_broke_is_told
     rows = queue.add(10) if waiting == "failed" else queue.accept(10)
     sandbox.conditions["meta_capi"].latency_seconds = 0.3
 
-    with DatabaseProxy(database_url) as proxy, Runs(proxy.url, sandbox).under_way() as run:
+    with FaultProxy(database_url) as proxy, Runs(proxy.url, sandbox).under_way() as run:
         wait_until(lambda: sandbox.memory.requests)
         with queue.row_locked(rows[3], f"tracking_{waiting}_events"):
             wait_until(queue.settles_under_way)

@@ -19,7 +19,7 @@ from tracking_pipeline.store.database import (
 )
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
-from tracking_pipeline_tests.silent_proxy import SilentProxy, silent_proxy
+from tracking_pipeline_tests.fault_proxy import FaultProxy
 
 ANSWER, OUTAGE, BUDGET = 0.5, 3.0, 1.0
 # One answer in each of: a pooled connection, its check, a new one, and the end of the run.
@@ -27,8 +27,8 @@ A_LITTLE = 6 * ANSWER + 4.0
 
 
 @pytest.fixture
-def proxy(database_url: str) -> Iterator[SilentProxy]:
-    with silent_proxy(database_url) as opened:
+def proxy(database_url: str) -> Iterator[FaultProxy]:
+    with FaultProxy(database_url) as opened:
         yield opened
 
 
@@ -43,7 +43,7 @@ def _in_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_in_short")
 def test_a_run_over_a_silent_database_ends_within_its_time_budget_and_a_little(
-    proxy: SilentProxy, database_url: str, queue: Queue, sandbox: Sandbox
+    proxy: FaultProxy, database_url: str, queue: Queue, sandbox: Sandbox
 ) -> None:
     queue.add(40)
     runs = Runs(proxy.url, sandbox)
@@ -64,7 +64,7 @@ def test_a_run_over_a_silent_database_ends_within_its_time_budget_and_a_little(
     assert queue.statuses() == {"resolved": 40}
 
 
-def test_a_lone_connection_is_given_up_when_no_answer_comes(proxy: SilentProxy) -> None:
+def test_a_lone_connection_is_given_up_when_no_answer_comes(proxy: FaultProxy) -> None:
     with connect(proxy.url, answer_seconds=0.3) as connection:
         proxy.fall_silent()
         with pytest.raises(NoAnswerError):
@@ -79,7 +79,7 @@ def test_an_answer_that_is_slow_but_in_time_is_waited_for(database_url: str) -> 
 
 
 def test_a_pool_gives_up_a_silent_connection_and_its_work_is_no_longer_waited_for(
-    proxy: SilentProxy,
+    proxy: FaultProxy,
 ) -> None:
     async def ask() -> None:
         async with (
@@ -96,7 +96,7 @@ def test_a_pool_gives_up_a_silent_connection_and_its_work_is_no_longer_waited_fo
 
 
 def test_a_server_that_says_nothing_to_a_new_connection_is_not_waited_for(
-    proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch
+    proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(database._CONNECT, "connect_timeout", 2)
     proxy.fall_silent()
