@@ -513,6 +513,7 @@ def _together(scene: Scene, count: int) -> None:
 
 @fault("F10", "a snapshot that is held")
 def held_snapshot(scene: Scene) -> None:
+    """Dead versions of rows pile up under it, and every claim has to step over them."""
     scene.limits = {**scene.limits, "meta_capi": (50, 4, None)}
     worker = scene.worker()
     scene.retry(worker)
@@ -622,17 +623,13 @@ def channel_down(scene: Scene) -> None:
         scene.pass_time(HOUR)
         killed.start("notify")
         killed.wait()
-        hook.on_request = _nothing
+        hook.on_request = lambda: None
         scene.tell(notifiers_killed=1)
         scene.pass_time(HOUR)
         _tell(worker)
         scene.all_well()
         scene.drain(worker)
         _tell(worker)
-
-
-def _nothing() -> None:
-    pass
 
 
 class _told:  # noqa: N801  reads as the block's own words

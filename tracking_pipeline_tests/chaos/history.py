@@ -35,15 +35,13 @@ class Row:
     is_delivered: bool = False
     retry_count: int = 0
     max_retries: int = 5
-    next_retry_at: float | None = None
-    reason: str | None = None
     is_leased: bool = False
     replays: int = 0
 
 
 @dataclass(frozen=True)
 class Version:
-    """One state that a row was in, in the order of the states; ``gone``: the row was deleted."""
+    """One state that a row was in, in the order of the states."""
 
     at: float
     row: str
@@ -53,7 +51,6 @@ class Version:
     retry_count: int = 0
     next_retry_at: float | None = None
     lease_expires_at: float | None = None
-    gone: bool = False
 
 
 @dataclass(frozen=True)

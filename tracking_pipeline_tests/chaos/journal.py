@@ -24,7 +24,7 @@ create function chaos_seconds(moment timestamptz) returns float8 language sql st
 create table chaos_versions (
     n bigint generated always as identity primary key, at float8, row_id uuid, destination text,
     status text, lease_token bigint, retry_count integer, next_retry_at float8,
-    lease_expires_at float8, gone boolean);
+    lease_expires_at float8);
 create table chaos_standings (
     n bigint generated always as identity primary key, at float8, destination text, state text,
     not_before float8);
@@ -33,12 +33,12 @@ declare
     version jsonb := to_jsonb(case when tg_op = 'DELETE' then old else new end);
 begin
     insert into chaos_versions (at, row_id, destination, status, lease_token, retry_count,
-        next_retry_at, lease_expires_at, gone)
+        next_retry_at, lease_expires_at)
     values (chaos_seconds(now()), (version ->> 'id')::uuid, version ->> 'destination',
         version ->> 'status', (version ->> 'lease_token')::bigint,
         coalesce((version ->> 'retry_count')::integer, 0),
         chaos_seconds((version ->> 'next_retry_at')::timestamptz),
-        chaos_seconds((version ->> 'lease_expires_at')::timestamptz), tg_op = 'DELETE');
+        chaos_seconds((version ->> 'lease_expires_at')::timestamptz));
     return null;
 end $$;
 create function chaos_keep_standing() returns trigger language plpgsql as $$

@@ -92,6 +92,9 @@ def as_markdown(cells: Sequence[Cell]) -> str:
     seeds = sorted({cell.seed for cell in cells})
     numbers = [each.number for each in INVARIANTS]
     lines = [
+        "# Which promise holds under which fault",
+        "",
+        "What `make chaos` found: "
         f"{len(cells)} scenarios, seeds {', '.join(map(str, seeds))}, "
         f"{sum(cell.seconds for cell in cells):.0f} s.",
         "",

@@ -59,19 +59,17 @@ MOST_TICKS = 400
 _READ_ROWS = """
 select id::text as row, event_id::text, destination, status,
     coalesce(retry_count, 0) as retry_count, coalesce(max_retries, 5) as max_retries,
-    dead_letter_reason as reason,
     coalesce(resolved_by, '') = 'tracking_pipeline' as is_delivered,
-    chaos_seconds(next_retry_at) as next_retry_at, lease_expires_at is not null as is_leased,
-    replays
+    lease_expires_at is not null as is_leased, replays
 from tracking_failed_events
 union all
 select id::text, event_id::text, destination, case when delivered_at is null then 'accepted'
-    else 'resolved' end, 0, 5, null, delivered_at is not null, null, lease_expires_at is not null, 0
+    else 'resolved' end, 0, 5, delivered_at is not null, lease_expires_at is not null, 0
 from tracking_accepted_events
 """
 _READ_VERSIONS = """
 select at, row_id::text as row, destination, status, lease_token, retry_count, next_retry_at,
-    lease_expires_at, gone
+    lease_expires_at
 from chaos_versions order by n
 """
 _READ_ATTEMPTS = """

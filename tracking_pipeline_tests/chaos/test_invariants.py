@@ -60,7 +60,7 @@ def honest() -> History:
     rows += [
         Row("late", "e-late", META, "resolved", is_delivered=True, retry_count=1),
         Row("mate", "e-mate", META, "resolved", is_delivered=True),
-        Row("bad", "e-bad", META, "dead_letter", reason="refused", replays=1),
+        Row("bad", "e-bad", META, "dead_letter", replays=1),
     ]
     versions += [
         Version(0, "late", META, "pending", 0),
