@@ -289,7 +289,7 @@ class Settings(BaseSettings):
     ip_retention: Literal["truncate", "remove"] = "truncate"
 
     emq_model: Literal["saturating", "weighted"] = "saturating"
-    # Checked against the model where it is used: health/configured.py.
+    # Checked against the model where it is used: wiring/health.py.
     emq_weights: Weights = Field(default_factory=dict)
     emq_window_days: Annotated[int, Field(ge=1, le=90)] = 7
     emq_warning: Score = 7.0

@@ -9,14 +9,11 @@ from contextlib import contextmanager
 from typing import Literal
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 from tracking_pipeline.defs.instance.kept_in_log import KeptInLog
 from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.errors import ExplainedError
-from tracking_pipeline.health.check import Reading, take_reading
 from tracking_pipeline.settings import read_settings
-from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline.wiring.installation import Installation, open_installation
 
 
@@ -37,22 +34,6 @@ class TrackingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise dg.Failure(description=str(error), allow_retries=False) from None
 
 
-class HealthResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The reading of a health check. A run has one of its own: all assets of a run show the same
-    moment, and an asset alone shows its own."""
-
-    _reading: Reading | None = PrivateAttr(default=None)
-
-    def read(self, tracking: TrackingResource) -> Reading:
-        """The run's reading: taken by the first that asks. What cannot be read is a ``Failure``
-        whose description tells the operator what to do."""
-        if self._reading is None:
-            with tracking.open() as installation:
-                policy = health_config(installation.settings)
-                self._reading = take_reading(installation.database.url, policy)
-        return self._reading
-
-
 class DrainProgress:
     """Tells how a long drain goes, in the run's log. The command line puts a progress bar here."""
 
@@ -71,7 +52,6 @@ class DrainProgress:
 
 default_resources: dict[str, object] = {
     "tracking": TrackingResource(),
-    "health": HealthResource(),
     "progress": DrainProgress(),
     "io_manager": KeptInLog(),
 }

@@ -10,11 +10,10 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.defs.active import every
-from tracking_pipeline.defs.health.tracking_health_alerts import READINGS
+from tracking_pipeline.defs.health.assets import ALERTS, READINGS
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
 from tracking_pipeline.health.view.summary import check_json
 
-ALERTS = "tracking_health_alerts"
 # What a check needs. The report, which takes longer, is left to the checks of the schedule.
 CHECKED = [dg.AssetKey(name) for name in (*READINGS, ALERTS)]
 
@@ -36,7 +35,10 @@ check_tracking_health_job = dg.define_asset_job(
 
 def answer_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     """The JSON of a check that ran in this process."""
-    return {**check_json(result.output_for_node(ALERTS)), "run_id": result.run_id}
+    return {
+        **check_json(result.output_for_node("tracking_health", ALERTS)),
+        "run_id": result.run_id,
+    }
 
 
 check_tracking_health_schedule = every(

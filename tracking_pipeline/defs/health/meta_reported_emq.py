@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from tracking_pipeline.defs.health.labels import GROUP, OWNERS
+from tracking_pipeline.defs.health.assets import GROUP, OWNERS
 from tracking_pipeline.defs.metadata import floats, table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from tracking_pipeline.defs.health.labels import GROUP, OWNERS
+from tracking_pipeline.defs.health.assets import GROUP, OWNERS
 from tracking_pipeline.defs.metadata import floats
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount

@@ -38,8 +38,12 @@ def check(*names: str) -> dg.ExecuteInProcessResult:
 
 
 def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
-    (materialization,) = result.asset_materializations_for_node(name)
-    return dict(materialization.metadata)
+    made = (
+        each.step_materialization_data.materialization
+        for each in result.get_asset_materialization_events()
+    )
+    (of_asset,) = (each for each in made if each.asset_key == dg.AssetKey(name))
+    return dict(of_asset.metadata)
 
 
 def value(result: dg.ExecuteInProcessResult, name: str, key: str) -> Any:

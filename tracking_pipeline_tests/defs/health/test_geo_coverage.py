@@ -9,13 +9,13 @@ import dagster as dg
 import psycopg
 import pytest
 
-from tracking_pipeline.defs.health.geo_coverage import (
+from tracking_pipeline.defs.health.assets import tracking_health
+from tracking_pipeline.defs.health.geo_checks import (
     addresses_are_visitors,
     enrichment_keeps_up,
-    geo_coverage,
     leads_have_an_address,
 )
-from tracking_pipeline.defs.resources import HealthResource, TrackingResource
+from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline_tests.geo.asking import addresses
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 
@@ -34,10 +34,11 @@ def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Pa
 def materialize() -> tuple[dict[str, Any], dict[str, dg.AssetCheckEvaluation]]:
     """The metadata of the asset, and the checks by name."""
     result = dg.materialize(
-        [geo_coverage, leads_have_an_address, addresses_are_visitors, enrichment_keeps_up],
-        resources={"tracking": TrackingResource(), "health": HealthResource()},
+        [tracking_health, leads_have_an_address, addresses_are_visitors, enrichment_keeps_up],
+        selection=["geo_coverage"],
+        resources={"tracking": TrackingResource()},
     )
-    (materialization,) = result.asset_materializations_for_node("geo_coverage")
+    (materialization,) = result.asset_materializations_for_node("tracking_health")
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     return dict(materialization.metadata), checks
 
