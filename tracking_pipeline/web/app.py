@@ -1,6 +1,6 @@
 """The HTTP application: which routers it has, and what stands around all of them.
 
-    safe responses -> CORS -> body limit -> router -> handler
+    safe responses -> CORS -> HTTP's forms -> body limit -> router -> handler
 
 An endpoint is an admin's when it takes ``Admin`` (``web/security/access.py``), as all of
 ``web/admin/router.py`` do; a test goes through all routes, so that a new one cannot be forgotten.
@@ -22,6 +22,7 @@ from tracking_pipeline.web.admin.router import admin_router
 from tracking_pipeline.web.admin.run_desk import RunDesk
 from tracking_pipeline.web.context import WebContext
 from tracking_pipeline.web.errors import add_error_handlers
+from tracking_pipeline.web.http_forms import HttpForms
 from tracking_pipeline.web.intake.router import intake_router
 from tracking_pipeline.web.monitoring.metrics import metrics_router
 from tracking_pipeline.web.monitoring.probe import health_probe_router
@@ -43,7 +44,10 @@ _CORS_HEADERS = [
     "apikey",
     "x-api-key",
     "x-client-info",
+    "x-retry-count",
+    "x-region",
     "idempotency-key",
+    "content-encoding",
 ]
 _CORS_SECONDS = 600
 
@@ -84,12 +88,14 @@ def create_app(installation: Installation, runs: RunDesk, *, admin_token: str) -
         version=version("tracking-pipeline"),
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
     )
     for router in ROUTERS:
         app.include_router(router)
     add_error_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=BODY_SECONDS)
+    app.add_middleware(HttpForms)
     if settings.cors_origins:
         # Without credentials: a session's cookie is for our own page alone.
         app.add_middleware(

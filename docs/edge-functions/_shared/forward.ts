@@ -8,7 +8,7 @@ const CORS = {
   "Access-Control-Allow-Origin": "*",
   "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
   "Access-Control-Allow-Headers":
-    "authorization, apikey, content-type, idempotency-key, x-api-key, x-client-info, x-retry-count",
+    "authorization, apikey, content-type, idempotency-key, x-api-key, x-client-info, x-region, x-retry-count",
   "Access-Control-Expose-Headers": "Location, Retry-After",
 };
 const ANSWERED = ["content-type", "location", "retry-after", "www-authenticate"];

@@ -22,7 +22,9 @@ _V6_PREFIX = 64
 
 
 class IntakeKey:
-    """``INTAKE_KEY``, sent as ``X-API-Key``, as ``apikey`` (Supabase's clients) or as a bearer.
+    """``INTAKE_KEY``, sent as ``X-API-Key``, as ``apikey`` (Supabase's clients) or as a bearer; or
+    as ``apikey`` in the query, by ``navigator.sendBeacon``, which can set no header. It is known to
+    every visitor of the site, and no query is logged here.
 
     Without a key configured only a process of this machine may post; ``trusted`` are the proxies of
     ours, which may stand on it.
@@ -43,6 +45,8 @@ class IntakeKey:
         if given is None:
             scheme, _, token = headers.get("authorization", "").partition(" ")
             given = token.strip() if scheme.lower() == "bearer" else ""
+        if not given:
+            given = request.query_params.get("apikey", "")
         if not hmac.compare_digest(_digest(given), self._digest):
             raise ApiError(
                 401,

@@ -6,6 +6,7 @@ import logging
 import traceback
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tracking_pipeline.web.errors import error_response
@@ -47,6 +48,8 @@ class SafeResponses:
 
         try:
             await self._app(scope, receive, send_safely)
+        except ClientDisconnect:
+            log.info("a client left before all of its body came")
         except Exception as error:
             frames = "".join(traceback.format_tb(error.__traceback__))
             log.error("%s, which should not happen:\n%s", type(error).__name__, frames)
