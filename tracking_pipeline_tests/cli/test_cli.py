@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import pytest
 
 from tracking_pipeline.cli.entry import main
 from tracking_pipeline.geo.download import FILE_NAME
-from tracking_pipeline.postgres.server import hold
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
 from tracking_pipeline_tests.geo.databases import BERLIN, write_database
@@ -38,26 +37,25 @@ TOMORROW = datetime.now(timezone.utc) + timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    """One TRACKING_HOME for the file: its embedded server, which keeps Dagster's storage, stays up
-    between the commands."""
-    folder = reachable_folder()
-    with hold(folder):
-        yield folder
+def dagster_storage(server: TestServer) -> str:
+    """One storage of Dagster for the file: it makes its tables once."""
+    return server.create_database(f"dagster_{uuid4().hex}")
 
 
 @pytest.fixture
-def start(home: Path, tmp_path: Path) -> Start:
+def variables_of_all(dagster_storage: str, tmp_path: Path) -> dict[str, str]:
+    home = str(tmp_path)
+    return {"TRACKING_HOME": home, "HOME": home, "DAGSTER_POSTGRES_URL": dagster_storage}
+
+
+@pytest.fixture
+def start(variables_of_all: dict[str, str], tmp_path: Path) -> Start:
+    """The command as a process of its own."""
+
     def start_one(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "TRACKING_HOME": str(home),
-            **variables,
-        }
         return subprocess.Popen(
             [COMMAND, *arguments],
-            env=environment,
+            env={"PATH": os.environ["PATH"], **variables_of_all, **variables},
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -68,7 +66,7 @@ def start(home: Path, tmp_path: Path) -> Start:
 
 
 @pytest.fixture
-def call(start: Start) -> Call:
+def call_process(start: Start) -> Call:
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         with start(*arguments, **variables) as process:
             try:
@@ -76,6 +74,31 @@ def call(start: Start) -> Call:
             finally:
                 process.kill()
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    return run
+
+
+@pytest.fixture
+def call(
+    variables_of_all: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Call:
+    """The command in this process, which has paid for its imports already."""
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", ["tracking-pipeline", *arguments])
+            for name, value in {**variables_of_all, **variables}.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as end:
+                main()
+        output, errors = capfd.readouterr()
+        assert isinstance(end.value.code, int)
+        return subprocess.CompletedProcess(arguments, end.value.code, output, errors)
 
     return run
 
@@ -103,11 +126,11 @@ def variables(database_url: str, sandbox: Sandbox) -> dict[str, str]:
 
 
 def test_retry_sends_what_is_due_and_leaves_a_run_behind(
-    call: Call, queue: Queue, sandbox: Sandbox, variables: dict[str, str]
+    call: Call, call_process: Call, queue: Queue, sandbox: Sandbox, variables: dict[str, str]
 ) -> None:
     good, bad, late = queue.add_one(), queue.add_one(), queue.add_one(next_retry_at=TOMORROW)
     sandbox.scripts.set(bad.sent_as, ["bad"])
-    process = call("retry", "--json", **variables)
+    process = call_process("retry", "--json", **variables)
     assert process.returncode == 0, process.stderr
     totals = answer(process)
     expected = {
@@ -285,14 +308,10 @@ def test_missing_settings_are_a_result_and_no_failure(
         (),
     ],
 )
-def test_wrong_use_exits_with_2_and_says_why(
-    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["tracking-pipeline", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
-    told = "".join(capfd.readouterr())
+def test_wrong_use_exits_with_2_and_says_why(arguments: tuple[str, ...], call: Call) -> None:
+    process = call(*arguments)
+    assert process.returncode == 2
+    told = process.stdout + process.stderr
     assert told
     assert "Traceback" not in told
 
@@ -305,36 +324,23 @@ def test_wrong_use_exits_with_2_and_says_why(
         (("retry", "--destination", "meta"), "meta_capi"),
     ],
 )
-def test_wrong_use_names_the_right_one(
-    arguments: tuple[str, ...],
-    told: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["tracking-pipeline", *arguments])
-    with pytest.raises(SystemExit):
-        main()
-    assert told in capfd.readouterr().err
+def test_wrong_use_names_the_right_one(arguments: tuple[str, ...], told: str, call: Call) -> None:
+    assert told in call(*arguments).stderr
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("-h",), ("retry", "-h"), ("geo", "-h")])
-def test_who_asks_is_told_on_standard_output(
-    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["tracking-pipeline", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 0
-    told = capfd.readouterr()
-    assert told.out.startswith(("tracking-pipeline 0.", "Usage: "))
-    assert told.err == ""
+def test_who_asks_is_told_on_standard_output(arguments: tuple[str, ...], call: Call) -> None:
+    process = call(*arguments)
+    assert process.returncode == 0
+    assert process.stdout.startswith(("tracking-pipeline 0.", "Usage: "))
+    assert process.stderr == ""
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_who_reads_no_more_is_no_failure(
-    start: Start, home: Path, options: tuple[str, ...]
+    start: Start, variables: dict[str, str], options: tuple[str, ...]
 ) -> None:
-    with start("status", *options) as process:
+    with start("status", *options, **variables) as process:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None
@@ -343,11 +349,13 @@ def test_who_reads_no_more_is_no_failure(
     assert (status, errors) == (128 + signal.SIGPIPE, "")
 
 
-def test_a_disk_that_is_full_is_one_line(home: Path, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_is_one_line(
+    variables_of_all: dict[str, str], variables: dict[str, str]
+) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [COMMAND, "status", "--json"],
-            env={"PATH": os.environ["PATH"], "TRACKING_HOME": str(home), "HOME": str(tmp_path)},
+            env={"PATH": os.environ["PATH"], **variables_of_all, **variables},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -358,8 +366,8 @@ def test_a_disk_that_is_full_is_one_line(home: Path, tmp_path: Path) -> None:
     assert done.stderr == "error: No space left on device\n"
 
 
-def test_wrong_use_is_an_object_for_whoever_asked_for_one(call: Call) -> None:
-    process = call("retry", "--json", "--destination", "nowhere")
+def test_wrong_use_is_an_object_for_whoever_asked_for_one(call_process: Call) -> None:
+    process = call_process("retry", "--json", "--destination", "nowhere")
     assert process.returncode == 2
     assert answer(process)["success"] is False
 
@@ -503,8 +511,11 @@ def test_heal_is_one_pass_of_the_whole_loop(
     assert "Tracking is healthy" in people.stdout
 
 
-def test_the_demo_shows_resolved_retrying_and_dead_lettered_events(call: Call) -> None:
-    process = call("demo", "--json", TRACKING_HOME=str(reachable_folder()))
+def test_the_demo_shows_resolved_retrying_and_dead_lettered_events(
+    call_process: Call,
+) -> None:
+    embedded = {"TRACKING_HOME": str(reachable_folder()), "DAGSTER_POSTGRES_URL": ""}
+    process = call_process("demo", "--json", **embedded)
     assert process.returncode == 0, process.stderr
     found = answer(process)
     assert found["retry"]["resolved"] > 50
