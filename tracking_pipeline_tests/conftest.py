@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.migrate import migrate
+from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.servers import (
     TestServer,
     find_server_binaries,
@@ -23,8 +24,9 @@ from tracking_pipeline_tests.servers import (
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-# They wait for a real daemon or start many processes: the other workers' tests run meanwhile.
-_LONG = ("test_breach_to_message.py", "test_dev.py", "test_cli.py")
+# Who imports one of these calls the command as its users do, in processes of its own.
+_OF_THE_COMMAND = {"COMMAND", "running_dev"}
+_POSTGRESQL_FIXTURES = {"server", "home"}
 
 _OURS = (
     "TRACKING_",
@@ -48,9 +50,22 @@ _OURS = (
 )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Each test is of one level, by what it uses: ``unit`` needs no PostgreSQL, ``integration``
+    does, ``acceptance`` calls the whole command."""
+    assert isinstance(item, pytest.Function)
+    if _OF_THE_COMMAND & vars(item.module).keys():
+        level = "acceptance"
+    elif _POSTGRESQL_FIXTURES & {*item.fixturenames} or item.path.parent.name == "postgres":
+        level = "integration"
+    else:
+        level = "unit"
+    item.add_marker(level)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first, so that no worker ends alone with one of them."""
-    items.sort(key=lambda item: item.path.name not in _LONG)
+    items.sort(key=lambda item: item.get_closest_marker("acceptance") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +117,12 @@ def storage_url(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(database_url, autocommit=True) as opened:
         yield opened
+
+
+@pytest.fixture
+def queue(connection: psycopg.Connection) -> Queue:
+    """The failed and the accepted events of the test's database."""
+    return Queue(connection)
 
 
 @pytest.fixture

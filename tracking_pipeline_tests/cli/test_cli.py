@@ -21,12 +21,12 @@ from tracking_pipeline.cli.entry import main
 from tracking_pipeline.geo.download import FILE_NAME
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
+from tracking_pipeline_tests.dev_process import COMMAND
 from tracking_pipeline_tests.geo.databases import BERLIN, write_database
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 from tracking_pipeline_tests.health.site import Site
 from tracking_pipeline_tests.servers import TestServer, reachable_folder
 
-COMMAND = str(Path(sys.executable).with_name("tracking-pipeline"))
 TIMEOUT_SECONDS = 120
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -108,11 +108,6 @@ def answer(process: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert process.stdout.count("\n") == 1, process.stdout + process.stderr
     found: dict[str, Any] = json.loads(process.stdout)
     return found
-
-
-@pytest.fixture
-def queue(connection: psycopg.Connection) -> Queue:
-    return Queue(connection)
 
 
 @pytest.fixture

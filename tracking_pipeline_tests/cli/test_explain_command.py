@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ import psycopg
 import pytest
 
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, payload
+from tracking_pipeline_tests.dev_process import COMMAND
 from tracking_pipeline_tests.importing.writing import encoded
 
-COMMAND = str(Path(sys.executable).with_name("tracking-pipeline"))
 TOKEN = "EAAcanaryTOKENcanary0123456789"
 EMAIL = "canary.person@example.com"
 PURCHASE = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import dagster as dg
 import psycopg
 import pytest
@@ -18,14 +16,7 @@ _STATE = "(SQLSTATE 42703)"
 
 
 @pytest.fixture(autouse=True)
-def _configured(
-    monkeypatch: pytest.MonkeyPatch, database_url: str, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    monkeypatch.setenv("TRACKING_HOME", str(tmp_path))
-    monkeypatch.setenv("META_DATASET_ID", "123")
-    monkeypatch.setenv("META_ACCESS_TOKEN", "token-for-tests")
-    monkeypatch.setenv("META_GRAPH_URL", sandbox.meta_url)
+def _seen_by_meta(sandbox: Sandbox, meta_on_the_sandbox: None) -> None:
     post_events(sandbox, {"em": [EVERYTHING["em"]]})
 
 

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.delivery.runs import Runs
-
-
-@pytest.fixture
-def queue(connection: psycopg.Connection) -> Queue:
-    return Queue(connection)
 
 
 @pytest.fixture

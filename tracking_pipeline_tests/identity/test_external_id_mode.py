@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-import psycopg
 import pytest
 
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
@@ -36,11 +35,6 @@ def sent_to_meta(database_url: str, sandbox: Sandbox, queue: Queue, **fields: An
     assert totals.total("resolved") == 1
     (event,) = sandbox.memory.events(row.sent_as)
     return event["user_data"]["external_id"]
-
-
-@pytest.fixture
-def queue(connection: psycopg.Connection[Any]) -> Queue:
-    return Queue(connection)
 
 
 @pytest.fixture(autouse=True)

@@ -70,12 +70,6 @@ def eventually() -> Callable[[Callable[[], bool]], bool]:
     return wait
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 @pytest.fixture(scope="session")
 def http() -> Iterator[httpx.Client]:
     with httpx.Client() as client:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import psycopg
 import pytest
 
 from tracking_pipeline.store.destination_state import (
@@ -21,11 +20,6 @@ from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_unti
 from tracking_pipeline_tests.store.statements import AsyncConnection, run_statement
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def queue(connection: psycopg.Connection) -> Queue:
-    return Queue(connection)
 
 
 class Worker:

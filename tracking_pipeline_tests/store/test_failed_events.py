@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 from uuid import UUID
 
-import psycopg
 import pytest
 from psycopg.types.json import Jsonb, set_json_loads
 
@@ -29,11 +28,6 @@ from tracking_pipeline_tests.store.statements import AsyncConnection, run_statem
 
 TABLE = "tracking_failed_events"
 T = TypeVar("T")
-
-
-@pytest.fixture
-def queue(connection: psycopg.Connection) -> Queue:
-    return Queue(connection)
 
 
 @pytest.fixture

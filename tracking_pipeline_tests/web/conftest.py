@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import psycopg
 import pytest
 
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.web.serving import Served, serving
 
 Serve = Callable[..., Served]
-
-
-@pytest.fixture
-def queue(connection: psycopg.Connection) -> Queue:
-    return Queue(connection)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +17,9 @@ import pytest
 from tracking_pipeline.settings import Settings, SettingsError
 from tracking_pipeline.web.server import is_loopback, serving_token
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
+from tracking_pipeline_tests.dev_process import COMMAND
 from tracking_pipeline_tests.servers import TestServer, reachable_folder
 
-COMMAND = str(Path(sys.executable).with_name("tracking-pipeline"))
 TOKEN = "an-admin-token-for-tests"
 
 

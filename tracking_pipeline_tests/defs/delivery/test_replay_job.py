@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import dagster as dg
-import psycopg
 import pytest
 
 from tracking_pipeline.cli.status import show_queue, status_json
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.delivery.replay_after_pause import replay_after_pause_sensor
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.wiring.installation import open_installation
-from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
 
-
-@pytest.fixture
-def queue(connection: psycopg.Connection) -> Queue:
-    return Queue(connection)
-
-
-@pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str, sandbox: Sandbox) -> None:
-    monkeypatch.delenv("REPLAY_AFTER_PAUSE", raising=False)
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    monkeypatch.setenv("META_DATASET_ID", "123")
-    monkeypatch.setenv("META_ACCESS_TOKEN", "token-for-tests")
-    monkeypatch.setenv("META_GRAPH_URL", sandbox.meta_url)
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with fresh_instance() as made:
-        yield made
+pytestmark = pytest.mark.usefixtures("meta_on_the_sandbox")
 
 
 def launch(*, raise_on_error: bool = True, **config: Any) -> dg.ExecuteInProcessResult:

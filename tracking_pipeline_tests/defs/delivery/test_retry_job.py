@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
-import psycopg
 import pytest
 
 from tracking_pipeline.cli.delivery import show_retry
@@ -17,21 +16,9 @@ from tracking_pipeline.delivery.engine.totals import Tally, totals_of
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 
+pytestmark = pytest.mark.usefixtures("meta_on_the_sandbox")
+
 TOMORROW = datetime.now(timezone.utc) + timedelta(days=1)
-
-
-@pytest.fixture
-def queue(connection: psycopg.Connection) -> Queue:
-    return Queue(connection)
-
-
-@pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str, sandbox: Sandbox) -> None:
-    """The sandbox stands where Meta would be, on a database that is not a rehearsal."""
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    monkeypatch.setenv("META_DATASET_ID", "123")
-    monkeypatch.setenv("META_ACCESS_TOKEN", "token-for-tests")
-    monkeypatch.setenv("META_GRAPH_URL", sandbox.meta_url)
 
 
 def launch(*, raise_on_error: bool = True, **config: Any) -> dg.ExecuteInProcessResult:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import dagster as dg
 import psycopg
 import pytest
@@ -22,29 +20,16 @@ from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.queue_counts import BACKLOG_CAP, Backlog
 from tracking_pipeline.wiring.health import health_config
-from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 from tracking_pipeline_tests.health.checking import check_tracking_health
 
 RETRY, CHECK = "retry_failed_events_job", "check_tracking_health_job"
 
 
-@pytest.fixture
-def queue(connection: psycopg.Connection) -> Queue:
-    return Queue(connection)
-
-
 @pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+def _meta(monkeypatch: pytest.MonkeyPatch, served_database: None) -> None:
     monkeypatch.setenv("META_DATASET_ID", "123")
     monkeypatch.setenv("META_ACCESS_TOKEN", "token-for-tests")
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with fresh_instance() as made:
-        yield made
 
 
 def tick(instance: dg.DagsterInstance) -> dict[str, dg.RunRequest] | str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import dagster as dg
 import psycopg
 import pytest
@@ -12,24 +10,14 @@ from tracking_pipeline.definitions import defs
 from tracking_pipeline.defs.geo.enrich import enrich_leads_job, enrich_leads_schedule
 from tracking_pipeline.defs.geo.new_leads import new_leads_sensor
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.geo.lead_table import LeadTable
+
+pytestmark = pytest.mark.usefixtures("served_database")
 
 
 @pytest.fixture
 def leads(connection: psycopg.Connection) -> LeadTable:
     return LeadTable(connection)
-
-
-@pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with fresh_instance() as made:
-        yield made
 
 
 class Ticks:

@@ -12,6 +12,8 @@ from tracking_pipeline.definitions import build_defs
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 
+pytestmark = pytest.mark.usefixtures("served_database")
+
 
 @pytest.fixture
 def site(connection: psycopg.Connection, database_url: str) -> Site:
@@ -22,11 +24,6 @@ def site(connection: psycopg.Connection, database_url: str) -> Site:
     check_tracking_health(database_url, policy())
     assert site.open_types() == {"failed_events_critical", "dead_letters"}
     return site
-
-
-@pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
 
 
 def launch(**config: Any) -> dict[str, Any]:

@@ -16,18 +16,14 @@ from tracking_pipeline.health.emq.keys import KEYS
 from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.health.site import Site
 
+pytestmark = pytest.mark.usefixtures("served_database")
+
 NAMES = [key.to_user_string() for key in CHECKED]
 
 
 @pytest.fixture
 def site(connection: psycopg.Connection) -> Site:
     return Site(connection)
-
-
-@pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    monkeypatch.setenv("TRACKING_HOME", str(tmp_path))
 
 
 def check(*names: str) -> dg.ExecuteInProcessResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -19,16 +18,12 @@ from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline_tests.geo.asking import addresses
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 
+pytestmark = pytest.mark.usefixtures("served_database")
+
 
 @pytest.fixture
 def leads(connection: psycopg.Connection) -> LeadTable:
     return LeadTable(connection)
-
-
-@pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    monkeypatch.setenv("TRACKING_HOME", str(tmp_path))
 
 
 def materialize() -> tuple[dict[str, Any], dict[str, dg.AssetCheckEvaluation]]:

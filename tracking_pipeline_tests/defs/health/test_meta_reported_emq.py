@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import dagster as dg
 import psycopg
@@ -22,14 +21,8 @@ TOKEN = "EAAB-the-secret-token-of-the-dataset"
 
 
 @pytest.fixture(autouse=True)
-def _configured(
-    monkeypatch: pytest.MonkeyPatch, database_url: str, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    monkeypatch.setenv("TRACKING_HOME", str(tmp_path))
-    monkeypatch.setenv("META_DATASET_ID", "123")
+def _token(monkeypatch: pytest.MonkeyPatch, meta_on_the_sandbox: None) -> None:
     monkeypatch.setenv("META_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setenv("META_GRAPH_URL", sandbox.meta_url)
 
 
 def run() -> dg.ExecuteInProcessResult:

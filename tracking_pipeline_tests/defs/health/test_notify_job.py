@@ -15,7 +15,6 @@ from tracking_pipeline.defs.health.alert_notification import alert_notification_
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.store.alert_notifications import Notification, enqueue
-from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.health.sinks import Webhook, webhook
 
 
@@ -26,15 +25,8 @@ def hook() -> Iterator[Webhook]:
 
 
 @pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str, hook: Webhook) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+def _channel(monkeypatch: pytest.MonkeyPatch, served_database: None, hook: Webhook) -> None:
     monkeypatch.setenv("ALERT_CHANNELS", hook.url)
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with fresh_instance() as made:
-        yield made
 
 
 def owe(connection: psycopg.Connection, url: str, title: str = "Down") -> None:

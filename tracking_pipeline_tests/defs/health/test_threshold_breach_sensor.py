@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import dagster as dg
 import psycopg
 import pytest
@@ -17,7 +15,6 @@ from tracking_pipeline.defs.health.threshold_breach import (
     threshold_breach_sensor,
 )
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.health.site import Site
 
 
@@ -27,15 +24,8 @@ def site(connection: psycopg.Connection) -> Site:
 
 
 @pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+def _channel(monkeypatch: pytest.MonkeyPatch, served_database: None) -> None:
     monkeypatch.setenv("ALERT_CHANNELS", "json://alerts.example.com")
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with fresh_instance() as made:
-        yield made
 
 
 class Daemon:

@@ -14,11 +14,7 @@ from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 
-
-@pytest.fixture(autouse=True)
-def _configured(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path) -> None:
-    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
-    monkeypatch.setenv("TRACKING_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("served_database")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import dagster as dg
@@ -12,18 +11,11 @@ import pytest
 
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.maintenance.prune import prune_runs
-from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 STARTED = dg.DagsterRunStatus.STARTED
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with fresh_instance() as made:
-        yield made
 
 
 def add_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> str:
