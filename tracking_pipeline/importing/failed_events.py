@@ -22,12 +22,12 @@ from tracking_pipeline.importing.values import (
     FieldError,
     column_finder,
     encode_json,
-    is_blank,
     read_integer,
     read_text,
     read_uuid,
     read_value,
 )
+from tracking_pipeline.null_markers import says_nothing
 from tracking_pipeline.store.importing import TableColumn
 
 _STATUSES = ("pending", "retrying", "resolved", "dead_letter")
@@ -86,7 +86,7 @@ class FailedEventRows:
             column = columns[name]
             if column is None:
                 self.ignored.add(name)
-            elif not is_blank(value) and (name == column or column not in values):
+            elif not says_nothing(value) and (name == column or column not in values):
                 values[column] = self._read(column, value, cell=record.cells)
         if values.get("event_payload") is None:
             raise FieldError("missing event_payload: a failed event needs what is to be sent")
@@ -127,7 +127,7 @@ class FailedEventRows:
         return values
 
     def _read_destination(self, value: Any) -> str:
-        if is_blank(value):
+        if says_nothing(value):
             if self._destination is None:
                 raise FieldError("missing destination: name one in the line or for the whole file")
             return self._destination

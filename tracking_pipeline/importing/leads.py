@@ -7,16 +7,17 @@ from typing import Any
 from uuid import uuid5
 
 from tracking_pipeline.events.names import Special, meaning_of
+from tracking_pipeline.identity import normalize
 from tracking_pipeline.importing.lines import Record
 from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
 from tracking_pipeline.importing.values import (
     FieldError,
     column_finder,
     encode_json,
-    is_blank,
     letters,
     read_value,
 )
+from tracking_pipeline.null_markers import says_nothing
 from tracking_pipeline.store.importing import TableColumn
 
 # The column of each match key; `ge`, `db` and `external_id` have none.
@@ -60,10 +61,12 @@ class LeadRows:
             column = self._column_of(name)
             if column is None:
                 self.ignored.add(name)
-            elif not is_blank(value) and (name == column or column not in values):
+            elif not says_nothing(value) and (name == column or column not in values):
                 values[column] = read_value(self._columns[column], value, cell=record.cells)
         if "email" not in values:
             raise FieldError("missing email: every lead needs one")
+        if normalize("em", values["email"]) is None or "@" not in values["email"]:
+            raise FieldError("email is no e-mail address: correct it")
         for name in self._required:
             if name not in values:
                 raise FieldError(f"missing {name}: this site's leads cannot be without it")

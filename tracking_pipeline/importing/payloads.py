@@ -6,7 +6,7 @@ from typing import Any
 
 from tracking_pipeline.importing.json_records import InvalidJSONError, decode_json
 from tracking_pipeline.importing.lines import Record
-from tracking_pipeline.importing.values import is_blank
+from tracking_pipeline.null_markers import says_nothing
 
 
 def payload_of(record: Record) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def payload_of(record: Record) -> dict[str, Any]:
     object or a list that is written in a cell is read."""
     if not record.cells:
         return record.fields
-    return {name: _read(cell) for name, cell in record.fields.items() if not is_blank(cell)}
+    return {name: _read(cell) for name, cell in record.fields.items() if not says_nothing(cell)}
 
 
 def _read(cell: str) -> Any:

@@ -26,11 +26,6 @@ class FieldError(ValueError):
     """A line cannot become a row. The message names the field and the remedy, not the value."""
 
 
-def is_blank(value: Any) -> bool:
-    """Whether a value says nothing: null, or text without a visible character."""
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
 def read_value(column: TableColumn, value: Any, *, cell: bool) -> Any:
     """A value that is not blank, as what JSON has for the column's type. A type not known here is
     left to PostgreSQL. ``cell`` tells a table's cell, where JSON is written as text.

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from typing_extensions import LiteralString
 
+from tracking_pipeline.null_markers import NULL_MARKERS
 from tracking_pipeline.store.migrations.indexes import CUT_ADDRESS
 
-SAID: LiteralString = (
-    "~ '[^\\s\\u0001-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u061c\\u1680\\u180e\\u2000-\\u200f"
-    "\\u2028-\\u202f\\u205f-\\u2064\\u2066-\\u206f\\u3000\\ufe00-\\ufe0f\\ufeff]'"
+# White space and invisible characters, the same ones as in ``identity/text.py``; which of them
+# ``\\s`` knows hangs on the locale.
+_BLANK: LiteralString = (
+    "\\s\\u0001-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u061c\\u1680\\u180e\\u2000-\\u200f"
+    "\\u2028-\\u202f\\u205f-\\u2064\\u2066-\\u206f\\u3000\\ufe00-\\ufe0f\\ufeff"
 )
-"""Behind a text: it says something. White space and invisible characters say nothing, the same ones
-as in :mod:`tracking_pipeline.identity.text`; which of them ``\\s`` knows hangs on the locale."""
+
+
+def _literally(text: LiteralString) -> LiteralString:
+    """The pattern of a text."""
+    for character in ("\\", "(", ")", "[", "]", "?", "."):
+        text = text.replace(character, "\\" + character)
+    return text
+
+
+_NOTHING: LiteralString = "|".join([_literally(marker) for marker in NULL_MARKERS])
+
+SAID: LiteralString = f"~ '^(?![{_BLANK}]*(?:{_NOTHING})[{_BLANK}]*$).*[^{_BLANK}]'"
+"""Behind a text: it says something. White space, invisible characters and the words by which
+programs write that there is no value say nothing; see ``null_markers.py``."""
 
 NOT_SAID: LiteralString = f"!{SAID}"
 
