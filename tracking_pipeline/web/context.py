@@ -10,12 +10,13 @@ import anyio
 import anyio.to_thread
 import psycopg
 from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
 
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.admin_audit import AdminAction, record_action
 from tracking_pipeline.store.database import AsyncPool, connect
-from tracking_pipeline.web.admin.run_desk import RunDesk
-from tracking_pipeline.web.monitoring.attempt_counters import AttemptCounters
+from tracking_pipeline.web.attempt_counters import AttemptCounters
+from tracking_pipeline.web.runs.desk import RunDesk
 from tracking_pipeline.web.security.access import Access, Principal
 from tracking_pipeline.web.security.client_address import client_address
 from tracking_pipeline.wiring.installation import Installation
@@ -75,3 +76,18 @@ def web_context(request: Request) -> WebContext:
 
 
 Context = Annotated[WebContext, Depends(web_context)]
+
+# It decides nothing: it puts the "Authorize" button into /docs.
+shown_in_docs = HTTPBearer(
+    auto_error=False, description="ADMIN_API_TOKEN, or a Supabase access token of an admin."
+)
+
+
+async def require_admin(
+    request: Request, _shown: Annotated[object, Depends(shown_in_docs)]
+) -> Principal:
+    """The dependency of every admin endpoint."""
+    return await web_context(request).access.admin(request)
+
+
+Admin = Annotated[Principal, Depends(require_admin)]

@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
-from tracking_pipeline.health.notifications.channels import Channel, read_channels, send
-from tracking_pipeline.health.notifications.message import Message
+from tracking_pipeline.health.notifications.channels import Channel, Message, read_channels, send
 from tracking_pipeline.health.notifications.notify import (
     LONGEST_WAIT_SECONDS,
     NotifyTotals,

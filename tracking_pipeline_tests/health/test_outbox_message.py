@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.notifications.message import MOST_TOLD, message_of
+from tracking_pipeline.health.notifications.notify import MOST_TOLD, message_of
 from tracking_pipeline.store.alert_notifications import Claimed, Kind
 
 ALERTS = [uuid4(), uuid4()]

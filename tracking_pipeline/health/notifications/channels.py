@@ -16,13 +16,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 from pydantic import SecretStr
 
 from tracking_pipeline.delivery.engine.redaction import redact
-from tracking_pipeline.health.notifications.message import Message
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -33,6 +32,18 @@ _SCHEME = re.compile(r"([A-Za-z0-9]{1,32})://.")
 _URL_PARTS = re.compile(r"[/:@?&=,;#]+")
 # Shorter parts are ports and options, not secrets; to blank them would blank every other word.
 _SHORTEST_SECRET = 4
+
+
+Tone = Literal["failure", "warning", "success"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to one channel. ``tone`` is Apprise's notify type: it chooses colour and icon."""
+
+    title: str
+    body: str
+    tone: Tone
 
 
 class ChannelError(Exception):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
@@ -23,10 +24,11 @@ import psycopg
 from tracking_pipeline.health.notifications.channels import (
     Channel,
     ChannelError,
+    Message,
+    Tone,
     UnusableChannelError,
     send,
 )
-from tracking_pipeline.health.notifications.message import Message, message_of
 from tracking_pipeline.store.alert_notifications import (
     LEASE_SECONDS,
     Claimed,
@@ -43,6 +45,8 @@ from tracking_pipeline.store.database import Database, DatabaseError, connect
 SEND_SECONDS = LEASE_SECONDS / 2
 FIRST_WAIT_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 3600.0
+# More would be cut by some services, and read by nobody.
+MOST_TOLD = 20
 
 log = logging.getLogger(__name__)
 
@@ -186,3 +190,40 @@ def _mark(
     return ChannelTotals(
         failed=failed, error=words, unusable=isinstance(error, UnusableChannelError)
     )
+
+
+def message_of(rows: Sequence[Claimed], *, is_rehearsal: bool = False) -> Message:
+    """The message that tells all these rows, oldest first; there is at least one.
+
+    A reminder is left out where a later row tells of the same alert. That of a rehearsal says so in
+    its title: nobody should get up at night for sample data.
+    """
+    told = [row for at, row in enumerate(rows) if not _is_overtaken(row, rows[at + 1 :])]
+    tone = _tone(told)
+    mark = "[rehearsal] " if is_rehearsal else ""
+    if len(told) == 1:
+        return Message(mark + told[0].title, told[0].body, tone)
+    parts = [f"{row.title}\n{row.body}".strip() for row in told[:MOST_TOLD]]
+    if len(told) > MOST_TOLD:
+        parts.append(f"... and {len(told) - MOST_TOLD} more")
+    return Message(mark + _heading(told), "\n\n".join(parts), tone)
+
+
+def _is_overtaken(row: Claimed, later: Sequence[Claimed]) -> bool:
+    return row.kind == "reminder" and any(
+        (each.alert_type, each.alert_id) == (row.alert_type, row.alert_id) for each in later
+    )
+
+
+def _tone(rows: Sequence[Claimed]) -> Tone:
+    severities = {row.severity for row in rows if row.kind != "ended"}
+    if "critical" in severities:
+        return "failure"
+    return "warning" if severities else "success"
+
+
+def _heading(rows: Sequence[Claimed]) -> str:
+    """As in "3 tracking alerts: 2 critical, 1 over"."""
+    counts = Counter("over" if row.kind == "ended" else row.severity for row in rows)
+    parts = [f"{counts[name]} {name}" for name in ("critical", "warning", "over") if counts[name]]
+    return f"{len(rows)} tracking alerts: {', '.join(parts)}"

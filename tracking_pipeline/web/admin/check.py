@@ -12,9 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tracking_pipeline.defs.health.check import CHECKED, answer_of, check_tracking_health_job
 from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
-from tracking_pipeline.web.admin.run_process import RunOrder
-from tracking_pipeline.web.context import Context
-from tracking_pipeline.web.security.access import Admin
+from tracking_pipeline.web.context import Admin, Context
+from tracking_pipeline.web.runs.process import RunOrder
 
 check_router = APIRouter(tags=["health"])
 

@@ -16,9 +16,9 @@ from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.explain import EventExplained, Explanation, explain_id
 from tracking_pipeline.web.answers import Text
-from tracking_pipeline.web.context import Context, WebContext
+from tracking_pipeline.web.context import Admin, Context, WebContext
 from tracking_pipeline.web.errors import ApiError, ErrorAnswer
-from tracking_pipeline.web.security.access import Admin, Principal
+from tracking_pipeline.web.security.access import Principal
 from tracking_pipeline.wiring.destinations import preparing_destinations, reading_rules
 
 explain_router = APIRouter(tags=["events"])

@@ -21,12 +21,10 @@ from tracking_pipeline.delivery.destinations.registry import DestinationName, De
 from tracking_pipeline.store.dead_letters import DeadLetters, read_groups
 from tracking_pipeline.web.admin.json_route import JsonRoute
 from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
-from tracking_pipeline.web.admin.run_process import RunOrder
-from tracking_pipeline.web.admin.run_results import replay_answer
 from tracking_pipeline.web.answers import Moment, Text
-from tracking_pipeline.web.context import Context
+from tracking_pipeline.web.context import Admin, Context
 from tracking_pipeline.web.errors import ApiError
-from tracking_pipeline.web.security.access import Admin
+from tracking_pipeline.web.runs.process import RunOrder, replay_answer
 
 replay_router = APIRouter(tags=["dead letters"], route_class=JsonRoute)
 

@@ -12,7 +12,7 @@ from tracking_pipeline.web.admin.replay import replay_router
 from tracking_pipeline.web.admin.retry import retry_router
 from tracking_pipeline.web.admin.runs import runs_router
 from tracking_pipeline.web.answers import ERRORS
-from tracking_pipeline.web.security.access import require_admin
+from tracking_pipeline.web.context import require_admin
 
 admin_router = APIRouter(
     prefix="/functions/v1", dependencies=[Depends(require_admin)], responses=ERRORS

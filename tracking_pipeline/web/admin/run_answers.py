@@ -13,10 +13,10 @@ from pydantic import BaseModel, Field
 
 from tracking_pipeline.defs.instance.runs import RunError
 from tracking_pipeline.store.dagster_runs import PastRun
-from tracking_pipeline.web.admin.run_desk import DeskFullError, DeskRun
-from tracking_pipeline.web.admin.run_process import Answer, RunOrder
 from tracking_pipeline.web.context import WebContext
 from tracking_pipeline.web.errors import RETRY_AFTER_SECONDS, ApiError, ErrorAnswer, unavailable
+from tracking_pipeline.web.runs.desk import DeskFullError, DeskRun
+from tracking_pipeline.web.runs.process import Answer, RunOrder
 from tracking_pipeline.web.security.access import Principal
 
 RUNS_PATH = "/functions/v1/runs"

@@ -25,9 +25,8 @@ from tracking_pipeline.health.view.status import DestinationStatus, read_destina
 from tracking_pipeline.health.view.summary import HealthSummary, read_summary
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.web.answers import ERRORS
-from tracking_pipeline.web.context import Context
-from tracking_pipeline.web.monitoring.attempt_counters import BOUNDS_SECONDS, AttemptCounters
-from tracking_pipeline.web.security.access import shown_in_docs
+from tracking_pipeline.web.attempt_counters import BOUNDS_SECONDS, AttemptCounters
+from tracking_pipeline.web.context import Context, shown_in_docs
 from tracking_pipeline.web.security.client_address import is_local
 
 metrics_router = APIRouter(tags=["monitoring"], responses=ERRORS)

@@ -3,7 +3,7 @@ in which one of them has logged in.
 
     Authorization: Bearer <ADMIN_API_TOKEN>
     Authorization: Bearer <access token of a Supabase user who has the role admin in user_roles>
-    Cookie: tracking_session=...    (web/security/login.py); a change must come from our own page
+    Cookie: tracking_session=...    (web/login.py); a change must come from our own page
 
 401 says that nobody was recognised, 403 that somebody was and may not (RFC 9110, RFC 6750).
 """
@@ -16,12 +16,10 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPBearer
+from fastapi import Request
 
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.user_roles import RolesUnreadableError, is_admin
@@ -29,9 +27,6 @@ from tracking_pipeline.web.errors import ApiError, unavailable
 from tracking_pipeline.web.security.jwks import KeysUnavailableError
 from tracking_pipeline.web.security.session import COOKIE, SESSION_SECONDS, Sessions
 from tracking_pipeline.web.security.supabase_tokens import InvalidTokenError, SupabaseTokens
-
-if TYPE_CHECKING:
-    from tracking_pipeline.web.context import WebContext
 
 REALM = "tracking_pipeline"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -129,23 +124,6 @@ def is_own_page(request: Request) -> bool:
         return site == "same-origin"
     origin = request.headers.get("origin", "")
     return bool(origin) and urlsplit(origin).netloc == request.headers.get("host")
-
-
-# It decides nothing: it puts the "Authorize" button into /docs.
-shown_in_docs = HTTPBearer(
-    auto_error=False, description="ADMIN_API_TOKEN, or a Supabase access token of an admin."
-)
-
-
-async def require_admin(
-    request: Request, _shown: Annotated[object, Depends(shown_in_docs)]
-) -> Principal:
-    """The dependency of every admin endpoint."""
-    context: WebContext = request.app.state.context
-    return await context.access.admin(request)
-
-
-Admin = Annotated[Principal, Depends(require_admin)]
 
 
 def _bearer(request: Request) -> str | None:

@@ -123,3 +123,15 @@ def _answer_or_error(order: RunOrder, run_id: str, tracking: TrackingResource) -
         return RunError("the server was stopped; what was claimed is due again")
     except Exception as error:
         return RunError(f"run {run_id} failed ({type(error).__name__}): see it in the Dagster UI")
+
+
+def retry_answer(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """The totals of a retry run, also under the dashboard's own names."""
+    totals: dict[str, Any] = result.output_for_node("summarize_retry").as_json()
+    return {**totals, "ok": totals["success"], "deadLettered": totals["dead_lettered"]}
+
+
+def replay_answer(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """The totals of a replay."""
+    totals: dict[str, Any] = result.output_for_node("replay_dead_letters").as_json()
+    return totals
