@@ -63,5 +63,6 @@ for verb in (
 ):
     app.command()(verb)
 app.command(name="test-destinations")(destinations.ask)
+app.command(name="test-alerts")(health.try_channels)
 app.command(name="import")(tables.import_rows)
 app.add_typer(places.geo, name="geo")

@@ -1,16 +1,19 @@
-"""The verbs ``check`` and ``heal``."""
+"""The verbs ``check``, ``heal`` and ``test-alerts``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
 from tracking_pipeline.cli.delivery import show_retry
 from tracking_pipeline.cli.output import Json, Rehearsal, out, show, span
 from tracking_pipeline.cli.places import show_enrich
+from tracking_pipeline.errors import WrongUseError
 from tracking_pipeline.health.metrics import METRICS
 
 _STYLES = {"critical": "red", "warning": "yellow", "degraded": "yellow", "ok": "green"}
@@ -28,6 +31,33 @@ def heal(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     from tracking_pipeline.cli.run import run_heal
 
     show(as_json, run_heal(rehearsal, quiet=as_json), show_heal)
+
+
+def try_channels(as_json: Json = False) -> None:
+    """Send one test message by each channel of ALERT_CHANNELS, and say what came back. Exit status
+    1 where a channel did not take it."""
+    from tracking_pipeline.health.notifications.channels import read_channels, send_test
+    from tracking_pipeline.settings import read_settings
+
+    channels = read_channels(read_settings().alert_channels)
+    if not channels:
+        raise WrongUseError("ALERT_CHANNELS is not set: there is no channel to test")
+    answers = [asdict(send_test(channel)) for channel in channels]
+    success = all(each["delivered"] for each in answers)
+    show(as_json, {"success": success, "results": answers}, show_channel_answers)
+    if not success:
+        raise typer.Exit(1)
+
+
+def show_channel_answers(found: Mapping[str, Any]) -> None:
+    """The JSON of a test of the channels."""
+    for each in found["results"]:
+        told = Text(f"  {each['position']}. {each['channel']}: ")
+        if each["delivered"]:
+            told.append("took the message", style="green")
+        else:
+            told.append(each["detail"], style="red")
+        out.print(told)
 
 
 def show_check(answer: Mapping[str, Any]) -> None:

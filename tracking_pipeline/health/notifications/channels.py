@@ -108,6 +108,32 @@ def send(channel: Channel, message: Message) -> None:
         raise ChannelError(f"{channel.name} did not take the message: {reason}")
 
 
+TEST = Message(
+    "Test message of the tracking pipeline",
+    "Nothing is wrong: somebody asked whether alerts arrive here. They do.",
+    "success",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAnswer:
+    """What came of one test message; ``detail`` says why where the channel did not take it."""
+
+    position: int
+    channel: str
+    delivered: bool
+    detail: str = ""
+
+
+def send_test(channel: Channel) -> ChannelAnswer:
+    """Sends the test message by one channel. Never raises for what the channel does."""
+    try:
+        send(channel, TEST)
+    except ChannelError as error:
+        return ChannelAnswer(channel.position, channel.name, False, str(error))
+    return ChannelAnswer(channel.position, channel.name, True)
+
+
 def _plugin(channel: Channel, url: str) -> NotifyBase:
     from apprise import Apprise, AppriseAsset  # noqa: PLC0415  only who sends need load it
 
