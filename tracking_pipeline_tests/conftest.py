@@ -26,7 +26,7 @@ settings.load_profile("untimed")
 
 # Who imports one of these calls the command as its users do, in processes of its own.
 _OF_THE_COMMAND = {"COMMAND", "running_dev"}
-_POSTGRESQL_FIXTURES = {"server", "home"}
+_POSTGRESQL_FIXTURES = {"server", "sites", "home"}
 
 _OURS = (
     "TRACKING_",
