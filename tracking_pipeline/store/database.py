@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import anyio
 import psycopg
@@ -17,7 +16,9 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from tracking_pipeline.errors import ExplainedError
+from tracking_pipeline.store.address import describe, why_not
 
+BUSINESS_SETTING = "TRACKING_DATABASE_URL"
 CONNECT_TIMEOUT_SECONDS = 10
 # Together about 50 seconds: for that long an outage of the database costs nothing, because the
 # leases still stand. After it the events are claimed again, and what was delivered is delivered
@@ -54,23 +55,6 @@ _CONNECT = {
     **KEEP_ALIVE,
 }
 
-# A failed connection has no SQLSTATE, only the words of libpq and the server.
-_SIGNS_OF_NO_CONNECTION = {
-    "authentication failed": "the user or the password is refused",
-    "no password supplied": "a password is wanted",
-    "pg_hba.conf": "the server does not let this user or machine in",
-    "does not exist": "there is no such database or user",
-    "too many": "it has too many connections",
-    "connection refused": "nobody listens at that port",
-    "could not translate host name": "the host is not known",
-    "resolve host": "the host is not known",
-    "name or service not known": "the host is not known",
-    "invalid integer value": "the port is no number",
-    "invalid port": "the port is no port",
-    "timeout": "no answer in time",
-    "ssl": "TLS failed",
-}
-
 AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
 T = TypeVar("T")
 Row = TypeVar("Row")
@@ -96,14 +80,6 @@ class Database:
     url: str = field(repr=False)
     label: str
     rehearsal: bool = False
-
-
-def describe(url: str) -> str:
-    """Host and database name of a connection URL: what a log may say about it."""
-    parts = urlsplit(url)
-    if not parts.scheme:  # a conninfo string, "host=... password=...": nothing of it is safe to say
-        return "at the given address"
-    return f"{parts.path.lstrip('/') or 'postgres'} on {parts.hostname or 'the local socket'}"
 
 
 class NoAnswerError(psycopg.OperationalError):
@@ -146,14 +122,18 @@ class _AsyncConnection(psycopg.AsyncConnection[Row]):
 
 @contextmanager
 def connect(
-    url: str, *, answer_seconds: float | None = ANSWER_SECONDS
+    url: str,
+    *,
+    answer_seconds: float | None = ANSWER_SECONDS,
+    setting: str = BUSINESS_SETTING,
 ) -> Iterator[psycopg.Connection]:
     """One autocommit connection, which is given up when an answer takes longer than that; None: it
-    waits for ever. Raises :class:`DatabaseError` where none can be had."""
+    waits for ever. Raises :class:`DatabaseError`, which names the ``setting``, where none can be
+    had."""
     try:
         connection: _Connection[TupleRow] = _Connection.connect(url, **_CONNECT)  # type: ignore[arg-type]
     except psycopg.Error as error:
-        raise DatabaseError(_cannot_connect(url, error)) from None
+        raise DatabaseError(_cannot_connect(url, error, setting)) from None
     connection.answer_seconds = answer_seconds
     with connection:
         yield connection
@@ -196,7 +176,7 @@ async def connection_pool(
         await pool.open(wait=True, timeout=CONNECT_TIMEOUT_SECONDS)
     except psycopg.Error as error:
         await pool.close()
-        raise DatabaseError(_cannot_connect(url, error)) from None
+        raise DatabaseError(_cannot_connect(url, error, BUSINESS_SETTING)) from None
     try:
         yield pool
     finally:
@@ -225,24 +205,11 @@ async def through_outages(work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 
-def _cannot_connect(url: str, error: psycopg.Error) -> str:
-    try:
-        place = describe(url)
-    except ValueError:
-        place = "the given address"
+def _cannot_connect(url: str, error: psycopg.Error, setting: str) -> str:
     return (
-        f"cannot connect to database {place} ({_why_not(error)}): check TRACKING_DATABASE_URL and "
-        "the server"
+        f"cannot connect to database {describe(url)} ({why_not(error)}): check {setting} and the "
+        "server"
     )
-
-
-def _why_not(error: psycopg.Error) -> str:
-    """Why there is no connection, in words of ours: the server's may name users and addresses."""
-    said = str(error).lower()
-    for sign, words in _SIGNS_OF_NO_CONNECTION.items():
-        if sign in said:
-            return words
-    return f"SQLSTATE {error.sqlstate}" if error.sqlstate else "no connection"
 
 
 async def read_clock(connection: psycopg.AsyncConnection[Any]) -> datetime:

@@ -24,7 +24,8 @@ from tracking_pipeline.geo.enrich import MakeProviders
 from tracking_pipeline.postgres.server import EmbeddedPostgres, hold
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import check_access
-from tracking_pipeline.store.database import POOL_ANSWER_SECONDS, Database, connect, describe
+from tracking_pipeline.store.address import describe_connection
+from tracking_pipeline.store.database import POOL_ANSWER_SECONDS, Database, connect
 from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
 from tracking_pipeline.wiring.destinations import (
     configured_destinations,
@@ -105,7 +106,8 @@ def open_installation(
         with connect(url, answer_seconds=POOL_ANSWER_SECONDS) as connection:
             check_access(connection)
             marked = is_rehearsal(connection)
-        yield Installation(settings, Database(url, describe(url), marked))
+            label = describe_connection(connection)
+        yield Installation(settings, Database(url, label, marked))
         return
     with embedded_server(settings.home) as server:
         if rehearsal is None:

@@ -13,28 +13,39 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
-from sqlalchemy import make_url
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL
 
 from tracking_pipeline.defs.instance.tables import make_dagster_tables
 from tracking_pipeline.settings import read_settings
-from tracking_pipeline.store.database import CONNECT_TIMEOUT_SECONDS, KEEP_ALIVE
+from tracking_pipeline.store.database import CONNECT_TIMEOUT_SECONDS, KEEP_ALIVE, connect
 from tracking_pipeline.wiring.run_storage import run_storage_url
 
 
 def dagster_storage_url() -> str:
     """The SQLAlchemy URL of Dagster's storage. The driver is named, because another version of
-    SQLAlchemy means another one by plain ``postgresql://``."""
-    _, rest = run_storage_url(read_settings()).split("://", 1)
-    return _patient_only_so_long(f"postgresql+psycopg2://{rest}")
+    SQLAlchemy means another one by plain ``postgresql://``.
+
+    Raises :class:`~tracking_pipeline.store.database.DatabaseError` where no connection can be had:
+    Dagster would try for a while, and log the driver's words, which name user and host.
+    """
+    url = run_storage_url(read_settings())
+    with connect(url, setting="DAGSTER_POSTGRES_URL"):
+        return _for_sqlalchemy(url)
 
 
-def _patient_only_so_long(url: str) -> str:
-    """The same URL, with libpq's settings for a server or a network that is gone without a word,
-    where it does not say itself."""
-    given = make_url(url)
-    ours = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **KEEP_ALIVE}
-    wanted = {name: str(value) for name, value in ours.items() if name not in given.query}
-    return given.update_query_dict(wanted).render_as_string(hide_password=False)
+def _for_sqlalchemy(url: str) -> str:
+    """The address as libpq reads it, which reads passwords otherwise than SQLAlchemy does; with
+    libpq's settings for a server or a network that is gone without a word, where it has none."""
+    given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    ours = {"connect_timeout": str(CONNECT_TIMEOUT_SECONDS)}
+    ours |= {name: str(value) for name, value in KEEP_ALIVE.items()}
+    user, password = given.pop("user", None), given.pop("password", None)
+    database = given.pop("dbname", None)
+    made = URL.create(
+        "postgresql+psycopg2", user, password, database=database, query={**ours, **given}
+    )
+    return made.render_as_string(hide_password=False)
 
 
 class TrackingStorage(DagsterPostgresStorage):
