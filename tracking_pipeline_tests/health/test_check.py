@@ -471,7 +471,7 @@ def test_new_dead_letters_are_one_alert_and_then_one_message_an_hour(
 
     assert site.messages() == [("dead_letters", "started"), ("dead_letters", "digest")]
     (digest,) = site.read("select title from tracking_alert_notifications where kind = 'digest'")
-    assert digest["title"] == "4 events to google_ec: expired"
+    assert digest["title"] == "4 events to google_ec: expired (EVENT_EXPIRED)"
 
 
 def test_refusals_raise_nothing_and_are_on_record(site: Site, check: Any) -> None:
