@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import psutil
 import typer
 
 from tracking_pipeline.cli.demo import load_sample_data
@@ -18,6 +21,15 @@ from tracking_pipeline.cli.output import CommandError, err
 if TYPE_CHECKING:
     from tracking_pipeline.settings import Settings
     from tracking_pipeline.wiring.installation import Installation
+
+# As they stand in the command lines of Dagster's processes.
+_PARTS = {
+    "code server": "code-server",
+    "process of the code location": "grpc",
+    "web server": "dagster_webserver",
+    "daemon": "dagster._daemon",
+}
+_LOOK_SECONDS = 2.0
 
 
 def dev(
@@ -87,17 +99,61 @@ def _refuse_taken_port(host: str, port: int) -> None:
 
 
 def _run_until_interrupted(command: list[str], folder: Path, environment: dict[str, str]) -> int:
-    """Runs the child until it ends; hands it our interrupts, and waits for it to tidy up."""
+    """Runs the child until it ends; hands it our interrupts, and waits for it to tidy up.
+
+    Dagster goes on without its code server or without an end: its daemons only log, and all of them
+    call themselves healthy. So each of its processes is watched, and when one is gone unasked, all
+    end, with a line that names it and status 1: whoever started this starts it again.
+    """
     # A handled signal is the default again in the child; an ignored one (this process was started
     # in the background of a script) would be ignored there, and Dagster would never stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(command, cwd=folder, env=environment)  # noqa: S603
+    asked = threading.Event()
 
     def pass_on(number: int, frame: object) -> None:
+        asked.set()
         child.send_signal(signal.SIGINT)
 
     # The terminal's Ctrl-C reaches the child by itself; a second one would cut its tidying short.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda number, frame: asked.set())
     signal.signal(signal.SIGTERM, pass_on)
-    code = child.wait()
-    return 0 if code in (0, -signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT) else 1
+    parts = _Parts(child.pid)
+    while (code := _waited(child)) is None:
+        gone = parts.gone()
+        if gone and not asked.is_set():
+            err.print(f"error: the {gone} died: everything else is stopped", style="red")
+            child.send_signal(signal.SIGINT)
+            child.wait()
+            return 1
+    if asked.is_set():
+        return 0 if code in (0, -signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT) else 1
+    err.print(f"error: Dagster ended unasked (status {code})", style="red")
+    return 1
+
+
+def _waited(child: subprocess.Popen[bytes]) -> int | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return child.wait(_LOOK_SECONDS)
+    return None
+
+
+class _Parts:
+    """The processes that ``dagster dev`` starts and cannot do without, by what they are."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._seen: dict[str, psutil.Process] = {}
+
+    def gone(self) -> str | None:
+        """One that was there and is no more."""
+        for part, process in self._seen.items():
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                return part
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(self._pid).children(recursive=True):
+                command = process.cmdline()
+                for part, word in _PARTS.items():
+                    if word in command:
+                        self._seen.setdefault(part, process)
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,7 @@ LAUNCH = """mutation($config: RunConfigData) { launchRun(executionParams: {
   repositoryLocationName: "tracking_pipeline"}, runConfigData: $config}) {
   __typename ... on LaunchRunSuccess { run { runId } } } }"""
 RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"""
+DAEMONS = """query { instance { daemonHealth { id } } }"""
 RUNS = """query { runsOrError { ... on Runs { results { status tags { key value } } } } }"""
 
 
@@ -89,6 +91,34 @@ def test_dev_rehearses_the_whole_loop_and_stops_without_a_trace(dev: Dev) -> Non
     children = descendants(dev.process.pid)
     dev.process.send_signal(signal.SIGTERM)
     assert dev.process.wait(60) == 0
+    _, alive = psutil.wait_procs(
+        [psutil.Process(pid) for pid in children if psutil.pid_exists(pid)], timeout=30
+    )
+    assert not alive
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("grpc", "process of the code location"),
+        ("dagster._daemon", "daemon"),
+    ],
+)
+def test_when_a_part_dies_all_of_it_ends_and_says_which(dev: Dev, word: str, part: str) -> None:
+    dev.wait_until_loaded()
+
+    def victims() -> list[psutil.Process]:
+        processes = [psutil.Process(pid) for pid in descendants(dev.process.pid)]
+        return [process for process in processes if word in process.cmdline()]
+
+    # The watch looks every two seconds, and knows of what it saw.
+    dev.wait_for("the daemon runs", lambda: dev.ask(DAEMONS)["instance"]["daemonHealth"]["id"])
+    (victim,) = dev.wait_for(f"{word} runs", victims)
+    dev.wait_for("it was seen", lambda: time.time() - victim.create_time() > 5)
+    children = descendants(dev.process.pid)
+    victim.kill()
+    assert dev.process.wait(60) == 1
+    assert f"error: the {part} died" in dev.log.read_text()
     _, alive = psutil.wait_procs(
         [psutil.Process(pid) for pid in children if psutil.pid_exists(pid)], timeout=30
     )
