@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tracking_delivery_attempts": ("select", "insert"),
     "tracking_destination_state": ("select", "insert", "update"),
     "tracking_destination_shares": ("select", "insert", "update"),
+    "tracking_destination_checks": ("select", "insert", "update"),
     "tracking_google_requests": ("select", "insert", "update"),
     "tracking_match_key_hourly": ("select", "insert", "update", "delete"),
     "tracking_rollup_progress": ("select", "insert", "update"),

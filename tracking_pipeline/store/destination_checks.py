@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import psycopg
 from typing_extensions import LiteralString
 
 if TYPE_CHECKING:
+    # Who only names an ending, as the catalogue of metrics, waits for no driver.
+    import psycopg
+
     from tracking_pipeline.delivery.engine.destination_check import DestinationCheck
 
 

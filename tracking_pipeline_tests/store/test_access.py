@@ -66,6 +66,15 @@ def refusal(site: Site, role: str = WORKER) -> str:
     return message
 
 
+def test_the_worker_role_has_a_right_to_every_table_of_ours(site: Site) -> None:
+    with psycopg.connect(site.url) as connection:
+        tables = connection.execute(
+            "select relname from pg_class where relnamespace = 'public'::regnamespace"
+            " and relkind in ('r', 'p') and starts_with(relname, 'tracking_')"
+        ).fetchall()
+    assert {name for (name,) in tables} <= set(COMMANDS)
+
+
 def test_the_owner_may_start(site: Site) -> None:
     check(site)
 

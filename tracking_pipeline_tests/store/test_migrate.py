@@ -432,7 +432,7 @@ def test_a_log_of_revision_0006_takes_the_new_outcomes_beside_its_own(
 
         assert applied == [
             "added column tracking_failed_events.withheld_reason",
-            "widened constraint known of tracking_delivery_attempts",
+            "widened constraint known of tracking_delivery_attempts by withheld, postponed",
             "dropped index tracking_delivery_attempts_failed, which another replaces",
             "built index tracking_failed_events_withheld",
             "built index tracking_delivery_attempts_faults",

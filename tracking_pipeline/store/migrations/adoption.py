@@ -164,14 +164,14 @@ class Adoption:
         read them again would hold the lock for as long as the table is long.
         """
         listed = ", ".join(f"'{value}'" for value in values)
-        for name, expression in checks_refusing(self.connection, table, column, values):
+        for name, expression, refused in checks_refusing(self.connection, table, column, values):
             run(self.connection, f"alter table public.{table} drop constraint {name}")
             run(
                 self.connection,
                 f"alter table public.{table} add constraint {name}"
                 f" check (({expression}) or {column} in ({listed})) not valid",
             )
-            self.applied.append(f"widened constraint {name} of {table}")
+            self.applied.append(f"widened constraint {name} of {table} by {', '.join(refused)}")
 
     def refuse_truncate(self, table: str) -> None:
         """Reject TRUNCATE by a trigger. Only for a table of our own: a site may empty its ledger.
@@ -279,9 +279,9 @@ class Adoption:
 
 def checks_refusing(
     connection: psycopg.Connection[Any], table: str, column: str, values: Sequence[str]
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, str, list[str]]]:
     """Give the name and the expression of each CHECK on this one text column that refuses one of
-    the values; the server itself is asked."""
+    the values, and which; the server itself is asked."""
     checks = rows(
         connection,
         """
@@ -294,15 +294,14 @@ def checks_refusing(
         column,
     )
     candidates = ", ".join(f"('{value}')" for value in values)
-    return [
-        (name, expression)
-        for name, expression in checks
-        if not one(
-            connection,
-            # The expression comes from the server's own catalogue.
-            f"select bool_and({expression}) from (values {candidates}) as candidate ({column})",  # noqa: S608
-        )
-    ]
+    found = []
+    for name, expression in checks:
+        # The expression comes from the server's own catalogue.
+        refusing = f"select {column} from (values {candidates}) as candidate ({column})"  # noqa: S608
+        refused = [value for (value,) in rows(connection, f"{refusing} where not ({expression})")]
+        if refused:
+            found.append((name, expression, refused))
+    return found
 
 
 def refuse_a_strangers_table(table: Table, there: dict[str, str]) -> None:

@@ -12,11 +12,17 @@ from tracking_pipeline.cli.status import show_queue, status_json
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.delivery.replay_after_pause import replay_after_pause_sensor
 from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.wiring.installation import open_installation
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
 
 pytestmark = pytest.mark.usefixtures("meta_on_the_sandbox")
+
+
+def told(failure: Failure) -> dict[str, str]:
+    """The public code with its remedy, as they stand beside a reason."""
+    return {"failure": failure.name, "remedy": failure.remedy}
 
 
 def launch(*, raise_on_error: bool = True, **config: Any) -> dg.ExecuteInProcessResult:
@@ -70,6 +76,7 @@ def test_a_reason_that_somebody_else_wrote_is_told_without_the_person_in_it(
         status = status_json(installation, [])
     assert status["queue"]["dead_letters_by_reason"] == [
         {"destination": "meta_capi", "reason": "token for [removed] refused", "count": 2}
+        | {"failure": None, "remedy": None}
     ]
     log = capfd.readouterr().err
     assert "token for [removed] refused: 2 matched" in log
@@ -166,6 +173,7 @@ def test_dead_letters_of_a_pause_that_is_over_are_offered(
         status = status_json(installation, [])
     assert status["queue"]["replayable_after_pause"] == [
         {"destination": "meta_capi", "reason": "max_retries", "count": 1}
+        | told(Failure.RETRIES_USED_UP)
     ]
     answer = tick(instance)
     assert isinstance(answer, dg.SkipReason)
@@ -180,6 +188,7 @@ def test_an_offer_tells_the_reason_without_the_person_in_it(queue: Queue) -> Non
         status = status_json(installation, [])
     assert status["queue"]["replayable_after_pause"] == [
         {"destination": "meta_capi", "reason": "token for [removed] refused", "count": 1}
+        | {"failure": None, "remedy": None}
     ]
 
 

@@ -44,7 +44,10 @@ from tracking_pipeline.delivery.destinations.http_answers import classify_status
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
 from tracking_pipeline.delivery.engine.events import Prepared
 from tracking_pipeline.delivery.engine.outcomes import Delivered, Uniform, reject
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.http_client import post
+
+REFUSED = Failure.DESTINATION_REQUEST_REFUSED
 
 
 class CarrierPigeon:
@@ -63,7 +66,8 @@ class CarrierPigeon:
 
     async def send(self, batch, now):
         answer = await post(self._client, self._url, content=batch[0].body, headers={})
-        outcome = Delivered() if answer.status == 200 else reject("pigeons do not carry that")
+        refused = reject("pigeons do not carry that", REFUSED)
+        outcome = Delivered() if answer.status == 200 else refused
         return Reply(Uniform(outcome), answer.duration_ms)
 """
 
