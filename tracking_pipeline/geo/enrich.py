@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 from uuid import UUID
@@ -23,10 +23,14 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow
 
-from tracking_pipeline.geo.address_look_up import LEASE_SECONDS, AddressLookUp, AtHand
-from tracking_pipeline.geo.enrich_batch import SortedBatch, sort_batch
 from tracking_pipeline.geo.enrich_totals import EnrichTotals, StoppedReason, Tally
-from tracking_pipeline.geo.lead_finding import Question, found_by_address, question
+from tracking_pipeline.geo.lead_decision import (
+    Question,
+    found_by_address,
+    found_without_look_up,
+    question,
+)
+from tracking_pipeline.geo.lookup import LEASE_SECONDS, AddressLookUp, AtHand
 from tracking_pipeline.geo.online import BUSY_SECONDS, SecondsLeft
 from tracking_pipeline.geo.provider import GeoProviders, Provider
 from tracking_pipeline.geo.saving import Saved, lease, note_some_corrections, save
@@ -107,6 +111,20 @@ async def enrich_leads(
         ) from None
 
 
+@dataclass(slots=True)
+class _SortedBatch:
+    """A batch of leads by what is known of their addresses.
+
+    ``found`` can be saved; ``asked`` wait for the answer about an address that this worker has
+    taken, ``in_line`` for another worker's; ``left`` stay as they are for a later run.
+    """
+
+    found: list[Found] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
+    in_line: list[Question] = field(default_factory=list)
+    left: list[Question] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class _Settled:
     """A batch, after everything at hand was saved."""
@@ -114,7 +132,7 @@ class _Settled:
     leads: Sequence[Lead]
     questions: Sequence[Question]
     hand: AtHand
-    sorted: SortedBatch
+    sorted: _SortedBatch
     saved: Saved
 
 
@@ -199,7 +217,7 @@ class _Run:
         questions = [question(lead, self._request.default_country) for lead in leads]
         addresses = {each.address for each in questions if isinstance(each.address, str)}
         hand = await self._look_up.at_hand(connection, sorted(addresses))
-        batch = sort_batch(questions, hand)
+        batch = _sort_batch(questions, hand)
         if self._request.dry_run:
             saved = Saved({each.id: next(iter(each.sources), None) for each in batch.found})
         else:
@@ -300,3 +318,23 @@ class _Run:
 
 def _ids(questions: Sequence[Question]) -> list[UUID]:
     return [each.lead.id for each in questions]
+
+
+def _sort_batch(questions: Sequence[Question], hand: AtHand) -> _SortedBatch:
+    """Puts each lead where it belongs. Pure."""
+    batch = _SortedBatch()
+    for each in questions:
+        address = each.address
+        if not isinstance(address, str):
+            batch.found.append(found_without_look_up(each))
+        elif address in hand.taken:
+            batch.asked.append(each)
+        elif address in hand.in_line:
+            batch.in_line.append(each)
+        elif address in hand.left:
+            batch.left.append(each)
+        else:
+            local = hand.local.finding(address, each.lead.attempts)
+            known = hand.known.get(address)
+            batch.found.append(found_by_address(each, known.or_else(local) if known else local))
+    return batch

@@ -28,7 +28,6 @@ from psycopg.rows import TupleRow
 
 from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.provider import Answer, AskLater
-from tracking_pipeline.geo.waits import FIRST_HOLD_SECONDS, LONGEST_HOLD_SECONDS
 from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.geo_providers import (
     Wait,
@@ -39,6 +38,11 @@ from tracking_pipeline.store.geo_providers import (
     record_failure,
     reserve_request,
 )
+
+# How long a source that gave no answer is left alone: a restart of a minute costs a minute, an
+# outage of a day a request each half hour.
+FIRST_HOLD_SECONDS = 60.0
+LONGEST_HOLD_SECONDS = 30 * 60.0
 
 # A worker that dies with a request on its way leaves the source busy for that long.
 BUSY_SECONDS = http.TIMEOUT_SECONDS + 5

@@ -1,10 +1,14 @@
-"""A place as this project writes it, whatever a source calls its parts."""
+"""A place as this project writes it, whatever a source calls its parts; and the place that a
+person's session states, as sites keep it in ``session_data``."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+
+import orjson
 
 from tracking_pipeline.identity.countries import country_code
 from tracking_pipeline.identity.refusal import Refusal
@@ -18,6 +22,15 @@ _LONGEST_CODE = 16
 _NEIGHBOURHOOD = re.compile(r"\s*\([^)]*\)?")
 _STATE_CODE = re.compile(r"[A-Z0-9]{1,3}")
 _ZIP = re.compile(r"[A-Z0-9 -]*[0-9][A-Z0-9 -]*", re.IGNORECASE | re.ASCII)
+
+# Once by a client that encodes twice, and once because the column is read as text.
+_MOST_ENCODINGS = 2
+# Where the site's assistant notes what the visitor told it.
+_AI_CONTEXT = "aiContext"
+_CITY_KEYS = ("city",)
+_STATE_KEYS = ("state", "region")
+_ZIP_KEYS = ("zip", "zip_code", "postal_code")
+_COUNTRY_KEYS = ("country",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,25 @@ def stated_place(
     return None if place == _NOTHING else place
 
 
+def session_place(session_data: object, default_country: str | None = None) -> Place | None:
+    """Gives the place in a session: each part from the top level, else from ``aiContext``.
+
+    ``session_data`` is any JSON value, or the text of one. ``default_country`` (ISO alpha-2) tells
+    how to read a state's code where the session names no country. None where the session knows
+    neither city nor state nor zip: a country alone does not spare a look-up. Never raises.
+    """
+    session = _mapping(session_data)
+    levels = (session, _mapping(session.get(_AI_CONTEXT)))
+    place = stated_place(
+        city=_first(levels, _CITY_KEYS),
+        state=_first(levels, _STATE_KEYS),
+        zip_code=_first(levels, _ZIP_KEYS),
+        country=_first(levels, _COUNTRY_KEYS),
+        default_country=default_country,
+    )
+    return place if place and (place.city or place.state or place.zip) else None
+
+
 _NOTHING = Place()
 
 
@@ -128,3 +160,25 @@ def _country(written: str | None) -> str | None:
 def _zip(written: str | None) -> str | None:
     """Keep a postal code as it is written, in part too; there is none without a digit."""
     return written if written and _ZIP.fullmatch(written) else None
+
+
+def _mapping(value: object) -> Mapping[object, object]:
+    """Give a JSON object, or what the text of one holds."""
+    for _ in range(_MOST_ENCODINGS):
+        if not isinstance(value, str):
+            break
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _first(levels: tuple[Mapping[object, object], ...], names: tuple[str, ...]) -> object:
+    """Give the first value that says something: not blank, no placeholder, no list."""
+    for level in levels:
+        for name in names:
+            value = level.get(name)
+            if not isinstance(text_of(value), Refusal):
+                return value
+    return None

@@ -8,16 +8,17 @@ passed over: the next run meets it again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import psycopg
 
-from tracking_pipeline.geo.fitting import spellings, without_place
 from tracking_pipeline.store.lead_places import (
+    PLACE_COLUMNS,
     Found,
     claim_corrected,
     note_corrections,
@@ -27,6 +28,10 @@ from tracking_pipeline.store.leads import lease_leads
 from tracking_pipeline.store.refusals import Halves, is_of_the_row
 
 _Connection = psycopg.AsyncConnection[Any]
+_Spelling: TypeAlias = Callable[[Found], Found]
+
+# A column of five characters, or of numbers, takes the first part of a ZIP+4.
+_ZIP_PLUS_FOUR = re.compile(r"([0-9]{5})-?[0-9]{4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,9 @@ async def save(connection: _Connection, found: Sequence[Found]) -> Saved:
 
 async def _save_what_fits(connection: _Connection, found: Found) -> Saved:
     """Tries each field by itself on the row, and undoes it; then saves together what was taken."""
-    fitting = without_place(found)
+    fitting = _without_place(found)
     if await _is_taken(connection, fitting):
-        for ways in spellings(found):
+        for ways in _spellings(found):
             for way in ways:
                 longer = way(fitting)
                 if await _is_taken(connection, longer):
@@ -73,6 +78,40 @@ async def _save_what_fits(connection: _Connection, found: Found) -> Saved:
         partial(save_found, connection),
     )
     return Saved(refused=frozenset((found.id,)))
+
+
+def _without_place(found: Found) -> Found:
+    """How the lead stands, with nothing to fill in."""
+    fields: dict[str, str | None] = {"state_code": None}
+    for column in PLACE_COLUMNS:
+        fields |= {column: None, f"{column}_source": None}
+    return replace(found, **fields)  # type: ignore[arg-type]
+
+
+def _spellings(found: Found) -> list[list[_Spelling]]:
+    """For each field that was found, how it may be added to a finding: as it is, else shorter (the
+    state's certain code, the first five digits of a zip)."""
+    return [
+        [_adding(found, column, value) for value in _values_of(found, column)]
+        for column in PLACE_COLUMNS
+        if getattr(found, column) is not None
+    ]
+
+
+def _values_of(found: Found, column: str) -> Sequence[str]:
+    value: str = getattr(found, column)
+    if column == "state" and found.state_code:
+        return value, found.state_code
+    if column == "zip" and (parts := _ZIP_PLUS_FOUR.fullmatch(value)):
+        return value, parts[1]
+    return (value,)
+
+
+def _adding(found: Found, column: str, value: str) -> _Spelling:
+    fields = {column: value, f"{column}_source": getattr(found, f"{column}_source")}
+    if column == "state":
+        fields["state_code"] = found.state_code
+    return lambda to: replace(to, **fields)
 
 
 async def _is_taken(connection: _Connection, found: Found) -> bool:

@@ -6,8 +6,8 @@ import dagster as dg
 
 from tracking_pipeline.defs.metadata import floats, table
 from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.geo.address_quality import Suspicion, read_suspicion
 from tracking_pipeline.geo.coverage import read_geo_coverage
-from tracking_pipeline.geo.suspicion import Suspicion, read_suspicion
 from tracking_pipeline.store.database import connect
 
 

@@ -10,9 +10,9 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from tracking_pipeline.geo.inquiry import Inquiry
-from tracking_pipeline.geo.lead_finding import found_by_address, found_without_look_up, question
+from tracking_pipeline.geo.lead_decision import found_by_address, found_without_look_up, question
 from tracking_pipeline.geo.mmdb import MmdbProvider
+from tracking_pipeline.geo.provider_chain import Inquiry
 from tracking_pipeline.geo.saving import save
 from tracking_pipeline.identity import normalize
 from tracking_pipeline.store.importing import TableColumn, read_columns

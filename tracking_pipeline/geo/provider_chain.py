@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import Answer, AskLater, Located, Provider
-from tracking_pipeline.geo.waits import next_ask
 from tracking_pipeline.store.ip_locations import KnownAddress
 
 AddressStatus: TypeAlias = Literal["ok", "no_data", "rate_limited", "error"]
 NO_PLACE = Place()
+
+# How long an address is left alone after no source gave an answer.
+FIRST_WAIT = timedelta(minutes=5)
+LONGEST_WAIT = timedelta(hours=2)
+MOST_LOOK_UPS_AGAIN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,19 @@ class Inquiry:
         elif isinstance(answer, Located) and _tells_more(answer.place, heard.place):
             heard.place, heard.source = answer.place, provider.source
             heard.hosting = answer.hosting
+
+
+def next_ask(attempts: int) -> timedelta | None:
+    """The wait before an address is looked up again after ``attempts`` look-ups that failed: 5, 10,
+    20, 40 and 80 minutes, never over two hours; ``None`` where it is given up.
+
+    Raises ``ValueError`` where no look-up has failed yet.
+    """
+    if attempts < 1:
+        raise ValueError("an address that was never looked up has nothing to wait for")
+    if attempts > MOST_LOOK_UPS_AGAIN:
+        return None
+    return min(FIRST_WAIT * (1 << (attempts - 1)), LONGEST_WAIT)
 
 
 def _why(later: AskLater | None) -> AddressStatus:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.geo.inquiry import NO_PLACE, AddressFinding, Inquiry
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located
-from tracking_pipeline.geo.waits import next_ask
+from tracking_pipeline.geo.provider_chain import NO_PLACE, AddressFinding, Inquiry, next_ask
 
 ADDRESS = "8.8.8.8"
 MIAMI, ONLY_FLORIDA, ONLY_US = (
@@ -131,3 +131,17 @@ def test_a_lesser_place_stands_in_where_there_is_none() -> None:
     assert waiting.or_else(lesser).place == ONLY_US
     full = AddressFinding("ok", MIAMI, "ip_api")
     assert full.or_else(lesser) == full
+
+
+def test_an_address_is_asked_again_five_times_with_growing_waits() -> None:
+    waits = [next_ask(attempts) for attempts in range(1, 7)]
+    assert waits == [*(timedelta(minutes=minutes) for minutes in (5, 10, 20, 40, 80)), None]
+
+
+def test_no_wait_is_longer_than_two_hours_however_often_it_was_asked() -> None:
+    assert all((next_ask(attempts) or timedelta()) <= timedelta(hours=2) for attempts in (5, 99))
+
+
+def test_what_was_never_looked_up_has_no_wait() -> None:
+    with pytest.raises(ValueError, match="never looked up"):
+        next_ask(0)

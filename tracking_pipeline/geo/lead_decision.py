@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracking_pipeline.geo.address import Refused, public_address
-from tracking_pipeline.geo.inquiry import NO_PLACE, AddressFinding
-from tracking_pipeline.geo.place import Place
-from tracking_pipeline.geo.session import session_place
-from tracking_pipeline.geo.waits import next_ask
+from tracking_pipeline.geo.place import Place, session_place
+from tracking_pipeline.geo.provider_chain import NO_PLACE, AddressFinding, next_ask
 from tracking_pipeline.store.lead_places import Found
 from tracking_pipeline.store.leads import Lead
 

@@ -8,14 +8,14 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.geo.inquiry import AddressFinding
-from tracking_pipeline.geo.lead_finding import (
+from tracking_pipeline.geo.lead_decision import (
     SESSION,
     found_by_address,
     found_without_look_up,
     question,
 )
 from tracking_pipeline.geo.place import Place
+from tracking_pipeline.geo.provider_chain import AddressFinding
 from tracking_pipeline.store.lead_places import PLACE_COLUMNS
 from tracking_pipeline.store.leads import Lead
 

@@ -18,9 +18,9 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.geo import mmdb
-from tracking_pipeline.geo.inquiry import AddressFinding, Inquiry
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.provider import Provider
+from tracking_pipeline.geo.provider_chain import AddressFinding, Inquiry
 from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.ip_locations import (
     AddressAnswer,
