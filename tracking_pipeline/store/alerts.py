@@ -56,18 +56,19 @@ select id, alert_type, severity, coalesce(message, '') as message,
     resolved_by, note
 from public.tracking_health_alerts a
 """
-# `severity` sorts critical before warning.
+# `severity` sorts critical before warning. Those of one check began at one moment: by their type,
+# which is the same order each time.
 _OPEN: LiteralString = (
-    _ALERTS + " where resolved_at is null order by severity, a.created_at, id limit %s"
+    _ALERTS + " where resolved_at is null order by severity, a.created_at, alert_type, id limit %s"
 )
 _RESOLVED: LiteralString = (
-    _ALERTS + " where resolved_at is not null order by resolved_at desc, id limit %s"
+    _ALERTS + " where resolved_at is not null order by resolved_at desc, alert_type, id limit %s"
 )
 _SINCE: LiteralString = (
     _ALERTS
     + """
 where resolved_at is null or resolved_at >= %s
-order by (resolved_at is null) desc, a.created_at desc nulls first
+order by (resolved_at is null) desc, a.created_at desc nulls first, alert_type
 limit %s
 """
 )

@@ -36,8 +36,10 @@ def test_an_event_that_upsets_the_platform_pays_alone_in_the_end(
     assert queue.statuses() == {"resolved": 5, "dead_letter": 1}
     assert queue.row(rows[4])["dead_letter_reason"] == "max_retries"
     assert sandbox.memory.accepted_ids == sent_as([*rows[:4], rows[5]])
-    # Four times the batch and nothing else, then the search.
-    assert (processed, requests) == (30, 4 + 1 + 2 * 3)
+    # Four times the batch and nothing else, then the search, which is shorter where the culprit is
+    # the one that halving three leaves alone: rows due at one moment come in any order.
+    assert processed == 30
+    assert requests in (4 + 1 + 2 * 2, 4 + 1 + 2 * 3)
     assert queue.state()["state"] == "closed"
 
 
