@@ -31,7 +31,7 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox import ip_api_rules
 from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, known
-from tracking_pipeline.sandbox.ip_api_limits import Counted, Endpoint
+from tracking_pipeline.sandbox.ip_api_rules import Counted, Endpoint
 from tracking_pipeline.sandbox.memory import ReceivedRequest
 from tracking_pipeline.sandbox.stage import Stage, hang, reset
 from tracking_pipeline.sandbox.steps import Step

@@ -31,7 +31,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from tracking_pipeline.sandbox import meta_answers, meta_quality, meta_rules
+from tracking_pipeline.sandbox import meta_answers, meta_rules
 from tracking_pipeline.sandbox.faults import Conditions
 from tracking_pipeline.sandbox.memory import ReceivedRequest
 from tracking_pipeline.sandbox.stage import Stage, hang, reset, retry_after_seconds
@@ -137,8 +137,8 @@ class _Meta:
         problem = "" if "dataset_id" in request.query else "The parameter dataset_id is required"
         events = self.stage.memory.accepted_events
         try:
-            found = meta_quality.quality(events, request.query.get("fields", "web"))
-        except meta_quality.UnknownFieldError as error:
+            found = meta_answers.quality(events, request.query.get("fields", "web"))
+        except meta_answers.UnknownFieldError as error:
             problem = problem or str(error)
         if problem:
             body = meta_answers.parameter_error_body(problem, trace_id)

@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 from tracking_pipeline.sandbox.sample_data import (
     sample_failed_events,
     sample_leads,
+    sample_ledger,
     sample_scripts,
 )
-from tracking_pipeline.sandbox.sample_ledger import sample_ledger
 from tracking_pipeline.sandbox.server import new_stage
 from tracking_pipeline.store.rehearsal import is_rehearsal
 

@@ -24,9 +24,8 @@ from aiohttp import web
 from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.sandbox import control, google, gtm, ip_api, ipinfo, meta
 from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
-from tracking_pipeline.sandbox.ip_api_limits import IpApiTraffic
-from tracking_pipeline.sandbox.journal import Journal
-from tracking_pipeline.sandbox.memory import Memory
+from tracking_pipeline.sandbox.ip_api_rules import IpApiTraffic
+from tracking_pipeline.sandbox.memory import Journal, Memory
 from tracking_pipeline.sandbox.scripts import Scripts
 from tracking_pipeline.sandbox.stage import MetaToken, Stage
 

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from aiohttp import web
 
 from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
-from tracking_pipeline.sandbox.ip_api_limits import IpApiTraffic
+from tracking_pipeline.sandbox.ip_api_rules import IpApiTraffic
 from tracking_pipeline.sandbox.memory import Memory
 from tracking_pipeline.sandbox.scripts import Scripts
 from tracking_pipeline.sandbox.steps import Step

@@ -17,7 +17,7 @@ import pytest
 
 from tracking_pipeline.geo.provider import Answer, Provider
 from tracking_pipeline.sandbox.geo_places import known
-from tracking_pipeline.sandbox.ip_api_limits import IpApiLimits
+from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until

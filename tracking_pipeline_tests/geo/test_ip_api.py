@@ -26,7 +26,7 @@ from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, AskLater, Located
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.geo_places import known
-from tracking_pipeline.sandbox.ip_api_limits import IpApiLimits
+from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.geo_providers import GeoProviderState, read_geo_provider_states

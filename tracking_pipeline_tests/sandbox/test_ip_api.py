@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tracking_pipeline.sandbox.geo_places import known
-from tracking_pipeline.sandbox.ip_api_limits import IpApiLimits
+from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
 from tracking_pipeline.sandbox.sample_people import PUBLIC_ADDRESSES
 from tracking_pipeline.sandbox.server import Sandbox
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.sandbox.journal import Journal
+from tracking_pipeline.sandbox.memory import Journal
 from tracking_pipeline.sandbox.server import Sandbox
 
 

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from tracking_pipeline.health.emq.presence import present_keys
-from tracking_pipeline.sandbox.sample_data import sample_leads
-from tracking_pipeline.sandbox.sample_ledger import BANNER_DAYS, DAYS, sample_ledger
+from tracking_pipeline.sandbox.sample_data import BANNER_DAYS, DAYS, sample_leads, sample_ledger
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=timezone.utc)
 LEADS = sample_leads(60, seed=7, now=NOW)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tracking_pipeline.sandbox.meta_quality import UnknownFieldError, parse_fields, quality
+from tracking_pipeline.sandbox.meta_answers import UnknownFieldError, parse_fields, quality
 from tracking_pipeline.sandbox.server import Sandbox
 
 HEADERS = {"authorization": "Bearer token"}
