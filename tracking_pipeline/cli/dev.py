@@ -143,17 +143,24 @@ class _Parts:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._seen: dict[str, psutil.Process] = {}
+        self._seen: set[str] = set()
+        self._missed: set[str] = set()
 
     def gone(self) -> str | None:
-        """One that was there and is no more."""
-        for part, process in self._seen.items():
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                return part
-        with contextlib.suppress(psutil.Error):
+        """What was there and is no more, at two looks in a row: reloading the definitions puts
+        another process in the place of the code location's."""
+        there = self._there()
+        missing = self._seen - there
+        gone = missing & self._missed
+        self._seen |= there
+        self._missed = missing
+        return min(gone, default=None)
+
+    def _there(self) -> set[str]:
+        found = set()
+        with contextlib.suppress(psutil.NoSuchProcess):
             for process in psutil.Process(self._pid).children(recursive=True):
-                command = process.cmdline()
-                for part, word in _PARTS.items():
-                    if word in command:
-                        self._seen.setdefault(part, process)
-        return None
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                    command = process.cmdline()  # of a zombie it is empty, or cannot be had
+                    found |= {part for part, word in _PARTS.items() if word in command}
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Iterator
@@ -30,8 +31,21 @@ LAUNCH = """mutation($config: RunConfigData) { launchRun(executionParams: {
   repositoryLocationName: "tracking_pipeline"}, runConfigData: $config}) {
   __typename ... on LaunchRunSuccess { run { runId } } } }"""
 RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"""
+RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "tracking_pipeline") {
+  __typename } }"""
 DAEMONS = """query { instance { daemonHealth { id } } }"""
 RUNS = """query { runsOrError { ... on Runs { results { status tags { key value } } } } }"""
+
+
+def running(dev: Dev, word: str) -> list[psutil.Process]:
+    """Those of its processes that have this word in their command line."""
+    found = []
+    for pid in descendants(dev.process.pid):
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if word in process.cmdline():
+                found.append(process)
+    return found
 
 
 @pytest.fixture
@@ -42,6 +56,11 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
 
 
 def test_dev_rehearses_the_whole_loop_and_stops_without_a_trace(dev: Dev) -> None:
+    dev.wait_until_loaded()
+    # Another process of the code location takes the place of the first: nothing has died.
+    (first,) = running(dev, "grpc")
+    dev.ask(RELOAD)
+    dev.wait_for("the first is gone", lambda: first not in running(dev, "grpc"))
     dev.wait_until_loaded()
     automation = dev.ask(AUTOMATION)
     schedules = automation["schedulesOrError"]["results"]
@@ -106,14 +125,9 @@ def test_dev_rehearses_the_whole_loop_and_stops_without_a_trace(dev: Dev) -> Non
 )
 def test_when_a_part_dies_all_of_it_ends_and_says_which(dev: Dev, word: str, part: str) -> None:
     dev.wait_until_loaded()
-
-    def victims() -> list[psutil.Process]:
-        processes = [psutil.Process(pid) for pid in descendants(dev.process.pid)]
-        return [process for process in processes if word in process.cmdline()]
-
     # The watch looks every two seconds, and knows of what it saw.
     dev.wait_for("the daemon runs", lambda: dev.ask(DAEMONS)["instance"]["daemonHealth"]["id"])
-    (victim,) = dev.wait_for(f"{word} runs", victims)
+    (victim,) = dev.wait_for(f"{word} runs", lambda: running(dev, word))
     dev.wait_for("it was seen", lambda: time.time() - victim.create_time() > 5)
     children = descendants(dev.process.pid)
     victim.kill()
