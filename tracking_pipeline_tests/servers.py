@@ -76,9 +76,13 @@ class TestServer:
         Raises psycopg.errors.DuplicateDatabase when there is one of that name.
         """
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            # By files is twice as quick as by the log, which is PostgreSQL 15's new default.
+            by_files = "STRATEGY FILE_COPY" if connection.info.server_version >= 150_000 else ""
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                    sql.Identifier(name), sql.Identifier(template or "template1")
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} {}").format(
+                    sql.Identifier(name),
+                    sql.Identifier(template or "template1"),
+                    sql.SQL(by_files),
                 )
             )
         return self.url(name)
