@@ -24,13 +24,20 @@ from tracking_pipeline.events.reading import Found, Reading
 from tracking_pipeline.events.row import Lead, StoredRow
 from tracking_pipeline.events.texts import id_text, identifier_text, page_address
 from tracking_pipeline.identity.match import RANKS_OF_A_SOURCE, Candidate, resolve
-from tracking_pipeline.identity.platforms import ExternalIdMode
+from tracking_pipeline.identity.platforms import PLATFORMS, ExternalIdMode
 
 MOST_IGNORED = 50
 MOST_PEOPLE = 100
 
 State = Literal["read", "absent", "unreadable"]
-PLATFORMS = ("meta", "google")
+# What the other platforms take of a person are values of the same keys; only what is a platform's
+# own is told of it.
+_TOLD_OF_ALL = ("meta", "google")
+_OWN_KEYS = {
+    platform: frozenset(rules) - PLATFORMS["meta"].keys()
+    for platform, rules in PLATFORMS.items()
+    if platform not in _TOLD_OF_ALL
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +397,7 @@ def _people(
         key = each.candidate[0]
         used: list[str] = []
         note = ""
-        for platform in PLATFORMS:
+        for platform in (*_TOLD_OF_ALL, *(each for each, own in _OWN_KEYS.items() if key in own)):
             alone = [each.candidate] if key == "country" else [each.candidate, *countries]
             made = resolve(alone, platform, country, rules.external_id)
             value = made.keys.get(key)
@@ -424,7 +431,7 @@ def _sourced(conversion: Conversion) -> Iterator[_Sourced]:
     candidate holds is the very object that stands in its field, or a part of a full name."""
     reading = conversion.reading
     fields = list(reading.person_fields())
-    click = reading.clicks().get("fbclid")
+    clicks = reading.clicks()
     for candidate in reading.candidates(conversion.event_time):
         key, value, rank, _, _ = candidate
         place = next(
@@ -441,7 +448,8 @@ def _sourced(conversion: Conversion) -> Iterator[_Sourced]:
             None,
         )
         if place is None:
-            path = told_path(click) if click is not None and key == "fbc" else ""
+            click = clicks.get("fbclid" if key == "fbc" else key)
+            path = told_path(click) if click is not None else ""
             yield _Sourced(candidate, "click" if path else "payload", path)
             continue
         found = fields[place][2]

@@ -40,7 +40,7 @@ _USER_INFO = re.compile(r"(?<=://)[^/?#\s]*(?:@|\[removed\])")
 # Ids of one browser or click: cut, so that they can be compared and not used.
 _OF_A_VISITOR = (
     "client_id user_id ga_cookie gclid gbraid wbraid fbclid ttclid msclkid li_fat_id sccid rdt_cid "
-    "epik twclid click_id gcl_aw_cookie gcl_gb_cookie session_id"
+    "epik twclid ttp scid uetvid rdt_uuid click_id gcl_aw_cookie gcl_gb_cookie session_id"
 )
 _IDS_OF_A_VISITOR = frozenset(_OF_A_VISITOR.split())
 _IDS_OF_AN_EVENT = frozenset(("event_id", "order_id"))
@@ -57,7 +57,7 @@ def masked(key: str, value: Any) -> str:
     text = str(value).strip()
     if is_final_hash(text) or _HASH.fullmatch(text):
         return text[:SHOWN_OF_A_HASH] + MORE
-    return _MASKS.get(key, _initial)(text)
+    return shortened(text) if key in _IDS_OF_A_VISITOR else _MASKS.get(key, _initial)(text)
 
 
 def _initial(text: str) -> str:
@@ -187,7 +187,7 @@ def _each(value: Any, mask: Callable[[Any], str]) -> Any:
 # The order in which people expect them.
 _IN_ORDER = (
     "em ph fn ln ge db ct st zp country external_id fbp fbc client_ip_address client_user_agent "
-    "gclid gbraid wbraid"
+    "gclid gbraid wbraid ttclid ttp li_fat_id epik sccid scid msclkid uetvid rdt_cid rdt_uuid"
 )
 MATCH_KEYS = tuple(_IN_ORDER.split())
 

@@ -69,6 +69,10 @@ IDENTIFIERS: dict[str, str] = {
     ),
     "fbp": "fbp fbpcookie",
     "fbc": "fbc fbccookie",
+    "ttp": "ttp ttpcookie",
+    "scid": "scid scidcookie sccookie1",
+    "uetvid": "uetvid",
+    "rdt_uuid": "rdtuuid",
     "client_ip_address": (
         "clientipaddress clientip ipaddress ip ipaddr ipoverride userip useripaddress visitorip "
         "customeripaddress customerip remoteaddr remoteip xforwardedfor eventipaddress "
@@ -79,7 +83,13 @@ IDENTIFIERS: dict[str, str] = {
         "useragentstring eventuseragent landingpageuseragent landinguseragent"
     ),
 }
-"""The usual names of each match key, which is named as Meta names it."""
+"""The usual names of each match key, which is named as Meta names it, or as its platform does.
+Click ids are the event's fields below."""
+
+TECHNICAL_KEYS = frozenset(
+    ["fbp", "fbc", "ttp", "scid", "uetvid", "rdt_uuid", "client_ip_address", "client_user_agent"]
+)
+"""Match keys of a browser: the event's, wherever they stand and whoever else is named there."""
 
 # Alone, these say as much of a product, an order or an account as of a person: they are a person's
 # in a person's place, and elsewhere only beside what shows that a person is meant.
@@ -129,9 +139,9 @@ EVENT_FIELDS: dict[str, str] = {
     "wbraid": "wbraid wbraidc",
     "fbclid": "fbclid facebookclickid hsfacebookclickid fbclidc lastfbclid firstfbclid",
     "ttclid": "ttclid",
-    "msclkid": "msclkid",
+    "msclkid": "msclkid uetmsclkid",
     "li_fat_id": "lifatid",
-    "sccid": "sccid scclickid",
+    "sccid": "sccid scclickid scclid",
     "rdt_cid": "rdtcid",
     "epik": "epik",
     "twclid": "twclid",

@@ -10,14 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tracking_pipeline.events.names import PERSON_ROLES, Identifier, Kind, Rank, Special
+from tracking_pipeline.events.names import (
+    PERSON_ROLES,
+    TECHNICAL_KEYS,
+    Identifier,
+    Kind,
+    Rank,
+    Special,
+)
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.shapes import CONTACT_KEYS
 from tracking_pipeline.identity.name import split_full_name
 from tracking_pipeline.identity.placeholders import is_placeholder
 
 _PERSONS = frozenset((Kind.PERSON, Kind.ENVELOPE, Kind.AROUND))
-_TECHNICAL = frozenset(("fbp", "fbc", "client_ip_address", "client_user_agent"))
 _OF_A_PRODUCT = frozenset(("em", "ph", "external_id"))
 _PLACES = frozenset(("ct", "st", "zp", "country"))
 # Not a state or a country: they have a code and a name.
@@ -116,7 +122,7 @@ def find_person(nodes: Sequence[Node]) -> Person:
         Part(node.index, name, identifier.key, node.place.rank, google_named=False)
         for node in hosts
         for name, identifier in node.shape.identifiers
-        if identifier.key in _TECHNICAL
+        if identifier.key in TECHNICAL_KEYS
     ]
     parts.sort(key=lambda part: part.rank)
     return Person(tuple(parts), tuple(names), tuple(streets), depends)
@@ -151,7 +157,7 @@ def is_persons(node: Node, identifier: Identifier) -> bool:
     place only in an address or beside one.
     """
     key = identifier.key
-    if key in _TECHNICAL:
+    if key in TECHNICAL_KEYS:
         return True
     kind = node.place.kind
     if kind is Kind.PERSON:

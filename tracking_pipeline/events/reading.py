@@ -65,6 +65,9 @@ CLICK_IDS = (
     "gclid", "gbraid", "wbraid", "fbclid", "ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid",
     "epik", "twclid",
 )  # fmt: skip
+# Those that are match keys as they are; Google's are no match keys, and Meta's goes into `fbc`.
+_MATCHED_CLICKS = frozenset(("ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid", "epik"))
+_CLICKS_WANTED = _MATCHED_CLICKS | {"fbclid"}
 _CLICKS_IN_URLS = {name.replace("_", ""): name for name in CLICK_IDS} | {
     name: name for name in CLICK_IDS
 }
@@ -314,11 +317,13 @@ class Reading:
                     found.append(("fn", names[0], rank, None, False))
                     found.append(("ln", names[1], rank, None, False))
             own = len(found)
-            if event_time is not None and ("fbclid" in self.found or self._has_clicks_in_urls()):
-                click = self.clicks().get("fbclid")
-                if click is not None:
-                    fbc = fbc_from_click(str(click.value), event_time)
-                    found.append(("fbc", fbc, Rank.DERIVED, None, False))
+            if not _CLICKS_WANTED.isdisjoint(self.found) or self._has_clicks_in_urls():
+                for click_id, click in self.clicks().items():
+                    if click_id in _MATCHED_CLICKS:
+                        found.append((click_id, click.value, Rank.DERIVED, None, False))
+                    elif click_id == "fbclid" and event_time is not None:
+                        fbc = fbc_from_click(str(click.value), event_time)
+                        found.append(("fbc", fbc, Rank.DERIVED, None, False))
             if person.names or len(found) > own:
                 found.sort(key=_rank_of)
             self._candidates = found

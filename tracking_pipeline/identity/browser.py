@@ -1,7 +1,8 @@
-"""Browser id (`fbp`) and click id (`fbc`) of Meta: never hashed, never re-cased, never rebuilt.
+"""Ids that a platform gave a browser or a click: never hashed, never re-cased, never rebuilt.
 
-Their form is fb.{subdomain index}.{creation time in ms}.{random number or fbclid}, on which the
-parameter builder may hang a suffix ("fbp and fbc parameters" in Meta's documentation).
+The form of Meta's browser id (`fbp`) and click id (`fbc`) is fb.{subdomain index}.{creation time in
+ms}.{random number or fbclid}, on which the parameter builder may hang a suffix ("fbp and fbc
+parameters" in Meta's documentation).
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from tracking_pipeline.identity.text import text_of
 
 _FBP = re.compile(r"fb\.\d{1,2}\.\d{10,16}\.\d+(\.[A-Za-z0-9_-]{8}|\.[A-Za-z0-9_-]{2})?")
 _FBC = re.compile(r"fb\.\d{1,2}\.\d{10,16}\.(?!(?:null|undefined)$)[A-Za-z0-9_.~%-]+")
+# What a URL or a cookie can hold; the longest known, Pinterest's, have some 200 characters.
+_VISITOR_ID = re.compile(r"[!-~]{1,1000}")
+# Before the click in the cookie `_uetmsclkid`.
+_UET = "_uet"
 _FBCLID_IN_URL = re.compile(r"[?&#]fbclid=([A-Za-z0-9_.~%-]+)")
 # How many milliseconds one unit of a Unix time is, told by the number of its digits.
 _UNITS = {10: Fraction(1000), 13: Fraction(1), 16: Fraction(1, 1000)}
@@ -28,6 +33,16 @@ def fbp_for_meta(text: str, country: str) -> str | Refusal:
 def fbc_for_meta(text: str, country: str) -> str | Refusal:
     """Give a well-formed click id as it is; `fbclid` is case-sensitive."""
     return text if _FBC.fullmatch(text) else Refusal.INVALID_FBC
+
+
+def visitor_id(text: str, country: str) -> str | Refusal:
+    """Give the id of a click or a browser as it is. `country` plays no part."""
+    return text if _VISITOR_ID.fullmatch(text) else Refusal.INVALID_VISITOR_ID
+
+
+def click_id_for_microsoft(text: str, country: str) -> str | Refusal:
+    """Give Microsoft's click id, without what its cookie puts before it."""
+    return visitor_id(text.removeprefix(_UET), country)
 
 
 def click_id_of(url: str) -> str | None:

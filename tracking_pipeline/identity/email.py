@@ -3,6 +3,8 @@
 Meta (Customer Information Parameters): trim and lower-case; dots and plus tags stay.
 Google (Data Manager, "Format user data"): lower-case, remove all white space; for gmail.com and
 googlemail.com also the dots and the plus tag of the local part (the domain is not rewritten).
+Microsoft (the code of Stape's tag and of walkerOS): dots and plus tag go, whatever the domain.
+Reddit (Conversions API v3): the plus tag goes, and all but letters and digits of the local part.
 """
 
 from __future__ import annotations
@@ -41,7 +43,28 @@ def email_for_google(text: str, country: str) -> str | Refusal:
     local, _, domain = address.partition("@")
     if domain not in _GMAIL_DOMAINS:
         return address
-    local = local.partition("+")[0].replace(".", "")
+    return _with_local(local.partition("+")[0].replace(".", ""), domain)
+
+
+def email_for_microsoft(text: str, country: str) -> str | Refusal:
+    """Give the address without the dots and the plus tag of its local part."""
+    address = _address(lower(text))
+    if not isinstance(address, str):
+        return address
+    local, _, domain = address.partition("@")
+    return _with_local(local.partition("+")[0].replace(".", ""), domain)
+
+
+def email_for_reddit(text: str, country: str) -> str | Refusal:
+    """Give the address without plus tag, with letters and digits alone in its local part."""
+    address = _address(lower(text))
+    if not isinstance(address, str):
+        return address
+    local, _, domain = address.partition("@")
+    return _with_local("".join(filter(str.isalnum, local.partition("+")[0])), domain)
+
+
+def _with_local(local: str, domain: str) -> str | Refusal:
     return f"{local}@{domain}" if local else Refusal.INVALID_EMAIL
 
 

@@ -1,6 +1,6 @@
 """The match keys of one event for one platform.
 
-How one payload serves two platforms. Meta and Google hash different text (Gmail dots and plus
+How one payload serves all platforms. Meta and Google hash different text (Gmail dots and plus
 tags, the `+` of a phone number, inner spaces of a name), so raw values are normalised for each.
 Hashes are told apart by where they stand:
 
@@ -8,10 +8,11 @@ Hashes are told apart by where they stand:
   name that begins with `sha256`) and everything under `userIdentifiers` are of Google's making;
 - every other name (`em`, `ph`, `fn`, `ln`, `email`, `phone_sha256`, ...) holds Meta's.
 
-Each platform takes raw values and its own hashes first. The other platform's hash serves when
-there is nothing else: e-mail and names are the same text on both sides for most people, and a
-hash that is not matches nobody. A phone hash of Meta's never serves Google, because the `+`
-makes it wrong for everybody. Under `sha256_phone_number` senders put both kinds, so Meta takes it.
+Each platform takes raw values and its own hashes first; the others have each key as one of the two
+has it (`KeyRule.hashes_of`). The other maker's hash serves when there is nothing else: e-mail and
+names are the same text on both sides for most people, and a hash that is not matches nobody. A
+phone hash of Meta's never serves who hashes the `+`, which makes it wrong for everybody. Under
+`sha256_phone_number` senders put both kinds, so that Meta takes it.
 """
 
 from __future__ import annotations
@@ -78,11 +79,12 @@ def match_keys(
     Keys have Meta's names for both platforms. Meta: `em ph fn ln ge db ct st zp country
     external_id` hashed, each a list when several distinct values were found (ten at most); `fbp fbc
     client_ip_address client_user_agent` as they are. Google: `em ph` (lists too), `fn ln` hashed
-    its own way; `country` (upper-case) and `zp`, and `ct st` for Analytics, plain.
+    its own way; `country` (upper-case) and `zp`, and `ct st` for Analytics, plain. The other
+    platforms' tables: `identity/platforms.py`, or docs/identity-differences.md.
 
     `country` counts where the payload names none. `external_id` is `raw` where the site's pixel
     sends that key unhashed. Never raises on a payload, whatever its type; ValueError for a platform
-    that is neither `meta` nor `google`.
+    that is not known.
     """
     return resolve(_candidates_of(payload), platform, country, external_id).keys
 
@@ -161,7 +163,7 @@ def resolve(
                 ranks[key] = rank
                 continue
         if the_long_way is None:
-            the_long_way = _Reading(rules, platform, home, keys, ranks)
+            the_long_way = _Reading(rules, home, keys, ranks)
         the_long_way.take(candidate, rule)
     if the_long_way is None:
         return Resolved(keys, [])
@@ -181,15 +183,14 @@ def _country_of(candidates: Sequence[Candidate]) -> str:
 class _Reading:
     """What was taken and what was dropped so far; candidates come in the order of their rank.
 
-    `foreign`: hashes of the other platform's making, which wait for the end.
+    `foreign`: hashes of the other maker's, which wait for the end.
     """
 
-    __slots__ = ("_platform", "_rules", "country", "dropped", "foreign", "keys", "ranks")
+    __slots__ = ("_rules", "country", "dropped", "foreign", "keys", "ranks")
 
     def __init__(
         self,
         rules: Mapping[str, KeyRule],
-        platform: str,
         country: str,
         keys: dict[str, str | list[str]],
         ranks: dict[str, int],
@@ -198,7 +199,6 @@ class _Reading:
         self.dropped: list[tuple[str, str]] = []
         self.foreign: list[tuple[Candidate, str]] = []
         self._rules = rules
-        self._platform = platform
         self.country = country
         # All values of a key have one rank: the first, which is the nearest to the person.
         self.ranks = ranks
@@ -217,7 +217,7 @@ class _Reading:
                 return
             text, digest = read, None
             if rule.hashed and len(text) >= SHORTEST_HASH:
-                digest = already_hashed(text, suffix=self._platform == "meta")
+                digest = already_hashed(text, suffix=rule.suffix)
         if digest is None:
             self._settle(key, self._value_of(candidate, text, rule), rank)
         elif self._is_foreign(candidate):
@@ -227,13 +227,13 @@ class _Reading:
             self._settle(key, digest, rank)
 
     def fall_back(self) -> None:
-        """Use the other platform's hashes for the keys that have nothing else."""
+        """Use the other maker's hashes for the keys that have nothing else."""
         own = set(self.keys)
         for candidate, text in self.foreign:
             key, rank = candidate[0], candidate[2]
             if key in own and not self._is_of_later_source(candidate):
                 continue
-            if self._platform == "google" and key == "ph":
+            if key == "ph" and self._rules[key].hashes_of == "google":
                 self.dropped.append((key, Refusal.FOREIGN_HASH.value))
             else:
                 value = self._value_of(candidate, text, self._rules[key])
@@ -251,7 +251,7 @@ class _Reading:
         country = self.country
         if where is not None:
             country = region_of(where) or country
-        value = match_value(key, text, rule, self._platform, country)
+        value = match_value(key, text, rule, country)
         if isinstance(rule.quick, Shared) and type(raw) is str and isinstance(value, str):
             rule.quick.remember(raw, country, value)
         return value
@@ -273,6 +273,6 @@ class _Reading:
             known.append(value)
 
     def _is_foreign(self, candidate: Candidate) -> bool:
-        """Tell a hash of the other platform's making, of a key that the two hash differently."""
-        own = candidate[4] == (self._platform == "google")
+        """Tell a hash of the other maker's, of a key that the two hash differently."""
+        own = candidate[4] == (self._rules[candidate[0]].hashes_of == "google")
         return not own and candidate[0] in _GOOGLE_HASH_NAMES

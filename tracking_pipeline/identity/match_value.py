@@ -20,9 +20,11 @@ def normalize(key: str, value: object, platform: str = "meta", country: str = "U
     """Give the text that is hashed (or sent as it is) for one match key; None: leave it out.
 
     `key` is named as Meta names it (`em ph fn ln ge db ct st zp country external_id fbp fbc
-    client_ip_address client_user_agent`), `platform` is `meta` or `google`. `country`, by code or
-    name, is where a phone number without country code is dialled, and whose postal codes, states
-    and dates are meant. A SHA-256 hash passes where the platform wants one, in lower case.
+    client_ip_address client_user_agent`), else as its platform does (`ttclid ttp li_fat_id epik
+    sccid scid msclkid uetvid rdt_cid rdt_uuid`); `platform` is one of `PLATFORMS`, or the name of a
+    destination. `country`, by code or name, is where a phone number without country code is
+    dialled, and whose postal codes, states and dates are meant. A SHA-256 hash passes where the
+    platform wants one, in lower case.
 
     Never raises on a value, whatever its type. ValueError for an unknown platform, which is a
     mistake of the caller's and no property of an event.
@@ -33,7 +35,7 @@ def normalize(key: str, value: object, platform: str = "meta", country: str = "U
     text = text_of(value)
     if not isinstance(text, str):
         return None
-    found = passed_hash(key, text, rule, platform)
+    found = passed_hash(key, text, rule)
     if found is None:
         found = plain_text(key, text, rule, region_of(country))
     return found if isinstance(found, str) else None
@@ -55,11 +57,11 @@ def _region_named(country: str) -> str:
     return (country_code(text) or "") if isinstance(text, str) else ""
 
 
-def passed_hash(key: str, text: str, rule: KeyRule, platform: str) -> str | Refusal | None:
+def passed_hash(key: str, text: str, rule: KeyRule) -> str | Refusal | None:
     """Give a hash that may pass as it is, why it may not, or None when `text` is no digest."""
     if len(text) < _SHORTEST_DIGEST:
         return None
-    digest = already_hashed(text, suffix=platform == "meta")
+    digest = already_hashed(text, suffix=rule.suffix)
     if digest is not None:
         if rule.hashed or not isinstance(digest, str):
             return digest
@@ -77,10 +79,10 @@ def plain_text(key: str, text: str, rule: KeyRule, country: str) -> str | Refusa
     return plain
 
 
-def match_value(key: str, text: str, rule: KeyRule, platform: str, country: str) -> str | Refusal:
+def match_value(key: str, text: str, rule: KeyRule, country: str) -> str | Refusal:
     """Give what is sent for one text: its hash, a hash that came in, or the plain text."""
     if len(text) >= _SHORTEST_DIGEST:
-        digest = passed_hash(key, text, rule, platform)
+        digest = passed_hash(key, text, rule)
         if digest is not None:
             return digest
     plain = plain_text(key, text, rule, country)

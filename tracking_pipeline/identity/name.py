@@ -2,7 +2,8 @@
 
 Meta: lower-case, no punctuation, UTF-8 kept (Customer Information Parameters); like Meta's own
 parameter builder we drop inner spaces too. Google (Data Manager, `AddressInfo`): lower-case,
-trimmed, no punctuation, no title before and no suffix behind; inner spaces stay.
+trimmed, no punctuation, no title before and no suffix behind; inner spaces stay. LinkedIn takes
+them as they are written, unhashed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def name_for_google(text: str, country: str) -> str | Refusal:
     """Give the words of a name, one space between them, without title and suffix."""
     words = letters_and_digits(text, keep_spaces=True).split()
     return _with_letter(" ".join(_without_title_and_suffix(words)))
+
+
+def name_for_linkedin(text: str, country: str) -> str | Refusal:
+    """Give a name as it is written."""
+    return _with_letter(text)
 
 
 def punctuated_name(value: object) -> str | None:

@@ -3,6 +3,7 @@
 Meta hashes all four: lower-case, without punctuation and spaces, UTF-8 kept; two-letter codes for
 American states; five digits of an American zip; ISO alpha-2 for the country. Google takes them
 plain: region code upper-case, postal code trimmed, city and area lower-case without symbols.
+Pinterest's postal code has digits only ("zp" in its API description).
 """
 
 from __future__ import annotations
@@ -63,6 +64,14 @@ def postal_code_for_meta(text: str, country: str) -> str | Refusal:
 def postal_code_for_google(text: str, country: str) -> str | Refusal:
     """Give the postal code as people write it, upper-case, one space between its parts."""
     return _postal_code(text, country)
+
+
+def postal_code_for_pinterest(text: str, country: str) -> str | Refusal:
+    """Give the digits of the postal code; in the US the first five."""
+    code = postal_code_for_meta(text, country)
+    if not isinstance(code, str) or code.isdigit():
+        return code
+    return postal_code_for_meta("".join(filter(str.isdigit, code)), "")
 
 
 def country_for_meta(text: str, country: str) -> str | Refusal:

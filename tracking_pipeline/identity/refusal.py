@@ -27,5 +27,6 @@ class Refusal(Enum):
     INVALID_EXTERNAL_ID = "invalid external id"
     INVALID_FBP = "invalid fbp"
     INVALID_FBC = "invalid fbc"
+    INVALID_VISITOR_ID = "invalid id of a click or a browser"
     INVALID_IP = "invalid IP address"
     NOT_PUBLIC_IP = "not a public IP address"

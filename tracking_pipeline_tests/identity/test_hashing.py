@@ -89,8 +89,8 @@ def test_what_meta_wants_raw_is_never_taken_hashed(key: str) -> None:
 
 def test_a_platform_we_do_not_know_is_the_mistake_of_the_caller() -> None:
     for call in (
-        lambda: normalize("em", "jane@example.com", "tiktok"),
-        lambda: match_keys({"em": "jane@example.com"}, "tiktok"),
+        lambda: normalize("em", "jane@example.com", "myspace"),
+        lambda: match_keys({"em": "jane@example.com"}, "myspace"),
     ):
         with pytest.raises(ValueError, match="unknown platform") as caught:
             call()

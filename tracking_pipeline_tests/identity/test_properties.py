@@ -17,11 +17,11 @@ from tracking_pipeline.identity import (
     read_match_keys,
     sanitize,
 )
-from tracking_pipeline.identity.platforms import MATCH_KEYS
+from tracking_pipeline.identity.platforms import MATCH_KEYS, PLATFORMS
 
-PLATFORMS = st.sampled_from(["meta", "google"])
+PLATFORM = st.sampled_from(list(PLATFORMS))
 COUNTRIES = st.sampled_from(["US", "CA", "DE", "GB", "BR", "JP", "", "nowhere"])
-KEYS = st.sampled_from(MATCH_KEYS)
+KEYS = st.sampled_from(sorted({key for rules in PLATFORMS.values() for key in rules}))
 FIELD_NAMES = st.sampled_from(
     [name for names in IDENTIFIERS.values() for name in names.split()]
     + ["name", "full_name", "user_data", "address", "metadata", "fields", "value", "event_time"]
@@ -74,7 +74,7 @@ class Hostile:
 
 
 @EXAMPLES
-@given(key=KEYS, value=JSON, platform=PLATFORMS, country=COUNTRIES)
+@given(key=KEYS, value=JSON, platform=PLATFORM, country=COUNTRIES)
 def test_no_value_makes_it_raise(key: str, value: object, platform: str, country: str) -> None:
     text = normalize(key, value, platform, country)
     assert text is None or (isinstance(text, str) and text)
@@ -97,19 +97,21 @@ def test_no_type_makes_it_raise(key: str) -> None:
 
 
 @EXAMPLES
-@given(key=KEYS, value=st.one_of(TYPED, st.integers()), platform=PLATFORMS, country=COUNTRIES)
+@given(key=KEYS, value=st.one_of(TYPED, st.integers()), platform=PLATFORM, country=COUNTRIES)
 def test_normalising_a_normalised_value_changes_nothing(
     key: str, value: object, platform: str, country: str
 ) -> None:
     # Digits without `+` may be read as a number of the country: Meta's form cannot be read back.
-    assume(not (key == "ph" and platform == "meta"))
+    assume(not (key == "ph" and platform in ("meta", "pinterest", "snapchat")))
+    # What is left of a foreign code without its letters may look like one of the country's.
+    assume((key, platform) != ("zp", "pinterest"))
     once = normalize(key, value, platform, country)
     assume(once is not None)
     assert normalize(key, once, platform, country) == once
 
 
 @EXAMPLES
-@given(key=KEYS, value=TYPED, platform=PLATFORMS, country=COUNTRIES)
+@given(key=KEYS, value=TYPED, platform=PLATFORM, country=COUNTRIES)
 def test_composed_and_decomposed_text_are_one(
     key: str, value: str, platform: str, country: str
 ) -> None:
@@ -120,7 +122,7 @@ def test_composed_and_decomposed_text_are_one(
 
 
 @EXAMPLES
-@given(key=KEYS, value=TYPED, platform=PLATFORMS, country=COUNTRIES)
+@given(key=KEYS, value=TYPED, platform=PLATFORM, country=COUNTRIES)
 def test_surrounding_space_does_not_matter(
     key: str, value: str, platform: str, country: str
 ) -> None:
@@ -130,11 +132,12 @@ def test_surrounding_space_does_not_matter(
 
 
 @EXAMPLES
-@given(key=KEYS, value=TYPED, platform=PLATFORMS, country=COUNTRIES)
+@given(key=KEYS, value=TYPED, platform=PLATFORM, country=COUNTRIES)
 def test_case_does_not_matter_where_text_is_hashed(
     key: str, value: str, platform: str, country: str
 ) -> None:
-    assume(key not in ("fbp", "fbc", "client_user_agent"))
+    rule = PLATFORMS[platform].get(key)
+    assume(rule is not None and rule.hashed)
     # Some letters have no way back from upper case (`ß`, `ı`): these are different texts.
     assume(value.upper().lower() == value.lower() == value.lower().upper().lower())
     plain = normalize(key, value, platform, country)
@@ -143,14 +146,13 @@ def test_case_does_not_matter_where_text_is_hashed(
 
 
 @EXAMPLES
-@given(payload=JSON, platform=PLATFORMS)
+@given(payload=JSON, platform=PLATFORM)
 def test_hashed_keys_hold_nothing_but_hashes(payload: object, platform: str) -> None:
-    hashed = {"em", "ph", "fn", "ln"}
-    if platform == "meta":
-        hashed |= {"ge", "db", "ct", "st", "zp", "country", "external_id"}
+    rules = PLATFORMS[platform]
     for key, found in match_keys(payload, platform).items():
+        assert rules[key].many or isinstance(found, str)
         for value in found if isinstance(found, list) else [found]:
-            assert key not in hashed or len(value.partition(".")[0]) == 64
+            assert not rules[key].hashed or len(value.partition(".")[0]) == 64
 
 
 @EXAMPLES
