@@ -17,12 +17,14 @@ WINDOW_DAYS = 7
 class GeoCoverage:
     """The leads of the last days. A share is in percent, None where there are no leads.
 
-    ``before_*`` is what people said themselves, ``with_*`` what is there now. ``by_source`` counts
+    ``before_*`` is what people said themselves, ``with_*`` what is there now. ``complete_percent``
+    of the leads have a whole place: city, state and zip. ``by_source`` counts
     leads by where their place comes from: ``user``, ``session`` or a provider. ``waiting`` leads
     were not looked up to an end yet, ``waiting_for_hours`` of them for more than an hour.
     """
 
     leads: int
+    complete_percent: float | None
     with_city_percent: float | None
     with_state_percent: float | None
     with_zip_percent: float | None
@@ -32,12 +34,6 @@ class GeoCoverage:
     by_source: Mapping[str, int]
     waiting: int
     waiting_for_hours: int
-
-    @property
-    def complete_percent(self) -> float | None:
-        """No more leads than that have a complete place: the lowest of the three shares."""
-        shares = (self.with_city_percent, self.with_state_percent, self.with_zip_percent)
-        return min((share for share in shares if share is not None), default=None)
 
 
 def read_geo_coverage(
@@ -51,6 +47,7 @@ def read_geo_coverage(
 
     return GeoCoverage(
         leads=counts.leads,
+        complete_percent=percent(counts.with_whole_place),
         with_city_percent=percent(counts.with_city),
         with_state_percent=percent(counts.with_state),
         with_zip_percent=percent(counts.with_zip),

@@ -5,7 +5,7 @@ of metrics and of alert types, thresholds, messages, asset checks, the figures o
 the command line, the charts, and what ``/metrics`` exports all follow from the rows.
 
 To add a metric: one row here, and what it reads, if nothing reads it yet, in ``health/readings/``.
-A new type of alert also needs a migration that lets it into the CHECK on ``alert_type``.
+A new type of alert is let into the CHECK on ``alert_type`` by the next ``migrate``.
 """
 
 from __future__ import annotations

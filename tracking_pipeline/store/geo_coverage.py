@@ -16,8 +16,8 @@ from tracking_pipeline.store.lead_text import SAID, STORED_ADDRESS
 @dataclass(frozen=True, slots=True)
 class CoverageCounts:
     """Leads of one window. ``said_*`` count what people said themselves, ``with_*`` all that is
-    there now. ``open`` leads were not looked up to an end yet, ``open_for_hours`` of them for more
-    than an hour."""
+    there now; a whole place is city, state and zip of one lead. ``open`` leads were not looked up
+    to an end yet, ``open_for_hours`` of them for more than an hour."""
 
     leads: int
     said_city: int
@@ -26,6 +26,7 @@ class CoverageCounts:
     with_city: int
     with_state: int
     with_zip: int
+    with_whole_place: int
     open: int
     open_for_hours: int
 
@@ -49,6 +50,7 @@ select count(*) as leads,
     count(*) filter (where city) as with_city,
     count(*) filter (where state) as with_state,
     count(*) filter (where zip) as with_zip,
+    count(*) filter (where city and state and zip) as with_whole_place,
     count(*) filter (where open) as open,
     count(*) filter (where open and old) as open_for_hours
 from windowed

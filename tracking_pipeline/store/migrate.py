@@ -48,6 +48,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.errors import ExplainedError
+from tracking_pipeline.health.metrics import alert_types
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.migrations.adoption import (
     VERSION_TABLE,
@@ -59,7 +60,12 @@ from tracking_pipeline.store.migrations.adoption import (
 from tracking_pipeline.store.migrations.indexes import build, missing_or_invalid
 from tracking_pipeline.store.migrations.worker_role import NoSuchRoleError, grant_worker
 
-_QUEUE = "tracking_failed_events"
+# What this version writes into a column that may have a CHECK, by table and column. Like the
+# indexes a wanted state and no step: a destination or a type of alert needs no revision.
+_LET_IN = {
+    ("tracking_failed_events", "destination"): DESTINATIONS,
+    ("tracking_health_alerts", "alert_type"): alert_types(),
+}
 
 OLDEST_SERVER = 140000
 """PostgreSQL 14, as `server_version_num` writes it."""
@@ -129,14 +135,15 @@ def is_migrated(connection: psycopg.Connection[Any]) -> bool:
         return (
             versions == [(_head(),)]
             and not missing_or_invalid(connection)
-            and not _refused_destinations(connection)
+            and not any(_refused(connection))
         )
 
 
-def _refused_destinations(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the queue refuses events of a destination that this version knows. Like the indexes
-    this is a wanted state and no step: a destination is added without a revision."""
-    return bool(checks_refusing(connection, _QUEUE, "destination", DESTINATIONS))
+def _refused(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, str]]:
+    """The tables and columns with a CHECK that refuses a word of this version."""
+    for (table, column), values in _LET_IN.items():
+        if checks_refusing(connection, table, column, values):
+            yield table, column
 
 
 def _migrate_tables(url: str, worker_role: str | None, patience: Patience) -> list[str]:
@@ -173,9 +180,9 @@ def _migrate_tables_once(url: str, worker_role: str | None, patience: Patience) 
             driver.execute("set local row_security = off")
             adoption = Adoption(driver, applied=[])
             _upgrade(connection, adoption)
-            if _refused_destinations(driver):
-                adoption.lock((_QUEUE,))
-                adoption.let_in(_QUEUE, "destination", DESTINATIONS)
+            for table, column in _refused(driver):
+                adoption.lock((table,))
+                adoption.let_in(table, column, _LET_IN[table, column])
             if worker_role:
                 adoption.applied += grant_worker(driver, worker_role)
             connection.commit()

@@ -53,9 +53,26 @@ def test_a_correction_counts_as_the_persons_own_before_any_run_has_noted_it(
     assert (coverage.before_city_percent, coverage.before_state_percent) == (100.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("places", "percent"),
+    [
+        ([{"city": "Miami", "state": "Florida"}, {"zip": "33130"}], 0.0),
+        ([{"city": "Miami", "state": "Florida", "zip": "33130"}, {"zip": "33130"}], 50.0),
+        ([{"city": "Miami", "state": "Florida", "zip": "N/A"}], 0.0),
+    ],
+)
+def test_a_place_is_whole_where_one_lead_has_city_state_and_zip(
+    leads: LeadTable, connection: psycopg.Connection, places: list[dict[str, str]], percent: float
+) -> None:
+    for place in places:
+        leads.add(**place)
+    assert read_geo_coverage(connection).complete_percent == percent
+
+
 def test_without_leads_there_is_no_share(connection: psycopg.Connection) -> None:
     coverage = read_geo_coverage(connection)
     assert coverage.leads == 0
+    assert coverage.complete_percent is None
     assert coverage.with_city_percent is None
     assert coverage.by_source == {}
 

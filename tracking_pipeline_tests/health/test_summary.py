@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
-from tracking_pipeline.health.view.summary import SystemStatus, system_status
+import pytest
+
+from tracking_pipeline.health.view.summary import HealthSummary, SystemStatus, system_status
 from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline.store.health_history import RecordedCheck
+from tracking_pipeline.store.health_snapshots import Snapshot
 from tracking_pipeline_tests.health.series import START
 
 
@@ -41,3 +46,17 @@ def test_a_metric_and_its_alert_are_named_once() -> None:
 def test_an_alert_holds_until_it_ends_though_its_metric_is_well() -> None:
     found = system_status([alert("emq_critical", "warning")], {"emq_score": "ok"})
     assert found == SystemStatus("degraded", "emq_critical")
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(44, "healthy"), (46, "critical")])
+def test_a_check_that_found_all_well_is_no_good_news_after_three_intervals(
+    minutes: int, status: str
+) -> None:
+    """Whoever looks, and before anybody has raised the alert."""
+    check = RecordedCheck(START, [Snapshot("missed_checks", None, 0, "ok")])
+    summary = HealthSummary(START + timedelta(minutes=minutes), check)
+    assert summary.system.status == status
+    assert summary.as_json()["status"] == status
+    if status == "critical":
+        assert summary.system.reason == "missed_checks"
+        assert summary.system.sentence == "Health checks have stopped."

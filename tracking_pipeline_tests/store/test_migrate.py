@@ -169,6 +169,37 @@ def test_an_empty_database_gets_tables_that_take_rows(empty: Site) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "words"),
+    [
+        ("tracking_failed_events", "destination", ("meta_capi",)),
+        ("tracking_health_alerts", "alert_type", ("emq_critical", "a_site_s_own")),
+    ],
+)
+def test_what_this_version_writes_is_let_in_without_a_revision(
+    empty: Site, table: str, column: str, words: tuple[str, ...]
+) -> None:
+    migrate(empty.url)
+    listed = ", ".join(f"'{word}'" for word in words)
+    empty.run(
+        f"""
+        do $$ declare c record; begin
+            for c in select conname from pg_constraint
+                      where conrelid = 'public.{table}'::regclass and contype = 'c'
+                        and pg_get_constraintdef(oid) like '%{column}%' loop
+                execute format('alter table public.{table} drop constraint %I', c.conname);
+            end loop;
+        end $$;
+        alter table {table} add constraint as_it_was check ({column} in ({listed}));
+        """
+    )
+    assert not migrated(empty)
+    (step,) = migrate(empty.url).applied
+    assert step.startswith(f"widened constraint as_it_was of {table} by ")
+    assert migrated(empty)
+    assert migrate(empty.url).applied == []
+
+
 def test_every_table_has_row_security_on(empty: Site) -> None:
     migrate(empty.url)
 

@@ -208,8 +208,9 @@ def test_old_news_of_good_health_are_no_good_news(
     assert "Tracking is healthy" in served.admin.get("/").text
     site.let_pass(minutes=46)
     page = visitor.log_in(served)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Tracking is degraded")
-    expect(section(page, "Tracking is degraded")).to_contain_text("Health checks have stopped")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Tracking needs attention now")
+    state = section(page, "Tracking needs attention now")
+    expect(state).to_contain_text("Health checks have stopped")
     expect(page.get_by_text("46 min ago")).to_be_visible()
 
 

@@ -22,6 +22,7 @@ from tracking_pipeline.store.destination_state import DestinationState, read_des
 from tracking_pipeline.store.health_readings import count_waiting
 from tracking_pipeline.store.health_snapshots import read_last_value
 from tracking_pipeline.store.queue_counts import Backlog, read_backlog
+from tracking_pipeline.wiring.health import health_config
 
 METRIC = "queue_depth"
 
@@ -45,7 +46,7 @@ def queue_growth_sensor(
         waiting, at_last_check = count_waiting(connection), read_last_value(connection, METRIC)
         window = present_window(connection)
         missing = installation.missing_settings()
-        least = installation.settings.failed_events_warning
+        least = health_config(installation.settings).thresholds[METRIC].warning or 0.0
     sendable = [each for each in backlog if can_take(each.destination, states, missing)]
     due = sum(each.due for each in sendable)
     requests, words = [], []
@@ -69,7 +70,7 @@ def queue_growth_sensor(
     return dg.SensorResult(run_requests=requests)
 
 
-def has_grown(waiting: int, at_last_check: float | None, *, least: int) -> bool:
+def has_grown(waiting: int, at_last_check: float | None, *, least: float) -> bool:
     """Whether the queue has grown by half since the last check, and by more than ``least``: what
     the alerts and the plots say of it is out of date. A first check is left to the schedule."""
     if at_last_check is None:

@@ -81,14 +81,16 @@ class HealthSummary:
 
     @property
     def levels(self) -> dict[Metric, Level] | None:
-        """The levels that the last check found; None where there was none."""
+        """The levels that the last check found; None where there was none. Whether checks still
+        come no check can say, so that is as of now: nothing old is shown as healthy."""
         if self.check is None:
             return None
-        return {
+        found = {
             name: cast("Level", each.state)
             for name, each in self.check.whole.items()
             if each.state is not None
         }
+        return {**found, "missed_checks": "critical" if self.heartbeat.is_stalled else "ok"}
 
     @property
     def checked_at(self) -> datetime | None:

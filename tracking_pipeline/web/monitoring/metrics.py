@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 
 from tracking_pipeline.health.metrics import METRICS, alert_types
 from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
-from tracking_pipeline.health.view.summary import HealthSummary, read_summary
+from tracking_pipeline.health.view.summary import HealthSummary, SystemState, read_summary
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.web.answers import ERRORS
 from tracking_pipeline.web.attempt_counters import BOUNDS_SECONDS, AttemptCounters
@@ -32,6 +32,7 @@ from tracking_pipeline.web.security.client_address import is_local
 metrics_router = APIRouter(tags=["monitoring"], responses=ERRORS)
 
 _ALERT_LEVEL = {"warning": 1, "critical": 2}
+_STATUS: dict[SystemState, int] = {"healthy": 0, "degraded": 1, "critical": 2}
 
 
 @metrics_router.get(
@@ -77,6 +78,7 @@ class _Scrape(Collector):
         yield self._destinations()
         yield from self._health()
         yield self._withheld()
+        yield self._status()
         yield self._alerts()
         yield from self._attempts()
 
@@ -154,6 +156,13 @@ class _Scrape(Collector):
                 family.add_metric([name], withheld.get(name) or 0.0)
         return family
 
+    def _status(self) -> Metric:
+        return GaugeMetricFamily(
+            "tracking_status",
+            "0: tracking is healthy; 1: degraded; 2: critical.",
+            _STATUS[self.summary.system.status],
+        )
+
     def _alerts(self) -> Metric:
         family = GaugeMetricFamily(
             "tracking_alert_level",
@@ -162,6 +171,8 @@ class _Scrape(Collector):
         )
         open_alerts = self.summary.alerts
         levels = {each.alert_type: _ALERT_LEVEL.get(each.severity, 1) for each in open_alerts}
+        if self.summary.heartbeat.is_stalled:  # whether or not anybody has raised it yet
+            levels["pipeline_stalled"] = _ALERT_LEVEL["critical"]
         for alert_type in alert_types():
             family.add_metric([alert_type], levels.get(alert_type, 0))
         return family

@@ -93,4 +93,7 @@ def _keys_of(document: Any) -> dict[str, jwt.PyJWK]:
             keys[each["kid"]] = jwt.PyJWK.from_dict(each)
         except jwt.PyJWTError:
             log.warning("SUPABASE_JWKS_URL has a key that cannot be used")
+    if not keys:
+        # As from a project whose tokens are still signed with its shared secret.
+        log.warning("SUPABASE_JWKS_URL lists no key that can be used")
     return keys
