@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,14 +23,39 @@ def check(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     """Check tracking's health: one run of check_tracking_health_job. A breach is a result."""
     from tracking_pipeline.cli.run import run_check
 
-    show(as_json, run_check(rehearsal), show_check)
+    show(as_json, {**run_check(rehearsal), **_told(rehearsal)}, show_check)
 
 
 def heal(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     """One pass of the loop: retry, enrich, check, in that order."""
     from tracking_pipeline.cli.run import run_heal
 
-    show(as_json, run_heal(rehearsal, quiet=as_json), show_heal)
+    answers = run_heal(rehearsal, quiet=as_json)
+    show(as_json, {**answers, "check": {**answers["check"], **_told(rehearsal)}}, show_heal)
+
+
+def _told(rehearsal: bool) -> dict[str, Any]:
+    """Tells what the check has found: where it is run from cron, nobody else does. Beside a daemon,
+    which would, each message is still sent once."""
+    from tracking_pipeline.health.notifications.channels import read_channels
+    from tracking_pipeline.health.notifications.notify import deliver_notifications
+    from tracking_pipeline.health.view.summary import read_silent_channels
+    from tracking_pipeline.settings import read_settings
+    from tracking_pipeline.store.database import connect
+    from tracking_pipeline.wiring.health import health_config
+    from tracking_pipeline.wiring.installation import open_installation
+
+    settings = read_settings()
+    with open_installation(settings, rehearsal=rehearsal or None) as installation:
+        totals = deliver_notifications(
+            installation.database, read_channels(settings.alert_channels)
+        )
+        with connect(installation.database.url) as connection:
+            silent = read_silent_channels(connection, health_config(settings).channels)
+    return {
+        "notifications": {"sent": totals.sent, "failed": totals.failed, "waiting": totals.waiting},
+        "undelivered_alerts": [each.as_json() for each in silent],
+    }
 
 
 def try_channels(as_json: Json = False) -> None:
@@ -74,6 +99,7 @@ def show_check(answer: Mapping[str, Any]) -> None:
     if answer["resolved"]:
         out.print(f"Resolved: {', '.join(answer['resolved'])}.", style="green")
     _show_verdict(answer)
+    show_undelivered(answer.get("undelivered_alerts", ()))
 
 
 def show_heal(answers: Mapping[str, Any]) -> None:
@@ -99,6 +125,12 @@ def show_standing(health: Mapping[str, Any]) -> None:
                 style="red",
             )
         )
+
+
+def show_undelivered(channels: Sequence[Mapping[str, Any]]) -> None:
+    """The channels that alerts do not reach."""
+    for each in channels:
+        out.print(Text(f"{each['detail']}.", style="red"))
 
 
 def show_alerts(alerts: list[Mapping[str, Any]]) -> None:

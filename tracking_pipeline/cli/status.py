@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tracking_pipeline.cli.delivery import show_details
 from tracking_pipeline.cli.destinations import show_last_checks
-from tracking_pipeline.cli.health import show_alerts, show_standing
+from tracking_pipeline.cli.health import show_alerts, show_standing, show_undelivered
 from tracking_pipeline.cli.output import (
     Json,
     Rehearsal,
@@ -78,6 +78,7 @@ def show_status(status: Mapping[str, Any]) -> None:
     """The JSON of the status as tables."""
     show_queue(status)
     show_alerts(status["alerts"])
+    show_undelivered(status["undelivered_alerts"])
     show_standing(status["health"])
     show_runs(status["last_runs"])
 

@@ -130,6 +130,7 @@ def record(
         for spec, alert in alert_specs():
             book.step(alert.type, evaluations[spec.name], taken_at)
         book.tell_dead_letters(taken_at)
+        book.tell_new_channels()
         return Recorded(
             check_id=check_id,
             evaluations=evaluations,

@@ -43,8 +43,8 @@ class NotificationRules:
 
 @dataclass(frozen=True, slots=True)
 class HealthConfig:
-    """``thresholds`` of every metric that has an alert. ``channels`` are the fingerprints of the
-    channels that alerts are told to."""
+    """``thresholds`` of every metric that has an alert. ``channels`` are the
+    channels that alerts are told to: the position in ALERT_CHANNELS by the fingerprint."""
 
     counting: CountingRule
     emq_model: EmqModel
@@ -54,4 +54,4 @@ class HealthConfig:
     thresholds: Mapping[Metric, Thresholds]
     alerts: AlertRules = field(default_factory=AlertRules)
     notifications: NotificationRules = field(default_factory=NotificationRules)
-    channels: tuple[str, ...] = ()
+    channels: Mapping[str, int] = field(default_factory=dict)

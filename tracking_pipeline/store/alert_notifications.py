@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -27,6 +28,8 @@ from tracking_pipeline.store.fragments import lease_is_free
 
 # Longer than any send may take: a row whose lease has ended is sent again.
 LEASE_SECONDS = 120
+# A daemon that runs begins to send within half of it.
+NOBODY_SENDS_SECONDS = 120
 # News of so long ago would mislead more than it tells.
 OPEN_FOR_DAYS = 3
 # More than an outage of days collects; what is left goes out in the next message.
@@ -80,7 +83,7 @@ on conflict (dedupe_key, channel) do nothing
 def enqueue(
     connection: psycopg.Connection[Any],
     notifications: Sequence[Notification],
-    channels: Sequence[str],
+    channels: Iterable[str],
 ) -> int:
     """Owes the notifications to the channels (fingerprints), in the caller's transaction. Returns
     how many rows that made: none for what was owed before."""
@@ -168,14 +171,16 @@ def _held(rows: Iterable[Claimed]) -> dict[str, Any]:
     return {"ids": list(held), "tokens": list(held.values())}
 
 
-# The usual cure of a failing channel is a new URL, which makes another channel of it. So what is
-# open goes over to the channels of the same kind; to one that was there before, it was owed itself.
+_GONE: LiteralString = "the channel is no longer in ALERT_CHANNELS"
+
+# The usual cure of a failing channel is a new URL or another channel, and a new token makes another
+# channel, too. So what is open goes over to all channels that were not told it.
 _CLOSE_ABSENT: LiteralString = """
 with closed as (
     update public.tracking_alert_notifications n
     set next_attempt_at = null,
         lease_expires_at = null,
-        last_error = concat_ws('; ', 'the channel is no longer in ALERT_CHANNELS', n.last_error)
+        last_error = concat_ws('; ', '{gone}', n.last_error)
     where n.sent_at is null and n.next_attempt_at is not null
       and n.channel <> all (%(channels)s)
       and {free}
@@ -188,19 +193,45 @@ with closed as (
         n.alert_id, n.alert_type, n.kind, n.severity, c.channel, n.title, n.body, n.dedupe_key,
         n.created_at, now()
     from closed n
-    join unnest(%(channels)s::text[]) as c (channel)
-      on split_part(c.channel, '-', 1) = split_part(n.channel, '-', 1)
+    cross join unnest(%(channels)s::text[]) as c (channel)
     order by n.dedupe_key, c.channel, n.id
     on conflict (dedupe_key, channel) do nothing
 )
 select count(*) from closed
-""".replace("{free}", lease_is_free("n"))
+""".replace("{free}", lease_is_free("n")).replace("{gone}", _GONE)
 
 
 def close_absent_channels(connection: psycopg.Connection[Any], channels: Sequence[str]) -> int:
-    """Closes the open rows of channels that are not among these. Returns how many."""
+    """Closes the open rows of channels that are not among these, which are owed them instead.
+    Returns how many it closed."""
     row = connection.execute(_CLOSE_ABSENT, {"channels": list(channels)}).fetchone()
     return row[0] if row else 0
+
+
+# What was said last of each alert that is open.
+_OWE_NEW_CHANNELS: LiteralString = """
+insert into public.tracking_alert_notifications (
+    alert_id, alert_type, kind, severity, channel, title, body, dedupe_key, next_attempt_at)
+select n.alert_id, n.alert_type, n.kind, n.severity, c.channel, n.title, n.body, n.dedupe_key, now()
+from unnest(%(channels)s::text[]) as c (channel)
+cross join (
+    select distinct on (n.alert_id) n.*
+    from public.tracking_health_alerts a
+    join public.tracking_alert_notifications n on n.alert_id = a.id
+    where a.resolved_at is null and (a.silenced_until is null or a.silenced_until <= now())
+      and n.kind in ('started', 'worsened', 'reminder')
+    order by n.alert_id, n.id desc) as n
+where not exists (
+    select from public.tracking_alert_notifications told
+    where told.alert_id = n.alert_id and told.channel = c.channel)
+on conflict (dedupe_key, channel) do nothing
+"""
+
+
+def owe_new_channels(connection: psycopg.Connection[Any], channels: Iterable[str]) -> int:
+    """Owes what is open to the channels that were never owed anything of it, as those that are new
+    in ALERT_CHANNELS: once. Returns how many rows that made."""
+    return connection.execute(_OWE_NEW_CHANNELS, {"channels": list(channels)}).rowcount
 
 
 _CLOSE_STALE: LiteralString = """
@@ -222,29 +253,77 @@ def close_stale(connection: psycopg.Connection[Any]) -> int:
 @dataclass(frozen=True, slots=True)
 class Outbox:
     """What is open: ``due`` rows could be sent now, ``waiting`` wait for their next attempt or are
-    being sent. ``next_due_seconds`` is None where nothing waits."""
+    being sent. ``next_due_seconds`` is None where nothing waits, ``overdue_seconds`` for how long
+    the first of the due ones could have been sent."""
 
     due: int
     waiting: int
     next_due_seconds: float | None
+    overdue_seconds: float | None
 
 
 # The open rows are few, and the index holds only them.
 _OUTBOX: LiteralString = """
 select
-    count(*) filter (where next_attempt_at <= now() and not leased),
-    count(*) filter (where next_attempt_at > now() or leased),
-    extract(epoch from min(next_attempt_at) filter (where next_attempt_at > now()) - now())::float8
+    count(*) filter (where due_at <= now() and not leased),
+    count(*) filter (where due_at > now() or leased),
+    extract(epoch from min(due_at) filter (where due_at > now()) - now())::float8,
+    extract(epoch from now() - min(due_at) filter (where due_at <= now() and not leased))::float8
 from (
-    select next_attempt_at, coalesce(lease_expires_at > now(), false) as leased
+    select coalesce(lease_expires_at > now(), false) as leased,
+        -- What waits for a channel that is gone need not wait: another one is told.
+        case when channel = any(%(channels)s) then next_attempt_at
+            else least(next_attempt_at, created_at) end as due_at
     from public.tracking_alert_notifications
     where sent_at is null and next_attempt_at is not null
     limit 10000) as open
 """
 
 
-def read_outbox(connection: psycopg.Connection[Any]) -> Outbox:
-    """What is open, for a sensor, which must be quick."""
-    row = connection.execute(_OUTBOX).fetchone()
+def read_outbox(connection: psycopg.Connection[Any], channels: Iterable[str]) -> Outbox:
+    """What is open, with these channels in ALERT_CHANNELS; for a sensor, which must be quick."""
+    row = connection.execute(_OUTBOX, {"channels": list(channels)}).fetchone()
     assert row is not None  # noqa: S101  an aggregate gives one row
     return Outbox(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A channel that did not take what it was owed ``since`` then, nor anything later. ``waiting``
+    messages are tried again; ``given_up`` ones are not, being too old. ``reason`` is what came of
+    the last attempt, without anything of the URL; None: nobody has tried at all."""
+
+    channel: str
+    since: datetime
+    waiting: int
+    given_up: int
+    reason: str | None
+
+
+_UNDELIVERED: LiteralString = """
+select n.channel, min(n.created_at) as since,
+    count(*) filter (where n.next_attempt_at is not null) as waiting,
+    count(*) filter (where n.next_attempt_at is null) as given_up,
+    (array_agg(n.last_error order by n.id desc) filter (where n.last_error is not null))[1]
+        as reason
+from public.tracking_alert_notifications n
+left join (
+    select channel, max(sent_at) as at
+    from public.tracking_alert_notifications
+    group by channel) as sent using (channel)
+where n.channel = any(%(channels)s) and n.sent_at is null
+  and (sent.at is null or n.created_at > sent.at)
+  and (n.last_error is not null and not starts_with(n.last_error, %(gone)s)
+    or n.next_attempt_at < now() - make_interval(secs => %(unsent)s) and {free})
+group by n.channel
+""".replace("{free}", lease_is_free("n"))
+
+
+def read_undelivered(
+    connection: psycopg.Connection[Any], channels: Iterable[str]
+) -> list[Undelivered]:
+    """Those of the channels that did not take their last messages, or to whom nobody has sent them
+    for :data:`NOBODY_SENDS_SECONDS`."""
+    arguments = {"channels": list(channels), "gone": _GONE, "unsent": NOBODY_SENDS_SECONDS}
+    with connection.cursor(row_factory=class_row(Undelivered)) as cursor:
+        return cursor.execute(_UNDELIVERED, arguments).fetchall()

@@ -33,6 +33,7 @@ from tracking_pipeline.web.security.body_limit import BODY_SECONDS, BodyLimit
 from tracking_pipeline.web.security.jwks import KeySet
 from tracking_pipeline.web.security.safe_responses import SafeResponses
 from tracking_pipeline.web.security.supabase_tokens import SupabaseTokens
+from tracking_pipeline.web.watch import Watch, watching
 from tracking_pipeline.wiring.installation import Installation
 
 # For intake's handlers, and for a look-up of the caller's role with each admin request.
@@ -79,7 +80,9 @@ def create_app(installation: Installation, runs: RunDesk, *, admin_token: str) -
             stack.push_async_callback(runs.close)
             users = await _site_users(settings, stack)
             access = Access(admin_token, users, pool)
-            app.state.context = WebContext(installation, pool, access, runs)
+            watch = Watch(installation)
+            app.state.context = WebContext(installation, pool, access, runs, watch)
+            await stack.enter_async_context(watching(watch))
             yield
 
     app = FastAPI(

@@ -19,6 +19,7 @@ from tracking_pipeline.web.attempt_counters import AttemptCounters
 from tracking_pipeline.web.runs.desk import RunDesk
 from tracking_pipeline.web.security.access import Access, Principal
 from tracking_pipeline.web.security.client_address import client_address
+from tracking_pipeline.web.watch import Watch
 from tracking_pipeline.wiring.installation import Installation
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class WebContext:
     pool: AsyncPool
     access: Access
     runs: RunDesk
+    watch: Watch
     attempts: AttemptCounters = field(default_factory=AttemptCounters)
     _blocking: anyio.CapacityLimiter = field(
         default_factory=lambda: anyio.CapacityLimiter(_MOST_BLOCKING_QUERIES)

@@ -49,7 +49,7 @@ def health_config(settings: Settings) -> HealthConfig:
         thresholds=thresholds_from(settings),
         alerts=AlertRules(settings.alert_after_checks, settings.alert_clear_after_checks),
         notifications=NotificationRules(reminder_hours=settings.alert_reminder_hours),
-        channels=tuple(channel.name for channel in read_channels(settings.alert_channels)),
+        channels={each.name: each.position for each in read_channels(settings.alert_channels)},
     )
 
 

@@ -24,6 +24,7 @@ from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_unti
 from tracking_pipeline_tests.dev_process import COMMAND
 from tracking_pipeline_tests.geo.databases import BERLIN, write_database
 from tracking_pipeline_tests.geo.lead_table import LeadTable
+from tracking_pipeline_tests.health.sinks import SECRET, webhook
 from tracking_pipeline_tests.health.site import Site
 from tracking_pipeline_tests.servers import TestServer, reachable_folder
 
@@ -488,6 +489,24 @@ def test_status_notices_that_checks_no_longer_come(
     assert found["health"]["stalled"] is True
     assert [alert["alert_type"] for alert in found["alerts"]] == ["pipeline_stalled"]
     assert "8 health checks did not come" in call("status", **variables).stdout
+
+
+def test_a_check_from_cron_tells_its_alerts_and_who_takes_none_is_seen(
+    call: Call, connection: psycopg.Connection, variables: dict[str, str]
+) -> None:
+    Site(connection).add_failed(11)
+    with webhook() as hook:
+        variables = {**variables, "ALERT_CHANNELS": f"json://127.0.0.1:1/{SECRET},{hook.url}"}
+        found = answer(call("check", "--json", **variables))
+        assert found["notifications"] == {"sent": 1, "failed": 1, "waiting": 1}
+        assert len(hook.titles) == 1
+    for each in (found, answer(call("status", "--json", **variables))):
+        (silent,) = each["undelivered_alerts"]
+        assert (silent["position"], silent["waiting"]) == (1, 1)
+        assert silent["channel"].startswith("json-")
+    people = call("status", **variables).stdout
+    assert "Channel 1 of ALERT_CHANNELS" in people
+    assert SECRET not in people
 
 
 def test_heal_is_one_pass_of_the_whole_loop(

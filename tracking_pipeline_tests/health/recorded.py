@@ -18,8 +18,8 @@ from tracking_pipeline.store.health_snapshots import Snapshot, Taken
 from tracking_pipeline_tests.health.site import policy as config
 
 NOW = datetime(2026, 11, 24, 10, 5, tzinfo=timezone.utc)
-NO_LEADS = GeoCoverage(0, None, None, None, None, None, None, {}, 0, 0)
-LEADS = GeoCoverage(420, 91.2, 93.0, 84.5, 11.9, 12.4, 9.8, {"mmdb": 330, "user": 53}, 12, 4)
+NO_LEADS = GeoCoverage(0, None, None, None, None, None, None, None, {}, 0, 0)
+LEADS = GeoCoverage(420, 84.5, 91.2, 93.0, 84.5, 11.9, 12.4, 9.8, {"mmdb": 330, "user": 53}, 12, 4)
 DEAD_LETTERS = [
     {"destination": "meta_capi", "reason": "expired", "events": 37},
     {

@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from html import unescape
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,7 +30,19 @@ from tracking_pipeline.health.notifications.notify import (
     deliver_notifications,
     next_wait_seconds,
 )
-from tracking_pipeline.store.alert_notifications import Kind, Notification, enqueue
+from tracking_pipeline.health.view.summary import (
+    NOBODY_SENDS,
+    SilentChannel,
+    read_silent_channels,
+)
+from tracking_pipeline.store.alert_notifications import (
+    Kind,
+    Notification,
+    enqueue,
+    owe_new_channels,
+    read_outbox,
+)
+from tracking_pipeline.store.alerts import raise_alert, resolve_alert, silence_alert
 from tracking_pipeline.store.database import Database
 from tracking_pipeline_tests.health.sinks import SECRET, Mailbox, Webhook, mailbox, webhook
 
@@ -269,6 +283,119 @@ def test_a_channel_whose_url_was_corrected_gets_what_the_old_one_was_owed(
     assert outbox.deliver(wrong).failed == 1
     assert outbox.deliver(right).sent == 1
     assert hook.titles == ["Late"]
+
+
+def test_what_waits_for_a_channel_that_is_gone_goes_to_those_that_were_not_told(
+    outbox: Outbox, hook: Webhook, mails: Mailbox
+) -> None:
+    """Whatever their kind, and it is due at once."""
+    old, told, new = channels(NOBODY_LISTENS), channels(hook.url), channels(mails.url)
+    outbox.owe(old + told, owed("For all"))
+    assert outbox.deliver(old + told).sent == 1
+    left = channels(hook.url, mails.url)
+    assert read_outbox(outbox.connection, [each.name for each in old + told]).due == 0
+    assert read_outbox(outbox.connection, [each.name for each in left]).due == 1
+    assert outbox.deliver(left).by_channel[new[0].name].sent == 1
+    assert hook.titles == [subject for subject, _ in mails.received] == ["For all"]
+
+
+def test_a_new_channel_is_told_what_is_open_once(
+    outbox: Outbox, hook: Webhook, mails: Mailbox
+) -> None:
+    first, both = channels(hook.url), channels(hook.url, mails.url)
+    ids = dict.fromkeys(("emq_critical", "no_data", "dead_letters", "destination_paused"))
+    for alert_type in ids:
+        ids[alert_type] = raise_alert(
+            outbox.connection, alert_type, severity="critical", message="m", value=1, threshold=0
+        )
+    outbox.owe(first, *(owed(name, alert_id=of) for name, of in ids.items()))
+    outbox.owe(first, owed("still no data", "reminder", alert_id=ids["no_data"]))
+    outbox.deliver(first)
+    resolve_alert(outbox.connection, "dead_letters")
+    until = datetime.now(timezone.utc) + timedelta(hours=1)
+    silence_alert(outbox.connection, "emq_critical", until=until, note=None)
+    names = [each.name for each in both]
+    assert owe_new_channels(outbox.connection, names) == 2
+    assert owe_new_channels(outbox.connection, names) == 0
+    assert outbox.deliver(both).sent == 2
+    ((subject, body),) = mails.received
+    assert subject == "2 tracking alerts: 2 critical"
+    assert "still no data" in body
+    assert "destination_paused" in body
+    assert owe_new_channels(outbox.connection, names) == 0
+
+
+class Silent:
+    """Who is named as not reached, with these channels in ALERT_CHANNELS."""
+
+    def __init__(self, outbox: Outbox, told: tuple[Channel, ...]) -> None:
+        self._outbox, self._told = outbox, told
+
+    def channels(self) -> list[SilentChannel]:
+        positions = {each.name: each.position for each in self._told}
+        return read_silent_channels(self._outbox.connection, positions)
+
+
+def test_a_channel_that_takes_nothing_is_seen_until_it_does(outbox: Outbox, hook: Webhook) -> None:
+    told = channels(NOBODY_LISTENS, hook.url)
+    silent = Silent(outbox, told)
+    hook.statuses = [404, 404]
+    for title in ("First", "Second"):
+        outbox.owe(told, owed(title))
+        outbox.deliver(told)
+        outbox.let_time_pass()
+    gone, refusing = silent.channels()
+    assert [(each.position, each.channel, each.waiting) for each in (gone, refusing)] == [
+        (1, told[0].name, 2),
+        (2, told[1].name, 2),
+    ]
+    assert "error=404" in refusing.reason
+    assert refusing.since == outbox.rows()[0]["created_at"]
+    assert SECRET not in str(refusing.as_json())
+    outbox.deliver(told)
+    assert silent.channels() == [replace(gone, reason=silent.channels()[0].reason)]
+
+
+def test_what_was_given_up_is_seen_until_the_channel_takes_something_newer(
+    outbox: Outbox, hook: Webhook
+) -> None:
+    told = channels(hook.url)
+    silent = Silent(outbox, told)
+    hook.statuses = [500]
+    outbox.owe(told, owed("Old"))
+    outbox.deliver(told)
+    outbox.connection.execute(
+        "update tracking_alert_notifications set created_at = now() - interval '4 days'"
+    )
+    outbox.deliver(told)
+    (found,) = silent.channels()
+    assert (found.waiting, found.given_up) == (0, 1)
+    assert "too old to be news" in found.reason
+    outbox.owe(told, owed("New"))
+    outbox.deliver(told)
+    assert silent.channels() == []
+
+
+@pytest.mark.parametrize(("seconds", "seen"), [(60, 0), (180, 1)])
+def test_a_message_that_nobody_tries_to_send_is_seen(
+    outbox: Outbox, hook: Webhook, seconds: int, seen: int
+) -> None:
+    told = channels(hook.url)
+    outbox.owe(told, owed("Waits"))
+    outbox.connection.execute(
+        "update tracking_alert_notifications set next_attempt_at = now() - %s",
+        (timedelta(seconds=seconds),),
+    )
+    found = Silent(outbox, told).channels()
+    assert len(found) == seen
+    assert all(each.reason == NOBODY_SENDS for each in found)
+
+
+def test_a_channel_that_was_away_and_is_back_is_not_blamed(outbox: Outbox, hook: Webhook) -> None:
+    told = channels(hook.url)
+    outbox.owe(told, owed("Closed"))
+    outbox.deliver(())
+    assert Silent(outbox, told).channels() == []
 
 
 def test_old_news_is_closed_and_not_sent(outbox: Outbox, hook: Webhook) -> None:

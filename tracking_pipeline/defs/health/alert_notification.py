@@ -9,6 +9,7 @@ from tracking_pipeline.defs.health.notify import send_notifications_job
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.windows import WINDOW_SECONDS, present_window
 from tracking_pipeline.health.formatting import duration
+from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.store.alert_notifications import Outbox, read_outbox
 from tracking_pipeline.store.database import connect
 
@@ -25,7 +26,9 @@ def alert_notification_sensor(
     context: dg.SensorEvaluationContext, tracking: TrackingResource
 ) -> dg.RunRequest | dg.SkipReason:
     with tracking.open() as installation, connect(installation.database.url) as connection:
-        outbox, window = read_outbox(connection), present_window(connection)
+        channels = read_channels(installation.settings.alert_channels)
+        outbox = read_outbox(connection, [channel.name for channel in channels])
+        window = present_window(connection)
     if outbox.due == 0:
         return dg.SkipReason(why_nothing_is_sent(outbox))
     if is_under_way(context.instance, send_notifications_job.name):

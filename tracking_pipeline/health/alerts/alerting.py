@@ -43,7 +43,7 @@ from tracking_pipeline.health.alerts.rules import (
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.metrics import AlertType
 from tracking_pipeline.health.readings.queue import batches_of
-from tracking_pipeline.store.alert_notifications import enqueue
+from tracking_pipeline.store.alert_notifications import enqueue, owe_new_channels
 from tracking_pipeline.store.alerts import (
     Alert,
     lock_alerts,
@@ -200,6 +200,11 @@ class AlertBook:
             causes=causes,
             ended_by_hand=by_hand,
         )
+
+    def tell_new_channels(self) -> None:
+        """Owes what is open to channels that are new. To be called after the alerts were
+        stepped."""
+        owe_new_channels(self.connection, self.config.channels)
 
     def tell_dead_letters(self, until: datetime) -> None:
         """Owes a message of the dead letters since the last one, up to ``until``, in batches by

@@ -122,7 +122,7 @@ def deliver_notifications(
                 if rows
             }
             by_channel = _send_all(connection, messages, claimed, send_seconds)
-            left = read_outbox(connection)
+            left = read_outbox(connection, [channel.name for channel in channels])
             waiting = left.due + left.waiting
     except psycopg.Error as error:
         raise DatabaseError(

@@ -157,6 +157,7 @@ def _advice(data: ReportData) -> list[str]:
             "These numbers are old. Check that the Dagster daemon runs and that "
             "check_tracking_health_schedule is on."
         )
+    advice += [f"{each.words}." for each in data.summary.silent_channels]
     emq = data.summary.detail("emq_score")
     key, gain = emq.get("next_best_key"), emq.get("next_best_gain") or 0.0
     if key in KEY_WORDS and gain >= _LEAST_GAIN:

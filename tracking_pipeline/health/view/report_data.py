@@ -70,7 +70,7 @@ def read_report_data(database: Database, config: HealthConfig, *, asks_meta: boo
                 window = full_hour(now - timedelta(days=config.emq_window_days))
                 reported_since = now - timedelta(days=REPORTED_DAYS)
                 return ReportData(
-                    summary=read_summary(connection, now),
+                    summary=read_summary(connection, now, config),
                     database=database.label,
                     rehearsal=database.rehearsal,
                     config=config,

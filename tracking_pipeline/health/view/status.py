@@ -134,6 +134,7 @@ class Status:
             "unmatched_by_reason": [asdict(each) for each in self.warnings.unmatched],
             "geo": asdict(self.geo),
             "alerts": [alert_json(alert) for alert in self.health.alerts],
+            "undelivered_alerts": [each.as_json() for each in self.health.silent_channels],
         }
 
 
@@ -153,7 +154,7 @@ def read_status(
         return Status(
             database=database.label,
             rehearsal=database.rehearsal,
-            health=read_summary(connection, now),
+            health=read_summary(connection, now, config),
             destinations=read_destinations(connection, missing),
             geo=_geo_status(
                 read_locate_backlog(connection), read_suspicion(connection), missing_geo

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -11,8 +11,10 @@ import psycopg
 
 from tracking_pipeline.health.alerts.heartbeat import Heartbeat
 from tracking_pipeline.health.check import CheckResult
-from tracking_pipeline.health.formatting import capital
+from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.formatting import capital, count_of, moment
 from tracking_pipeline.health.metrics import METRICS, Level, Metric, alert_of, alert_title, figures
+from tracking_pipeline.store.alert_notifications import read_undelivered
 from tracking_pipeline.store.alerts import Alert, read_open_alerts
 from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
 from tracking_pipeline.store.health_snapshots import Snapshot
@@ -69,11 +71,13 @@ def _named(
 @dataclass(frozen=True, slots=True)
 class HealthSummary:
     """How tracking stands at the moment ``now``, from what is on record: the last check, None where
-    there never was one, and the open ``alerts``, critical ones first."""
+    there never was one, the open ``alerts``, critical ones first, and the channels that alerts do
+    not reach, in the order of ALERT_CHANNELS."""
 
     now: datetime
     check: RecordedCheck | None = None
     alerts: Sequence[Alert] = ()
+    silent_channels: Sequence[SilentChannel] = ()
 
     @property
     def system(self) -> SystemStatus:
@@ -149,13 +153,67 @@ class HealthSummary:
         }
 
 
-def read_summary(connection: psycopg.Connection[Any], now: datetime) -> HealthSummary:
+@dataclass(frozen=True, slots=True)
+class SilentChannel:
+    """A channel that alerts do not reach: its ``position`` in ALERT_CHANNELS and its fingerprint.
+    ``waiting`` messages of it are tried again, ``given_up`` ones are not, being too old."""
+
+    position: int
+    channel: str
+    since: datetime
+    waiting: int
+    given_up: int
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """What has not arrived, and why. Without a full stop."""
+        count = count_of(self.waiting + self.given_up, "alert message")
+        return (
+            f"Channel {self.position} of ALERT_CHANNELS ({self.channel}) has not taken {count} "
+            f"since {moment(self.since)}: {self.reason}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The channel as JSON values."""
+        return {**asdict(self), "since": self.since.isoformat(), "detail": self.words}
+
+
+NOBODY_SENDS = (
+    "nobody has tried to send it: run the Dagster daemon, `tracking-pipeline serve`, or "
+    "`tracking-pipeline check` from cron"
+)
+
+
+def read_silent_channels(
+    connection: psycopg.Connection[Any], positions: Mapping[str, int]
+) -> list[SilentChannel]:
+    """The channels that alerts do not reach. ``positions`` as in
+    :attr:`~tracking_pipeline.health.config.HealthConfig.channels`."""
+    found = [
+        SilentChannel(
+            positions[each.channel],
+            each.channel,
+            each.since,
+            each.waiting,
+            each.given_up,
+            (each.reason or NOBODY_SENDS).removeprefix(f"{each.channel} "),
+        )
+        for each in read_undelivered(connection, positions)
+    ]
+    return sorted(found, key=lambda each: each.position)
+
+
+def read_summary(
+    connection: psycopg.Connection[Any], now: datetime, config: HealthConfig
+) -> HealthSummary:
     """How tracking stands at this moment of the database: what the report, the page, the command
     line, the dashboard's endpoint and ``/metrics`` all begin with."""
     return HealthSummary(
         now=now,
         check=read_last_check(connection, METRICS),
         alerts=read_open_alerts(connection),
+        silent_channels=read_silent_channels(connection, config.channels),
     )
 
 

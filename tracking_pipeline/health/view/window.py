@@ -94,7 +94,7 @@ def read_tracking_health(
             else count_events(connection, window.before.since, window.before.until, rule)
         )
         found = TrackingHealth(
-            summary=read_summary(connection, now),
+            summary=read_summary(connection, now, config),
             window=window,
             counted_until=reached,
             score=score(counts, config.emq_model, config.emq_weights),

@@ -20,6 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.metrics import METRICS, alert_types
 from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
 from tracking_pipeline.health.view.summary import HealthSummary, SystemState, read_summary
@@ -28,6 +29,7 @@ from tracking_pipeline.web.answers import ERRORS
 from tracking_pipeline.web.attempt_counters import BOUNDS_SECONDS, AttemptCounters
 from tracking_pipeline.web.context import Context, shown_in_docs
 from tracking_pipeline.web.security.client_address import is_local
+from tracking_pipeline.wiring.health import health_config
 
 metrics_router = APIRouter(tags=["monitoring"], responses=ERRORS)
 
@@ -48,19 +50,28 @@ async def show_metrics(
     if not is_local(request, context.settings.trusted_proxies):
         await context.access.admin(request)
     missing = context.installation.missing_settings()
-    found = await context.query(lambda connection: _read(connection, context.attempts, missing))
+    config = health_config(context.settings)
+    found = await context.query(
+        lambda connection: _read(connection, config, context.attempts, missing)
+    )
     registry = CollectorRegistry(auto_describe=False)
     registry.register(found)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _read(
-    connection: psycopg.Connection[Any], attempts: AttemptCounters, missing: Mapping[str, str]
+    connection: psycopg.Connection[Any],
+    config: HealthConfig,
+    attempts: AttemptCounters,
+    missing: Mapping[str, str],
 ) -> _Scrape:
     attempts.catch_up(connection)
     with one_moment(connection) as now:
         return _Scrape(
-            read_summary(connection, now), read_destinations(connection, missing), attempts
+            read_summary(connection, now, config),
+            read_destinations(connection, missing),
+            attempts,
+            config.channels,
         )
 
 
@@ -72,6 +83,7 @@ class _Scrape(Collector):
     summary: HealthSummary
     destinations: Mapping[str, DestinationStatus]
     attempts: AttemptCounters
+    channels: Mapping[str, int]
 
     def collect(self) -> Iterator[Metric]:
         yield from self._queue()
@@ -80,6 +92,7 @@ class _Scrape(Collector):
         yield self._withheld()
         yield self._status()
         yield self._alerts()
+        yield from self._channels()
         yield from self._attempts()
 
     def _queue(self) -> Iterator[Metric]:
@@ -176,6 +189,27 @@ class _Scrape(Collector):
         for alert_type in alert_types():
             family.add_metric([alert_type], levels.get(alert_type, 0))
         return family
+
+    def _channels(self) -> Iterator[Metric]:
+        labels = ["position", "channel"]
+        up = GaugeMetricFamily(
+            "tracking_alert_channel_up",
+            "1: nothing is undelivered; 0: the channel of ALERT_CHANNELS does not take messages.",
+            labels=labels,
+        )
+        undelivered = GaugeMetricFamily(
+            "tracking_alert_messages_undelivered",
+            "Messages of alerts that the channel has not taken.",
+            labels=labels,
+        )
+        silent = {each.channel: each for each in self.summary.silent_channels}
+        for channel, position in self.channels.items():
+            found = silent.get(channel)
+            values = [str(position), channel]
+            up.add_metric(values, float(found is None))
+            undelivered.add_metric(values, found.waiting + found.given_up if found else 0)
+        yield up
+        yield undelivered
 
     def _attempts(self) -> Iterator[Metric]:
         counted = CounterMetricFamily(

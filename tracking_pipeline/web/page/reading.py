@@ -21,6 +21,7 @@ from tracking_pipeline.store.dead_letters import Group, read_groups, read_offers
 from tracking_pipeline.store.geo_coverage import has_places_from
 from tracking_pipeline.store.health_snapshots import Point, read_course
 from tracking_pipeline.web.page.dead_letters import MOST_DEAD_LETTERS, DeadLetterFilter
+from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline.wiring.installation import Installation
 
 COURSE_DAYS = 30
@@ -50,7 +51,7 @@ def read_page(
 ) -> PageReading:
     """Reads it. ``chosen`` narrows the dead letters that are shown."""
     with one_moment(connection) as now:
-        summary = read_summary(connection, now)
+        summary = read_summary(connection, now, health_config(installation.settings))
         return PageReading(
             summary=summary,
             ended_alerts=read_resolved_alerts(connection, ENDED_ALERTS),

@@ -104,7 +104,7 @@ def page_view(
         status=status_view(reading.summary),
         figures=figures_view(reading),
         alerts=open_alerts(reading.summary.alerts, now),
-        notices=notices(reading.destinations),
+        notices=notices(reading),
         offers=offers(reading.offers),
         ended_alerts=ended_alerts(reading.ended_alerts, now),
         score=score_view(reading.summary, reading.course),
@@ -171,7 +171,8 @@ class Figure:
 def status_view(summary: HealthSummary) -> StatusView:
     """The status, from the last check, the alerts that are open, and whether checks still come."""
     level, reason = summary.system.status, summary.system.sentence
-    checked = summary.checked_at and moment_near(summary.checked_at, summary.now)
+    checked_at = summary.checked_at
+    checked = moment_near(checked_at, summary.now) if checked_at else None
     return StatusView(level, _TITLES[level], reason, checked)
 
 
@@ -215,15 +216,20 @@ class Notice:
     message: str
 
 
-def notices(destinations: Mapping[str, DestinationStatus]) -> list[Notice]:
-    """Events that wait for a destination which nobody has set up wait for ever."""
-    return [
+def notices(reading: PageReading) -> list[Notice]:
+    """Alerts that reach nobody; and events that wait for a destination which nobody has set up wait
+    for ever."""
+    silent = [
+        Notice(f"Alerts do not reach channel {each.position}", f"{each.words}.")
+        for each in reading.summary.silent_channels
+    ]
+    return silent + [
         Notice(
             f"{words.destination(name)} is not set up",
             f"{count_of(each.waiting.waiting, 'event')} wait for it. To have them sent, "
             f"{each.detail}.",
         )
-        for name, each in destinations.items()
+        for name, each in reading.destinations.items()
         if each.state == "not_configured" and each.waiting.waiting
     ]
 
