@@ -30,8 +30,7 @@ from tracking_pipeline.errors import WrongUseError
 
 if TYPE_CHECKING:
     from tracking_pipeline.delivery.explain import EventExplained
-    from tracking_pipeline.importing.lines import Record
-    from tracking_pipeline.importing.totals import Problem
+    from tracking_pipeline.importing.records import Problem, Record
     from tracking_pipeline.settings import Settings
     from tracking_pipeline.wiring.destinations import Made
 
@@ -113,7 +112,7 @@ def _of_file(
 ) -> dict[str, Any]:
     """Needs no database. Where nothing is configured, a rehearsal's destinations are asked."""
     from tracking_pipeline.delivery.explain import Explanation, explain_unstored
-    from tracking_pipeline.importing.totals import ImportFileError, Problem
+    from tracking_pipeline.importing.records import ImportFileError, Problem
     from tracking_pipeline.importing.unstored import read_unstored
     from tracking_pipeline.wiring.destinations import preparing_destinations, reading_rules
 
@@ -156,16 +155,15 @@ def _of_file(
 
 @contextmanager
 def _records(name: str) -> Iterator[Iterable[Record | Problem]]:
-    from tracking_pipeline.importing.files import open_records, read_stream
-    from tracking_pipeline.importing.totals import ImportFileError
+    from tracking_pipeline.importing.files import open_records
+    from tracking_pipeline.importing.records import ImportFileError
+    from tracking_pipeline.importing.rows import is_payload, names_event_field
 
-    if name == _STANDARD_INPUT:
-        yield read_stream(sys.stdin.buffer)
-        return
     path = Path(name)
-    if not path.is_file():
+    if name != _STANDARD_INPUT and (not path.exists() or path.is_dir()):
         raise ImportFileError(f"{_source(name)} is no file: name one that can be read, or -")
-    with open_records(path) as file:
+    source = sys.stdin.buffer if name == _STANDARD_INPUT else path
+    with open_records(source, knows=names_event_field, is_row=is_payload) as file:
         yield file.records
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import typer
 from rich.text import Text
 
-from tracking_pipeline.cli.output import Json, Rehearsal, out, progress_bar, show
+from tracking_pipeline.cli.output import Json, Rehearsal, err, out, progress_bar, show
 from tracking_pipeline.delivery.destinations.registry import DestinationName
+from tracking_pipeline.errors import WrongUseError
 from tracking_pipeline.importing.totals import Into
+
+_STANDARD_INPUT = Path("-")
 
 
 def migrate(as_json: Json = False) -> None:
@@ -36,15 +39,33 @@ def migrate(as_json: Json = False) -> None:
     show(as_json, {"success": True, "applied": applied}, show_applied)
 
 
-def import_rows(
+def import_rows(  # noqa: PLR0917  options, which nobody passes by position
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="NDJSON or CSV.")
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            allow_dash=True,
+            help="NDJSON or CSV; - is standard input.",
+        ),
     ],
     into: Annotated[Into, typer.Option(help="What the rows are.")],
     destination: Annotated[
         DestinationName | None,
         typer.Option(help="For failed events whose rows name none."),
     ] = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="Write the rows that are refused to this file, each with the reason: correct them "
+            "and import it again.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be imported; keep nothing.")
+    ] = False,
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
@@ -53,6 +74,8 @@ def import_rows(
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.wiring.installation import open_installation
 
+    if rejects is not None and rejects.exists() and rejects.samefile(file):
+        raise WrongUseError("--rejects names the file that is imported: name another one")
     settings = read_settings()
     with (
         open_installation(
@@ -60,15 +83,28 @@ def import_rows(
         ) as installation,
         progress_bar(quiet=as_json) as progress,
     ):
-        bar = progress.add_task("importing", total=file.stat().st_size)
+        bar = progress.add_task("importing", total=None)
         totals = import_file(
             installation.database.url,
-            file,
+            _standard_input() if file == _STANDARD_INPUT else file,
             into,
             destination=destination,
             progress=lambda read, total: progress.update(bar, completed=read, total=total),
+            dry_run=dry_run,
+            rejects=rejects,
         )
-    show(as_json, {"success": True, **asdict(totals)}, show_import)
+    answer = {"success": True, "dry_run": dry_run, **totals.as_json()}
+    show(as_json, answer, show_import)
+    if rejects is not None and totals.rejected:
+        err.print(f"The rejected rows are in {rejects}: correct them and import that file.")
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise WrongUseError("standard input is closed: name a file, or send one by a pipe")
+    if sys.stdin.isatty():
+        err.print("Reading rows from the terminal; Ctrl-D ends them.")
+    return sys.stdin.buffer
 
 
 def show_applied(found: Mapping[str, Any]) -> None:
@@ -79,13 +115,16 @@ def show_applied(found: Mapping[str, Any]) -> None:
 
 
 def show_import(totals: Mapping[str, Any]) -> None:
-    """The JSON of an import, and its problems by line."""
+    """The JSON of an import: counts, the reasons of what was rejected, and its problems by line."""
+    kept = "would be imported" if totals["dry_run"] else "imported"
     out.print(
-        f"{totals['imported']} imported, {totals['skipped']} there already, "
+        f"{totals['imported']} {kept}, {totals['skipped']} there already, "
         f"{totals['rejected']} rejected"
     )
+    for reason, count in totals["rejected_by_reason"].items():
+        out.print(Text(f"  {count} x {reason}", style="yellow"))
     for problem in totals["problems"]:
-        out.print(Text(f"  line {problem['line']}: {problem['message']}", style="yellow"))
+        out.print(Text(f"  line {problem['line']}: {problem['message']}"))
     if totals["rejected"] > len(totals["problems"]):
         out.print(f"  and {totals['rejected'] - len(totals['problems'])} more")
     if totals["ignored_columns"]:

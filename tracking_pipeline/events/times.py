@@ -40,6 +40,8 @@ _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d*)?(?:[eE][+]?\d{1,2})?", re.ASCII)
 # Seconds stay below 1e11 until the year 5138; each finer unit is a thousand times larger.
 _UNITS = (1, 1_000, 1_000_000, 1_000_000_000)
 _LARGEST_SECONDS = 10**11
+# Below are a spreadsheet's days since 1900, counters and ages: in seconds they lie before 1973.
+_LEAST_SECONDS = 10**8
 
 
 def read_moment(value: Any, zone: tzinfo | None = None) -> datetime | None:
@@ -70,7 +72,7 @@ def read_moment_or_day(value: Any) -> datetime | None:
 def _from_unix(amount: float) -> datetime | None:
     for unit in _UNITS:
         if amount < _LARGEST_SECONDS * unit:
-            if amount <= 0:
+            if amount < _LEAST_SECONDS:
                 return None
             if unit == 1 or isinstance(amount, float):
                 return datetime.fromtimestamp(amount / unit, timezone.utc)

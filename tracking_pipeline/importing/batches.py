@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
+from tracking_pipeline.importing.records import Problem
 from tracking_pipeline.importing.rows import Row
-from tracking_pipeline.importing.totals import Problem
 from tracking_pipeline.importing.values import FieldError, encode_row
 from tracking_pipeline.store.importing import (
     RowsRefusedError,
@@ -49,16 +49,16 @@ class Inserter:
         where that is loose. Raises DatabaseError.
         """
         known = self._known_leads(rows) if link_leads else None
-        good: list[tuple[int, dict[str, Any], bytes]] = []
+        good: list[tuple[Row, dict[str, Any], bytes]] = []
         problems: list[Problem] = []
         for row in rows:
             try:
                 values = _existing_columns(row.values, self._columns)
                 if known is not None:
                     values = _with_known_lead(values, known, loose=row.loose_lead)
-                good.append((row.line, values, encode_row(values)))
+                good.append((row, values, encode_row(values)))
             except FieldError as error:
-                problems.append(Problem(row.line, str(error)))
+                problems.append(Problem(row.line, str(error), row.raw))
         imported = 0
         halves = Halves(good)
         for part in halves:
@@ -69,8 +69,9 @@ class Inserter:
                 imported += insert_rows(self._connection, self._table, columns, encoded)
             except RowsRefusedError as refusal:
                 if halves.refuse(part):
-                    line, _, text = part[0]
-                    problems.append(Problem(line, self._explain(refusal, columns, text)))
+                    row, _, text = part[0]
+                    told = self._explain(refusal, columns, text)
+                    problems.append(Problem(row.line, told, row.raw))
         return Inserted(imported, problems)
 
     def _known_leads(self, rows: Sequence[Row]) -> set[str]:
@@ -83,8 +84,8 @@ class Inserter:
         if refusal.constraint:
             fields = find_constrained_columns(self._connection, self._table, refusal.constraint)
             return (
-                f"{', '.join(fields) or 'the line'}: refused by the constraint"
-                f" {refusal.constraint} of {self._table}, write what it allows"
+                f"{', '.join(fields) or 'the line'} is refused by the constraint"
+                f" {refusal.constraint} of {self._table}: write what it allows"
             )
         if refusal.sqlstate == "23502":
             return f"missing {refusal.column}: {self._table} takes no row without it"

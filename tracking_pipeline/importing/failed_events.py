@@ -15,9 +15,16 @@ from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, DestinationName
 from tracking_pipeline.events.reading import read_payload
 from tracking_pipeline.events.texts import id_text, text
-from tracking_pipeline.importing.lines import Record
-from tracking_pipeline.importing.payloads import payload_of
-from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
+from tracking_pipeline.importing.records import Record
+from tracking_pipeline.importing.rows import (
+    CONTENT_NAMESPACE,
+    IgnoredColumns,
+    Row,
+    is_payload,
+    names_event_field,
+    payload_of,
+    refuse_rounded_ids,
+)
 from tracking_pipeline.importing.values import (
     FieldError,
     column_finder,
@@ -49,6 +56,7 @@ _COLUMNS = (
     "resolved_at",
     "resolved_by",
     "dead_letter_reason",
+    "withheld_reason",
     "created_at",
     "updated_at",
     "lead_id",
@@ -69,8 +77,17 @@ class FailedEventRows:
         self._find_column = column_finder(self._columns)
         self._destination = destination
 
+    def knows(self, name: str) -> bool:
+        """Whether there is a column for a field of this name, or payloads of events have one."""
+        return self._find_column(name) is not None or names_event_field(name)
+
+    def is_row(self, fields: Mapping[str, Any], listed: str) -> bool:
+        """Whether an object is an event itself, although its ``listed`` is a list of objects."""
+        return "event_payload" in map(self._find_column, fields) or is_payload(fields, listed)
+
     def make(self, record: Record) -> Row:
         """The row that a record says. Raises :class:`FieldError`."""
+        refuse_rounded_ids(record)
         columns = {name: self._find_column(name) for name in record.fields}
         is_row = "event_payload" in columns.values()
         values = self._row(record, columns) if is_row else self._bare_payload(record)
@@ -78,7 +95,7 @@ class FailedEventRows:
         _add_ids(values, content)
         values.setdefault("event_type", "conversion")
         values.setdefault("error_message", "imported")
-        return Row(record.line, values, loose_lead=not is_row)
+        return Row(record.line, values, loose_lead=not is_row, raw=record.raw)
 
     def _row(self, record: Record, columns: Mapping[str, str | None]) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -93,6 +110,8 @@ class FailedEventRows:
         values["destination"] = self._read_destination(values.get("destination"))
         if "status" in values and values["status"] not in _STATUSES:
             raise FieldError(f"status is not known: write one of {', '.join(_STATUSES)}")
+        if "withheld_reason" in values and values.get("status") != "resolved":
+            raise FieldError("withheld_reason is of events with the status resolved: correct it")
         if values.get("max_retries", 1) < 1:
             raise FieldError("max_retries is below 1: an event needs one try at least")
         if values.get("retry_count", 0) < 0:

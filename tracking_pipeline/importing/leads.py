@@ -8,8 +8,13 @@ from uuid import uuid5
 
 from tracking_pipeline.events.names import Special, meaning_of
 from tracking_pipeline.identity import normalize
-from tracking_pipeline.importing.lines import Record
-from tracking_pipeline.importing.rows import CONTENT_NAMESPACE, IgnoredColumns, Row
+from tracking_pipeline.importing.records import Record
+from tracking_pipeline.importing.rows import (
+    CONTENT_NAMESPACE,
+    IgnoredColumns,
+    Row,
+    refuse_rounded_ids,
+)
 from tracking_pipeline.importing.values import (
     FieldError,
     column_finder,
@@ -54,8 +59,17 @@ class LeadRows:
             if column.not_null and column.default is None and name not in ("id", "email")
         ]
 
+    def knows(self, name: str) -> bool:
+        """Whether there is a column for a field of this name."""
+        return self._column_of(name) is not None
+
+    def is_row(self, fields: Mapping[str, Any], listed: str) -> bool:
+        """Whether an object is a lead itself, although its ``listed`` is a list of objects."""
+        return any(self._column_of(name) == "email" for name in fields)
+
     def make(self, record: Record) -> Row:
         """The row that a record says. Raises :class:`FieldError`."""
+        refuse_rounded_ids(record)
         values: dict[str, Any] = {}
         for name, value in record.fields.items():
             column = self._column_of(name)
@@ -72,7 +86,7 @@ class LeadRows:
                 raise FieldError(f"missing {name}: this site's leads cannot be without it")
         content = encode_json("the line", record.fields).decode()
         values.setdefault("id", str(uuid5(CONTENT_NAMESPACE, f"lead {content}")))
-        return Row(record.line, values)
+        return Row(record.line, values, raw=record.raw)
 
     def _column_of(self, name: str) -> str | None:
         if column := self._find_column(name):

@@ -1,27 +1,14 @@
-"""What one import is of, and what it came to: its counts, and what was wrong with which line."""
+"""What one import is of, and what it came to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
-from tracking_pipeline.errors import ExplainedError
+from tracking_pipeline.importing.records import Problem
 
 Into: TypeAlias = Literal["failed-events", "leads", "ledger"]
-
-
-class ImportFileError(ExplainedError):
-    """The file cannot be read as NDJSON or CSV at all. One line, with the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why one line was not imported. ``line`` counts from 1 and is where the record starts in the
-    file; ``message`` names the field and the remedy, never the value.
-    """
-
-    line: int
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +16,8 @@ class ImportTotals:
     """``imported + rejected + skipped`` is the number of records in the file.
 
     ``skipped`` were in the table already. ``problems`` holds the first 50 of the rejected, by line;
-    ``ignored_columns`` the names that the table has no column for (at most 100), sorted.
+    ``rejected_by_reason`` counts all of them, the most frequent first; ``ignored_columns`` has the
+    names that the table has no column for (at most 100), sorted.
     """
 
     imported: int
@@ -37,3 +25,15 @@ class ImportTotals:
     skipped: int
     problems: tuple[Problem, ...] = ()
     ignored_columns: tuple[str, ...] = ()
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """With JSON's types. A problem is told without its record, which may be personal."""
+        return {
+            "imported": self.imported,
+            "rejected": self.rejected,
+            "skipped": self.skipped,
+            "rejected_by_reason": dict(self.rejected_by_reason),
+            "problems": [{"line": one.line, "message": one.message} for one in self.problems],
+            "ignored_columns": list(self.ignored_columns),
+        }

@@ -18,8 +18,7 @@ from tracking_pipeline.delivery.engine.events import FailedEvent
 from tracking_pipeline.events.names import plain_name
 from tracking_pipeline.events.times import read_moment
 from tracking_pipeline.importing.failed_events import FailedEventRows
-from tracking_pipeline.importing.lines import Record
-from tracking_pipeline.importing.totals import Problem
+from tracking_pipeline.importing.records import Problem, Record
 from tracking_pipeline.importing.values import FieldError, encode_row
 from tracking_pipeline.store.importing import TableColumn
 
@@ -30,7 +29,7 @@ _KINDS = {
     "timestamptz": "next_retry_at resolved_at created_at updated_at",
     "text": (
         "event_name event_type destination error_message error_code status resolved_by "
-        "dead_letter_reason"
+        "dead_letter_reason withheld_reason"
     ),
 }
 _COLUMNS = {

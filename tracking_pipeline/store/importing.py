@@ -91,7 +91,9 @@ def insert_rows(
     """
     statement = insert_statement(table, columns)
     try:
-        return connection.execute(statement, (f"[{b','.join(rows).decode()}]",)).rowcount
+        # Inside of a longer transaction, what is refused costs only itself.
+        with connection.transaction():
+            return connection.execute(statement, (f"[{b','.join(rows).decode()}]",)).rowcount
     except psycopg.Error as error:
         if is_of_the_row(error):
             raise RowsRefusedError(error) from None
@@ -145,7 +147,8 @@ def find_refused_column(
             _definition(column)
         )
         try:
-            connection.execute(statement, (f"[{row.decode()}]",))
+            with connection.transaction():
+                connection.execute(statement, (f"[{row.decode()}]",))
         except psycopg.Error as error:
             if is_of_the_row(error):
                 return column

@@ -5,8 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from tracking_pipeline.importing.records import Problem
 from tracking_pipeline.importing.service import import_file
-from tracking_pipeline.importing.totals import ImportTotals, Problem
+from tracking_pipeline.importing.totals import ImportTotals
 from tracking_pipeline_tests.importing.writing import Write
 
 
@@ -140,7 +141,7 @@ def test_a_column_that_the_site_requires_is_asked_for(
         ("quote_amount", "a lot", "quote_amount cannot be stored as numeric(10,2): "),
         ("quote_amount", "1" * 20, "quote_amount cannot be stored as numeric(10,2): "),
         ("window_count", "1" * 20, "window_count is out of range: "),
-        ("status", "lukewarm", "status: refused by the constraint leads_status_valid of leads"),
+        ("status", "lukewarm", "status is refused by the constraint leads_status_valid of leads"),
     ],
 )
 def test_what_the_sites_own_table_refuses_costs_only_its_line(

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tracking_pipeline.importing.records import ImportFileError
 from tracking_pipeline.importing.service import BATCH_RECORDS, import_file
-from tracking_pipeline.importing.totals import ImportFileError, ImportTotals, Into
+from tracking_pipeline.importing.totals import ImportTotals, Into
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline_tests.importing.writing import Write
 
@@ -134,7 +135,7 @@ VALUES = st.recursive(
 LINES = (
     st.dictionaries(NAMES, VALUES, max_size=6).map(json.dumps)
     | VALUES.map(json.dumps)
-    | st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12)
+    | st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=12)
 )
 
 
@@ -146,7 +147,8 @@ LINES = (
 def test_each_line_is_imported_rejected_or_skipped(
     write: Write, database_url: str, into: Into, lines: list[str]
 ) -> None:
-    path = write("a.ndjson", *(line + "\n" for line in lines))
+    # One object at least: a file without any is refused as a whole.
+    path = write("a.ndjson", *(line + "\n" for line in ["{}", *lines, "{}"]))
     totals = import_file(database_url, path, into, destination="meta_capi")
     text = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     counted = totals.imported + totals.rejected + totals.skipped
