@@ -6,7 +6,6 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,7 +149,7 @@ def _of_file(
             f"there is no event in {_source(name)}{why}: write one JSON object a line"
         )
     answer = Explanation(tuple(events), more=more).as_json(rehearsal=rehearsal)
-    return {**answer, "problems": [asdict(problem) for problem in problems]}
+    return {**answer, "problems": [problem.as_json() for problem in problems]}
 
 
 @contextmanager

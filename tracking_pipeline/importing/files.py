@@ -45,7 +45,7 @@ _JSON_LINES = (".ndjson", ".jsonl")
 _JSON_SUFFIXES = (*_JSON_LINES, ".json")
 _LINES_LOOKED_AT = 1_000
 _TABLES = (".csv", ".tsv")
-_SAVE_AS_CSV = "export it as CSV (UTF-8)"
+_SAVE_AS_CSV = "save it as CSV (UTF-8)"
 # What is often taken for a file of rows, by its first bytes.
 _OTHER_KINDS = {
     b"PK\x03\x04": f"an Excel workbook or a zip archive: unpack it or {_SAVE_AS_CSV}",

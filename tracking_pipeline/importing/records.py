@@ -38,6 +38,10 @@ class Problem:
         """What the problems of many lines have in common: the message without its remedy."""
         return _PLACE.sub("", self.message.partition(": ")[0])
 
+    def as_json(self) -> dict[str, Any]:
+        """What may be told: the record itself may be personal."""
+        return {"line": self.line, "message": self.message}
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

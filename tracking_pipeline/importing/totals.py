@@ -28,12 +28,12 @@ class ImportTotals:
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     def as_json(self) -> dict[str, Any]:
-        """With JSON's types. A problem is told without its record, which may be personal."""
+        """With JSON's types."""
         return {
             "imported": self.imported,
             "rejected": self.rejected,
             "skipped": self.skipped,
             "rejected_by_reason": dict(self.rejected_by_reason),
-            "problems": [{"line": one.line, "message": one.message} for one in self.problems],
+            "problems": [problem.as_json() for problem in self.problems],
             "ignored_columns": list(self.ignored_columns),
         }
