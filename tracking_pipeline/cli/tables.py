@@ -40,16 +40,7 @@ def migrate(as_json: Json = False) -> None:
 
 
 def import_rows(  # noqa: PLR0917  options, which nobody passes by position
-    file: Annotated[
-        Path,
-        typer.Argument(
-            exists=True,
-            dir_okay=False,
-            readable=True,
-            allow_dash=True,
-            help="NDJSON or CSV; - is standard input.",
-        ),
-    ],
+    file: Annotated[Path, typer.Argument(help="NDJSON or CSV; - is standard input.")],
     into: Annotated[Into, typer.Option(help="What the rows are.")],
     destination: Annotated[
         DestinationName | None,
@@ -74,7 +65,11 @@ def import_rows(  # noqa: PLR0917  options, which nobody passes by position
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.wiring.installation import open_installation
 
-    if rejects is not None and rejects.exists() and rejects.samefile(file):
+    if file != _STANDARD_INPUT and not file.exists():
+        raise WrongUseError(f"{file} does not exist: name a file, or - for standard input")
+    if file.is_dir():
+        raise WrongUseError(f"{file} is a directory: name a file in it")
+    if rejects is not None and file.exists() and rejects.exists() and rejects.samefile(file):
         raise WrongUseError("--rejects names the file that is imported: name another one")
     settings = read_settings()
     with (

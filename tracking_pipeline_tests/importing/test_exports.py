@@ -167,7 +167,7 @@ READ: dict[str, tuple[str, str | bytes, dict[int, str], list[tuple[Any, ...]]]] 
 def test_an_export_is_read_to_its_rows(
     tmp_path: Path, database_url: str, connection: psycopg.Connection
 ) -> None:
-    found = {}
+    found: dict[str, Any] = {}
     for tool, (name, content, _, _) in READ.items():
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
