@@ -7,6 +7,7 @@ with another e-mail, else another phone or another name, is another person.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -58,17 +59,32 @@ class NamePart(NamedTuple):
 
 class Person(NamedTuple):
     """Where the event's person is described, the nearest first. ``streets``: (index, name) of the
-    lines of an address. ``depends``: the answer would be another for other values in a payload that
-    is built alike."""
+    lines of an address."""
 
     parts: tuple[Part, ...]
     names: tuple[NamePart, ...]
     streets: tuple[tuple[int, str], ...]
+
+
+class People(NamedTuple):
+    """Who is described in payloads that are built alike, by index, the nearest first.
+
+    ``told``: those of whom something tells who they are, where there are several. ``same``: the
+    names, the same in both, by which two of those are told apart and by nothing else. ``depends``:
+    which identifiers are the person's depends on values, too. ``persons``: what came of it where it
+    does not, by whose mappings the person's are.
+    """
+
+    people: tuple[int, ...]
+    told: tuple[int, ...]
+    same: tuple[str, ...]
     depends: bool
+    persons: dict[tuple[tuple[int, ...], tuple[int, ...]], Person]
 
 
-def find_person(nodes: Sequence[Node]) -> Person:
-    """Where the person of an opened payload is described."""
+def find_people(nodes: Sequence[Node]) -> People:
+    """Who is described in an opened payload, as far as its names tell; ``nodes`` are sorted, the
+    nearest to the event first."""
     people = [
         node
         for node in nodes
@@ -78,15 +94,67 @@ def find_person(nodes: Sequence[Node]) -> Person:
         and not _is_mere_company(node)
     ]
     depends = any(_may_be_of_journey(node) or node.shape.recipients for node in people)
-    hosts: list[Node] = []
+    told: list[Node] = []
     if len(people) > 1:
         people.sort(key=_nearness_to_person)
         told = [node for node in people if _may_tell(node)]
         # The row's column was written beside the event: where both speak, the event does.
         told.sort(key=lambda node: node.of_row)
-        if len(told) > 1:
+    return People(
+        people=tuple(node.index for node in people),
+        told=tuple(node.index for node in told) if len(told) > 1 else (),
+        same=() if depends else _told_by_the_same(told),
+        depends=depends,
+        persons={},
+    )
+
+
+def find_person(nodes: Sequence[Node], among: People) -> Person:
+    """Where the person of an opened payload is described; ``nodes`` are in their own order."""
+    people = [nodes[index] for index in among.people]
+    hosts: list[Node] = []
+    if among.told:
+        told = [nodes[index] for index in among.told]
+        if not (among.same and _say_the_same(told, among.same)):
             people, hosts = _without_strangers(people, told)
-            depends = True
+    if among.depends:
+        return _described_in(people, hosts)
+    whose = (tuple(node.index for node in people), tuple(node.index for node in hosts))
+    person = among.persons.get(whose)
+    if person is None:
+        person = among.persons[whose] = _described_in(people, hosts)
+    return person
+
+
+def _told_by_the_same(told: Sequence[Node]) -> tuple[str, ...]:
+    """The names that tell who two people are, where they are the same of both: so it is where the
+    row's column was copied from the event. A full name is read otherwise from place to place."""
+    if len(told) != 2 or any(node.shape.specials for node in told):
+        return ()
+    one, other = (
+        [
+            (name, identifier.key)
+            for name, identifier in node.shape.identifiers
+            if identifier.key in CONTACT_KEYS and is_persons(node, identifier)
+        ]
+        for node in told
+    )
+    return tuple(name for name, _ in one) if one == other else ()
+
+
+def _say_the_same(told: Sequence[Node], names: Sequence[str]) -> bool:
+    """Whether two people are one at a glance: texts that are the same letter by letter contradict
+    nothing, whatever they are."""
+    one, other = told[0].mapping, told[1].mapping
+    for name in names:
+        text = one[name]
+        if type(text) is not str or text != other[name]:
+            return False
+    return True
+
+
+def _described_in(people: Sequence[Node], hosts: Sequence[Node]) -> Person:
+    """The person whose mappings these are; of the ``hosts`` around them, the browser alone."""
     parts: list[Part] = []
     names: list[NamePart] = []
     streets: list[tuple[int, str]] = []
@@ -125,7 +193,7 @@ def find_person(nodes: Sequence[Node]) -> Person:
         if identifier.key in TECHNICAL_KEYS
     ]
     parts.sort(key=lambda part: part.rank)
-    return Person(tuple(parts), tuple(names), tuple(streets), depends)
+    return Person(tuple(parts), tuple(names), tuple(streets))
 
 
 def _is_mere_company(node: Node) -> bool:
@@ -363,8 +431,11 @@ def _comparable(key: str, value: Any) -> str:
     return "" if key == "em" and "@" not in text else text
 
 
+_begins_with_hash = re.compile("[0-9a-f]{64}").match
+
+
 def _is_hash(text: str) -> bool:
-    return len(text) >= 64 and all(character in "0123456789abcdef" for character in text[:64])
+    return _begins_with_hash(text) is not None
 
 
 def _contradict(known: dict[str, frozenset[str]], other: dict[str, frozenset[str]]) -> bool:

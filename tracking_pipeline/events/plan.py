@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tracking_pipeline.events.consent_names import StatementName
 from tracking_pipeline.events.names import WEAK, Kind
 from tracking_pipeline.events.node import Node
-from tracking_pipeline.events.people import Person, find_person
+from tracking_pipeline.events.people import People, find_people
 from tracking_pipeline.events.tree import Tree
 
 
@@ -76,7 +76,7 @@ class Plan(NamedTuple):
     platform_ids: tuple[tuple[str, int, str], ...]
     customs: tuple[tuple[str, int, str], ...]
     options: tuple[tuple[str, int, str], ...]
-    person: Person
+    people: People
 
 
 def plan_of(tree: Tree) -> Plan:
@@ -86,7 +86,7 @@ def plan_of(tree: Tree) -> Plan:
     if known is not None:
         return known
     plan = _make(tree)
-    if outline is not None and not plan.person.depends:
+    if outline is not None:
         outline.plan = plan
     return plan
 
@@ -144,5 +144,5 @@ def _make(tree: Tree) -> Plan:
         platform_ids=tuple(platform_ids),
         customs=tuple(customs),
         options=tuple(options),
-        person=find_person(nodes),
+        people=find_people(nodes),
     )

@@ -25,7 +25,7 @@ from tracking_pipeline.events.consent_values import (
 from tracking_pipeline.events.forms import FLAT, Form
 from tracking_pipeline.events.names import Kind, Rank
 from tracking_pipeline.events.node import Node
-from tracking_pipeline.events.people import full_name, inner_value
+from tracking_pipeline.events.people import Person, find_person, full_name, inner_value
 from tracking_pipeline.events.plan import HOW, How, Plan, plan_of
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.events.stored_requests import is_api_address
@@ -91,6 +91,7 @@ class Reading:
     __slots__ = (
         "_candidates",
         "_clicks",
+        "_person",
         "_plan",
         "consents",
         "customs",
@@ -106,6 +107,7 @@ class Reading:
         self.row = row
         self.tree: Tree = open_payload(row.payload, row.user_data or None)
         self._plan: Plan = plan_of(self.tree)
+        self._person: Person = find_person(self.tree.nodes, self._plan.people)
         self._candidates: list[Candidate] | None = None
         self._clicks: dict[str, Found] | None = None
         self.privacy: Sequence[tuple[str, Found]]
@@ -300,7 +302,7 @@ class Reading:
         then those of the row's column. ``event_time``: when an ``fbclid`` was clicked, at the
         latest (a moment, seconds, or any form of a payload's time)."""
         if self._candidates is None:
-            nodes, person = self.tree.nodes, self._plan.person
+            nodes, person = self.tree.nodes, self._person
             found: list[Candidate] = []
             for index, name, key, rank, google_named in person.parts:
                 node = nodes[index]
@@ -340,13 +342,13 @@ class Reading:
     def street(self) -> Any:
         """The line of the person's address that has the street, None where there is none."""
         nodes = self.tree.nodes
-        streets = (nodes[index].mapping[name] for index, name in self._plan.person.streets)
+        streets = (nodes[index].mapping[name] for index, name in self._person.streets)
         return next((street for street in streets if street), None)
 
     def person_fields(self) -> Iterator[tuple[str, int, Found]]:
         """(match key, rank, where it stands) of each field that candidates are made of, for people
         to read; a full name comes twice."""
-        nodes, person = self.tree.nodes, self._plan.person
+        nodes, person = self.tree.nodes, self._person
         for index, name, key, rank, _ in person.parts:
             yield key, rank, Found(nodes[index].mapping[name], nodes[index], name)
         for index, name, _, rank in person.names:

@@ -1,0 +1,54 @@
+"""What is remembered of payloads that are built alike changes nothing that is read of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracking_pipeline.events import people
+from tracking_pipeline.events.people import find_people, find_person
+from tracking_pipeline.events.plan import plan_of
+from tracking_pipeline.events.tree import open_payload
+
+_HASH, _OTHER_HASH = "ab" * 32, "cd" * 32
+_VALUES = st.sampled_from(
+    [
+        *("ann@shop.example", "bob@shop.example", "+1 415 555 0123", "415-555-0199", "ann"),
+        *(_HASH, _OTHER_HASH, _HASH.upper(), "undefined", "", " ", None, True, 1, 4155550123),
+        *([_HASH], [_HASH, "ann@shop.example"], {"value": "bob@shop.example"}, []),
+    ]
+)
+_NAMES = ("em", "ph", "fn", "email", "phone", "full_name", "fbp", "client_ip_address", "city")
+
+
+@st.composite
+def _persons(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The person as the event has it and as the row's column does: often a copy."""
+    names = draw(st.lists(st.sampled_from(_NAMES), min_size=1, max_size=4, unique=True))
+    person = {name: draw(_VALUES) for name in names}
+    column = {name: person[name] if draw(st.booleans()) else draw(_VALUES) for name in names}
+    return person, column
+
+
+_PLACES = ("user_data", "userData", "customer", "lead", "billing", "properties")
+
+
+@given(_persons(), st.sampled_from(_PLACES))
+def test_the_person_is_the_same_as_if_nothing_were_remembered(
+    persons: tuple[dict[str, Any], dict[str, Any]], place: str
+) -> None:
+    person, column = persons
+    for kept in (column, dict(person), None):
+        tree = open_payload({"event_name": "Lead", "event_id": "e-1", place: person}, kept)
+        remembered = find_person(tree.nodes, plan_of(tree).people)
+        described = find_people(sorted(tree.nodes, key=_nearness))
+        nodes = [tree.nodes[index] for index in described.people]
+        told = [tree.nodes[index] for index in described.told]
+        whose = people._without_strangers(nodes, told) if told else (nodes, [])
+        assert remembered == people._described_in(*whose)
+
+
+def _nearness(node: Any) -> tuple[int, ...]:
+    return (node.relation, node.depth, node.place.kind, node.index)
