@@ -2,7 +2,7 @@
 
     python -m benchmarks.soak [--events N] [--seed S]
 
-Drain follows drain over all four destinations. Between two of them time passes by SQL: what waits
+Drain follows drain over all destinations. Between two of them time passes by SQL: what waits
 for a retry or a probe is due at once; only a ``Retry-After`` is really waited for. When nothing
 waits any more, every event must be in the state that its script demands, and the log of attempts
 and the sandbox must have counted the same requests for each. Prints a verdict; ends with 1 on any
@@ -29,17 +29,17 @@ import psycopg
 from psycopg.types.json import Jsonb
 from typing_extensions import LiteralString
 
-from benchmarks.retry_stand import Addresses, make_destination, temporary_postgres
+from benchmarks.retry_stand import temporary_postgres
 from benchmarks.soak_plan import Planned, plan
 from benchmarks.soak_verdict import Ended, disagreements, received
-from tracking_pipeline.delivery.destinations.ledger import Ledger
-from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
-from tracking_pipeline.delivery.engine.destination import Destination
+from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.migrate import migrate
+from tracking_pipeline.wiring.destinations import Made, configured_destinations
 
 # Far more than any soak has needed: one that does not end by itself is a finding, not a wait.
 MOST_DRAINS = 500
@@ -154,14 +154,10 @@ def _drain_to_the_end(url: str, connection: Connection, sandbox: Sandbox) -> int
     httpx.post(
         f"{sandbox.google_url}/_behaviour", json={"requests_per_minute": None}
     ).raise_for_status()
-    addresses = Addresses(sandbox.meta_url, sandbox.google_url, sandbox.gtm_url)
+    settings = _settings(sandbox)
 
-    def make(client: DeliveryClient, pool: AsyncPool) -> list[Destination]:
-        names = [name for name in DESTINATIONS if name != "supabase"]
-        return [
-            *(make_destination(name, addresses, client, pool) for name in names),
-            Ledger(pool),
-        ]
+    def make(client: DeliveryClient, pool: AsyncPool) -> Sequence[Made]:
+        return configured_destinations(settings, client, pool)
 
     request = RetryRequest(time_budget_seconds=_TIME_BUDGET_SECONDS)
     for drains in range(1, MOST_DRAINS + 1):
@@ -173,6 +169,18 @@ def _drain_to_the_end(url: str, connection: Connection, sandbox: Sandbox) -> int
     raise RuntimeError(
         f"{_number(connection, _WAITING):.0f} events still wait: {MOST_DRAINS} drains"
     )
+
+
+def _settings(sandbox: Sandbox) -> Settings:
+    """Every destination at its stand-in, as fast as answers come. Where the events of a lost answer
+    would be given up, they go again: what is scripted for one must not end its neighbours."""
+    values: dict[str, object] = {"reddit_resend_in_doubt": True}
+    for spec in REGISTRY:
+        if spec.stand_in:
+            pace = spec.variable("requests_per_second").lower()
+            address = {spec.url_setting: sandbox.address_of(spec.name)}
+            values |= {**spec.rehearsal, **address, pace: None}
+    return Settings.model_validate(values)
 
 
 def _number(connection: Connection, statement: LiteralString) -> float:

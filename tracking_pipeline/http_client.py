@@ -25,6 +25,8 @@ from httpx_aiohttp import AiohttpTransport
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 20.0
+# Of that, what a connection may take: within it nothing has been sent, and that is worth knowing.
+_CONNECTING = 0.75
 # An error body is a few hundred bytes. What is larger is no answer of the API we called.
 MOST_ANSWER_BYTES = 1_000_000
 
@@ -33,13 +35,15 @@ FaultKind = Literal["timeout", "connection", "oversized", "unsendable"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request came to. ``status`` is None where there was no answer; ``fault`` says why."""
+    """What a request came to. ``status`` is None where there was no answer; ``fault`` says why.
+    ``sent`` is False where it is sure that nothing of the request has left."""
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     fault: FaultKind | None = None
     duration_ms: int = 0
+    sent: bool = True
 
     def json(self) -> Any:
         """The body as JSON, or None where it is none."""
@@ -149,7 +153,9 @@ async def _exchange(
             headers=headers,
             data=content,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+            timeout=aiohttp.ClientTimeout(
+                total=TIMEOUT_SECONDS, sock_connect=TIMEOUT_SECONDS * _CONNECTING
+            ),
         ) as response:
             body = bytearray()
             while chunk := await response.content.readany():
@@ -157,16 +163,21 @@ async def _exchange(
                 if len(body) > MOST_ANSWER_BYTES:
                     return Answer(response.status, fault="oversized", duration_ms=elapsed())
             return Answer(response.status, response.headers, bytes(body), None, elapsed())
-    except (asyncio.TimeoutError, TimeoutError):
-        return Answer(fault="timeout", duration_ms=elapsed())
-    except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError):
-        return Answer(fault="connection", duration_ms=elapsed())
-    except aiohttp.ClientResponseError:
-        # What came is no HTTP.
-        return Answer(fault="connection", duration_ms=elapsed())
+    except (asyncio.TimeoutError, TimeoutError) as error:
+        sent = not isinstance(error, aiohttp.ConnectionTimeoutError)
+        return Answer(fault="timeout", duration_ms=elapsed(), sent=sent)
+    except (
+        aiohttp.ClientConnectionError,
+        aiohttp.ClientPayloadError,
+        aiohttp.ClientResponseError,
+        OSError,
+    ) as error:
+        # Cut off, or what came is no HTTP.
+        sent = not isinstance(error, aiohttp.ClientConnectorError)
+        return Answer(fault="connection", duration_ms=elapsed(), sent=sent)
     except Exception as error:  # whatever it is: no event is to blame, and no run ends by it
         log.warning("a request could not be made: %s", type(error).__name__)
-        return Answer(fault="unsendable", duration_ms=elapsed())
+        return Answer(fault="unsendable", duration_ms=elapsed(), sent=False)
 
 
 def _parse(url: str, params: Mapping[str, str] | None = None) -> tuple[httpx.URL, str]:

@@ -132,7 +132,7 @@ def _comma_separated(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def _weights(value: object) -> object:
+def _pairs(value: object) -> object:
     """``em=0.45,ph=0.3`` or a JSON object."""
     if not isinstance(value, str):
         return value
@@ -169,7 +169,13 @@ GoogleId = Annotated[str, Field(pattern=r"^[0-9-]+$")]
 InFlight = Annotated[int, Field(ge=1, le=256)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Weights = Annotated[dict[str, Weight], NoDecode, BeforeValidator(_weights)]
+# A name of an event, and what somebody else calls it.
+NamesOf = Annotated[
+    dict[str, Annotated[str, Field(min_length=1, max_length=200)]],
+    NoDecode,
+    BeforeValidator(_pairs),
+]
+Weights = Annotated[dict[str, Weight], NoDecode, BeforeValidator(_pairs)]
 Score = Annotated[float, Field(ge=0, le=10)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
@@ -255,12 +261,40 @@ class Settings(BaseSettings):
     gtm_requests_in_flight: InFlight | None = None
     gtm_requests_per_second: PerSecond | None = None
 
+    linkedin_access_token: Token | None = None
+    linkedin_conversion_rules: NamesOf = Field(default_factory=dict)
+    linkedin_ad_account_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+    linkedin_api_version: Annotated[str, Field(pattern=r"^20\d{2}(0[1-9]|1[0-2])$")] = "202608"
+    linkedin_url: HttpUrl = "https://api.linkedin.com"
+    linkedin_requests_in_flight: InFlight | None = None
+    # LinkedIn's page says 600 a minute; connectors keep to half of it.
+    linkedin_requests_per_second: PerSecond | None = 5.0
+
+    microsoft_uet_tag_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+    microsoft_uet_access_token: Token | None = None
+    microsoft_uet_event_names: NamesOf = Field(default_factory=dict)
+    microsoft_uet_url: HttpUrl = "https://capi.uet.microsoft.com"
+    microsoft_uet_requests_in_flight: InFlight | None = None
+    microsoft_uet_requests_per_second: PerSecond | None = 5.0
+
+    reddit_pixel_id: Annotated[str, Field(pattern=r"^[at]2_\w+$")] | None = None
+    reddit_access_token: Token | None = None
+    reddit_test_id: str | None = None
+    reddit_event_names: NamesOf = Field(default_factory=dict)
+    reddit_resend_in_doubt: bool = False
+    reddit_url: HttpUrl = "https://ads-api.reddit.com"
+    reddit_requests_in_flight: InFlight | None = None
+    reddit_requests_per_second: PerSecond | None = 10.0
+
     # How long after its row was made an event is still tried, beyond the five retries of everybody:
     # delivery/engine/backoff.py. Unset: not at all.
     meta_retry_horizon_hours: Hours | None = None
     google_retry_horizon_hours: Hours | None = None
     gtm_retry_horizon_hours: Hours | None = None
     supabase_retry_horizon_hours: Hours | None = None
+    linkedin_retry_horizon_hours: Hours | None = None
+    microsoft_uet_retry_horizon_hours: Hours | None = None
+    reddit_retry_horizon_hours: Hours | None = None
 
     # Whether the dead letters of a pause that is over go back into the queue by themselves.
     replay_after_pause: bool = False

@@ -549,6 +549,48 @@ class Failure(Enum):
         "Look at the event with `tracking-pipeline explain`, and at the container's logs.",
     )
 
+    # -- Reddit --------------------------------------------------------------------------------
+
+    REDDIT_TOKEN_REFUSED = _Told(
+        "paused",
+        "Reddit refuses the conversion token",
+        "The token in REDDIT_ACCESS_TOKEN is mistyped or was revoked.",
+        "Make a conversion access token in Reddit's Events Manager and set REDDIT_ACCESS_TOKEN.",
+    )
+    REDDIT_PERMISSION_MISSING = _Told(
+        "paused",
+        "Reddit's token may not write to the pixel",
+        "The token is of another business than the pixel in REDDIT_PIXEL_ID.",
+        "Make the token in the business that owns the pixel, and set REDDIT_ACCESS_TOKEN.",
+    )
+    REDDIT_PIXEL_UNKNOWN = _Told(
+        "paused",
+        "Reddit knows no such pixel",
+        "REDDIT_PIXEL_ID is not the id of a pixel, which is that of its ad account.",
+        "Copy the pixel's id from Reddit's Events Manager into REDDIT_PIXEL_ID.",
+    )
+    REDDIT_EVENT_REFUSED = _Told(
+        "rejected",
+        "Reddit refuses a field of the event",
+        "A field is missing or has a value or a form that Reddit does not accept.",
+        "Read what Reddit said and look at the event with `tracking-pipeline explain`; mend the "
+        "field at its source, or replay with a repair rule.",
+    )
+    REDDIT_OUTCOME_UNKNOWN = _Told(
+        "rejected",
+        "nobody knows whether Reddit has the event",
+        "The request was sent and no answer of Reddit's came back. Reddit promises to recognise "
+        "no second request of a server, so sending it again may count the conversion twice.",
+        "Compare with Reddit's Events Manager; replay what is missing there. To have such events "
+        "sent again by themselves, set REDDIT_RESEND_IN_DOUBT.",
+    )
+    REDDIT_CALL_REFUSED = _Told(
+        "paused",
+        "Reddit refuses the call, whatever the event",
+        "The answer is neither passing nor about an event.",
+        "Read what Reddit said; check REDDIT_PIXEL_ID and REDDIT_ACCESS_TOKEN.",
+    )
+
     # -- the ledger ----------------------------------------------------------------------------
 
     LEDGER_UNAVAILABLE = _Told(

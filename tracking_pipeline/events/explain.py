@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timezone
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.conversion import Conversion, Unusable, read_conversion
@@ -18,13 +18,16 @@ from tracking_pipeline.events.masking import masked, shortened, told
 from tracking_pipeline.events.names import Kind, Rank, meaning_of
 from tracking_pipeline.events.node import Node, shown_name
 from tracking_pipeline.events.person import GeoMatchKeys, lead_candidates
-from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy, reading_policy
 from tracking_pipeline.events.privacy import UnreadableOptionError, read_privacy_options
 from tracking_pipeline.events.reading import Found, Reading
 from tracking_pipeline.events.row import Lead, StoredRow
 from tracking_pipeline.events.texts import id_text, identifier_text, page_address
 from tracking_pipeline.identity.match import RANKS_OF_A_SOURCE, Candidate, resolve
 from tracking_pipeline.identity.platforms import PLATFORMS, ExternalIdMode
+
+if TYPE_CHECKING:
+    from tracking_pipeline.settings import Settings
 
 MOST_IGNORED = 50
 MOST_PEOPLE = 100
@@ -49,6 +52,17 @@ class ReadingRules:
     country: str = "US"
     geo_match_keys: GeoMatchKeys = "all"
     external_id: ExternalIdMode = "hashed"
+
+    @classmethod
+    def configured(cls, settings: Settings) -> ReadingRules:
+        """As the settings have it."""
+        return cls(
+            policy=reading_policy(settings),
+            site_url=settings.site_url,
+            country=settings.default_country,
+            geo_match_keys=settings.geo_match_keys,
+            external_id=settings.external_id,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ from tracking_pipeline.sandbox.faults import Conditions
 from tracking_pipeline.sandbox.google_rules import Violation, transaction_id
 from tracking_pipeline.sandbox.memory import ReceivedRequest
 from tracking_pipeline.sandbox.stage import Stage, hang, reset, retry_after_seconds
-from tracking_pipeline.sandbox.steps import Reach, Step, parse_step
+from tracking_pipeline.sandbox.steps import Reach, Step
 
 DESTINATION = "google_ec"
 PREFIX = "/google"
@@ -296,7 +296,7 @@ class _Google:
 
     def _meet_faults(self, events: list[Any], request_id: str) -> _Answer:
         ids = [transaction_id(event) for event in events]
-        culprits = self._scripted_culprits(ids)
+        culprits = self.stage.culprits(ids)
         step = self.stage.fault(ids) or _GOOD
         if step.reach is Reach.EVENT:
             reason = step.message if step.message and step.message.isupper() else "INVALID_FORMAT"
@@ -316,18 +316,6 @@ class _Google:
             for place, event_id in enumerate(ids)
             if event_id in reasons
         ]
-
-    def _scripted_culprits(self, ids: Sequence[str]) -> list[int]:
-        """Where the events stand that their scripts or the lot refuse."""
-        found = []
-        for position, event_id in enumerate(ids):
-            remaining = self.stage.scripts.remaining(event_id)
-            step = parse_step(remaining[0]) if remaining else None
-            if step is None and self.stage.random_faults is not None:
-                step = self.stage.random_faults.draw([event_id], self.stage.memory.requests_with)
-            if step is not None and step.reach is Reach.EVENT:
-                found.append(position)
-        return found
 
     def _misbehave(self, step: Step, request_id: str) -> _Answer:
         reason = f"misbehaved: {step.label if step.kind == 'answer' else step.kind}"

@@ -16,7 +16,7 @@ from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
 from tracking_pipeline.sandbox.ip_api_rules import IpApiTraffic
 from tracking_pipeline.sandbox.memory import Memory
 from tracking_pipeline.sandbox.scripts import Scripts
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import Reach, Step, parse_step
 
 # Linger 0: closing the socket sends RST, which the client sees as "connection reset by peer".
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -60,6 +60,18 @@ class Stage:
         if step is None and self.random_faults is not None and event_ids:
             step = self.random_faults.draw(event_ids, self.memory.requests_with)
         return step
+
+    def culprits(self, event_ids: Sequence[str]) -> list[int]:
+        """Where the events stand that their scripts or the lot refuse, of one request."""
+        found = []
+        for position, event_id in enumerate(event_ids):
+            remaining = self.scripts.remaining(event_id)
+            step = parse_step(remaining[0]) if remaining else None
+            if step is None and self.random_faults is not None:
+                step = self.random_faults.draw([event_id], self.memory.requests_with)
+            if step is not None and step.reach is Reach.EVENT:
+                found.append(position)
+        return found
 
 
 async def hang() -> None:

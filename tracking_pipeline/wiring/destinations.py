@@ -13,7 +13,6 @@ from psycopg_pool import AsyncConnectionPool
 from tracking_pipeline.delivery.destinations.registry import REGISTRY, DestinationSpec
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.events.explain import ReadingRules
-from tracking_pipeline.events.policy import reading_policy
 from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.sandbox.addresses import SandboxAddresses
 from tracking_pipeline.settings import Settings
@@ -66,13 +65,7 @@ def reading_rules(settings: Settings, *, rehearsal: bool) -> ReadingRules:
     """What the destinations read payloads by, for whoever explains what they read."""
     if rehearsal:
         settings = _rehearsing(settings, _Nowhere())
-    return ReadingRules(
-        policy=reading_policy(settings),
-        site_url=settings.site_url,
-        country=settings.default_country,
-        geo_match_keys=settings.geo_match_keys,
-        external_id=settings.external_id,
-    )
+    return ReadingRules.configured(settings)
 
 
 def missing_settings(settings: Settings) -> dict[str, str]:

@@ -36,6 +36,7 @@ from tracking_pipeline.delivery.destinations.gtm.server import GtmContainer, Gtm
 from tracking_pipeline.delivery.destinations.ledger import Ledger, ledger_event_id
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
+from tracking_pipeline.delivery.destinations.reddit.capi import RedditCapi, reddit_request
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Destination
 from tracking_pipeline.delivery.engine.retry import (
@@ -44,6 +45,7 @@ from tracking_pipeline.delivery.engine.retry import (
     retry_failed_events,
 )
 from tracking_pipeline.delivery.engine.totals import RetryTotals
+from tracking_pipeline.events.explain import ReadingRules
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
@@ -330,6 +332,20 @@ def _gtm(**settings: Any) -> Callable[[str, DeliveryClient, AsyncPool], Destinat
     return make
 
 
+def _reddit(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
+    del pool
+    request = reddit_request(f"{url}/reddit", "a2_test", TOKEN)
+    # What it does by default with an event in doubt is tested beside it.
+    return RedditCapi(request, client, ReadingRules(), secrets=(TOKEN,), resends=True)
+
+
+def _seen_by_reddit(event: Any) -> Seen:
+    user = event["user"]
+    event_id = event["metadata"]["conversion_id"]
+    at_seconds = event["event_at"] // 1000
+    return Seen(event_id, at_seconds, user.get("ip_address"), user.get("user_agent"))
+
+
 def _seen_by_meta(event: Any) -> Seen:
     user = event["user_data"]
     address, agent = user.get("client_ip_address"), user.get("client_user_agent")
@@ -378,7 +394,13 @@ MEASUREMENT_PROTOCOL = Contestant(
     shut_out=400,
     success="any",
 )
-CONTESTANTS = (META, GOOGLE, DATA_CLIENT, DATA_CLIENT_LIST, MEASUREMENT_PROTOCOL)
+REDDIT = Contestant(
+    "reddit_capi",
+    "reddit_capi",
+    _reddit,
+    _seen_by_reddit,
+)
+CONTESTANTS = (META, GOOGLE, DATA_CLIENT, DATA_CLIENT_LIST, MEASUREMENT_PROTOCOL, REDDIT)
 
 
 # --- a destination on its database ----------------------------------------------------------------

@@ -172,6 +172,24 @@ REGISTRY: tuple[DestinationSpec, ...] = (
         url_setting="gtm_server_url",
     ),
     DestinationSpec(
+        name="reddit_capi",
+        title="Reddit Conversions API",
+        class_path="tracking_pipeline.delivery.destinations.reddit.capi:RedditCapi",
+        settings="REDDIT",
+        required=lambda settings: {
+            "REDDIT_PIXEL_ID": settings.reddit_pixel_id,
+            "REDDIT_ACCESS_TOKEN": settings.reddit_access_token,
+        },
+        account=("reddit_pixel_id", "reddit_access_token"),
+        needs=ADVERTISING_NEEDS,
+        age_limit=lambda settings: timedelta(days=7),
+        # Between two requests of a server nothing is recognised.
+        duplicate_window=timedelta(0),
+        stand_in="tracking_pipeline.sandbox.reddit",
+        url_setting="reddit_url",
+        rehearsal={"reddit_pixel_id": "a2_sandbox", "reddit_access_token": "sandbox-token"},
+    ),
+    DestinationSpec(
         name="supabase",
         title="Event ledger",
         class_path="tracking_pipeline.delivery.destinations.ledger:Ledger",

@@ -42,6 +42,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Throttled,
     Uniform,
     Verdict,
+    is_failure,
 )
 from tracking_pipeline.delivery.failures import Failure, failure_of
 from tracking_pipeline.store.database import AsyncPool
@@ -144,13 +145,13 @@ class Circuit:
             reason = ": ".join(filter(None, (fault.code, fault.message)))
             await self._pause(reason, fault.failure)
         elif self.state == "probing" and (
-            isinstance(outcome, Retry) or self._is_refused_as_before(verdict)
+            is_failure(outcome) or self._is_refused_as_before(verdict)
         ):
             await self._pause(self.detail, self.failure)
         elif self.state == "probing":
             await self._reopen()
         else:
-            await self._count(failed=isinstance(outcome, Retry) and not others_accepted)
+            await self._count(failed=is_failure(outcome) and not others_accepted)
             await self._count_without_success(verdict, event_id if events == 1 else None)
         if self.state == "ok" and self._refuses_everything(verdict, events):
             reason = refusing_reason(self._refusal)
@@ -224,7 +225,7 @@ class Circuit:
         if isinstance(verdict, Suspected):
             return
         outcomes = _outcomes(verdict)
-        if outcomes and all(isinstance(each, Retry) for each in outcomes):
+        if outcomes and all(is_failure(each) for each in outcomes):
             if not self._answered and not self._several_failed:
                 await self._count_failed_run(event_id)
             return

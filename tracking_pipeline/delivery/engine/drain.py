@@ -36,6 +36,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Fault,
     Paused,
     Refused,
+    Rejected,
     Retry,
     Uniform,
     Verdict,
@@ -298,7 +299,9 @@ class Drain:
             event_id=first.event_id,
             others_accepted=others_accepted,
         )
-        stays_paused = probing and self._circuit.state == "paused"
+        outcome = reply.verdict.outcome if isinstance(reply.verdict, Uniform) else None
+        is_over = isinstance(outcome, Rejected)  # in doubt, or it would be sent a second time
+        stays_paused = probing and self._circuit.state == "paused" and not is_over
         if stays_paused and not await through_outages(
             partial(self._circuit.may_be_its_own_fault, reply.verdict, first.id)
         ):

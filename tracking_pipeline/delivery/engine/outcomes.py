@@ -94,10 +94,15 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """``reason`` becomes the dead letter's reason: short, stable, without values of the event."""
+    """``reason`` becomes the dead letter's reason: short, stable, without values of the event.
+
+    ``in_doubt``: the request left and nobody knows its end, and the destination would not recognise
+    a second one. That is a failure of the destination, which the events pay for.
+    """
 
     reason: str
     fault: Fault
+    in_doubt: bool = False
     name: OutcomeName = "rejected"
 
 
@@ -167,6 +172,11 @@ class Refused:
 
     rejected: Rejected
     named: Mapping[int, Delivered | Rejected] = field(default_factory=dict)
+
+
+def is_failure(outcome: Outcome | None) -> bool:
+    """Whether an outcome of a whole request says that the destination does not do its work."""
+    return isinstance(outcome, Retry) or (isinstance(outcome, Rejected) and outcome.in_doubt)
 
 
 @dataclass(frozen=True, slots=True)
