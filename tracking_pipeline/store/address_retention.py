@@ -36,11 +36,12 @@ def claim_old_addresses(
     return dict(connection.execute(_CLAIM, (days, list(passed_over), limit)).fetchall())
 
 
-# A site's own column may be an inet: the row's type reads the text as what the column is.
+# A site's own column may be an inet: the row's type reads the text as what the column is. The row
+# itself stands behind it, since the domain of any other column may refuse null.
 _CUT: LiteralString = """
 update public.leads l
 set client_ip = (jsonb_populate_record(
-    null::public.leads, jsonb_build_object('client_ip', cut.client_ip))).client_ip
+    l, jsonb_build_object('client_ip', cut.client_ip))).client_ip
 from unnest(%s::uuid[], %s::text[]) as cut (id, client_ip)
 where l.id = cut.id
 """

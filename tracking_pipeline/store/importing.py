@@ -45,11 +45,21 @@ class TableColumn:
 
 
 # Not information_schema, which leaves out lengths. Identity and generated columns fill themselves.
+# A domain is read as the type that it is made of: its own conditions are for the value that is
+# stored, which may be the column's default.
 _COLUMNS: LiteralString = """
-select a.attname, format_type(a.atttypid, a.atttypmod), t.typname, a.attnotnull,
-    pg_get_expr(d.adbin, d.adrelid)
+select a.attname, format_type(t.oid, made_of.modifier), t.typname,
+    a.attnotnull or made_of.refuses_null, pg_get_expr(d.adbin, d.adrelid)
 from pg_attribute a
-join pg_type t on t.oid = a.atttypid
+cross join lateral (
+    with recursive layers (depth, type, modifier, refuses_null) as (
+        values (0, a.atttypid, a.atttypmod, false)
+        union all
+        select layers.depth + 1, domain.typbasetype, domain.typtypmod,
+            layers.refuses_null or domain.typnotnull
+        from layers join pg_type domain on domain.oid = layers.type and domain.typtype = 'd')
+    select type, modifier, refuses_null from layers order by depth desc limit 1) made_of
+join pg_type t on t.oid = made_of.type
 left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 where a.attrelid = to_regclass('public.' || %s) and a.attnum > 0 and not a.attisdropped
   and a.attidentity = '' and a.attgenerated = ''

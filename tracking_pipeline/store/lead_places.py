@@ -80,11 +80,7 @@ _OURS: LiteralString = f"{_SAID} and l.geo_fields #>> {{value}} = l.{{column}}::
 _OPEN: LiteralString = (
     f"coalesce(l.{{column}}::text, '') {NOT_SAID} and l.geo_fields -> {{name}} is null"
 )
-# Where nothing was found the column keeps its own blank, which may be one that must not be null.
-_FILLED: LiteralString = (
-    f"{{column}} = case when {_OPEN} then coalesce(fit.{{column}}, l.{{column}})"
-    " else l.{column} end"
-)
+_FILLED: LiteralString = f"case when {_OPEN} then fit.{{column}} else l.{{column}} end"
 _VALUE: LiteralString = "{name}, f.{column}"
 # What is there and is not what we wrote is a person's.
 _KEPT: LiteralString = f"""
@@ -99,10 +95,13 @@ _NEW_SOURCE: LiteralString = f"case when {_OPEN} then f.{{its_source}} end"
 _ALTERED: LiteralString = "l.geo_fields #>> {value} <> coalesce(l.{column}::text, '')"
 
 # What was found is never unfound: a worker that lost its lease comes too late. The row's type reads
-# the texts as what a site's own columns are, and refuses what they do not hold.
+# the texts as what a site's own columns are, and refuses what they do not hold. Where nothing was
+# found the row keeps its own blank: a column, or the domain of any other, may refuse null.
 _SAVE: LiteralString = """
 update public.leads l
-set {filled},
+set ({columns}) = (
+        select {filled} from jsonb_populate_record(
+            l, jsonb_strip_nulls(jsonb_build_object({values}))) as fit),
     state_code = case when {open_state} and f.state is not null
         then f.state_code else l.state_code end,
     geo_fields = nullif(jsonb_strip_nulls(jsonb_build_object({fields})), '{{}}'),
@@ -112,8 +111,6 @@ set {filled},
     geo_attempts = f.attempts,
     geo_next_at = now() + make_interval(secs => f.wait_seconds)
 from unnest({arrays}) as f ({names})
-cross join lateral jsonb_populate_record(
-    null::public.leads, jsonb_build_object({values})) as fit
 where l.id = f.id and (l.geo_status is distinct from 'ok' or f.is_refill)
 returning l.id, l.geo_source, coalesce({altered}, false)
 """
@@ -134,6 +131,7 @@ def _per_column(template: LiteralString, separator: LiteralString) -> sql.Compos
 
 
 _SAVE_STATEMENT = sql.SQL(_SAVE).format(
+    columns=sql.SQL(", ").join(map(sql.Identifier, PLACE_COLUMNS)),
     filled=_per_column(_FILLED, ", "),
     open_state=_of_column(_OPEN, "state"),
     fields=_per_column(_FIELD, ", "),

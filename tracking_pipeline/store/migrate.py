@@ -53,11 +53,10 @@ from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.migrations.adoption import (
     VERSION_TABLE,
     Adoption,
-    CannotAdoptError,
     TableBusyError,
-    checks_refusing,
 )
 from tracking_pipeline.store.migrations.indexes import build, missing_or_invalid
+from tracking_pipeline.store.migrations.preflight import CannotAdoptError, checks_refusing
 from tracking_pipeline.store.migrations.worker_role import NoSuchRoleError, grant_worker
 
 # What this version writes into a column that may have a CHECK, by table and column. Like the

@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from tracking_pipeline.store.migrations.preflight import (
+    CannotAdoptError,
+    FoundColumn,
+    Use,
+    checks_refusing,
+    find_columns,
+    refuse_what_cannot_be_used,
+)
 from tracking_pipeline.store.migrations.protection import (
     let_admins_read,
     let_service_role,
     protect,
 )
-from tracking_pipeline.store.migrations.statements import one, rows, run
+from tracking_pipeline.store.migrations.statements import one, run
 
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
@@ -32,10 +40,6 @@ REJECT_CHANGE = "tracking_reject_change"
 
 REJECT_TRUNCATE = "tracking_reject_truncate"
 """The trigger that keeps a table from being emptied at once."""
-
-
-class CannotAdoptError(Exception):
-    """A table of the right name is not one that the pipeline can work with. One line."""
 
 
 class TableBusyError(Exception):
@@ -57,8 +61,13 @@ class Column:
 
     `not_null` holds for a created table; in an adopted one only together with `default`, because
     nothing else is known about the old rows. `rest` (key, check, reference) is for a created table
-    alone. A table that lacks a `required` column, or has an `exact` one with another type, is some
-    other application's and is refused; else a type may differ as far as PostgreSQL converts it.
+    alone.
+
+    The rest is for `preflight`, which refuses a table that lacks a `required` column, has an
+    `exact` one with another type, or one whose type does not allow its `use`. Of a text that we
+    write, `words` are all that there are (a CHECK of a created table), or it has up to `longest`
+    characters. `cleared`: our statements set it to null. `is_widened`: a CHECK that is there is
+    replaced by a superset of itself (`let_in`).
     """
 
     name: str
@@ -69,6 +78,11 @@ class Column:
     rest: str = ""
     required: bool = False
     exact: bool = False
+    use: Use = Use.TYPED
+    words: tuple[str, ...] = ()
+    longest: int = 0
+    cleared: bool = False
+    is_widened: bool = False
 
     def when_created(self) -> str:
         """Give the column as it stands in `create table`."""
@@ -77,6 +91,7 @@ class Column:
             f"{self.name} {self.type}",
             f"default {default}" if default else "",
             "not null" if self.not_null else "",
+            f"check ({self.name} in ({_listed(self.words)}))" if self.words else "",
             self.rest,
         ]
         return " ".join(part for part in parts if part)
@@ -100,6 +115,16 @@ class Table:
     """Whether an admin of the dashboard may read a created table."""
     storage: str = ""
     """Storage parameters of a created table, as in `with (...)`; an adopted one keeps its own."""
+    left_to_default: tuple[str, ...] | None = None
+    """The described columns that our inserts do not name; None: rows are added as the table in
+    question has it, if at all."""
+
+    def leaves_out(self, column: str) -> bool:
+        """Whether our inserts do not name this column of an adopted table."""
+        if self.left_to_default is None:
+            return False
+        described = {each.name for each in self.columns}
+        return column in self.left_to_default or column not in described
 
 
 class Adoption:
@@ -131,7 +156,7 @@ class Adoption:
         found = {table.name: self._columns_of(table.name) for table in tables}
         for table in tables:
             if columns := found[table.name]:
-                refuse_a_strangers_table(table, columns)
+                refuse_what_cannot_be_used(self.connection, table, columns)
         self.lock(table.name for table in tables if found[table.name])
         for table in tables:
             if columns := found[table.name]:
@@ -163,13 +188,12 @@ class Adoption:
         something. All rows that fit the old one fit the new one, so it is added unvalidated: to
         read them again would hold the lock for as long as the table is long.
         """
-        listed = ", ".join(f"'{value}'" for value in values)
         for name, expression, refused in checks_refusing(self.connection, table, column, values):
             run(self.connection, f"alter table public.{table} drop constraint {name}")
             run(
                 self.connection,
                 f"alter table public.{table} add constraint {name}"
-                f" check (({expression}) or {column} in ({listed})) not valid",
+                f" check (({expression}) or {column} in ({_listed(values)})) not valid",
             )
             self.applied.append(f"widened constraint {name} of {table} by {', '.join(refused)}")
 
@@ -186,30 +210,25 @@ class Adoption:
         )
         self.applied.append(f"made {table} refuse truncate")
 
-    def _columns_of(self, table: str) -> dict[str, str]:
-        """Give the types by column name; empty when there is no such relation.
+    def _columns_of(self, table: str) -> dict[str, FoundColumn]:
+        """Give the columns by name; empty when there is no such relation.
 
-        Raises `CannotAdoptError` when the name belongs to a view or another thing that is no table.
+        Raises `CannotAdoptError` when the name belongs to a view or another thing that is no plain
+        table. A partitioned one has no key of its own: nothing keeps an event from being there
+        twice, and its indexes cannot be built while it is in use.
         """
         kind = one(
             self.connection,
             "select relkind::text from pg_class where oid = to_regclass(%s)",
             f"public.{table}",
         )
-        if kind is None:
-            return {}
-        if kind not in ("r", "p"):
+        if kind not in (None, "r"):
+            obstacle = "partitioned, which is not supported" if kind == "p" else "not a table"
             raise CannotAdoptError(
-                f"public.{table} is not a table:"
-                " rename it, then run tracking-pipeline migrate again"
+                f"public.{table} is {obstacle}: rename it, then run tracking-pipeline migrate"
+                " again, which makes a table of this name; nothing was changed"
             )
-        columns = rows(
-            self.connection,
-            "select attname::text, format_type(atttypid, null) from pg_attribute"
-            " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
-            f"public.{table}",
-        )
-        return dict(columns)
+        return find_columns(self.connection, table)
 
     def _create(self, table: Table) -> None:
         columns = ", ".join(column.when_created() for column in table.columns)
@@ -222,7 +241,7 @@ class Adoption:
         if table.admins_read:
             let_admins_read(self.connection, table.name)
 
-    def _add_missing_columns(self, table: Table, there: dict[str, str]) -> None:
+    def _add_missing_columns(self, table: Table, there: dict[str, FoundColumn]) -> None:
         for column in table.columns:
             if column.name in there:
                 continue
@@ -277,49 +296,5 @@ class Adoption:
         )
 
 
-def checks_refusing(
-    connection: psycopg.Connection[Any], table: str, column: str, values: Sequence[str]
-) -> list[tuple[str, str, list[str]]]:
-    """Give the name and the expression of each CHECK on this one text column that refuses one of
-    the values, and which; the server itself is asked."""
-    checks = rows(
-        connection,
-        """
-        select quote_ident(conname), pg_get_expr(conbin, conrelid) from pg_constraint
-         where conrelid = to_regclass(%s) and contype = 'c'
-           and conkey = array(select attnum from pg_attribute
-                               where attrelid = conrelid and attname = %s)
-        """,
-        f"public.{table}",
-        column,
-    )
-    candidates = ", ".join(f"('{value}')" for value in values)
-    found = []
-    for name, expression in checks:
-        # The expression comes from the server's own catalogue.
-        refusing = f"select {column} from (values {candidates}) as candidate ({column})"  # noqa: S608
-        refused = [value for (value,) in rows(connection, f"{refusing} where not ({expression})")]
-        if refused:
-            found.append((name, expression, refused))
-    return found
-
-
-def refuse_a_strangers_table(table: Table, there: dict[str, str]) -> None:
-    """Raise `CannotAdoptError` when a table of this name is not the one that the pipeline knows.
-
-    `there` gives the types by column name, as `format_type` writes them. What is wrong here would
-    else show in the middle of a retry.
-    """
-    for column in table.columns:
-        if column.required and column.name not in there:
-            obstacle = f"public.{table.name} has no column {column.name}"
-        elif column.exact and there.get(column.name, column.type) != column.type:
-            obstacle = (
-                f"public.{table.name}.{column.name} is {there[column.name]}, not {column.type}"
-            )
-        else:
-            continue
-        raise CannotAdoptError(
-            f"{obstacle}: if the table belongs to another application, rename it or use another"
-            " database; else change the column; then run tracking-pipeline migrate again"
-        )
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from alembic import op
 
 from tracking_pipeline.store.migrations.adoption import VERSION_TABLE, Adoption, Column, Table
+from tracking_pipeline.store.migrations.preflight import Use
 from tracking_pipeline.store.migrations.protection import let_service_role, protect
 from tracking_pipeline.store.migrations.statements import run
 
@@ -25,18 +28,18 @@ ALERT_TYPES = (
     "pipeline_stalled",
 )
 
+# The longest texts that are written, in characters.
+LONGEST_ERROR = 300
+LONGEST_CODE = 100
+LONGEST_ALERT = 2_000
+
 # The last two came with revision 0007, which lets them into a table that is older.
 OUTCOMES = ("delivered", "retry", "throttled", "paused", "rejected", "withheld", "postponed")
 
 
-def one_of(column: str, *values: str) -> str:
-    """Give a CHECK that lets only these values (or null) into the column."""
-    return f"check ({column} in ({', '.join(repr(value) for value in values)}))"
-
-
-def text(*names: str) -> tuple[Column, ...]:
+def text(*names: str, use: Use = Use.TYPED) -> tuple[Column, ...]:
     """Give plain nullable text columns."""
-    return tuple(Column(name, "text") for name in names)
+    return tuple(Column(name, "text", use=use) for name in names)
 
 
 ID = Column(
@@ -57,19 +60,26 @@ LEADS = Table(
     (
         ID,
         Column("email", "text", not_null=True),
-        *text("name", "first_name", "last_name", "phone", "city", "state", "zip"),
-        *text("fbp", "fbc", "gclid", "client_user_agent", "ip_hash"),
-        Column("session_data", "jsonb"),
+        *text("name", "first_name", "last_name", "phone", use=Use.LOOSE),
+        *text("city", "state", "zip", use=Use.AS_TEXT),
+        *text("fbp", "fbc", "gclid", "client_user_agent", "ip_hash", use=Use.LOOSE),
+        Column("session_data", "jsonb", use=Use.LOOSE),
         CREATED_AT,
-        UPDATED_AT,
-        *text("client_ip", "country"),
+        replace(UPDATED_AT, use=Use.LOOSE),
+        *text("client_ip", "country", use=Use.AS_TEXT),
     ),
 )
 
 LEDGER = Table(
     "wm_event_log",
     (
-        Column("id", "uuid", default_for_new_rows="gen_random_uuid()", rest="primary key"),
+        Column(
+            "id",
+            "uuid",
+            default_for_new_rows="gen_random_uuid()",
+            rest="primary key",
+            use=Use.LOOSE,
+        ),
         *text("client_id"),
         Column("lead_id", "uuid"),
         Column("session_id", "uuid"),
@@ -88,6 +98,7 @@ LEDGER = Table(
         *text("email_sha256", "phone_sha256"),
     ),
     append_only=True,
+    left_to_default=("id", "created_at"),
 )
 
 FAILED_EVENTS = Table(
@@ -103,35 +114,37 @@ FAILED_EVENTS = Table(
             "destination",
             "text",
             not_null=True,
-            rest=one_of("destination", "meta_capi", "google_ec", "gtm_server", "supabase"),
             required=True,
+            words=("meta_capi", "google_ec", "gtm_server", "supabase"),
+            is_widened=True,
         ),
-        Column("error_message", "text", not_null=True),
-        *text("error_code"),
-        Column("http_status", "integer"),
+        Column("error_message", "text", not_null=True, longest=LONGEST_ERROR),
+        Column("error_code", "text", longest=LONGEST_CODE, cleared=True),
+        Column("http_status", "integer", cleared=True),
         Column("retry_count", "integer", default="0", not_null=True),
         Column("max_retries", "integer", default="5", not_null=True),
         # Without a time zone it would mean another moment for each session, and have no index.
-        Column("next_retry_at", "timestamp with time zone", exact=True),
+        Column("next_retry_at", "timestamp with time zone", exact=True, cleared=True),
         Column(
             "status",
             "text",
             default="'pending'",
             not_null=True,
-            rest=one_of("status", "pending", "retrying", "resolved", "dead_letter"),
             required=True,
+            words=("pending", "retrying", "resolved", "dead_letter"),
         ),
-        Column("resolved_at", "timestamptz"),
-        *text("resolved_by"),
+        Column("resolved_at", "timestamptz", cleared=True),
+        Column("resolved_by", "text", longest=LONGEST_CODE, cleared=True),
         CREATED_AT,
         UPDATED_AT,
         Column("lead_id", "uuid", rest="references public.leads (id) on delete set null"),
         Column("session_id", "uuid"),
         Column("lease_token", "bigint", default="0", not_null=True),
-        Column("lease_expires_at", "timestamptz"),
+        Column("lease_expires_at", "timestamptz", cleared=True),
         Column("lease_losses", "integer", default="0", not_null=True),
-        *text("dead_letter_reason"),
+        Column("dead_letter_reason", "text", longest=LONGEST_ERROR, cleared=True),
     ),
+    left_to_default=(),
     # Each attempt updates its row: at the default of 20 % dead rows, a queue of a million would
     # carry 200,000 dead versions through its hot indexes before they are cleared.
     storage="autovacuum_vacuum_scale_factor = 0.02",
@@ -145,16 +158,18 @@ ALERTS = Table(
             "alert_type",
             "text",
             not_null=True,
-            rest=one_of("alert_type", *ALERT_TYPES),
             required=True,
+            words=ALERT_TYPES,
+            is_widened=True,
         ),
-        Column("severity", "text", not_null=True, rest=one_of("severity", "warning", "critical")),
-        Column("message", "text", not_null=True),
-        Column("metric_value", "numeric"),
-        Column("threshold", "numeric"),
-        Column("resolved_at", "timestamptz"),
+        Column("severity", "text", not_null=True, words=("warning", "critical")),
+        Column("message", "text", not_null=True, longest=LONGEST_ALERT),
+        Column("metric_value", "numeric", cleared=True),
+        Column("threshold", "numeric", cleared=True),
+        Column("resolved_at", "timestamptz", cleared=True),
         CREATED_AT,
     ),
+    left_to_default=("id", "created_at"),
 )
 
 # No reference to the queue: an attempt outlives the failed event that a site deletes.
@@ -170,7 +185,7 @@ ATTEMPTS = Table(
             "outcome",
             "text",
             not_null=True,
-            rest=one_of("outcome", *OUTCOMES),
+            words=OUTCOMES,
         ),
         Column("requests", "integer", default="1", not_null=True),
         Column("request_id", "uuid"),
@@ -193,7 +208,7 @@ DESTINATION_STATE = Table(
             "text",
             default="'closed'",
             not_null=True,
-            rest=one_of("state", "closed", "open", "half_open"),
+            words=("closed", "open", "half_open"),
         ),
         *text("reason"),
         Column("opened_at", "timestamptz"),
