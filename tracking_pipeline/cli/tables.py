@@ -5,23 +5,33 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 from rich.text import Text
 
-from tracking_pipeline.cli.output import Json, Rehearsal, err, out, progress_bar, show
+from tracking_pipeline.cli.output import CommandError, Json, Rehearsal, err, out, progress_bar, show
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.errors import WrongUseError
 from tracking_pipeline.importing.totals import Into
 
+if TYPE_CHECKING:
+    from tracking_pipeline.store.migrate import Target
+
 _STANDARD_INPUT = Path("-")
 
 
-def migrate(as_json: Json = False) -> None:
-    """Create the tables, or adopt those that exist. Additive; safe to run again."""
+def migrate(
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Adopt tables with rows without asking.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Create the tables, or adopt those that exist. Additive; safe to run again. On a terminal it
+    asks before it adopts tables with rows."""
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.store.migrate import migrate as migrate_tables
+    from tracking_pipeline.store.migrate import read_target
     from tracking_pipeline.wiring.installation import (
         EMBEDDED_DATABASE,
         REHEARSAL_DATABASE,
@@ -31,12 +41,30 @@ def migrate(as_json: Json = False) -> None:
     settings = read_settings()
     if settings.tracking_database_url is not None:
         url = settings.tracking_database_url.get_secret_value()
+        _let_see(read_target(url), ask=not (yes or as_json))
         applied = migrate_tables(url, worker_role=settings.tracking_worker_role).applied
     else:
         with embedded_server(settings.home) as server:
             name = REHEARSAL_DATABASE if settings.tracking_rehearsal else EMBEDDED_DATABASE
+            err.print(Text(f"Database: the embedded database {name}"))
             applied = migrate_tables(server.ensure_database(name)).applied
     show(as_json, {"success": True, "applied": applied}, show_applied)
+
+
+def _let_see(target: Target, *, ask: bool) -> None:
+    """Says which database is about to be changed, and asks where it is somebody else's."""
+    err.print(Text(f"Database: {target.database}"))
+    if not (ask and target.tables and sys.stdin.isatty() and err.is_terminal):
+        return
+    err.print(
+        Text(
+            f"{', '.join(target.tables)}: adopt, with the rows that are there? Columns, indexes and"
+            " policies are added, nothing is removed. [y/N] "
+        ),
+        end="",
+    )
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("not adopted: nothing was changed")
 
 
 def import_rows(  # noqa: PLR0917  options, which nobody passes by position

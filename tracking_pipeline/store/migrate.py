@@ -49,6 +49,7 @@ from sqlalchemy.exc import DBAPIError
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.health.metrics import alert_types
+from tracking_pipeline.store.address import describe_connection
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.migrations.adoption import (
     VERSION_TABLE,
@@ -65,6 +66,9 @@ _LET_IN = {
     ("tracking_failed_events", "destination"): DESTINATIONS,
     ("tracking_health_alerts", "alert_type"): alert_types(),
 }
+
+ADOPTED_TABLES = ("leads", "tracking_failed_events", "tracking_health_alerts", "wm_event_log")
+"""The tables that a site may have before us."""
 
 OLDEST_SERVER = 140000
 """PostgreSQL 14, as `server_version_num` writes it."""
@@ -113,6 +117,34 @@ def migrate(
         applied = _migrate_tables(url, worker_role, patience)
         applied += _build_indexes(url, patience)
     return Migration(applied)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The database that a migration would change, as it may be told, and the ``tables`` with rows
+    of somebody else's that it would adopt."""
+
+    database: str
+    tables: tuple[str, ...]
+
+
+def read_target(url: str) -> Target:
+    """Where this address leads and what is there; changes nothing. Raises `MigrationError`."""
+    with _explained(), connect(url) as connection, connection.cursor(row_factory=tuple_row) as c:
+        label = describe_connection(connection)
+        found = c.execute(
+            "select relname::text from pg_class where relnamespace = 'public'::regnamespace"
+            " and relname = any(%s) and relkind = 'r' and to_regclass(%s) is null order by 1",
+            (list(ADOPTED_TABLES), f"public.{VERSION_TABLE}"),
+        ).fetchall()
+        # The names are ours.
+        filled = [
+            name
+            for (name,) in found
+            if c.execute(f"select exists (select from public.{name})".encode()).fetchone()  # noqa: S608
+            == (True,)
+        ]
+    return Target(label, tuple(filled))
 
 
 def is_migrated(connection: psycopg.Connection[Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -396,6 +397,31 @@ def test_migrate_makes_the_tables_once(call: Call, server: TestServer) -> None:
     process = call("retry", "--json", TRACKING_DATABASE_URL=not_migrated)
     assert process.returncode == 1
     assert "tracking-pipeline migrate" in answer(process)["error"]
+
+
+def test_on_a_terminal_migrate_asks_before_it_adopts_rows_of_others(
+    server: TestServer, variables_of_all: dict[str, str], tmp_path: Path
+) -> None:
+    name = f"cli_{uuid4().hex}"
+    url = server.create_database(name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create table leads (id uuid); insert into leads default values")
+    terminal, of_the_command = pty.openpty()
+    with subprocess.Popen(
+        [COMMAND, "migrate"],
+        env={"PATH": os.environ["PATH"], **variables_of_all, "TRACKING_DATABASE_URL": url},
+        cwd=tmp_path,
+        stdin=of_the_command,
+        stdout=subprocess.PIPE,
+        stderr=of_the_command,
+    ) as process:
+        os.write(terminal, b"n\n")
+        assert process.wait(TIMEOUT_SECONDS) == 1
+    told = os.read(terminal, 4096).decode()
+
+    assert f"Database: {name} on 127.0.0.1" in told
+    assert "leads: adopt" in told
+    assert "nothing was changed" in told
 
 
 def test_import_keeps_good_lines_and_tells_bad_ones_by_number(
