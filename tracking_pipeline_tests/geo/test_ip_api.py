@@ -215,6 +215,7 @@ def test_an_outage_is_ask_later_and_the_rest_is_left_unasked(
 def test_a_source_that_says_nothing_readable_is_left_alone_after_a_few_requests(
     workers: Workers, sandbox: Sandbox
 ) -> None:
+    sandbox.ip_api.limits = SHORT_WINDOWS
     sandbox.conditions["ip_api"].outage("broken_json")
     holds = []
     for first in (0, 500):
