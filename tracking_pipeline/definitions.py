@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from tracking_pipeline.defs import delivery, geo, health, maintenance
-from tracking_pipeline.defs.instance.executor import in_process_with_heartbeat
+from tracking_pipeline.defs.instance.heartbeat import in_process_with_heartbeat
 from tracking_pipeline.defs.resources import default_resources
 
 # Dagster itself passes this parameter when it copies a sensor, and warns of its own doing.

@@ -17,9 +17,12 @@ from uuid import UUID
 import psycopg
 
 from tracking_pipeline.geo.address import masked, public_address
-from tracking_pipeline.store.address_retention import claim_old_addresses, cut_addresses
 from tracking_pipeline.store.database import DatabaseError, connect
-from tracking_pipeline.store.ip_locations import forget_addresses
+from tracking_pipeline.store.ip_locations import (
+    claim_old_addresses,
+    cut_addresses,
+    forget_addresses,
+)
 from tracking_pipeline.store.refusals import Halves
 
 Mode: TypeAlias = Literal["truncate", "remove"]

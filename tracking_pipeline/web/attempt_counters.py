@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from tracking_pipeline.store.attempt_metrics import count_attempts
+from tracking_pipeline.store.attempts import count_attempts
 from tracking_pipeline.store.database import read_now
 
 # Upper bounds in seconds: a good answer of a platform takes 0.1 to 1, a request is given up at 20.

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from tracking_pipeline.health.config import CountingRule
 from tracking_pipeline.health.emq.keys import keys_of, mask_of, without_keys_from_ip
-from tracking_pipeline.health.readings import rollup, watermark
+from tracking_pipeline.health.readings import rollup
 from tracking_pipeline.health.readings.rollup import (
     RECOUNT_DAYS,
     begin_recount,
@@ -46,7 +46,7 @@ def site(connection: psycopg.Connection) -> Site:
 @pytest.fixture
 def to_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of this very test can be final: nothing here is slow enough to need holding back."""
-    monkeypatch.setattr(watermark, "HOLD_BACK", timedelta(0))
+    monkeypatch.setattr(rollup, "HOLD_BACK", timedelta(0))
 
 
 def counted(

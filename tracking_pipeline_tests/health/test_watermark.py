@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.readings.watermark import HOLD_BACK, final_until, look_again
+from tracking_pipeline.health.readings.rollup import HOLD_BACK, final_until, look_again
 from tracking_pipeline.store.rollup_progress import Progress, RunningTransaction
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)

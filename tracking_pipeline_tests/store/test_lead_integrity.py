@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.delivery.destinations.registry import STORES
-from tracking_pipeline.store import attempt_metrics, lead_integrity
+from tracking_pipeline.store import attempts, lead_integrity
 from tracking_pipeline.store.lead_integrity import count_lead_integrity
 from tracking_pipeline.store.match_key_rollup import ConversionRule
 
@@ -61,7 +61,7 @@ def long_history(server: Any, migrated_template: str) -> Iterator[psycopg.Connec
         (lead_integrity._UNDELIVERED, {"stores": ["supabase"]}),
         (lead_integrity._SETTLED_TODAY, {}),
         (
-            attempt_metrics._COUNT,
+            attempts._COUNT,
             {"bounds": [50.0, 100.0], "since": NOW - timedelta(minutes=15)},
         ),
     ],

@@ -14,7 +14,7 @@ from tracking_pipeline.geo.retention import apply_ip_retention
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import text_of
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline.store.address_retention import claim_old_addresses
+from tracking_pipeline.store.ip_locations import claim_old_addresses
 from tracking_pipeline.store.lead_places import claim_corrected
 from tracking_pipeline.store.lead_text import SAID
 from tracking_pipeline.store.leads import (

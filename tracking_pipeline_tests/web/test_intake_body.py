@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.web.intake.body import read_json
+from tracking_pipeline.web.intake.router import read_json
 
 TEXTS = st.text(st.characters(codec=None, categories=None), max_size=20)
 

@@ -8,12 +8,10 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tracking_pipeline.defs.active import is_under_way
 from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
 from tracking_pipeline.defs.health.check import CHECKED, check_tracking_health_job
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.windows import WINDOW_SECONDS, present_window
-from tracking_pipeline.defs.words import number
+from tracking_pipeline.defs.ticks import WINDOW_SECONDS, is_under_way, number, present_window
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.health.formatting import duration
 from tracking_pipeline.store.accepted_events import read_accepted_backlog

@@ -23,10 +23,10 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from tracking_pipeline.defs.active import every
 from tracking_pipeline.defs.instance.kept_in_log import KEPT_IN_LOG
 from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
+from tracking_pipeline.defs.ticks import every
 from tracking_pipeline.delivery.destinations.registry import (
     DESTINATIONS,
     DestinationName,

@@ -18,12 +18,14 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
-from tracking_pipeline.defs.active import every
 from tracking_pipeline.defs.metadata import table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
+from tracking_pipeline.defs.ticks import every, is_under_way
 from tracking_pipeline.geo.enrich import TIME_BUDGET_SECONDS, EnrichRequest, enrich_leads
 from tracking_pipeline.geo.enrich_totals import EnrichTotals
+from tracking_pipeline.store.database import connect
+from tracking_pipeline.store.leads import read_locate_backlog
 
 STATUSES = ("ok", "no_data", "private", "invalid", "rate_limited", "error")
 SOURCES = ("session", "mmdb", "ip_api", "ipinfo")
@@ -151,3 +153,28 @@ enrich_leads_schedule = every(
     description="Looks up leads without a place every 10 minutes: new ones, and those whose next "
     "look-up has its time.",
 )
+
+
+@dg.sensor(
+    job=enrich_leads_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Launches an enrichment run when a lead has arrived that nobody has looked up. "
+    "Leads that are asked again later, or wait for a source of places, are left to the schedule. A "
+    "failed tick means that the database could not be reached.",
+)
+def new_leads_sensor(
+    context: dg.SensorEvaluationContext, tracking: TrackingResource
+) -> dg.SensorResult | dg.SkipReason:
+    with tracking.open() as installation, connect(installation.database.url) as connection:
+        backlog = read_locate_backlog(connection)
+    found = f"{backlog.new} new, {backlog.waiting} waiting"
+    newest = str(backlog.newest)
+    if backlog.new == 0:
+        return dg.SkipReason(found)
+    if newest == context.cursor:
+        return dg.SkipReason(f"{found}; a run was launched for them, the schedule asks again")
+    if is_under_way(context.instance, enrich_leads_job.name):
+        return dg.SkipReason(f"{found}; an enrichment run is under way")
+    context.log.info(found)
+    return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=newest)

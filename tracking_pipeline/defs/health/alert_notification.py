@@ -4,10 +4,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tracking_pipeline.defs.active import is_under_way
 from tracking_pipeline.defs.health.notify import send_notifications_job
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.windows import WINDOW_SECONDS, present_window
+from tracking_pipeline.defs.ticks import WINDOW_SECONDS, is_under_way, present_window
 from tracking_pipeline.health.formatting import duration
 from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.store.alert_notifications import Outbox, read_outbox

@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from tracking_pipeline.defs.active import every
 from tracking_pipeline.defs.health.assets import ALERTS, READINGS
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
+from tracking_pipeline.defs.ticks import every
 from tracking_pipeline.health.view.summary import check_json
 
 # What a check needs. The report, which takes longer, is left to the checks of the schedule.

@@ -9,10 +9,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tracking_pipeline.defs.active import is_under_way
 from tracking_pipeline.defs.health.check import CHECKED, check_tracking_health_job
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.windows import WINDOW_SECONDS, present_window
+from tracking_pipeline.defs.ticks import WINDOW_SECONDS, is_under_way, present_window
 from tracking_pipeline.health.alerts.evaluation import evaluate_quickly
 from tracking_pipeline.health.alerts.heartbeat import Heartbeat, watch_heartbeat
 from tracking_pipeline.health.alerts.rules import AlertState

@@ -1,7 +1,7 @@
 """Counts the ledger's conversions by hour, event name and match keys.
 
 So that a score over days reads a few thousand numbers and not the ledger. What has been counted is
-final (``health/readings/horizon.py``) and is counted once: the counts of a chunk and the mark of
+final (:func:`final_until`) and is counted once: the counts of a chunk and the mark of
 how far they reach are one transaction. A roll-up that is killed goes on where it was; two at once
 take turns; the first one over a long history holds a page of rows in memory.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -25,7 +25,6 @@ import psycopg
 from tracking_pipeline.events.person import PLACE_FIELDS
 from tracking_pipeline.health.config import CountingRule
 from tracking_pipeline.health.emq.presence import present_keys, with_lead_address
-from tracking_pipeline.health.readings.watermark import final_until, look_again
 from tracking_pipeline.store.database import read_now
 from tracking_pipeline.store.match_key_rollup import (
     Counts,
@@ -38,11 +37,51 @@ from tracking_pipeline.store.match_key_rollup import (
 )
 from tracking_pipeline.store.rollup_progress import (
     Progress,
+    RunningTransaction,
     locked_progress,
     read_progress,
     read_running_transactions,
     save_progress,
 )
+
+# A transaction's now() is the moment at which its first statement arrives; a busy server lists it
+# as running a little later.
+HOLD_BACK = timedelta(seconds=10)
+
+
+def final_until(
+    now: datetime, running: Collection[RunningTransaction], progress: Progress
+) -> datetime | None:
+    """The moment before which the ledger is final, given the transactions that run at ``now``: no
+    row will appear in it that was created before. None where nothing can be said.
+
+    A row's ``created_at`` is the start of its transaction, and it shows when that commits: a roll-up
+    that read beyond the start of the oldest one running would lose what commits late. When another
+    role's transaction began is hidden from most roles. It began after the last look, if that did
+    not see it; otherwise the roll-up waits for it.
+    """
+    bounds: list[datetime | None] = [now]
+    for transaction in running:
+        if transaction.began_at is not None:
+            bounds.append(transaction.began_at)
+        elif transaction.id in progress.seen_transactions:
+            bounds.append(progress.rolled_until)
+        else:
+            bounds.append(progress.seen_at)
+    known = [bound for bound in bounds if bound is not None]
+    return min(known) - HOLD_BACK if len(known) == len(bounds) else None
+
+
+def look_again(
+    now: datetime, running: Collection[RunningTransaction], progress: Progress
+) -> Progress:
+    """The progress with what was seen at ``now``, unless a transaction of the last look still runs:
+    that look is the only bound on when the others began."""
+    hidden = frozenset(each.id for each in running if each.began_at is None)
+    if hidden & progress.seen_transactions:
+        return progress
+    return replace(progress, seen_at=now, seen_transactions=hidden)
+
 
 RECOUNT_DAYS = 8
 TIME_BUDGET_SECONDS = 240.0

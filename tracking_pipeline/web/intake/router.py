@@ -10,6 +10,7 @@ again under the same id, and is recorded once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -28,12 +29,41 @@ from tracking_pipeline.web.intake.answers import (
     EventAnswer,
     LeadAnswer,
 )
-from tracking_pipeline.web.intake.body import read_json
 from tracking_pipeline.web.intake.events import IncomingEvent, UnusableEventError
 from tracking_pipeline.web.intake.lead_saving import LeadConflictError
 from tracking_pipeline.web.intake.leads import read_lead
 from tracking_pipeline.web.intake.recorder import NotRecordedError, Recorded, RefusedEventError
 from tracking_pipeline.web.intake.service import Intake, intake_at_work
+
+_BOM = b"\xef\xbb\xbf"
+_NUL = b"\\u0000"
+# One escape after the other, so that an escaped backslash before "ud83d" is none. JavaScript
+# writes half an emoji, of a text that was cut, as the escape of a lone surrogate.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|\\(u[dD][89a-fA-F][0-9a-fA-F]{2})|\\(u0000)|\\.",
+    re.DOTALL,
+)
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value of a body: with or without a byte order mark, without U+0000, and with U+FFFD
+    for lone surrogates; neither PostgreSQL nor a destination takes either. Raises ValueError for
+    what is no JSON, or nested too deeply."""
+    body = body.removeprefix(_BOM)
+    if _NUL in body:
+        body = _ESCAPE.sub(_storable, body)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return orjson.loads(_ESCAPE.sub(_storable, body))
+
+
+def _storable(escape: re.Match[bytes]) -> bytes:
+    if escape[1]:
+        return b"\\ufffd"
+    return b"" if escape[2] else escape[0]
+
 
 T = TypeVar("T")
 

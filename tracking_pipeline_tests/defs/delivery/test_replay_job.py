@@ -10,7 +10,7 @@ import pytest
 
 from tracking_pipeline.cli.status import show_queue, status_json
 from tracking_pipeline.definitions import build_defs
-from tracking_pipeline.defs.delivery.replay_after_pause import replay_after_pause_sensor
+from tracking_pipeline.defs.delivery.replay import replay_after_pause_sensor
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.settings import read_settings

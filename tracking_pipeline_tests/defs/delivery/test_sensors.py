@@ -6,7 +6,6 @@ import dagster as dg
 import psycopg
 import pytest
 
-from tracking_pipeline.defs.active import is_under_way
 from tracking_pipeline.defs.delivery.queue_growth import (
     has_grown,
     queue_growth_sensor,
@@ -17,6 +16,7 @@ from tracking_pipeline.defs.delivery.retry import (
     retry_failed_events_schedule,
 )
 from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.defs.ticks import is_under_way
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.queue_counts import BACKLOG_CAP, Backlog
 from tracking_pipeline.wiring.health import health_config

@@ -7,8 +7,11 @@ import psycopg
 import pytest
 
 from tracking_pipeline.definitions import defs
-from tracking_pipeline.defs.geo.enrich import enrich_leads_job, enrich_leads_schedule
-from tracking_pipeline.defs.geo.new_leads import new_leads_sensor
+from tracking_pipeline.defs.geo.enrich import (
+    enrich_leads_job,
+    enrich_leads_schedule,
+    new_leads_sensor,
+)
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 

@@ -16,12 +16,12 @@ import psycopg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
-from tracking_pipeline.defs.active import is_under_way
 from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
 from tracking_pipeline.defs.instance import heartbeat as run_heartbeat
 from tracking_pipeline.defs.instance.heartbeat import LostRuns, end_lost_runs, heartbeat
 from tracking_pipeline.defs.instance.runs import open_instance
 from tracking_pipeline.defs.maintenance.lost_runs import lost_runs_sensor
+from tracking_pipeline.defs.ticks import is_under_way
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline_tests.dagster_instance import fresh_instance

@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.google.check import read_tokeninfo
-from tracking_pipeline.delivery.destinations.meta.check import TokenFacts, read_token_answer
-from tracking_pipeline.delivery.destinations.meta.versions import version_end
+from tracking_pipeline.delivery.destinations.meta.check import (
+    TokenFacts,
+    read_token_answer,
+    version_end,
+)
 from tracking_pipeline.delivery.engine.destination_check import (
     DestinationCheck,
     ending_level,

@@ -1,4 +1,5 @@
-"""Whether a run of a job is under way: schedules and sensors launch none beside it.
+"""What the ticks of schedules and sensors share: whether a run is under way, which window of time
+it is, and counts in words.
 
 Every job is safe to run twice, so a missed or doubled tick harms nothing.
 """
@@ -7,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import psycopg
 
 from tracking_pipeline.defs.instance.heartbeat import end_lost_runs
+from tracking_pipeline.store.database import read_now
+from tracking_pipeline.store.queue_counts import BACKLOG_CAP
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -78,3 +82,17 @@ def every(
         return dg.RunRequest()
 
     return tick
+
+
+def number(count: int) -> str:
+    """A count that may have stopped at its cap: "10000+"."""
+    return f"{count}+" if count >= BACKLOG_CAP else str(count)
+
+
+# Two ticks inside one window launch one run; the next window may launch again.
+WINDOW_SECONDS = 30
+
+
+def present_window(connection: psycopg.Connection[Any], seconds: int = WINDOW_SECONDS) -> int:
+    """The number of the present window."""
+    return int(read_now(connection).timestamp()) // seconds
