@@ -55,10 +55,10 @@ def final_until(
     """The moment before which the ledger is final, given the transactions that run at ``now``: no
     row will appear in it that was created before. None where nothing can be said.
 
-    A row's ``created_at`` is the start of its transaction, and it shows when that commits: a roll-up
-    that read beyond the start of the oldest one running would lose what commits late. When another
-    role's transaction began is hidden from most roles. It began after the last look, if that did
-    not see it; otherwise the roll-up waits for it.
+    A row's ``created_at`` is the start of its transaction, and it shows when that commits: a
+    roll-up that read beyond the start of the oldest one running would lose what commits late. When
+    another role's transaction began is hidden from most roles. It began after the last look, if
+    that did not see it; otherwise the roll-up waits for it.
     """
     bounds: list[datetime | None] = [now]
     for transaction in running:
