@@ -47,6 +47,16 @@ NULL_MARKERS: tuple[LiteralString, ...] = (
 )
 _MARKERS = frozenset(NULL_MARKERS)
 _QUOTES = "\"'"
+_LONGEST = max(map(len, NULL_MARKERS)) + 2
+# What a text begins with that says something for sure: most texts need no second look.
+_SURELY_SAID = frozenset(map(chr, range(0x21, 0x7F))).difference(
+    _QUOTES, (marker[0] for marker in NULL_MARKERS)
+)
+
+
+def is_marker(text: str) -> bool:
+    """Whether a text without space around it is a marker of no value, also one in quotes."""
+    return len(text) <= _LONGEST and (text in _MARKERS or text.strip(_QUOTES) in _MARKERS)
 
 
 def says_nothing(value: object) -> bool:
@@ -54,5 +64,7 @@ def says_nothing(value: object) -> bool:
     also one in quotes."""
     if not isinstance(value, str):
         return value is None
+    if value and value[0] in _SURELY_SAID:
+        return False
     stripped = value.strip().strip("\ufeff\u200b\u200c\u200d\u2060\u00ad").strip()
-    return not stripped or stripped in _MARKERS or stripped.strip(_QUOTES) in _MARKERS
+    return not stripped or is_marker(stripped)

@@ -147,7 +147,7 @@ def show_import(totals: Mapping[str, Any]) -> None:
     for reason, count in totals["rejected_by_reason"].items():
         out.print(Text(f"  {count} x {reason}", style="yellow"))
     for problem in totals["problems"]:
-        out.print(Text(f"  line {problem['line']}: {problem['message']}"))
+        out.print(Text(f"  line {problem['line']}: {problem['message']}"), soft_wrap=True)
     if totals["rejected"] > len(totals["problems"]):
         out.print(f"  and {totals['rejected'] - len(totals['problems'])} more")
     if totals["ignored_columns"]:

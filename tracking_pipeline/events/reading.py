@@ -33,6 +33,7 @@ from tracking_pipeline.events.tree import Tree, open_payload
 from tracking_pipeline.identity.browser import fbc_from_click
 from tracking_pipeline.identity.match import Candidate
 from tracking_pipeline.identity.placeholders import is_placeholder
+from tracking_pipeline.null_markers import says_nothing
 
 
 class Found(NamedTuple):
@@ -124,6 +125,8 @@ class Reading:
                 if value is None or value == "":
                     continue
                 if type(value) is str:
+                    if says_nothing(value):
+                        continue
                     if how:
                         if how in _IDS and is_placeholder(value):
                             continue
@@ -131,8 +134,6 @@ class Reading:
                             continue
                         if how == _ADDRESS and not anywhere and is_api_address(value):
                             continue
-                    if value[0] <= " " and value.isspace():
-                        continue
                 elif how > _ID:
                     # A form's field is often a list of one.
                     value = value[0] if isinstance(value, list) and len(value) == 1 else value

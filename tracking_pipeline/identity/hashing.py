@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from tracking_pipeline.identity.placeholders import PLACEHOLDERS
 from tracking_pipeline.identity.refusal import Refusal
+from tracking_pipeline.null_markers import NULL_MARKERS
 
 # Meta's parameter builder appends 8 characters (formerly 2) to what it hashed; they are
 # case-sensitive and belong to the value (facebook/capi-param-builder, PIIUtil).
@@ -26,8 +27,8 @@ def sha256_hex(text: str) -> str:
 # What a sender hashed who did not look at the value first, as JavaScript and others write it; and
 # what was put in a hash's place.
 _WRITTEN_FOR_NOTHING = (
-    *("", " ", "0", "false", "False", "nan", "NaN", "None", "NULL", "N/A", "[object Object]"),
-    *PLACEHOLDERS,
+    *("", " ", "0", "false", "False", *PLACEHOLDERS, *NULL_MARKERS),
+    *map(str.lower, NULL_MARKERS),
 )
 _HASHES_OF_NOTHING = frozenset(
     (

@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-# What forms, tag managers and data frames write where there was no value.
+from tracking_pipeline.null_markers import NULL_MARKERS
+
+# What forms and tag managers write where there was no value, in any case. The words of
+# `null_markers` have the case of their program: `Null` is a surname.
 PLACEHOLDERS = frozenset(
     {
-        "null", "undefined", "none", "nil", "n/a", "n.a.", "unknown", "not set", "(not set)",
+        "undefined", "none", "n/a", "n.a.", "unknown", "not set", "(not set)",
         "not provided", "(not provided)", "not available", "[object object]", "[removed]",
         "[redacted]", "-", "--", "?", ".",
     }
@@ -24,7 +27,7 @@ TEMPLATE = re.compile(
     re.DOTALL,
 )
 # As a name "Na" is somebody's; as an id none of these is anybody's.
-_NO_IDS = frozenset(
+_NO_IDS = frozenset(marker.lower() for marker in NULL_MARKERS) | frozenset(
     "nan na 0 -1 true false void null,null undefined,undefined (none) (null) "
     "(undefined) (empty) (n/a) <null> <undefined> <none> #n/a #ref! #value! #null! "
     "\\n nullnull undefinedundefined notset not_set not-set notprovided none,none {} "

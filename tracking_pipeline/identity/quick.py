@@ -21,6 +21,7 @@ from tracking_pipeline.identity.ip_address import PUBLIC_AT_A_GLANCE
 from tracking_pipeline.identity.numbering_plan import international_digits, national_digits
 from tracking_pipeline.identity.placeholders import PLACEHOLDERS
 from tracking_pipeline.identity.text import LETTER_APOSTROPHES, MAX_CHARACTERS
+from tracking_pipeline.null_markers import NULL_MARKERS
 
 Quick: TypeAlias = Callable[[str, str], "str | None"]
 
@@ -118,6 +119,8 @@ class Shared:
 # What a name is made of beside letters; all of it goes, for Meta.
 _NO_LETTERS = re.compile("[^a-z0-9]+").sub
 _LONGEST_NAME = 31
+# The letters of what may be no name: only the long way looks at what stands around them.
+_DOUBTFUL = frozenset(_NO_LETTERS("", each.lower()) for each in (*PLACEHOLDERS, *NULL_MARKERS))
 _TEMPLATE_BEGINS = frozenset("{$%<[#_")
 
 
@@ -148,7 +151,7 @@ def name_for_meta(raw: str, country: str) -> str | None:
             return None
         if not lowered.isprintable():
             return None
-    if lowered in PLACEHOLDERS or not (name.isascii() or _is_composed(raw, name)):
+    if name in _DOUBTFUL or not (name.isascii() or _is_composed(raw, name)):
         return None
     return sha256(name.encode()).hexdigest()
 

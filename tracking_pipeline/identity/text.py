@@ -15,6 +15,7 @@ from uuid import UUID
 
 from tracking_pipeline.identity.placeholders import PLACEHOLDERS, TEMPLATE
 from tracking_pipeline.identity.refusal import Refusal
+from tracking_pipeline.null_markers import is_marker
 
 # Longer than any identifier and any user agent in use; bounds the work one value can cause.
 MAX_CHARACTERS = 2048
@@ -66,7 +67,7 @@ def _clean(text: str) -> str | Refusal:
     text = text.strip()
     if not text:
         return Refusal.EMPTY
-    if len(text) <= 16 and text.lower() in PLACEHOLDERS:
+    if len(text) <= 20 and (is_marker(text) or text.lower() in PLACEHOLDERS):
         return Refusal.PLACEHOLDER
     if text[0] in "{$%<[#_" and TEMPLATE.fullmatch(text):
         return Refusal.PLACEHOLDER

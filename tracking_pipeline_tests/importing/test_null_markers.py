@@ -9,6 +9,11 @@ import json
 import psycopg
 import pytest
 
+from tracking_pipeline.events.reading import read_payload
+from tracking_pipeline.geo.place import session_place
+from tracking_pipeline.geo.provider_chain import NO_PLACE
+from tracking_pipeline.identity import normalize
+from tracking_pipeline.identity.quick import name_for_meta
 from tracking_pipeline.importing.service import import_file
 from tracking_pipeline.null_markers import NULL_MARKERS, says_nothing
 from tracking_pipeline.store.lead_text import NOT_SAID, SAID
@@ -33,6 +38,37 @@ def test_the_database_has_the_same_notion(connection: psycopg.Connection, around
         statement = f"select %(text)s::text {SAID}, %(text)s::text {NOT_SAID}"
         row = connection.execute(statement, {"text": text}).fetchone()
         assert row == (not says_nothing(text), says_nothing(text)), text
+
+
+KEYS = "em ph fn ln ge db ct st zp country external_id fbp fbc client_ip_address client_user_agent"
+
+
+@pytest.mark.parametrize("around", [*AROUND, '"{}"'], ids=ascii)
+def test_nothing_is_hashed_of_a_marker_and_a_name_is(around: str) -> None:
+    for marker in NULL_MARKERS:
+        for platform in ("meta", "google"):
+            made = {key: normalize(key, around.format(marker), platform) for key in KEYS.split()}
+            assert not any(made.values()), marker
+        assert name_for_meta(around.format(marker), "US") is None, marker
+    assert normalize("ln", "Null") == "null"
+
+
+EVENT_FIELDS = (
+    "event_name event_id event_time order_id session_id currency value page_location gclid city"
+)
+
+
+@pytest.mark.parametrize("around", AROUND, ids=ascii)
+def test_a_field_of_an_event_that_holds_a_marker_is_absent(around: str) -> None:
+    for marker in NULL_MARKERS:
+        reading = read_payload(dict.fromkeys(EVENT_FIELDS.split(), around.format(marker)))
+        assert reading.found == {}, marker
+
+
+def test_a_session_that_holds_markers_says_no_place() -> None:
+    for marker in NULL_MARKERS:
+        session = json.dumps({"city": marker, "region": marker, "postal": marker})
+        assert session_place(session, "US") in (None, NO_PLACE), marker
 
 
 def table(*rows: tuple[str, ...]) -> str:

@@ -238,7 +238,7 @@ def _lead_id(reading: Reading, email: str, idempotency_key: str | None) -> UUID:
     """The same for a form that is sent again: by its own id, else by the key of its request, its
     event, or its session. Of one person each: a form's event id is often a constant of its page. A
     form without any of them is a new lead."""
-    given = text(reading.loose().get("lead_id"))
+    given = id_text(reading.loose().get("lead_id"))
     if given:
         try:
             return UUID(given)
