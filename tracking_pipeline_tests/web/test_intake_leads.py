@@ -483,3 +483,20 @@ def test_values_of_the_wrong_type_do_not_cost_the_lead(ours: Site, fields: dict[
 
     assert answer.status_code == 200, answer.text
     assert len(ours.leads()) == 1
+
+
+def test_a_marker_of_no_value_is_none_in_a_form_and_in_an_event(ours: Site) -> None:
+    names = ("lead_id", "event_id", "session_id", "name", "city", "state", "zip", "gclid")
+    for number, marker in enumerate(("\\N", "[NULL]", "(null)", "undefined", "NaN", "<nil>")):
+        fields = dict.fromkeys(names, marker)
+        answer = ours.save_lead({"email": f"{number}@example.com", **fields})
+        assert answer.status_code == 200, (marker, answer.text)
+        event = {"event_name": "Lead", "event_time": marker, "user_data": {"ct": marker}}
+        answer = ours.log_event(json.dumps({**fields, **event}).encode())
+        assert answer.status_code == 200, (marker, answer.text)
+        assert not answer.json()["duplicate"], marker
+    assert {lead[name] for lead in ours.leads() for name in names[3:]} == {None}
+    events = ours.ledger()
+    assert len(events) == 12
+    assert {(event["session_id"], event["gclid"]) for event in events} == {(None, None)}
+    assert not any((event["user_data"] or {}).get("ct") for event in events)
