@@ -43,9 +43,12 @@ def dev(
         project_folder,
         read_settings,
     )
+    from tracking_pipeline.wiring.health import health_config, refuse_unusable_channels
     from tracking_pipeline.wiring.installation import open_installation
 
     settings = read_settings()
+    health_config(settings)  # refused now, not by each run
+    refuse_unusable_channels(settings)
     folder = project_folder()
     if not (folder / WORKSPACE_FILE).is_file():
         raise SettingsError(f"{WORKSPACE_FILE} cannot be found: run this in the project's folder")

@@ -20,11 +20,13 @@ def serve(
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.web import server
     from tracking_pipeline.web.runs.desk import RunDesk
-    from tracking_pipeline.wiring.health import health_config
+    from tracking_pipeline.wiring.health import health_config, refuse_unusable_channels
     from tracking_pipeline.wiring.installation import open_installation
 
     settings = read_settings()
-    health_config(settings)  # refused at the start, not by each request for the health page
+    # Refused at the start, not by each request for the health page.
+    health_config(settings)
+    refuse_unusable_channels(settings)
     chosen = server.serving_token(settings, host)
     try:
         listener = server.listen(host, port)

@@ -1,7 +1,9 @@
-"""What ``serve`` watches by itself, whoever else is at work: that health checks come, and that
-somebody sends the messages of alerts.
+"""What ``serve`` watches by itself, whoever else is at work: that its embedded database lives, that
+health checks come, and that somebody sends the messages of alerts.
 
-The Dagster daemon does both while it lives, and cannot tell that it does not.
+The Dagster daemon does the last two while it lives, and cannot tell that it does not. The processes
+of the server's own runs need no watch: one that dies is told by its run, and the template that they
+are forked from is started again with the next run.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from tracking_pipeline.health.notifications.notify import deliver_notifications
 from tracking_pipeline.store.alert_notifications import read_outbox
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.wiring.health import health_config
-from tracking_pipeline.wiring.installation import Installation
+from tracking_pipeline.wiring.installation import Installation, revive_embedded_server
 
 # One look at the end of an index, and one at the few open rows of the outbox.
 LOOK_SECONDS = 15.0
@@ -48,9 +50,11 @@ class Watch:
         return time.monotonic() - self._began_at
 
     def look(self) -> Heartbeat:
-        """Raises ``pipeline_stalled`` where checks do not come, and sends what nobody sends.
-        :class:`DatabaseError` or ``psycopg.Error`` where it cannot look."""
+        """Starts the embedded database again where it was killed, raises ``pipeline_stalled`` where
+        checks do not come, and sends what nobody sends. :class:`DatabaseError` or
+        ``psycopg.Error`` where it cannot look."""
         settings = self.installation.settings
+        revive_embedded_server(settings.home)
         with connect(self.installation.database.url) as connection:
             config = health_config(settings)
             heartbeat = watch_heartbeat(connection, config, waited_seconds=self.waited_seconds)

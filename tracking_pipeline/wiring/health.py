@@ -10,7 +10,11 @@ from tracking_pipeline.health.config import (
 )
 from tracking_pipeline.health.emq.score import EmqModel, weights_of
 from tracking_pipeline.health.metrics import AlertSpec, Metric, alert_specs
-from tracking_pipeline.health.notifications.channels import read_channels
+from tracking_pipeline.health.notifications.channels import (
+    UnusableChannelError,
+    read_channels,
+    refuse_unusable,
+)
 from tracking_pipeline.health.thresholds import Thresholds
 from tracking_pipeline.settings import Settings, SettingsError
 from tracking_pipeline.store.match_key_rollup import ConversionRule
@@ -34,8 +38,16 @@ USUAL_CONVERSION_NAMES = (
 
 def health_config(settings: Settings) -> HealthConfig:
     """What a health check goes by with these settings. :class:`SettingsError` for EMQ weights that
-    the model cannot use, and for a critical threshold that is milder than its warning."""
+    the model cannot use, for a critical threshold that is milder than its warning, and for an alert
+    channel that is no URL. Whether Apprise can use a URL is not asked here: a channel that is gone
+    must not end the health checks (:func:`refuse_unusable_channels`)."""
     model, weights = emq_from(settings)
+    channels = read_channels(settings.alert_channels)
+    for channel in channels:
+        if not channel.is_url:
+            raise SettingsError(
+                f"ALERT_CHANNELS cannot be used: {channel.words} is no URL, such as slack://..."
+            )
     return HealthConfig(
         counting=CountingRule(
             conversion_rule_from(settings),
@@ -49,8 +61,17 @@ def health_config(settings: Settings) -> HealthConfig:
         thresholds=thresholds_from(settings),
         alerts=AlertRules(settings.alert_after_checks, settings.alert_clear_after_checks),
         notifications=NotificationRules(reminder_hours=settings.alert_reminder_hours),
-        channels={each.name: each.position for each in read_channels(settings.alert_channels)},
+        channels={each.name: each.position for each in channels},
     )
+
+
+def refuse_unusable_channels(settings: Settings) -> None:
+    """:class:`SettingsError` for a channel of ALERT_CHANNELS that Apprise cannot use: for what
+    starts to serve, when somebody is there to correct it."""
+    try:
+        refuse_unusable(read_channels(settings.alert_channels))
+    except UnusableChannelError as error:
+        raise SettingsError(str(error)) from None
 
 
 def emq_from(settings: Settings) -> tuple[EmqModel, dict[str, float]]:

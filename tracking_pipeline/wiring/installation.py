@@ -126,6 +126,13 @@ def embedded_server(home: Path) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+def revive_embedded_server(home: Path) -> None:
+    """Starts the embedded server again should it have been killed, where this process uses it: for
+    what runs long and opens nothing anew. Raises ``EmbeddedPostgresError``."""
+    if _keep_running.cache_info().currsize:
+        hold(home).release()
+
+
 @cache
 def _keep_running(home: Path) -> EmbeddedPostgres:
     """Without it, a process that opens its database every few seconds would start and stop the

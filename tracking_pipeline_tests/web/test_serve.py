@@ -15,7 +15,10 @@ import psycopg
 import pytest
 
 from tracking_pipeline.settings import Settings, SettingsError
+from tracking_pipeline.store.database import connect
 from tracking_pipeline.web.server import is_loopback, serving_token
+from tracking_pipeline.web.watch import Watch
+from tracking_pipeline.wiring.installation import open_installation
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.dev_process import COMMAND
 from tracking_pipeline_tests.servers import TestServer, reachable_folder
@@ -120,6 +123,31 @@ def test_without_a_token_it_prints_one_and_serves_this_machine_under_it(
         "Stopped.",
     )
     assert len(token) >= 40
+
+
+@pytest.mark.parametrize(
+    "channels", ["json://127.0.0.1/ok, nosuchservice://t0ken/x", "t0ken and no URL"]
+)
+def test_an_alert_channel_that_cannot_be_used_is_refused_by_its_position(
+    variables: dict[str, str], channels: str
+) -> None:
+    process = run("--port", str(free_port()), **variables, ALERT_CHANNELS=channels)
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    position = 2 if "ok" in channels else 1
+    assert f"channel {position} of ALERT_CHANNELS" in process.stderr
+    assert "t0ken" not in process.stderr
+
+
+def test_an_embedded_database_that_was_killed_is_started_again() -> None:
+    settings = Settings(tracking_home=reachable_folder(), tracking_rehearsal=True)
+    with open_installation(settings) as installation:
+        with connect(installation.database.url) as connection:
+            row = connection.execute("select pg_read_file('postmaster.pid')").fetchone()
+        os.kill(int(row[0].splitlines()[0]), signal.SIGKILL)
+        Watch(installation).look()
+        with connect(installation.database.url) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
 
 
 def test_it_is_not_opened_to_the_network_by_accident(variables: dict[str, str]) -> None:

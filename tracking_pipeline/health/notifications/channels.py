@@ -13,7 +13,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -62,10 +62,20 @@ class Channel:
     name: str
     url: SecretStr
 
+    @property
+    def is_url(self) -> bool:
+        """Whether it has the form of an Apprise URL."""
+        return _SCHEME.match(self.url.get_secret_value()) is not None
+
+    @property
+    def words(self) -> str:
+        """What an operator knows it by."""
+        return f"channel {self.position} of ALERT_CHANNELS ({self.name})"
+
 
 def read_channels(setting: SecretStr | None) -> tuple[Channel, ...]:
     """The channels of ``ALERT_CHANNELS``, in its order, each once. Whether Apprise can use them
-    shows when they are used: a check must not fail for a mistyped channel."""
+    shows in :func:`refuse_unusable`, and when they are used."""
     text = setting.get_secret_value().strip(" \t\r\n,;") if setting else ""
     urls = _BETWEEN.split(text) if text else []
     channels: dict[str, Channel] = {}
@@ -79,6 +89,14 @@ def _fingerprint(url: str) -> str:
     scheme = _SCHEME.match(url)
     digest = hashlib.sha256(url.encode(errors="replace")).hexdigest()[:6]
     return f"{scheme[1].lower() if scheme else 'unknown'}-{digest}"
+
+
+def refuse_unusable(channels: Iterable[Channel]) -> None:
+    """Raises :class:`UnusableChannelError` for the first one that Apprise cannot use. Sends
+    nothing; loads Apprise."""
+    for channel in channels:
+        with _reasons().heard():
+            _plugin(channel, channel.url.get_secret_value())
 
 
 def send(channel: Channel, message: Message) -> None:
@@ -141,8 +159,7 @@ def _plugin(channel: Channel, url: str) -> NotifyBase:
     plugin = Apprise.instantiate(url, asset=asset)
     if plugin is None:
         raise UnusableChannelError(
-            f"channel {channel.position} of ALERT_CHANNELS ({channel.name}) is no URL that Apprise "
-            "can use: correct it, its alerts wait until then"
+            f"{channel.words} is no URL that Apprise can use: correct it, its alerts wait for that"
         )
     return plugin
 

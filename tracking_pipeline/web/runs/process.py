@@ -13,6 +13,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -44,9 +45,18 @@ class RunOrder:
 
 
 def prepare_processes() -> None:
-    """Lets the template process begin its imports, so that the first run need not wait for them."""
+    """Lets the template process begin its imports, so that the first run need not wait for them.
+
+    A terminal's Ctrl-C reaches it as well. Once it serves it ignores that; it inherits that it does
+    so while it still imports, where an interrupt would show as a stack trace."""
     _PROCESSES.set_forkserver_preload([__name__, "tracking_pipeline.definitions"])
-    forkserver.ensure_running()
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    try:
+        forkserver.ensure_running()
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
 
 
 class RunProcess:
@@ -97,6 +107,7 @@ def _run(
     rehearsal: Any,
 ) -> None:
     """The whole life of the forked process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
     sending.send(_answer_or_error(order, run_id, TrackingResource(rehearsal=rehearsal)))
