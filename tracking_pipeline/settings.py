@@ -59,6 +59,13 @@ def project_folder() -> Path:
     return here
 
 
+def project_file(name: str) -> Path:
+    """``workspace.yaml`` or ``dagster.yaml``: the project's own, else the one of the package, which
+    a wheel brings."""
+    own = project_folder() / name
+    return own if own.is_file() else Path(__file__).resolve().parent / "project" / name
+
+
 def _default_home(project: Path) -> Path:
     """``.tracking`` in the project; for root in a folder closed to others, one under ``/var/lib``.
 

@@ -47,7 +47,7 @@ def _show_demo(found: dict[str, Any]) -> None:
     out.print()
     show_check(found["check"])
     out.print()
-    out.print("See it in the Dagster UI: make dev")
+    out.print("See it in the Dagster UI: tracking-pipeline dev (in a checkout: make dev)")
 
 
 def load_sample_data(installation: Installation) -> None:

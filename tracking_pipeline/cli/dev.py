@@ -38,8 +38,9 @@ def dev(
 ) -> None:
     """Start everything and keep the Dagster UI up. With nothing configured: a rehearsal."""
     from tracking_pipeline.settings import (
+        INSTANCE_FILE,
         WORKSPACE_FILE,
-        SettingsError,
+        project_file,
         project_folder,
         read_settings,
     )
@@ -50,8 +51,6 @@ def dev(
     health_config(settings)  # refused now, not by each run
     refuse_unusable_channels(settings)
     folder = project_folder()
-    if not (folder / WORKSPACE_FILE).is_file():
-        raise SettingsError(f"{WORKSPACE_FILE} cannot be found: run this in the project's folder")
     _refuse_taken_port(host, port)
     environment = dict(os.environ)
     rehearsal = settings.nothing_configured if settings.tracking_rehearsal is None else None
@@ -64,22 +63,23 @@ def dev(
         if installation.database.rehearsal:
             err.print("Rehearsal: sample events, and a sandbox in the destinations' place.")
         err.print(f"The Dagster UI comes up at http://{host}:{port} (Ctrl-C ends it).")
-        if not os.access(folder, os.W_OK):
-            environment.setdefault("DAGSTER_HOME", str(_dagster_home(settings, folder)))
+        if not (os.access(folder, os.W_OK) and (folder / INSTANCE_FILE).is_file()):
+            environment.setdefault("DAGSTER_HOME", str(_dagster_home(settings)))
         command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev"]
-        command += ["-w", WORKSPACE_FILE, "-h", host, "-p", str(port)]
+        command += ["-w", str(project_file(WORKSPACE_FILE)), "-h", host, "-p", str(port)]
         raise typer.Exit(_run_until_interrupted(command, folder, environment))
 
 
-def _dagster_home(settings: Settings, folder: Path) -> Path:
+def _dagster_home(settings: Settings) -> Path:
     """A folder for Dagster's files under TRACKING_HOME, with this project's ``dagster.yaml``: else
-    Dagster makes a temporary one in the project, which is read-only here.
+    Dagster makes a temporary one in the working folder, without one or where nothing can be
+    written.
     """
-    from tracking_pipeline.settings import INSTANCE_FILE
+    from tracking_pipeline.settings import INSTANCE_FILE, project_file
 
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    (home / INSTANCE_FILE).write_bytes((folder / INSTANCE_FILE).read_bytes())
+    (home / INSTANCE_FILE).write_bytes(project_file(INSTANCE_FILE).read_bytes())
     return home
 
 

@@ -11,9 +11,8 @@ import yaml
 from tracking_pipeline.settings import (
     INSTANCE_FILE,
     Settings,
-    SettingsError,
     dagster_home,
-    project_folder,
+    project_file,
 )
 from tracking_pipeline.wiring.installation import DAGSTER_DATABASE, embedded_server
 
@@ -22,16 +21,9 @@ STORAGE_CLASS = "TrackingStorage"
 
 def instance_file() -> Path:
     """The ``dagster.yaml`` in force: that of ``DAGSTER_HOME``, which need not have one, else the
-    one beside ``workspace.yaml``. Raises :class:`SettingsError`."""
+    project's or the package's own. Raises :class:`SettingsError`."""
     home = dagster_home()
-    if home is not None:
-        return home / INSTANCE_FILE
-    file = project_folder() / INSTANCE_FILE
-    if not file.is_file():
-        raise SettingsError(
-            f"{INSTANCE_FILE} cannot be found: run this in the project's folder or set DAGSTER_HOME"
-        )
-    return file
+    return project_file(INSTANCE_FILE) if home is None else home / INSTANCE_FILE
 
 
 def keeps_runs_in_our_storage(file: Path) -> bool:
