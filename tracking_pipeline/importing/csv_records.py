@@ -68,6 +68,16 @@ class _Source:
     def put_back(self, *lines: Line) -> None:
         self._again.extendleft(reversed(lines))
 
+    def peek(self) -> str:
+        """The next line that is not blank; empty at the end."""
+        lines: list[Line] = []
+        while (line := self.next()) is not None:
+            lines.append(line)
+            if line.content is None or line.content.strip():
+                break
+        self.put_back(*lines)
+        return (lines[-1].content or b"").decode("utf-8", "replace") if lines else ""
+
     def begin(self) -> None:
         """Begins a record."""
         self.pulled, self.size, self.broke_off = [], 0, False
@@ -196,7 +206,9 @@ def _read_header(source: _Source, knows: Callable[[str], bool] | None) -> Header
             continue
         _refuse_drawn(text, source)
         header = _choose(text, raw, forced, knows, is_first=not above)
-        if knows is None or any(map(knows, header.names)):
+        if knows is None or (
+            any(map(knows, header.names)) and not _is_title(header, source, forced, knows)
+        ):
             return _usable(header)
         above.append(header)
     if above:
@@ -210,6 +222,16 @@ def _read_header(source: _Source, knows: Callable[[str], bool] | None) -> Header
             " first line must be a header, as email,first_name or event_name,event_id"
         )
     return None
+
+
+def _is_title(
+    header: Header, source: _Source, forced: str | None, knows: Callable[[str], bool]
+) -> bool:
+    """Whether a line that is one known word stands above a line that knows more: `Events`."""
+    if len(header.names) > 1:
+        return False
+    names = _choose(source.peek(), b"", forced, knows, is_first=False).names
+    return sum(map(knows, names)) > 1
 
 
 def _header_record(source: _Source) -> tuple[str, bytes] | None:
@@ -233,10 +255,7 @@ def _header_record(source: _Source) -> tuple[str, bytes] | None:
 
 
 def _refuse_drawn(text: str, source: _Source) -> None:
-    following = source.next()
-    if following is not None:
-        source.put_back(following)
-    below = (following.content or b"").decode("utf-8", "replace") if following else ""
+    below = source.peek()
     if text.lstrip().startswith(_DRAWN_EDGE) or (
         any(line in text for line in "|│║") and _DRAWN.fullmatch(below)
     ):

@@ -111,7 +111,13 @@ def is_footer(record: Record) -> bool:
         )
     first, *others = [cell.strip() for cell in record.fields.values() if cell.strip()] or [""]
     if not others:
-        return _COUNT.fullmatch(first) is not None or _RULE.fullmatch(first) is not None
+        # A line that stops after a text of several words, in a table of more than two columns.
+        is_prose = (
+            " " in first
+            and len(record.fields) > 2
+            and record.raw.strip(b'" \r\n') == (first.encode())
+        )
+        return is_prose or bool(_COUNT.fullmatch(first) or _RULE.fullmatch(first))
     if _TOTAL.fullmatch(first.rstrip(" :")):
         return all(map(_NUMBER.fullmatch, others))
     return all(map(_RULE.fullmatch, (first, *others)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.importing.records import ImportFileError
+from tracking_pipeline.importing.records import PROBLEM_FIELD, ImportFileError
 from tracking_pipeline.importing.service import BATCH_RECORDS, import_file
 from tracking_pipeline.importing.totals import ImportTotals, Into
 from tracking_pipeline.store.database import DatabaseError
@@ -101,6 +103,73 @@ def test_a_database_without_our_tables_is_a_database_error(
 def test_a_file_that_cannot_be_read_imports_nothing(tmp_path: Path, database_url: str) -> None:
     with pytest.raises(ImportFileError):
         import_file(database_url, tmp_path / "absent.csv", "leads")
+
+
+def test_a_dry_run_counts_as_the_import_does_and_keeps_nothing(
+    write: Write, database_url: str, connection: psycopg.Connection
+) -> None:
+    # The second is refused by the table, after rows of its batch were taken; the last is known.
+    path = write("a.csv", "email,zip\na@x.y,1\nb@x.y,", "1" * 90, "\nc@x.y,\na@x.y,1\n")
+    connection.execute("alter table leads alter zip type varchar(12)")
+    rehearsed = import_file(database_url, path, "leads", dry_run=True)
+    assert connection.execute("select from leads").fetchall() == []
+    assert import_file(database_url, path, "leads") == rehearsed
+    assert (rehearsed.imported, rehearsed.rejected, rehearsed.skipped) == (2, 1, 1)
+    assert rehearsed.rejected_by_reason == {"zip cannot be stored as character varying(12)": 1}
+
+
+REJECTED: dict[str, tuple[str | bytes, ...]] = {
+    "a.csv": ('email;note\nok@x.y;\nbad-one;"two\nlines; ""q"""\nbad-two;', b"\xe9", "\n"),
+    "a.tsv": ("\ufeffemail\tnote\r\nbad-one\tx\r\nbad-two\t\r\n",),
+    "a.ndjson": ('{"email":"bad-one","note":["x"]}\n{"email":"bad-two",\n{"email":"ok@x.y"}\n',),
+    "a.json": ('[{"email": "bad-one",\n "note": 1}, {"email":"ok@x.y"}, {"email": "bad-two"}]',),
+}
+
+
+@pytest.mark.parametrize("name", REJECTED)
+def test_rejected_rows_are_corrected_and_imported_again(
+    write: Write, database_url: str, connection: psycopg.Connection, name: str, tmp_path: Path
+) -> None:
+    first, second = tmp_path / f"rejects-{name}", tmp_path / f"again-{name}"
+    totals = import_file(database_url, write(name, *REJECTED[name]), "leads", rejects=first)
+    assert totals.rejected == 2
+    assert first.stat().st_mode & 0o077 == 0
+    # As they are, they are refused again, and the file is the same.
+    again = import_file(database_url, first, "leads", rejects=second)
+    assert (again.imported, again.rejected) == (0, 2)
+    written = first.read_bytes()
+    if name != "a.ndjson":
+        assert second.read_bytes() == written
+    assert written.count(PROBLEM_FIELD.encode()) == (1 if name in ("a.csv", "a.tsv") else 2)
+    corrected = written.replace(b"bad-one", b"one@x.y").replace(b"bad-two", b"two@x.y")
+    corrected = corrected.replace(b"\xe9", b"e").replace(b'"two@x.y",', b'"two@x.y"}')
+    first.write_bytes(corrected)
+    last = import_file(database_url, first, "leads", rejects=second)
+    assert (last.imported, last.rejected) == (2, 0), last
+    assert last.ignored_columns == totals.ignored_columns == ("note",)
+    assert b"@" not in second.read_bytes()
+    emails = connection.execute("select email from leads where email <> 'ok@x.y' order by 1")
+    assert emails.fetchall() == [("one@x.y",), ("two@x.y",)]
+
+
+def test_a_pipe_is_read_as_a_file_is(write: Write, database_url: str, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = b"email,name\r" + b"".join(b"%d@x.y,A\r" % number for number in range(3_000))
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    totals = import_file(database_url, pipe, "leads", dry_run=True)
+    writer.join()
+    assert (totals.imported, totals.rejected) == (3_000, 0)
+
+
+def test_rejects_that_cannot_be_written_are_told_before_a_row_is_imported(
+    write: Write, database_url: str, connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    path = write("a.csv", "email\na@x.y\n")
+    with pytest.raises(ImportFileError, match="cannot write"):
+        import_file(database_url, path, "leads", rejects=tmp_path / "no" / "such")
+    assert connection.execute("select from leads").fetchall() == []
 
 
 NAMES = st.sampled_from(
