@@ -38,17 +38,14 @@ from tracking_pipeline.wiring.installation import Installation
 
 # For intake's handlers, and for a look-up of the caller's role with each admin request.
 POOL_SIZE = 10
-# What browsers of a site that calls Supabase's edge functions send.
+# What clients of Supabase, and the libraries that sites fetch with, send along: a preflight that
+# names one more is refused, and with it the event.
 _CORS_HEADERS = [
-    "authorization",
-    "content-type",
-    "apikey",
-    "x-api-key",
-    "x-client-info",
-    "x-retry-count",
-    "x-region",
-    "idempotency-key",
-    "content-encoding",
+    *("authorization", "apikey", "x-api-key", "content-type", "content-encoding", "accept"),
+    *("x-client-info", "x-retry-count", "x-region", "x-supabase-api-version", "prefer"),
+    *("accept-profile", "content-profile", "idempotency-key", "cache-control", "pragma"),
+    *("x-requested-with", "x-request-id", "traceparent", "tracestate", "baggage", "sentry-trace"),
+    "x-visitor-address",
 ]
 _CORS_SECONDS = 600
 

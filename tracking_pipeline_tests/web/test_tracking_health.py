@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
 
+from tracking_pipeline.health.readings.rollup import count_events
+from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.web.admin.health import trend
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
@@ -92,6 +95,60 @@ def test_the_window_is_the_one_that_is_asked_for_days_included(
     assert moment(one["endDate"]) - moment(one["startDate"]) == timedelta(days=1)
     since = (day - timedelta(days=1)).isoformat()
     assert served.get(HEALTH, start_date=since)["emqScore"]["totalEvents"] == 12
+
+
+# C, D and E are three days of the site, one after another.
+WINDOWS = (
+    ("{D}", "{D}", 4),
+    ("{D}T00:00:00", "{E}T00:00:00", 4),
+    ("{D}T00:00:00", "{E}", 5),
+    ("{C}", "{D}T00:00:00", 1),
+    ("{D}T00:30:00", "{D}T23:45:00", 2),
+    ("{D}T00:30:01", "{D}T23:45", 1),
+    ("{C}T23:50:00+09:00", "{E}T09:00:00+09:00", 6),
+    ("{C}T15:00:00Z", "{D}T15:00:00Z", 4),
+    ("{C}T15:00:00Z", "{D}T15:00:00.000001Z", 5),
+)
+
+
+def test_the_answer_is_for_exactly_the_window_in_the_time_of_the_site(
+    serve: Serve, site: Site, database_url: str
+) -> None:
+    served = serve(SITE_TIMEZONE="Asia/Tokyo")
+    third = site.ago(days=3).astimezone(ZoneInfo("Asia/Tokyo"))
+    day = third.replace(hour=0, minute=0, second=0, microsecond=0)
+    after = day + timedelta(days=1)
+    texts = {"C": f"{day - timedelta(days=1):%Y-%m-%d}", "D": f"{day:%Y-%m-%d}"}
+    texts["E"] = f"{after:%Y-%m-%d}"
+    for at in (
+        day - timedelta(minutes=1),
+        day,
+        day + timedelta(minutes=30),
+        after - timedelta(minutes=16),
+        after - timedelta(microseconds=1),
+        after,
+    ):
+        site.add_events(1, at=at)
+        site.add_failed(1, created_at=at)
+    check(database_url)
+    for start, end, counted in WINDOWS:
+        window = {"start_date": start.format(**texts), "end_date": end.format(**texts)}
+        found = served.get(HEALTH, **window)
+        assert found["emqScore"]["totalEvents"] == counted, window
+        assert found["diagnostics"]["totalEvents"] == 2 * counted, window
+    # The same from a roll-up that ends within the window, and from the ledger alone.
+    for rolled_until in (day + timedelta(hours=5), None):
+        site.connection.execute(
+            "update tracking_rollup_progress set rolled_until = %s", (rolled_until,)
+        )
+        site.connection.execute(
+            "delete from tracking_match_key_hourly where hour >= %s", (rolled_until or day,)
+        )
+        with one_moment(site.connection):
+            counts = count_events(
+                site.connection, day + timedelta(minutes=1), after, policy().counting
+            )
+        assert sum(sum(of_name.values()) for of_name in counts.values()) == 3
 
 
 def test_a_history_that_is_still_being_counted_is_not_counted_by_a_request(

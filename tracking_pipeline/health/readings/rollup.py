@@ -201,27 +201,44 @@ def begin_recount(progress: Progress, now: datetime) -> Progress:
 def count_events(
     connection: psycopg.Connection[Any], since: datetime, until: datetime, rule: CountingRule
 ) -> Counts:
-    """The conversions created within [since, until), by event name and mask. ``since`` is a full
-    hour, ``until`` a full hour or now.
+    """The conversions created within [since, until), by event name and mask.
 
-    What the roll-up does not hold yet is counted from the ledger, so that a transaction that stays
-    open for long makes a check slower and never blind. To be called in a transaction of isolation
-    level repeatable read, after :func:`roll_up` has caught up.
+    Hours that the window holds a part of, and what the roll-up does not hold yet, are counted from
+    the ledger, so that a transaction that stays open for long makes a check slower and never blind.
+    To be called in a transaction of isolation level repeatable read, after :func:`roll_up` has
+    caught up.
     """
     rolled_until = read_progress(connection).rolled_until or OLDEST
-    counts = read_counts(connection, since, until)
-    if rolled_until < until:
-        rest = stream_conversions(connection, max(since, rolled_until), until, rule.conversions)
-        for name, of_name in _count(rest, rule).items():
+    first, last = hour_after(since), full_hour(until)
+    if last <= first or rolled_until <= first:
+        counts: Counts = {}
+        rest = [(since, until)]
+    elif rolled_until < until:
+        counts = read_counts(connection, first, until)
+        rest = [(since, first), (rolled_until, until)]
+    else:
+        counts = read_counts(connection, first, last)
+        rest = [(since, first), (last, until)]
+    for begin, end in rest:
+        if begin == end:
+            continue
+        events = stream_conversions(connection, begin, end, rule.conversions)
+        for name, of_name in _count(events, rule).items():
             counted = counts.setdefault(name, {})
-            for mask, events in of_name.items():
-                counted[mask] = counted.get(mask, 0) + events
+            for mask, number in of_name.items():
+                counted[mask] = counted.get(mask, 0) + number
     return counts
 
 
 def full_hour(moment: datetime) -> datetime:
     """The beginning of the hour (UTC) that a moment is in."""
     return moment.astimezone(timezone.utc).replace(minute=0, second=0, microsecond=0)
+
+
+def hour_after(moment: datetime) -> datetime:
+    """The first full hour (UTC) that is not before a moment."""
+    hour = full_hour(moment)
+    return hour if hour == moment else hour + _HOUR
 
 
 def _day(moment: datetime) -> datetime:

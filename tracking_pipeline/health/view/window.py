@@ -31,12 +31,11 @@ from tracking_pipeline.store.rollup_progress import read_progress
 # is the history of a ledger that is still being counted, and not for a request to count.
 LONGEST_NOT_ROLLED_UP = timedelta(hours=6)
 INTEGRITY_SECONDS = 5.0
-_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """[since, until), both at full hours (UTC), ``until`` or now."""
+    """[since, until)."""
 
     since: datetime
     until: datetime
@@ -67,9 +66,8 @@ class TrackingHealth:
 
 def window_of(since: datetime | None, until: datetime | None, now: datetime, days: int) -> Window:
     """The window that is asked for, the last ``days`` where it is not; up to now at most."""
-    end = now if until is None or until >= now else min(_hour_after(until), now)
-    begin = full_hour(end - timedelta(days=days)) if since is None else full_hour(since)
-    return Window(begin, end)
+    end = now if until is None else min(until, now)
+    return Window(full_hour(end - timedelta(days=days)) if since is None else since, end)
 
 
 def read_tracking_health(
@@ -122,8 +120,3 @@ def _counted_until(rolled_until: datetime | None, window: Window) -> datetime | 
     if window.until - rolled_until <= LONGEST_NOT_ROLLED_UP:
         return window.until
     return rolled_until if rolled_until > window.since else None
-
-
-def _hour_after(moment: datetime) -> datetime:
-    hour = full_hour(moment)
-    return hour if hour == moment else hour + _HOUR

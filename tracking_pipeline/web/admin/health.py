@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta, timezone
+import re
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Discriminator, Field, Tag
 
+from tracking_pipeline.events.policy import reading_policy
 from tracking_pipeline.health.view.status import DestinationStatus
 from tracking_pipeline.health.view.window import TrackingHealth, read_tracking_health
-from tracking_pipeline.web.answers import AS_MEANT, in_utc
+from tracking_pipeline.web.answers import AS_MEANT
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
 from tracking_pipeline.wiring.health import health_config
@@ -118,8 +120,10 @@ class TrackingHealthAnswer(BaseModel):
     costImpact: CostImpact | None = Field(  # noqa: N815
         description="Null where `LEAD_VALUE` is not set."
     )
-    startDate: datetime = Field(description="The window's beginning, a full hour.")  # noqa: N815
-    endDate: datetime = Field(description="Its end, now at the latest.")  # noqa: N815
+    startDate: datetime = Field(description="The window's beginning.")  # noqa: N815
+    endDate: datetime = Field(  # noqa: N815
+        description="Its end, which is not within it; now at the latest."
+    )
     countedUntil: datetime | None = Field(  # noqa: N815
         description="How far the ledger is counted: short of the window's end while the first "
         "checks still count its history; null: not at all."
@@ -127,10 +131,25 @@ class TrackingHealthAnswer(BaseModel):
     lastCheck: datetime | None = Field(description="When the last check was.")  # noqa: N815
 
 
+_IS_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def _kind_of(given: object) -> str:
+    """Only a day is one: pydantic would take a midnight for the day that it begins, too."""
+    return "day" if isinstance(given, str) and _IS_DAY.fullmatch(given) else "moment"
+
+
 Day = Annotated[
-    date | datetime | None,
+    Annotated[
+        Annotated[date, Tag("day")] | Annotated[datetime | None, Tag("moment")],
+        Discriminator(_kind_of),
+    ],
     AS_MEANT,
-    Query(description="A day, or a moment in ISO 8601; in UTC where it names no zone."),
+    Query(
+        description="A day, or a moment in ISO 8601; in SITE_TIMEZONE (else UTC) where it names no "
+        "zone. The window begins with start_date; it includes end_date where that is a day, and "
+        "ends before it where it is a moment."
+    ),
 ]
 
 
@@ -140,10 +159,13 @@ async def tracking_health(
 ) -> TrackingHealthAnswer:
     """How tracking stands: status, match quality, queue, what does not fit together.
 
-    A day as `end_date` is included. Without dates: the window of the EMQ score (`EMQ_WINDOW_DAYS`).
+    Exactly the window that is asked for: a day as `end_date` is included, a moment is where it
+    ends. Days and times without a zone are those of `SITE_TIMEZONE`. Without dates: the window of
+    the EMQ score (`EMQ_WINDOW_DAYS`).
     """
-    since, until = _moment(start_date), _moment(end_date, is_end=True)
     settings = context.settings
+    zone = reading_policy(settings).zone or timezone.utc
+    since, until = _moment(start_date, zone), _moment(end_date, zone, is_end=True)
     config, missing = health_config(settings), context.installation.missing_settings()
     now = datetime.now(timezone.utc)
     if since is not None and min(until or now, now) - since > timedelta(days=LONGEST_DAYS):
@@ -177,7 +199,9 @@ async def tracking_health(
     )
 
 
-def _moment(given: date | datetime | None, *, is_end: bool = False) -> datetime | None:
+def _moment(
+    given: date | datetime | None, zone: tzinfo, *, is_end: bool = False
+) -> datetime | None:
     """The moment that is meant: of a day its beginning, or as an end the next day's."""
     if given is None or (is_end and given.year > _LAST_YEAR):
         # An end that is to come is now, however far off it is.
@@ -185,8 +209,11 @@ def _moment(given: date | datetime | None, *, is_end: bool = False) -> datetime 
     if not 2 <= given.year <= _LAST_YEAR:
         raise ApiError(422, "start_date and end_date must be in the years 2 to 9998")
     if isinstance(given, datetime):
-        return in_utc(given)
-    return datetime.combine(given + timedelta(days=int(is_end)), time(), timezone.utc)
+        local = given if given.tzinfo else given.replace(tzinfo=zone)
+    else:
+        local = datetime.combine(given + timedelta(days=int(is_end)), time(), zone)
+    # Differences within one zone would be those of its clocks, and not of time.
+    return local.astimezone(timezone.utc)
 
 
 def _emq_score(found: TrackingHealth) -> EmqScoreAnswer:
