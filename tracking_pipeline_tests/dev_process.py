@@ -33,15 +33,27 @@ class Dev:
         variables = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
         # This checkout, whichever one the command was installed from.
         variables["PYTHONPATH"] = str(CHECKOUT)
+        self.variables = {**variables, "TRACKING_HOME": str(home), **settings}
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 [COMMAND, "dev", "--port", str(port)],
                 cwd=CHECKOUT,
-                env={**variables, "TRACKING_HOME": str(home), **settings},
+                env=self.variables,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def call(self, *arguments: str) -> bytes:
+        """What another verb says on standard output, called beside it."""
+        return subprocess.run(
+            [COMMAND, *arguments],
+            cwd=CHECKOUT,
+            env=self.variables,
+            capture_output=True,
+            check=True,
+            timeout=DEADLINE_SECONDS,
+        ).stdout
 
     def ask(self, query: str, **variables: Any) -> Any:
         body = {"query": query, "variables": variables}

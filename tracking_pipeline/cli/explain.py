@@ -87,7 +87,7 @@ def _of_id(
     from tracking_pipeline.wiring.destinations import preparing_destinations, reading_rules
     from tracking_pipeline.wiring.installation import open_installation
 
-    with open_installation(settings, rehearsal=rehearsal or None) as installation:
+    with open_installation(settings, rehearsal=rehearsal or None, creates=False) as installation:
         database = installation.database
         made = _chosen(preparing_destinations(settings, rehearsal=database.rehearsal), only)
         rules = reading_rules(settings, rehearsal=database.rehearsal)

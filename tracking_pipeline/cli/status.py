@@ -31,12 +31,17 @@ if TYPE_CHECKING:
 def status(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     """Show what needs a human: health, destinations, queue, dead letters, alerts, last runs."""
     from tracking_pipeline.settings import read_settings
-    from tracking_pipeline.wiring.installation import open_installation
+    from tracking_pipeline.wiring.installation import NothingHereError, open_installation
 
     settings = read_settings()
-    with open_installation(settings, rehearsal=rehearsal or None) as installation:
-        found = status_json(installation, last_runs(settings))
-    show(as_json, found, show_status)
+    try:
+        with open_installation(settings, rehearsal=rehearsal or None, creates=False) as opened:
+            found = status_json(opened, last_runs(settings))
+    except NothingHereError as error:
+        nothing: dict[str, Any] = {"destinations": {}, "queue": {}, "alerts": [], "last_runs": []}
+        show(as_json, {"message": str(error), **nothing}, lambda found: out.print(found["message"]))
+    else:
+        show(as_json, found, show_status)
 
 
 def status_json(installation: Installation, runs: Sequence[PastRun]) -> dict[str, Any]:
@@ -58,6 +63,7 @@ def last_runs(settings: Settings, *, limit: int = 5) -> list[PastRun]:
     there, because Dagster's import takes a second; any other storage is opened by Dagster."""
     from tracking_pipeline.store.dagster_runs import read_past_runs
     from tracking_pipeline.store.database import POOL_ANSWER_SECONDS, connect
+    from tracking_pipeline.wiring.installation import embedded_is_made
     from tracking_pipeline.wiring.run_storage import (
         instance_file,
         keeps_runs_in_our_storage,
@@ -65,6 +71,8 @@ def last_runs(settings: Settings, *, limit: int = 5) -> list[PastRun]:
     )
 
     if keeps_runs_in_our_storage(instance_file()):
+        if settings.dagster_postgres_url is None and not embedded_is_made(settings.home):
+            return []
         with connect(run_storage_url(settings), answer_seconds=POOL_ANSWER_SECONDS) as connection:
             return read_past_runs(connection, limit=limit)
 

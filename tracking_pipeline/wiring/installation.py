@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracking_pipeline.delivery.engine.retry import MakeDestinations
+from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.geo.enrich import MakeProviders
+from tracking_pipeline.postgres.folder import EmbeddedFolder
 from tracking_pipeline.postgres.server import EmbeddedPostgres, hold
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import check_access
@@ -45,6 +47,16 @@ if TYPE_CHECKING:
 EMBEDDED_DATABASE = "tracking"
 REHEARSAL_DATABASE = "tracking_rehearsal"
 DAGSTER_DATABASE = "dagster"
+
+
+class NothingHereError(ExplainedError):
+    """No database is configured, and none was made here yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing is here yet: set TRACKING_DATABASE_URL and run tracking-pipeline migrate, or"
+            " see it work on sample data with tracking-pipeline demo"
+        )
 
 
 @dataclass(frozen=True)
@@ -90,14 +102,14 @@ class Installation:
 
 @contextmanager
 def open_installation(
-    settings: Settings, *, rehearsal: bool | None = None
+    settings: Settings, *, rehearsal: bool | None = None, creates: bool = True
 ) -> Iterator[Installation]:
     """The installation that these settings name. ``rehearsal`` True or False insists on the
     embedded rehearsal database, or on a real one; None follows ``TRACKING_REHEARSAL``, then the
-    rule above.
+    rule above. Who only reads ``creates`` no embedded database.
 
     Raises :class:`~tracking_pipeline.store.database.DatabaseError`, ``EmbeddedPostgresError``,
-    ``MigrationError`` or ``AccessError``, each with one line.
+    ``MigrationError``, ``AccessError`` or :class:`NothingHereError`, each with one line.
     """
     if rehearsal is None:
         rehearsal = settings.tracking_rehearsal
@@ -109,12 +121,22 @@ def open_installation(
             label = describe_connection(connection)
         yield Installation(settings, Database(url, label, marked))
         return
+    if not creates and not embedded_is_made(settings.home):
+        raise NothingHereError
     with embedded_server(settings.home) as server:
         if rehearsal is None:
             rehearsal = settings.nothing_configured and not server.database_exists(
                 EMBEDDED_DATABASE
             )
-        yield Installation(settings, _embedded_database(server, rehearsal=rehearsal))
+        name = REHEARSAL_DATABASE if rehearsal else EMBEDDED_DATABASE
+        if not creates and not server.database_exists(name):
+            raise NothingHereError
+        yield Installation(settings, _embedded_database(server, name))
+
+
+def embedded_is_made(home: Path) -> bool:
+    """Whether there is an embedded server under this TRACKING_HOME; asks the files alone."""
+    return EmbeddedFolder.under(home).root.is_dir()
 
 
 @contextmanager
@@ -140,8 +162,7 @@ def _keep_running(home: Path) -> EmbeddedPostgres:
     return hold(home)
 
 
-def _embedded_database(server: EmbeddedPostgres, *, rehearsal: bool) -> Database:
-    name = REHEARSAL_DATABASE if rehearsal else EMBEDDED_DATABASE
+def _embedded_database(server: EmbeddedPostgres, name: str) -> Database:
     # Only the embedded database is migrated unasked; Alembic is heavy.
     from tracking_pipeline.store.migrate import is_migrated, migrate  # noqa: PLC0415
 
@@ -149,7 +170,7 @@ def _embedded_database(server: EmbeddedPostgres, *, rehearsal: bool) -> Database
     with connect(url) as connection:
         if not is_migrated(connection):
             migrate(url)
-        if rehearsal:
+        if name == REHEARSAL_DATABASE:
             mark_rehearsal(connection)
         return Database(url, f"the embedded database {name}", is_rehearsal(connection))
 

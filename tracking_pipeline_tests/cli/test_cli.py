@@ -399,6 +399,19 @@ def test_migrate_makes_the_tables_once(call: Call, server: TestServer) -> None:
     assert "tracking-pipeline migrate" in answer(process)["error"]
 
 
+def test_what_only_reads_makes_nothing_where_nothing_is(call: Call, tmp_path: Path) -> None:
+    home = tmp_path / "fresh"
+
+    told = answer(call("status", "--json", TRACKING_HOME=str(home)))
+    assert "tracking-pipeline demo" in told["message"]
+    assert told["last_runs"] == []
+    assert call("status", TRACKING_HOME=str(home)).stdout.count("TRACKING_DATABASE_URL") == 1
+    explained = call("explain", "an-order", TRACKING_HOME=str(home))
+    assert explained.returncode == 1
+    assert "nothing is here yet" in explained.stderr
+    assert not home.exists()
+
+
 def test_on_a_terminal_migrate_asks_before_it_adopts_rows_of_others(
     server: TestServer, variables_of_all: dict[str, str], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ DEFAULT_CONFIG = """query { runConfigSchemaOrError(selector: {
 LAUNCH = """mutation($config: RunConfigData) { launchRun(executionParams: {
   selector: {pipelineName: "retry_failed_events_job", repositoryName: "__repository__",
   repositoryLocationName: "tracking_pipeline"}, runConfigData: $config}) {
+  __typename ... on LaunchRunSuccess { run { runId } } } }"""
+AGAIN = """mutation($id: String!) { launchRunReexecution(
+  reexecutionParams: {parentRunId: $id, strategy: ALL_STEPS}) {
   __typename ... on LaunchRunSuccess { run { runId } } } }"""
 RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"""
 RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "tracking_pipeline") {
@@ -79,6 +83,16 @@ def test_dev_rehearses_the_whole_loop_and_stops_without_a_trace(dev: Dev) -> Non
     dev.wait_for(
         "the launched run succeeds",
         lambda: dev.ask(RUN, id=launched["run"]["runId"])["runOrError"]["status"] == "SUCCESS",
+    )
+
+    # What the command line ran can be executed again from the UI.
+    for verb in ("retry", "check"):
+        told = json.loads(dev.call(verb, "--json"))
+        again = dev.ask(AGAIN, id=told["run_id"])["launchRunReexecution"]
+        assert again["__typename"] == "LaunchRunSuccess"
+    dev.wait_for(
+        "the run that is executed again succeeds",
+        lambda: dev.ask(RUN, id=again["run"]["runId"])["runOrError"]["status"] == "SUCCESS",
     )
 
     with hold(dev.home) as server, connect(server.url("tracking_rehearsal")) as database:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import dagster as dg
 
 from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
-from tracking_pipeline.defs.health.check import CHECKED, check_tracking_health_job
+from tracking_pipeline.defs.health.check import check_tracking_health_job, checked_on_an_edge
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.ticks import WINDOW_SECONDS, is_under_way, number, present_window
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
@@ -59,8 +59,9 @@ def queue_growth_sensor(
         words.append(f"grown from {at_last_check:.0f} to {waiting} since the last check")
         if not is_under_way(context.instance, check_tracking_health_job.name):
             check = check_tracking_health_job.name
+            wanted = checked_on_an_edge(context.instance)
             requests.append(
-                dg.RunRequest(f"growth:{window}", job_name=check, asset_selection=CHECKED)
+                dg.RunRequest(f"growth:{window}", job_name=check, asset_selection=wanted)
             )
     if not requests:
         return dg.SkipReason("; ".join(words))

@@ -16,6 +16,15 @@ from tracking_pipeline.health.view.summary import check_json
 
 # What a check needs. The report, which takes longer, is left to the checks of the schedule.
 CHECKED = [dg.AssetKey(name) for name in (*READINGS, ALERTS)]
+_REPORT = dg.AssetKey("tracking_health_report")
+
+
+def checked_on_an_edge(instance: dg.DagsterInstance) -> list[dg.AssetKey]:
+    """What a check makes that does not wait for the schedule. The first one of an installation
+    makes the report as well: whoever opens it then finds one."""
+    is_made = instance.get_latest_materialization_event(_REPORT) is not None
+    return CHECKED if is_made else [*CHECKED, _REPORT]
+
 
 check_tracking_health_job = dg.define_asset_job(
     "check_tracking_health_job",

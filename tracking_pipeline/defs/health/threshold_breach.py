@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from tracking_pipeline.defs.health.check import CHECKED, check_tracking_health_job
+from tracking_pipeline.defs.health.check import check_tracking_health_job, checked_on_an_edge
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.ticks import WINDOW_SECONDS, is_under_way, present_window
 from tracking_pipeline.health.alerts.evaluation import evaluate_quickly
@@ -63,7 +63,9 @@ def threshold_breach_sensor(
         return dg.SkipReason(f"{named}: {found}; a check was launched for it")
     context.log.info(f"{named}: {found}")
     request = dg.RunRequest(
-        run_key=f"edge:{window}", asset_selection=CHECKED, tags={"tracking/edge": named}
+        run_key=f"edge:{window}",
+        asset_selection=checked_on_an_edge(context.instance),
+        tags={"tracking/edge": named},
     )
     return dg.SensorResult(run_requests=[request], cursor=cursor_of(triggers, window))
 

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.instance.heartbeat import end_lost_runs, heartbeat
+from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.postgres.error import EmbeddedPostgresError
 from tracking_pipeline.settings import Settings, SettingsError, dagster_home
@@ -55,12 +62,16 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_ref(reference)
 
 
-# The first lists the run with its job in the UI, where a run that the UI did not launch would be
-# missing. The daemon cannot execute such a run again, so it is told not to try.
-_OF_THE_CODE_LOCATION = {
-    ".dagster/repository": "__repository__@tracking_pipeline",
-    "dagster/max_retries": "0",
-}
+# ``workspace.yaml`` names the location and the module.
+_CODE_LOCATION = RemoteRepositoryOrigin(
+    ManagedGrpcPythonEnvCodeLocationOrigin(
+        LoadableTargetOrigin(module_name="tracking_pipeline.definitions"), "tracking_pipeline"
+    ),
+    "__repository__",
+)
+# The first lists the run with its job in the UI. Who asked for the run was told that it failed: the
+# daemon does not execute it again by itself.
+_TAGS = {".dagster/repository": _CODE_LOCATION.get_label(), "dagster/max_retries": "0"}
 
 
 def run_job(
@@ -82,7 +93,7 @@ def run_job(
     run_id = run_id or str(uuid4())
     # Where no daemon runs, those who come next are the only ones to look.
     end_lost_runs(instance)
-    with heartbeat(instance, run_id):
+    with heartbeat(instance, run_id), _noting_origin(instance, job_name, resources):
         result = job.execute_in_process(
             run_config={
                 "ops": dict(ops),
@@ -93,13 +104,33 @@ def run_job(
             raise_on_error=False,
             asset_selection=list(assets) or None,
             run_id=run_id,
-            tags={"tracking/trigger": trigger, **_OF_THE_CODE_LOCATION},
+            tags={"tracking/trigger": trigger, **_TAGS},
         )
     if not result.success:
         if _was_interrupted(result):
             raise KeyboardInterrupt
         raise RunError(_why(result))
     return result
+
+
+@contextmanager
+def _noting_origin(
+    instance: dg.DagsterInstance, job_name: str, resources: Mapping[str, object]
+) -> Iterator[None]:
+    """What is executed in this process is noted as a run of the code location: by itself Dagster
+    keeps the job's name alone, and its UI cannot execute the run again. A rehearsal that was asked
+    for stays what it is: executed again, it would serve the database that the UI serves."""
+    tracking = resources.get("tracking")
+    if isinstance(tracking, TrackingResource) and tracking.rehearsal == "yes":
+        yield
+        return
+    created = instance.create_run_for_job
+    origin = _CODE_LOCATION.get_job_origin(job_name)
+    instance.create_run_for_job = partial(created, remote_job_origin=origin)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        instance.create_run_for_job = created  # type: ignore[method-assign]
 
 
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 import psycopg
 import pytest
@@ -49,7 +51,8 @@ class Daemon:
         assert len(requests) <= 1
         return requests[0] if requests else None
 
-    def run(self) -> None:
+    def run(self) -> list[dg.AssetKey]:
+        """Runs what a tick launches, and gives what that makes."""
         request = self.tick()
         assert request is not None, self.skipped
         job = build_defs().resolve_job_def("check_tracking_health_job")
@@ -57,10 +60,12 @@ class Daemon:
             instance=self.instance, asset_selection=request.asset_selection
         )
         assert result.success
+        return list(request.asset_selection or [])
 
 
 @pytest.fixture
-def daemon(instance: dg.DagsterInstance) -> Daemon:
+def daemon(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Daemon:
+    monkeypatch.setenv("TRACKING_HOME", str(tmp_path))
     return Daemon(instance)
 
 
@@ -73,11 +78,13 @@ def test_a_quiet_tick_says_the_numbers(daemon: Daemon, site: Site) -> None:
     )
 
 
-def test_a_breach_launches_one_check_of_the_readings_and_alerts(daemon: Daemon, site: Site) -> None:
+def test_a_breach_launches_one_check_and_the_first_makes_the_report(
+    daemon: Daemon, site: Site
+) -> None:
     site.add_failed(6)
     request = daemon.tick()
     assert request is not None
-    assert request.asset_selection == CHECKED
+    assert request.asset_selection == [*CHECKED, dg.AssetKey("tracking_health_report")]
     assert request.tags["tracking/edge"] == "breach of failed_events_critical"
     assert daemon.tick() is None
     assert "a check was launched for it" in daemon.skipped
@@ -91,7 +98,7 @@ def test_breach_worsening_and_recovery_each_become_known_at_once(
     assert site.messages() == [("failed_events_critical", "started")]
     assert daemon.tick() is None
     site.add_failed(5)
-    daemon.run()
+    assert daemon.run() == CHECKED
     assert site.messages()[1:] == [("failed_events_critical", "worsened")]
     assert daemon.tick() is None
     site.empty_queue()
