@@ -182,6 +182,12 @@ NamesOf = Annotated[
     NoDecode,
     BeforeValidator(_pairs),
 ]
+# A name of an event, and the id of its rule at LinkedIn, or the rule's URN.
+ConversionRules = Annotated[
+    dict[str, Annotated[str, Field(pattern=r"^(urn:lla:llaPartnerConversion:)?\d+$")]],
+    NoDecode,
+    BeforeValidator(_pairs),
+]
 Weights = Annotated[dict[str, Weight], NoDecode, BeforeValidator(_pairs)]
 Score = Annotated[float, Field(ge=0, le=10)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -269,7 +275,7 @@ class Settings(BaseSettings):
     gtm_requests_per_second: PerSecond | None = None
 
     linkedin_access_token: Token | None = None
-    linkedin_conversion_rules: NamesOf = Field(default_factory=dict)
+    linkedin_conversion_rules: ConversionRules = Field(default_factory=dict)
     linkedin_ad_account_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
     linkedin_api_version: Annotated[str, Field(pattern=r"^20\d{2}(0[1-9]|1[0-2])$")] = "202608"
     linkedin_url: HttpUrl = "https://api.linkedin.com"

@@ -121,6 +121,13 @@ class Failure(Enum):
         "Report it with the name of the error in the reason; replay the event once it is mended.",
     )
 
+    EVENT_NOT_FOR_DESTINATION = _Told(
+        "withheld",
+        "the event is none of those that the destination gets",
+        "The settings name what the destination gets, and this kind of event is not among it.",
+        "Nothing; or name the event in LINKEDIN_CONVERSION_RULES.",
+    )
+
     # -- consent -------------------------------------------------------------------------------
 
     CONSENT_DENIED = _Told(
@@ -547,6 +554,78 @@ class Failure(Enum):
         "the container refuses the event",
         "The Data Client cannot read it, or it is too large.",
         "Look at the event with `tracking-pipeline explain`, and at the container's logs.",
+    )
+
+    # -- LinkedIn ------------------------------------------------------------------------------
+
+    LINKEDIN_TOKEN_REFUSED = _Told(
+        "paused",
+        "LinkedIn refuses the access token",
+        "The token in LINKEDIN_ACCESS_TOKEN has expired, was revoked or is mistyped.",
+        "Make a new token with the scopes rw_conversions and r_ads and set LINKEDIN_ACCESS_TOKEN.",
+    )
+    LINKEDIN_PERMISSION_MISSING = _Told(
+        "paused",
+        "LinkedIn's token may not write conversions",
+        "Its member has no role in the ad account that lets it, or the app lacks the product.",
+        "Give the token's member a role of the ad account that may manage conversions, and the "
+        "app the Conversions API.",
+    )
+    LINKEDIN_VERSION_ENDED = _Told(
+        "paused",
+        "the version of LinkedIn's API has ended",
+        "LinkedIn serves a version for about a year.",
+        "Set LINKEDIN_API_VERSION to one that LinkedIn still serves, as in 202608.",
+    )
+    LINKEDIN_EVENT_REFUSED = _Told(
+        "rejected",
+        "LinkedIn refuses the event",
+        "A field is missing or has a value that LinkedIn does not accept, or its conversion rule "
+        "is none of the account's.",
+        "Read what LinkedIn said and look at the event with `tracking-pipeline explain`; check "
+        "LINKEDIN_CONVERSION_RULES.",
+    )
+    LINKEDIN_CALL_REFUSED = _Told(
+        "paused",
+        "LinkedIn refuses the call, whatever the event",
+        "The answer is neither passing nor about an event.",
+        "Read what LinkedIn said; check LINKEDIN_CONVERSION_RULES, LINKEDIN_AD_ACCOUNT_ID and "
+        "LINKEDIN_URL.",
+    )
+
+    # -- Microsoft -----------------------------------------------------------------------------
+
+    MICROSOFT_TOKEN_REFUSED = _Told(
+        "paused",
+        "Microsoft refuses the token of the tag",
+        "The token in MICROSOFT_UET_ACCESS_TOKEN is not that of the tag, or was replaced.",
+        "Copy the tag's token for the Conversions API from Microsoft Advertising into "
+        "MICROSOFT_UET_ACCESS_TOKEN.",
+    )
+    MICROSOFT_PERMISSION_MISSING = _Told(
+        "paused",
+        "the account may not use Microsoft's Conversions API",
+        "Microsoft opens it account by account.",
+        "Ask your account manager at Microsoft Advertising for access.",
+    )
+    MICROSOFT_TAG_UNKNOWN = _Told(
+        "paused",
+        "Microsoft knows no such tag",
+        "MICROSOFT_UET_TAG_ID is not the id of a UET tag.",
+        "Copy the tag's id from Microsoft Advertising into MICROSOFT_UET_TAG_ID.",
+    )
+    MICROSOFT_EVENT_REFUSED = _Told(
+        "rejected",
+        "Microsoft refuses a field of the event",
+        "A field is missing or has a value or a form that Microsoft does not accept.",
+        "Read what Microsoft said and look at the event with `tracking-pipeline explain`; mend "
+        "the field at its source, or replay with a repair rule.",
+    )
+    MICROSOFT_CALL_REFUSED = _Told(
+        "paused",
+        "Microsoft refuses the call, whatever the event",
+        "The answer is neither passing nor about an event.",
+        "Read what Microsoft said; check MICROSOFT_UET_TAG_ID and MICROSOFT_UET_ACCESS_TOKEN.",
     )
 
     # -- Reddit --------------------------------------------------------------------------------

@@ -34,8 +34,10 @@ from tracking_pipeline.delivery.destinations.google.enhanced_conversions import 
 )
 from tracking_pipeline.delivery.destinations.gtm.server import GtmContainer, GtmServer
 from tracking_pipeline.delivery.destinations.ledger import Ledger, ledger_event_id
+from tracking_pipeline.delivery.destinations.linkedin.capi import LinkedInCapi, linkedin_request
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
+from tracking_pipeline.delivery.destinations.microsoft.uet import MicrosoftUet, microsoft_request
 from tracking_pipeline.delivery.destinations.reddit.capi import RedditCapi, reddit_request
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Destination
@@ -339,6 +341,29 @@ def _reddit(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
     return RedditCapi(request, client, ReadingRules(), secrets=(TOKEN,), resends=True)
 
 
+def _linkedin(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
+    del pool
+    request = linkedin_request(f"{url}/linkedin", TOKEN, "202608")
+    rules = {"*": "104012"}
+    return LinkedInCapi(request, client, ReadingRules(), conversion_rules=rules, secrets=(TOKEN,))
+
+
+def _seen_by_linkedin(event: Any) -> Seen:
+    return Seen(event["eventId"], event["conversionHappenedAt"] // 1000, None, None)
+
+
+def _microsoft(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
+    del pool
+    request = microsoft_request(f"{url}/microsoft", "12345", TOKEN)
+    return MicrosoftUet(request, client, ReadingRules(), secrets=(TOKEN,))
+
+
+def _seen_by_microsoft(event: Any) -> Seen:
+    user = event["userData"]
+    address, agent = user.get("clientIpAddress"), user.get("clientUserAgent")
+    return Seen(event["eventId"], event["eventTime"], address, agent)
+
+
 def _seen_by_reddit(event: Any) -> Seen:
     user = event["user"]
     event_id = event["metadata"]["conversion_id"]
@@ -400,7 +425,20 @@ REDDIT = Contestant(
     _reddit,
     _seen_by_reddit,
 )
-CONTESTANTS = (META, GOOGLE, DATA_CLIENT, DATA_CLIENT_LIST, MEASUREMENT_PROTOCOL, REDDIT)
+LINKEDIN = Contestant(
+    "linkedin_capi", "linkedin_capi", _linkedin, _seen_by_linkedin, knows_visitors=False
+)
+MICROSOFT = Contestant("microsoft_uet", "microsoft_uet", _microsoft, _seen_by_microsoft)
+CONTESTANTS = (
+    META,
+    GOOGLE,
+    DATA_CLIENT,
+    DATA_CLIENT_LIST,
+    MEASUREMENT_PROTOCOL,
+    REDDIT,
+    LINKEDIN,
+    MICROSOFT,
+)
 
 
 # --- a destination on its database ----------------------------------------------------------------

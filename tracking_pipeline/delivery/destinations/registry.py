@@ -172,6 +172,43 @@ REGISTRY: tuple[DestinationSpec, ...] = (
         url_setting="gtm_server_url",
     ),
     DestinationSpec(
+        name="linkedin_capi",
+        title="LinkedIn Conversions API",
+        class_path="tracking_pipeline.delivery.destinations.linkedin.capi:LinkedInCapi",
+        settings="LINKEDIN",
+        required=lambda settings: {
+            "LINKEDIN_ACCESS_TOKEN": settings.linkedin_access_token,
+            "LINKEDIN_CONVERSION_RULES": settings.linkedin_conversion_rules,
+        },
+        account=("linkedin_access_token", "linkedin_conversion_rules"),
+        # It has no field in which it could be told that personalisation was refused.
+        needs=(*ADVERTISING_NEEDS, Purpose.AD_PERSONALIZATION),
+        age_limit=lambda settings: timedelta(days=90),
+        conversions_only=True,
+        stand_in="tracking_pipeline.sandbox.linkedin",
+        url_setting="linkedin_url",
+        rehearsal={
+            "linkedin_access_token": "sandbox-token",
+            "linkedin_conversion_rules": "*=104012",
+        },
+    ),
+    DestinationSpec(
+        name="microsoft_uet",
+        title="Microsoft UET Conversions API",
+        class_path="tracking_pipeline.delivery.destinations.microsoft.uet:MicrosoftUet",
+        settings="MICROSOFT_UET",
+        required=lambda settings: {
+            "MICROSOFT_UET_TAG_ID": settings.microsoft_uet_tag_id,
+            "MICROSOFT_UET_ACCESS_TOKEN": settings.microsoft_uet_access_token,
+        },
+        account=("microsoft_uet_tag_id", "microsoft_uet_access_token"),
+        needs=ADVERTISING_NEEDS,
+        age_limit=lambda settings: timedelta(days=7),
+        stand_in="tracking_pipeline.sandbox.microsoft",
+        url_setting="microsoft_uet_url",
+        rehearsal={"microsoft_uet_tag_id": "1", "microsoft_uet_access_token": "sandbox-token"},
+    ),
+    DestinationSpec(
         name="reddit_capi",
         title="Reddit Conversions API",
         class_path="tracking_pipeline.delivery.destinations.reddit.capi:RedditCapi",
