@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -360,3 +362,12 @@ def test_an_event_for_two_destinations_counts_once_in_the_total() -> None:
 
 def test_of_two_destinations_with_as_many_events_none_is_the_cause() -> None:
     assert destination_causes({"meta_capi": 4, "gtm_server": 4, "google_ads": 1}) == ()
+
+
+def test_every_type_of_alert_has_a_runbook_and_none_is_of_a_type_that_is_gone() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    runbooks = re.findall(
+        r"^### `(\w+)`\n\n- Cause: .+\n- Look at: .+\n- Do: .+$", text, re.MULTILINE
+    )
+    assert sorted(runbooks) == sorted(alert_types())
+    assert sorted(re.findall(r"^### `(\w+)`", text, re.MULTILINE)) == sorted(runbooks)
