@@ -197,11 +197,16 @@ def read_silent_channels(
             each.since,
             each.waiting,
             each.given_up,
-            (each.reason or NOBODY_SENDS).removeprefix(f"{each.channel} "),
+            _plain(each.reason or NOBODY_SENDS, each.channel),
         )
         for each in read_undelivered(connection, positions)
     ]
     return sorted(found, key=lambda each: each.position)
+
+
+def _plain(reason: str, channel: str) -> str:
+    """A reason without what is said of every channel here."""
+    return reason.removeprefix(f"{channel} ").removeprefix("did not take the message: ").rstrip(".")
 
 
 def read_summary(
