@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tracking_pipeline.web.security.jwks import _keys_of
 from tracking_pipeline_tests.web.conftest import Serve
 from tracking_pipeline_tests.web.people import (
     ES256_KEY,
@@ -105,6 +106,17 @@ def test_a_key_of_another_pair_proves_nothing(serve: Serve, admin: UUID, keys: K
     stranger = ec.generate_private_key(ec.SECP256R1())
     assert status(served, es256_token(admin, "first", stranger)) == 401
     assert status(served, es256_token(admin, "unknown")) == 401
+
+
+def test_a_provider_that_lists_no_key_is_logged_as_its_other_faults_are(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    symmetric = {"kty": "oct", "kid": "secret", "k": "c2VjcmV0"}
+    for listed in ([], [symmetric], [{"kty": "EC", "kid": "broken"}]):
+        caplog.clear()
+        assert _keys_of({"keys": listed}) == {}
+        assert "SUPABASE_JWKS_URL lists no key that can be used" in caplog.text
+        assert "c2VjcmV0" not in caplog.text
 
 
 def test_keys_are_fetched_once_and_unknown_ones_do_not_make_us_ask_again_and_again(

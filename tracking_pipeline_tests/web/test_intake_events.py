@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -284,6 +285,14 @@ def test_what_is_no_event_is_refused_with_what_is_wrong(
     assert word in answer.json()["error"]
     assert "event_payload" not in answer.text
     assert ours.ledger() == []
+
+
+@pytest.mark.parametrize("seconds", [90, 300, 3600])
+def test_an_event_ahead_of_our_clock_is_taken_with_its_own_time(ours: Site, seconds: int) -> None:
+    moment = int(time.time()) + seconds
+
+    assert ours.log_event({**META_FORM, "event_time": moment}).status_code == 200
+    assert [int(row["event_time"].timestamp()) for row in ours.ledger()] == [moment]
 
 
 def test_who_wrote_an_event_is_not_the_senders_to_say(ours: Site) -> None:

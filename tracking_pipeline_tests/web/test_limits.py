@@ -121,7 +121,9 @@ def test_a_named_origin_may_call_with_a_token_and_never_with_a_cookie(serve: Ser
     asked = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type,apikey,x-client-info",
+        "Access-Control-Request-Headers": "authorization,content-type,apikey,x-client-info,prefer,"
+        "x-retry-count,x-region,x-supabase-api-version,accept-profile,content-profile,"
+        "x-requested-with,traceparent,sentry-trace,baggage,idempotency-key",
     }
     preflight = served.client.options(RETRY, headers=asked)
     assert preflight.status_code == 200
