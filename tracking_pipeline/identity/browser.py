@@ -14,8 +14,12 @@ from fractions import Fraction
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import text_of
 
-_FBP = re.compile(r"fb\.\d{1,2}\.\d{10,16}\.\d+(\.[A-Za-z0-9_-]{8}|\.[A-Za-z0-9_-]{2})?")
-_FBC = re.compile(r"fb\.\d{1,2}\.\d{10,16}\.(?!(?:null|undefined)$)[A-Za-z0-9_.~%-]+")
+is_fbp = re.compile(
+    r"fb\.\d{1,2}\.\d{10,16}\.\d+(\.[A-Za-z0-9_-]{8}|\.[A-Za-z0-9_-]{2})?"
+).fullmatch
+is_fbc = re.compile(
+    r"fb\.\d{1,2}\.\d{10,16}\.(?!(?:null|undefined)$)[A-Za-z0-9_.~%-]+"
+).fullmatch
 # What a URL or a cookie can hold; the longest known, Pinterest's, have some 200 characters.
 _VISITOR_ID = re.compile(r"[!-~]{1,1000}")
 # Before the click in the cookie `_uetmsclkid`.
@@ -27,12 +31,12 @@ _UNITS = {10: Fraction(1000), 13: Fraction(1), 16: Fraction(1, 1000)}
 
 def fbp_for_meta(text: str, country: str) -> str | Refusal:
     """Give a well-formed browser id as it is. `country` plays no part."""
-    return text if _FBP.fullmatch(text) else Refusal.INVALID_FBP
+    return text if is_fbp(text) else Refusal.INVALID_FBP
 
 
 def fbc_for_meta(text: str, country: str) -> str | Refusal:
     """Give a well-formed click id as it is; `fbclid` is case-sensitive."""
-    return text if _FBC.fullmatch(text) else Refusal.INVALID_FBC
+    return text if is_fbc(text) else Refusal.INVALID_FBC
 
 
 def visitor_id(text: str, country: str) -> str | Refusal:

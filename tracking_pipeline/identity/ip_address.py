@@ -39,11 +39,15 @@ _UNICAST_V6 = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-# Most addresses are this: one, in its one spelling, under a first number that no special block has.
-PUBLIC_AT_A_GLANCE = re.compile(
-    rf"(?!(?:0|10|100|127|169|172|192|198|203|22[4-9]|2[345]\d)\.){_OCTET}(?:\.{_OCTET}){{3}}",
-    re.ASCII,
+_FOUR_OCTETS = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+# How what lies in a special block begins, in its one spelling.
+_BEGINS_SPECIAL = (
+    r"(?:(?:0|10|127|22[4-9]|2[345]\d|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])|169\.254"
+    r"|172\.(?:1[6-9]|2\d|3[01])|192\.(?:0\.[02]|88\.99|168)|198\.(?:1[89]|51\.100)|203\.0\.113)\.)"
 )
+# Most addresses are one of these: a single one, in its one spelling.
+PUBLIC_AT_A_GLANCE = re.compile(rf"(?!{_BEGINS_SPECIAL}){_FOUR_OCTETS}", re.ASCII)
+SPECIAL_AT_A_GLANCE = re.compile(rf"(?={_BEGINS_SPECIAL}){_FOUR_OCTETS}", re.ASCII)
 
 _SEPARATOR = re.compile("[,;]")
 # RFC 7239: `for=` names the client, `by=`, `host=` and `proto=` do not; a port may be a word.
@@ -71,6 +75,8 @@ def public_address(text: str, *, keep_suffix: bool = False) -> str | Refusal:
     """
     if PUBLIC_AT_A_GLANCE.fullmatch(text):
         return text
+    if SPECIAL_AT_A_GLANCE.fullmatch(text):
+        return Refusal.NOT_PUBLIC_IP
     refusal = Refusal.INVALID_IP
     for part in _parts(text):
         address, suffix = _parse(part)

@@ -156,9 +156,14 @@ def resolve(
         if known and (not rule.many or ranks[key] < rank):
             continue
         # What nearly all values are, in this loop and not in a call each.
-        if type(raw) is str and rule.quick is not None:
-            value = rule.quick(raw, home if where is None else region_of(where) or home)
-            if value is not None and not known:
+        if type(raw) is str and not known:
+            if len(raw) == SHORTEST_HASH and rule.hashed:
+                value = raw if is_final_hash(raw) and not _is_foreign(candidate, rule) else None
+            elif rule.quick is not None:
+                value = rule.quick(raw, home if where is None else region_of(where) or home)
+            else:
+                value = None
+            if value is not None:
                 keys[key] = value
                 ranks[key] = rank
                 continue
@@ -220,7 +225,7 @@ class _Reading:
                 digest = already_hashed(text, suffix=rule.suffix)
         if digest is None:
             self._settle(key, self._value_of(candidate, text, rule), rank)
-        elif self._is_foreign(candidate):
+        elif _is_foreign(candidate, rule):
             self.foreign.append((candidate, text))
         else:
             # What `match_value` gives for a hash where hashes are wanted.
@@ -235,6 +240,8 @@ class _Reading:
                 continue
             if key == "ph" and self._rules[key].hashes_of == "google":
                 self.dropped.append((key, Refusal.FOREIGN_HASH.value))
+            elif is_final_hash(text):
+                self._settle(key, text, rank)
             else:
                 value = self._value_of(candidate, text, self._rules[key])
                 self._settle(key, value, rank)
@@ -272,7 +279,8 @@ class _Reading:
         elif value not in known and len(known) < _MAX_VALUES:
             known.append(value)
 
-    def _is_foreign(self, candidate: Candidate) -> bool:
-        """Tell a hash of the other maker's, of a key that the two hash differently."""
-        own = candidate[4] == (self._rules[candidate[0]].hashes_of == "google")
-        return not own and candidate[0] in _GOOGLE_HASH_NAMES
+
+def _is_foreign(candidate: Candidate, rule: KeyRule) -> bool:
+    """Tell a hash of the other maker's, of a key that the two hash differently."""
+    own = candidate[4] == (rule.hashes_of == "google")
+    return not own and candidate[0] in _GOOGLE_HASH_NAMES

@@ -121,8 +121,8 @@ _VISITOR: dict[str, KeyRule] = {
 }
 _META: dict[str, KeyRule] = {
     **{key: replace(rule, suffix=True) for key, rule in _PERSON.items()},
-    "fbp": KeyRule(fbp_for_meta),
-    "fbc": KeyRule(fbc_for_meta),
+    "fbp": KeyRule(fbp_for_meta, quick=quick.browser_id),
+    "fbc": KeyRule(fbc_for_meta, quick=quick.click_id),
     "client_ip_address": KeyRule(ip_address_for_meta, quick=quick.ip_address),
     "client_user_agent": _USER_AGENT,
 }

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import TypeAlias
 from unicodedata import is_normalized as _is_normalized
 
+from tracking_pipeline.identity.browser import is_fbc, is_fbp
 from tracking_pipeline.identity.email import PLAIN_ADDRESS
 from tracking_pipeline.identity.ip_address import PUBLIC_AT_A_GLANCE
 from tracking_pipeline.identity.numbering_plan import international_digits, national_digits
@@ -33,6 +34,7 @@ _PHONE_PUNCTUATION = b" -()."
 _ZIP = re.compile("([0-9]{5})(?:-[0-9]{4})?").fullmatch
 _NO_ZIP = "00000"
 _AMERICAN = frozenset(("US", "PR"))
+_LONGEST_COOKIE = 500
 # No placeholder, no digest and no template is a text of this kind.
 _SHORTEST_AGENT, _AGENT_BEGINS = 41, "Mozilla/"
 _GMAIL = ("@gmail.com", "@googlemail.com")
@@ -88,6 +90,14 @@ def zip_for_meta(raw: str, country: str) -> str | None:
 
 def ip_address(raw: str, country: str) -> str | None:
     return raw if _public_address(raw) else None
+
+
+def browser_id(raw: str, country: str) -> str | None:
+    return raw if len(raw) <= _LONGEST_COOKIE and raw.isascii() and is_fbp(raw) else None
+
+
+def click_id(raw: str, country: str) -> str | None:
+    return raw if len(raw) <= _LONGEST_COOKIE and raw.isascii() and is_fbc(raw) else None
 
 
 def user_agent(raw: str, country: str) -> str | None:
