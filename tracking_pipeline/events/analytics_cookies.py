@@ -8,6 +8,7 @@ since May 2025 ``GS2.1.s<session>$o…``, in any order of its letters.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,10 +38,16 @@ def analytics_session(reading: Reading) -> str | None:
     told = {
         session
         for node in reading.nodes
-        for name, value in node.mapping.items()
-        if isinstance(name, str) and _STREAM.fullmatch(name) and (session := _session_of(value))
+        for name in _streams(tuple(node.mapping))
+        if (session := _session_of(node.mapping[name]))
     }
     return told.pop() if len(told) == 1 else None
+
+
+@lru_cache(maxsize=2048)
+def _streams(names: tuple[Any, ...]) -> tuple[str, ...]:
+    """Of a mapping's names, which come again and again, those of a stream's cookie."""
+    return tuple(name for name in names if isinstance(name, str) and _STREAM.fullmatch(name))
 
 
 def _session_of(value: Any) -> str | None:

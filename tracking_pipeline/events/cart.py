@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
 from tracking_pipeline.events.money import Money, read_amount
 from tracking_pipeline.events.names import CART_FIELDS, ITEM_FIELDS, ITEM_LISTS, Kind, plain_name
+from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.reading import Reading
 from tracking_pipeline.events.texts import id_text, impersonal_id
 
@@ -56,6 +58,8 @@ def read_cart(reading: Reading, currency: str | None) -> Cart:
     """The event's cart, without items where it has none. ``currency`` is the event's: a price in
     another one is unreadable. Where one item is, there are none: of a part of a cart nobody knows
     what it was worth."""
+    if not any(_may_tell_of_cart(tuple(node.mapping)) for node in _parts(reading)):
+        return _NO_CART
     places = list(_places(reading))
     said = _said(places)
     unreadable: list[str] = []
@@ -80,13 +84,23 @@ def read_cart(reading: Reading, currency: str | None) -> Cart:
 def _places(reading: Reading) -> Iterator[tuple[bool, Mapping[str, Any]]]:
     """Where a cart may stand, by plain names: Google's own form first (True), then the event and
     its parts."""
-    event = reading.tree.event
-    if event is None:
-        return
-    parts = list(reading.part(Kind.IMPERSONAL, *_PARTS))
-    googles = [node for node in parts if node.place.plain == _CART]
-    for node in (*googles, event, *(node for node in parts if node.place.kind in _PARTS)):
+    parts = _parts(reading)
+    googles = [node for node in parts[1:] if node.place.plain == _CART]
+    for node in (*googles, *parts[:1], *(node for node in parts[1:] if node.place.kind in _PARTS)):
         yield node in googles, _by_plain_name(node.mapping)
+
+
+def _parts(reading: Reading) -> Sequence[Node]:
+    """The event, then its own parts in which a cart may stand."""
+    event = reading.tree.event
+    return () if event is None else (event, *reading.part(Kind.IMPERSONAL, *_PARTS))
+
+
+@lru_cache(maxsize=2048)
+def _may_tell_of_cart(names: tuple[Any, ...]) -> bool:
+    """Whether any of a mapping's names is a cart's or says something of one: most events have none,
+    and the names of most mappings come again and again."""
+    return any(isinstance(name, str) and plain_name(name) in _CARTS_NAMES for name in names)
 
 
 def _items(places: Sequence[tuple[bool, Mapping[str, Any]]], currency: str | None) -> list[Item]:
@@ -147,6 +161,8 @@ def _said(places: Sequence[tuple[bool, Mapping[str, Any]]]) -> dict[str, Any]:
     return said
 
 
+_CARTS_NAMES = frozenset((*ITEM_LISTS, *" ".join(CART_FIELDS.values()).split()))
+_NO_CART = Cart((), None, None, None, None, ())
 _OUTSIDE = {
     field: " ".join(name for name in names.split() if name.startswith("aw") or name == field)
     for field, names in CART_FIELDS.items()

@@ -550,7 +550,16 @@ def _table() -> dict[str, Meaning]:
 
 def plain_name(name: str) -> str:
     """Give a name without case, spaces and punctuation, as the tables here hold it."""
+    return _known_plain(name) if len(name) <= _LONGEST_KNOWN_NAME else _plain(name)
+
+
+def _plain(name: str) -> str:
     return _SEPARATORS.sub("", name).lower()
+
+
+# Payloads have the same names again and again; those of one event are forgotten when others come.
+_LONGEST_KNOWN_NAME = 64
+_known_plain = lru_cache(maxsize=8192)(_plain)
 
 
 _TABLE = _table()

@@ -11,6 +11,7 @@ from uuid import UUID
 from tracking_pipeline.identity.placeholders import is_placeholder
 from tracking_pipeline.identity.sanitize import (
     hides_secret,
+    is_plain_address,
     is_secret_parameter,
     may_be_personal,
     sanitize,
@@ -109,8 +110,12 @@ def impersonal_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 def page_address(value: Any) -> str | None:
     """The address of a page without personal data and without secrets, in its query or behind
     ``#``; None for what is no whole address."""
-    if type(value) is str and _PLAIN_PAGE(value):
+    if type(value) is str and (_PLAIN_PAGE(value) or is_plain_address(value)):
         return value
+    return _impersonal_address(value)
+
+
+def _impersonal_address(value: Any) -> str | None:
     address = text(value)
     if address is None:
         return None

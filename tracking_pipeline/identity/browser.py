@@ -17,9 +17,7 @@ from tracking_pipeline.identity.text import text_of
 is_fbp = re.compile(
     r"fb\.\d{1,2}\.\d{10,16}\.\d+(\.[A-Za-z0-9_-]{8}|\.[A-Za-z0-9_-]{2})?"
 ).fullmatch
-is_fbc = re.compile(
-    r"fb\.\d{1,2}\.\d{10,16}\.(?!(?:null|undefined)$)[A-Za-z0-9_.~%-]+"
-).fullmatch
+is_fbc = re.compile(r"fb\.\d{1,2}\.\d{10,16}\.(?!(?:null|undefined)$)[A-Za-z0-9_.~%-]+").fullmatch
 # What a URL or a cookie can hold; the longest known, Pinterest's, have some 200 characters.
 _VISITOR_ID = re.compile(r"[!-~]{1,1000}")
 # Before the click in the cookie `_uetmsclkid`.

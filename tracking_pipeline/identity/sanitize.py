@@ -157,13 +157,36 @@ def may_be_personal(text: str) -> bool:
     return _SIGN.search(text) is not None or " " in text
 
 
+# Many addresses of pages: names with a word or a short number each, and none of them personal.
+_PLAIN_ADDRESS = re.compile(
+    r"https?://[a-z.-]{1,200}(?:/[A-Za-z/_.~-]{0,400})?"
+    r"\?([A-Za-z_]{1,40}=(?:[A-Za-z_]{0,60}|\d{1,4})(?:&[A-Za-z_]{1,40}=(?:[A-Za-z_]{0,60}|\d{1,4})){0,14})",
+    re.ASCII,
+)
+_NAMES_IN_QUERY = re.compile("([A-Za-z_]+)=")
+
+
+def is_plain_address(text: str) -> bool:
+    """Tell, for sure and at a glance, an address with a query of which nothing is to be removed;
+    False says nothing."""
+    query = _PLAIN_ADDRESS.fullmatch(text)
+    return query is not None and all(map(_is_plain_parameter, _NAMES_IN_QUERY.findall(query[1])))
+
+
+@lru_cache(maxsize=2048)
+def _is_plain_parameter(name: str) -> bool:
+    known = _judged(name)
+    kept = not (known.secret or known.cookies or known.personal or known.free_text)
+    return kept and not is_secret_parameter(name)
+
+
 def _sanitized(value: object, around: _Around, depth: int) -> object:
     if isinstance(value, str):
         if around.of_cookies:
             return REMOVED
         if not value.isascii():
             value = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
-        if _SIGN.search(value):
+        if _SIGN.search(value) and (around.free_text or not is_plain_address(value)):
             value = _sanitized_text(value, depth, around)
         return _SECRET_IN_TEXT.sub(REMOVED, value) if " " in value else value
     if value is None or isinstance(value, _SCALARS):

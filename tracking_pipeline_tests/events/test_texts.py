@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from tracking_pipeline.events.texts import (
     _CONTROL,
+    _impersonal_address,
     id_text,
     identifier_text,
     page_address,
     text,
 )
+from tracking_pipeline.identity.sanitize import _TOP, _sanitized_text, is_plain_address
 
 
 @pytest.mark.parametrize(
@@ -110,3 +112,33 @@ def test_what_is_surely_a_persons_goes_from_an_orders_id(order: str) -> None:
 )
 def test_the_address_of_a_page_has_no_secret(address: Any, expected: str | None) -> None:
     assert page_address(address) == expected
+
+
+_PARAMETERS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            "step n utm_source utm_campaign q id token key sig email phone name fn message note "
+            "cookie session_id order_id zip city external_id password ga fbclid ref".split()
+        ),
+        st.sampled_from(
+            ["", "x", "spring_sale", "ann", "2026", "415", "0123", "10115", "a-b", "john_doe", "S1"]
+        ),
+    ),
+    max_size=4,
+)
+
+
+@given(
+    _PARAMETERS,
+    st.sampled_from(
+        ["https://shop.example", "https://shop.example/a/b-c.html", "http://call-me.example/tel"]
+    ),
+)
+def test_an_address_that_is_plain_at_a_glance_has_nothing_to_be_removed(
+    parameters: list[tuple[str, str]], page: str
+) -> None:
+    address = f"{page}?{'&'.join(f'{name}={value}' for name, value in parameters)}"
+    if is_plain_address(address):
+        assert _impersonal_address(address) == address
+        assert _sanitized_text(address, 0, _TOP) == address
+    assert page_address(address) == _impersonal_address(address)
