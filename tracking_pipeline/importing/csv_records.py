@@ -218,8 +218,8 @@ def _read_header(source: _Source, knows: Callable[[str], bool] | None) -> Header
                 "the first line is a row and no header: put a line above it that names the columns"
             )
         raise ImportFileError(
-            f"none of the {len(above[0].names)} columns that the first line names is known: the"
-            " first line must be a header, as email,first_name or event_name,event_id"
+            "no column is known of those that the first line names: it must be a header, as"
+            " email,first_name or event_name,event_id"
         )
     return None
 

@@ -81,8 +81,8 @@ class FailedEventRows:
         """Whether there is a column for a field of this name, or payloads of events have one."""
         return self._find_column(name) is not None or names_event_field(name)
 
-    def is_row(self, fields: Mapping[str, Any], listed: str) -> bool:
-        """Whether an object is an event itself, although its ``listed`` is a list of objects."""
+    def is_row(self, fields: Mapping[str, Any], listed: str | None) -> bool:
+        """Whether an object is an event, also where its ``listed`` is a list of objects."""
         return "event_payload" in map(self._find_column, fields) or is_payload(fields, listed)
 
     def make(self, record: Record) -> Row:

@@ -22,6 +22,7 @@ import orjson
 
 from tracking_pipeline.importing.csv_records import CsvFile, Header
 from tracking_pipeline.importing.json_records import (
+    IsRow,
     begins_over_lines,
     read_json_array,
     read_json_documents,
@@ -50,7 +51,7 @@ _SAVE_AS_CSV = "save it as CSV (UTF-8)"
 _OTHER_KINDS = {
     b"PK\x03\x04": f"an Excel workbook or a zip archive: unpack it or {_SAVE_AS_CSV}",
     b"PK\x05\x06": "an empty zip archive: name the file that was to be in it",
-    b"\xd0\xcf\x11\xe0": f"an old Excel workbook (.xls): {_SAVE_AS_CSV}",
+    b"\xd0\xcf\x11\xe0": f"an old Excel workbook (.xls) or Office file: {_SAVE_AS_CSV}",
     b"\x1f\x8b": "compressed (gzip): unpack it first",
     b"BZh": "compressed (bzip2): unpack it first",
     b"\xfd7zXZ": "compressed (xz): unpack it first",
@@ -97,8 +98,8 @@ class RecordFile:
         return self._file.tell()
 
 
-def _never(_fields: Mapping[str, Any], _listed: str) -> bool:
-    return False
+def _is_any_row(_fields: Mapping[str, Any], listed: str | None) -> bool:
+    return listed is None
 
 
 @contextmanager
@@ -106,14 +107,14 @@ def open_records(
     source: Path | BinaryIO,
     *,
     knows: Callable[[str], bool] | None = None,
-    is_row: Callable[[Mapping[str, Any], str], bool] = _never,
+    is_row: IsRow = _is_any_row,
 ) -> Iterator[RecordFile]:
     """The file, open inside the block; an open stream is standard input. Streams, but for JSON that
     is not one object a line, which has bounds.
 
-    ``knows`` tells the names of columns that are looked for, ``is_row`` whether an object with a
-    list of objects (its name is given) is a row itself. Raises :class:`ImportFileError`, then or
-    while the records are read.
+    ``knows`` tells the names of columns that are looked for, ``is_row`` whether the only object of
+    a file is a row; where the name of a list of objects in it is given, whether it is one itself.
+    Raises :class:`ImportFileError`, then or while the records are read.
     """
     name = source.name if isinstance(source, Path) else "standard input"
     with ExitStack() as stack:
@@ -251,7 +252,7 @@ def _records(
     name: str,
     size: int,
     knows: Callable[[str], bool] | None,
-    is_row: Callable[[Mapping[str, Any], str], bool],
+    is_row: IsRow,
 ) -> tuple[Iterator[Record | Problem], Header | None]:
     beginning = file.read(_BEGINNING)
     file.seek(0)
@@ -270,13 +271,17 @@ def _records(
         table = CsvFile(read_lines(file), knows)
         return table.records(), table.header
     is_lines = suffix in _JSON_LINES
-    if text.startswith(b"[") and not (is_lines and text.partition(b"\n")[0].strip() != b"["):
+    if text.startswith(b"[") and not (is_lines and re.match(rb"\[\s*\{", text) is None):
         return read_json_array(_whole(file, name, size)), None
     if not text or _is_one_object_a_line(file, size, is_lines):
         file.seek(0)
         return read_json_lines(read_lines(file)), None
     file.seek(0)
-    return read_json_documents(_whole(file, name, size), is_row), None
+    # A file that is named as lines has rows of whatever fields.
+    known = (
+        (lambda fields, listed: listed is None or is_row(fields, listed)) if is_lines else is_row
+    )
+    return read_json_documents(_whole(file, name, size), known), None
 
 
 def _begins_as_json(text: bytes) -> bool:

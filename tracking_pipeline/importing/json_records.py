@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from tracking_pipeline.importing.records import (
     LONGEST_LINE_BYTES,
     PROBLEM_FIELD,
+    ImportFileError,
     Line,
     Problem,
     Record,
@@ -37,6 +38,11 @@ def _unread(_: str) -> None:
 _ELEMENTS = json.JSONDecoder(parse_float=_unread, parse_int=_unread, parse_constant=_unread)
 # Of what only wraps a list, no number is stored.
 _WHOLE = json.JSONDecoder(parse_int=float)
+
+
+IsRow: TypeAlias = Callable[[Mapping[str, Any], "str | None"], bool]
+"""Whether an object is a row; where the name of a list of objects in it is given, whether it is one
+itself and the objects in the list are not."""
 
 
 class InvalidJSONError(ValueError):
@@ -106,11 +112,11 @@ def read_json_array(content: bytes) -> Iterator[Record | Problem]:
     yield from _elements(text, text.index("["))
 
 
-def read_json_documents(
-    content: bytes, is_row: Callable[[Mapping[str, Any], str], bool]
-) -> Iterator[Record | Problem]:
+def read_json_documents(content: bytes, is_row: IsRow) -> Iterator[Record | Problem]:
     """One record for each object of those that stand one after the other. Of a single one that is
-    no row itself, but holds one list of objects, the objects in the list are the records."""
+    no row itself, but holds one list of objects, the objects in the list are the records.
+
+    Raises :class:`ImportFileError` where a single object is neither."""
     text = content.decode("utf-8-sig", "surrogateescape")
     position = _after_space(text, 0)
     end = _end_of_value(text, position)
@@ -119,6 +125,12 @@ def read_json_documents(
         if listed is not None:
             yield from _elements(text, listed)
             return
+        only = _members(text, position)
+        if only and not is_row({name: value for name, (value, _) in only.items()}, None):
+            raise ImportFileError(
+                "no field is known of the one object in the file: write one object a line, or an"
+                " array of objects"
+            )
     lines = _Lines(text)
     while position < len(text):
         end = _end_of_value(text, position)
@@ -171,9 +183,7 @@ def _elements(text: str, opening: int) -> Iterator[Record | Problem]:
             return
 
 
-def _listed(
-    text: str, opening: int, is_row: Callable[[Mapping[str, Any], str], bool]
-) -> int | None:
+def _listed(text: str, opening: int, is_row: IsRow) -> int | None:
     """Where the one list of objects is opened that the object there only wraps."""
     for _ in range(_MOST_WRAPPERS):
         members = _members(text, opening)

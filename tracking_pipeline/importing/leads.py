@@ -63,8 +63,11 @@ class LeadRows:
         """Whether there is a column for a field of this name."""
         return self._column_of(name) is not None
 
-    def is_row(self, fields: Mapping[str, Any], listed: str) -> bool:
-        """Whether an object is a lead itself, although its ``listed`` is a list of objects."""
+    def is_row(self, fields: Mapping[str, Any], listed: str | None) -> bool:
+        """Whether an object is a lead itself, although its ``listed`` is a list of objects;
+        without one, whether it says anything of a lead."""
+        if listed is None:
+            return any(map(self.knows, fields))
         return any(self._column_of(name) == "email" for name in fields)
 
     def make(self, record: Record) -> Row:

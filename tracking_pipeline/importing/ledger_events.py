@@ -43,8 +43,8 @@ class LedgerRows:
         """Whether payloads of events have a field of this name."""
         return names_event_field(name)
 
-    def is_row(self, fields: Mapping[str, Any], listed: str) -> bool:
-        """Whether an object is an event itself, although its ``listed`` is a list of objects."""
+    def is_row(self, fields: Mapping[str, Any], listed: str | None) -> bool:
+        """Whether an object is an event, also where its ``listed`` is a list of objects."""
         return is_payload(fields, listed)
 
     def make(self, record: Record) -> Row:

@@ -58,8 +58,9 @@ class RowMaker(Protocol):
         """Whether a field of this name says something that is kept."""
         ...
 
-    def is_row(self, fields: Mapping[str, Any], listed: str) -> bool:
-        """Whether an object is a row itself, although its ``listed`` is a list of objects."""
+    def is_row(self, fields: Mapping[str, Any], listed: str | None) -> bool:
+        """Whether an object says anything that is kept; with ``listed``, whether it is a row
+        itself, although that is a list of objects."""
         ...
 
     def make(self, record: Record) -> Row:
@@ -124,6 +125,8 @@ def is_footer(record: Record) -> bool:
 
 
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?E\+\d{1,3}", re.IGNORECASE)
+# Below, a number in JSON is no id that a spreadsheet writes so.
+_EXACT = 10**11
 _ID_FIELDS = frozenset(
     ("event_id", "order_id", "session_id", "client_id", "user_id", "click_id", "ga_cookie")
 )
@@ -137,7 +140,11 @@ def refuse_rounded_ids(record: Record) -> None:
     Raises :class:`FieldError`.
     """
     for name, value in record.fields.items():
-        if isinstance(value, str) and "+" in value and _ROUNDED.fullmatch(value.strip()):
+        if isinstance(value, str):
+            is_rounded = "+" in value and _ROUNDED.fullmatch(value.strip()) is not None
+        else:
+            is_rounded = isinstance(value, float) and b"E+" in record.raw.upper() and value > _EXACT
+        if is_rounded:
             meaning = meaning_of(name)
             is_id = (
                 (meaning.field is not None and meaning.field.name in _ID_FIELDS)
@@ -173,10 +180,13 @@ def _speaks_anywhere(name: str) -> bool:
     )
 
 
-def is_payload(fields: Mapping[str, Any], listed: str) -> bool:
-    """Whether an object with a list of objects, ``listed``, is an event's payload, and no page of
-    rows. In doubt it is: what an envelope says of consent, or of a person, is said of each event in
-    it."""
+def is_payload(fields: Mapping[str, Any], listed: str | None) -> bool:
+    """Whether an object is an event's payload. With a list of objects, ``listed``, and no page of
+    rows: in doubt it is, for what an envelope says of consent, or of a person, is said of each
+    event in it."""
+    if listed is None:
+        reading = read_payload(fields)
+        return bool(reading.found or reading.candidates() or reading.consents)
     around = {name: value for name, value in fields.items() if name != listed}
     if any(map(_speaks_anywhere, around)) or read_payload(around).consents:
         return True

@@ -150,6 +150,9 @@ READ: dict[str, tuple[str, str | bytes, dict[int, str], list[tuple[Any, ...]]]] 
     "wrapper": ("a.json", json.dumps({"data": OBJECTS, "meta": {"total": 2}}), {}, BOTH),
     "wrapper, pretty": ("a.json", json.dumps({"count": 2, "leads": OBJECTS}, indent=2), {}, BOTH),
     "wrapper in a wrapper": ("a.json", json.dumps({"data": {"leads": OBJECTS}}), {}, BOTH),
+    "array, a line each, named as lines": (
+        "a.ndjson", "[" + ",\n".join(map(json.dumps, OBJECTS)) + "]\n", {}, BOTH
+    ),
     "one object, pretty": ("a.json", json.dumps(OBJECTS[0], indent=2), {}, [ANA]),
     "MongoDB": (
         "a.json",
@@ -220,13 +223,15 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "psql, expanded": ("a.txt", "-[ RECORD 1 ]------\nemail | a@example.com\n", "drawn"),
     "Markdown": ("a.md", "| email | city |\n|---|---|\n| a@example.com | Pete |\n", "drawn"),
     "no header": ("a.csv", "ana@example.com,Ana\nbo@example.com,Bo\n", "no header"),
-    "other columns": ("a.csv", "sku;stock\n1;2\n", "none of the 2 columns"),
-    "prose": ("a.txt", "Dear team,\nhere are the leads.\n", "columns"),
+    "other columns": ("a.csv", "sku;stock\n1;2\n", "no column is known"),
+    "prose": ("a.txt", "Dear team,\nhere are the leads.\n", "no column is known"),
     "SQL": ("a.sql", "-- PostgreSQL dump\nINSERT INTO leads VALUES (1);\n", "SQL"),
     "dump": ("a.dump", b"PGDMP\x01\x0e", "dump"),
     "Parquet": ("a.parquet", b"PAR1\x15\x04", "Parquet"),
     "PDF": ("a.pdf", b"%PDF-1.7\n", "PDF"),
     "controls": ("a.csv", b"\x07\x08\x0f\x10email\n", "control character"),
+    "an answer that is an error": ("a.json", '{"error":"unauthorized","code":401}', "no field"),
+    "columns of cells": ("a.json", '{"sku":[1,2],"stock":[3,4]}', "no field"),
     "no JSON": ("a.ndjson", "email,city\nana@example.com,Pete\n", "no JSON"),
 }
 
