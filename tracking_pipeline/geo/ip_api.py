@@ -31,7 +31,7 @@ from tracking_pipeline.geo.online import (
     unusable,
 )
 from tracking_pipeline.geo.place import is_readable, place_of
-from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located
+from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located, is_no_home
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.geo_providers import Window
 
@@ -139,8 +139,7 @@ def _read_item(item: Mapping[str, object] | None) -> Answer:
     if not all(map(is_readable, parts.values())):
         return AskLater("unreadable answer")
     place = place_of(**parts)
-    hosting = item.get("proxy") is True or item.get("hosting") is True
-    return NOWHERE if place is None else Located(place, hosting)
+    return NOWHERE if place is None else Located(place, is_no_home(item))
 
 
 def _allowance(headers: Mapping[str, str]) -> Allowance:

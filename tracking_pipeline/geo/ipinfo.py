@@ -35,7 +35,7 @@ from tracking_pipeline.geo.online import (
     unusable,
 )
 from tracking_pipeline.geo.place import is_readable, place_of
-from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located
+from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located, is_no_home
 from tracking_pipeline.store.database import AsyncPool
 
 NAME: Final = "ipinfo"
@@ -119,7 +119,7 @@ def _read_item(item: object) -> Answer:
     if not all(map(is_readable, parts.values())):
         return AskLater("no readable answer for the address")
     place = place_of(**parts)
-    return NOWHERE if place is None else Located(place, _is_hosting(item))
+    return NOWHERE if place is None else Located(place, is_no_home(item))
 
 
 def _parts(item: Mapping[str, object]) -> dict[str, object]:
@@ -138,12 +138,3 @@ def _parts(item: Mapping[str, object]) -> dict[str, object]:
         "zip_code": item.get("postal"),
         "country": item.get("country_code") or item.get("country"),
     }
-
-
-def _is_hosting(item: Mapping[str, object]) -> bool:
-    privacy = item.get("privacy")
-    flags = {**item, **privacy} if isinstance(privacy, dict) else item
-    return any(
-        flags.get(name) is True
-        for name in ("is_hosting", "is_anonymous", "hosting", "proxy", "vpn", "tor", "relay")
-    )

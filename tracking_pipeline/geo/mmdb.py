@@ -23,7 +23,7 @@ import maxminddb
 from maxminddb import InvalidDatabaseError
 
 from tracking_pipeline.geo.place import Place, place_of
-from tracking_pipeline.geo.provider import NOWHERE, Answer, Located
+from tracking_pipeline.geo.provider import NOWHERE, Answer, Located, is_no_home
 
 NAME = "mmdb"
 # Every known file says in its first records what it is about; the first networks of some are empty.
@@ -180,8 +180,8 @@ def _answer(record: object) -> Answer:
     place = _nested_place(record) if _is_nested(record) else _flat_place(record)
     if place is None:
         return NOWHERE
-    # ipinfo says it as a boolean, in some files as text; the free databases do not say it.
-    return Located(place, hosting=record.get("is_hosting") in (True, "true"))
+    # The free databases do not say it.
+    return Located(place, hosting=is_no_home(record))
 
 
 def _is_nested(record: dict[str, object]) -> bool:

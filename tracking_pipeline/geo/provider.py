@@ -19,6 +19,27 @@ class Located:
     hosting: bool = False
 
 
+# ip-api; ipinfo; MaxMind's traits: https://dev.maxmind.com/geoip/docs/web-services/responses
+_NO_HOME = (
+    *("hosting", "proxy", "vpn", "tor", "relay", "is_hosting", "is_anonymous"),
+    *("is_hosting_provider", "is_anonymous_proxy", "is_anonymous_vpn", "is_public_proxy"),
+    *("is_residential_proxy", "is_tor_exit_node"),
+)
+
+
+def is_no_home(record: Mapping[str, object]) -> bool:
+    """Whether a source says of an address that its place is no person's: a data centre, a proxy, a
+    VPN, a relay. Said in the record itself, in ``privacy`` (ipinfo) or in ``traits`` (MaxMind); as
+    a boolean, in some files as text."""
+    parts = (record, record.get("privacy"), record.get("traits"))
+    return any(
+        part.get(flag) in (True, "true")
+        for part in parts
+        if isinstance(part, Mapping)
+        for flag in _NO_HOME
+    )
+
+
 class _Certainty(Enum):
     NOWHERE = "nowhere"
 

@@ -90,6 +90,14 @@ def test_an_address_in_a_data_centre_is_marked(path: Path, said: object, hosting
     assert look_up(path, record, "ipinfo") == Located(Place("Berlin", country="DE"), hosting)
 
 
+@pytest.mark.parametrize("trait", ["is_hosting_provider", "is_anonymous_vpn", "is_tor_exit_node"])
+def test_what_maxmind_says_of_an_address_is_heard(path: Path, trait: str) -> None:
+    record = {"country": {"iso_code": "DE"}, "traits": {trait: True}}
+    assert look_up(path, record, "GeoIP2-Enterprise") == Located(Place(country="DE"), hosting=True)
+    record["traits"] = {trait: False, "is_satellite_provider": True}
+    assert look_up(path, record, "GeoIP2-Enterprise") == Located(Place(country="DE"))
+
+
 def test_a_record_of_odd_types_is_no_place_and_no_fault(path: Path) -> None:
     odd = {"city": ["Berlin"], "country": {"iso_code": 49}, "subdivisions": ["BE"], "postal": {}}
     write_database(path, {NETWORK: odd, "8.8.8.0/24": SAN_JOSE})
