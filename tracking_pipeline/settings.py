@@ -299,12 +299,49 @@ class Settings(BaseSettings):
     reddit_requests_in_flight: InFlight | None = None
     reddit_requests_per_second: PerSecond | None = 10.0
 
+    tiktok_pixel_code: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    tiktok_access_token: Token | None = None
+    tiktok_event_source: Literal["web", "app", "offline", "crm"] = "web"
+    tiktok_test_event_code: str | None = None
+    tiktok_event_names: NamesOf = Field(default_factory=dict)
+    # Validators of others say 7 or 28 days; TikTok's page says nothing.
+    tiktok_max_age_days: Annotated[int, Field(ge=1, le=365)] = 7
+    tiktok_url: HttpUrl = "https://business-api.tiktok.com"
+    tiktok_requests_in_flight: InFlight | None = None
+    tiktok_requests_per_second: PerSecond | None = 10.0
+
+    pinterest_ad_account_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+    pinterest_access_token: Token | None = None
+    # Judged by Pinterest and not recorded: for trying out only.
+    pinterest_test_mode: bool = False
+    pinterest_event_names: NamesOf = Field(default_factory=dict)
+    pinterest_max_age_days: Annotated[int, Field(ge=1, le=365)] = 7
+    pinterest_url: HttpUrl = "https://api.pinterest.com"
+    pinterest_requests_in_flight: InFlight | None = None
+    # 5,000 a minute for an ad account.
+    pinterest_requests_per_second: PerSecond | None = 20.0
+
+    snapchat_pixel_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    snapchat_access_token: Token | None = None
+    snapchat_token_in_url: bool = False
+    snapchat_test_event_code: str | None = None
+    snapchat_event_names: NamesOf = Field(default_factory=dict)
+    # What data_processing_options says of somebody whose data is for counting only.
+    snapchat_limited_data_option: Annotated[str, Field(pattern=r"^[A-Za-z]{2,16}$")] | None = None
+    snapchat_max_age_days: Annotated[int, Field(ge=1, le=365)] = 37
+    snapchat_url: HttpUrl = "https://tr.snapchat.com"
+    snapchat_requests_in_flight: InFlight | None = None
+    snapchat_requests_per_second: PerSecond | None = 10.0
+
     # How long after its row was made an event is still tried, beyond the five retries of everybody:
     # delivery/engine/backoff.py. Unset: not at all.
     meta_retry_horizon_hours: Hours | None = None
     google_retry_horizon_hours: Hours | None = None
     gtm_retry_horizon_hours: Hours | None = None
     supabase_retry_horizon_hours: Hours | None = None
+    tiktok_retry_horizon_hours: Hours | None = None
+    pinterest_retry_horizon_hours: Hours | None = None
+    snapchat_retry_horizon_hours: Hours | None = None
     linkedin_retry_horizon_hours: Hours | None = None
     microsoft_uet_retry_horizon_hours: Hours | None = None
     reddit_retry_horizon_hours: Hours | None = None

@@ -628,6 +628,134 @@ class Failure(Enum):
         "Read what Microsoft said; check MICROSOFT_UET_TAG_ID and MICROSOFT_UET_ACCESS_TOKEN.",
     )
 
+    # -- TikTok --------------------------------------------------------------------------------
+
+    TIKTOK_UNAVAILABLE = _Told(
+        "retry",
+        "TikTok has a passing fault",
+        "TikTok's service failed or is not taking events just now.",
+        "Nothing. If it stays so, look at TikTok's status page.",
+    )
+    TIKTOK_RATE_LIMITED = _Told(
+        "throttled",
+        "TikTok's rate limit is reached",
+        "The account made more calls than it may.",
+        "Nothing. If it comes often, lower TIKTOK_REQUESTS_PER_SECOND, or find what else calls.",
+    )
+    TIKTOK_TOKEN_REFUSED = _Told(
+        "paused",
+        "TikTok refuses the access token",
+        "The token in TIKTOK_ACCESS_TOKEN is mistyped, was revoked or has expired.",
+        "Make a new token in TikTok's Events Manager and set TIKTOK_ACCESS_TOKEN.",
+    )
+    TIKTOK_PERMISSION_MISSING = _Told(
+        "paused",
+        "TikTok's token may not send these events",
+        "The token has no right to the pixel in TIKTOK_PIXEL_CODE.",
+        "Make the token by somebody with that right, and set TIKTOK_ACCESS_TOKEN.",
+    )
+    TIKTOK_PIXEL_UNKNOWN = _Told(
+        "paused",
+        "TikTok knows no such pixel",
+        "TIKTOK_PIXEL_CODE is not the id of one, or the token may not see it.",
+        "Copy it from TikTok's Events Manager into TIKTOK_PIXEL_CODE.",
+    )
+    TIKTOK_EVENT_REFUSED = _Told(
+        "rejected",
+        "TikTok refuses a field of the event",
+        "A field is missing or has a value or a form that TikTok does not accept.",
+        "Read what TikTok said and look at the event with `tracking-pipeline explain`; mend the "
+        "field at its source, or replay with a repair rule.",
+    )
+    TIKTOK_CALL_REFUSED = _Told(
+        "paused",
+        "TikTok refuses the call, whatever the event",
+        "The answer is neither passing nor about an event.",
+        "Read what TikTok said; check TIKTOK_PIXEL_CODE and TIKTOK_ACCESS_TOKEN.",
+    )
+
+    # -- Pinterest -----------------------------------------------------------------------------
+
+    PINTEREST_UNAVAILABLE = _Told(
+        "retry",
+        "Pinterest has a passing fault",
+        "Pinterest's service failed or is not taking events just now.",
+        "Nothing. If it stays so, look at Pinterest's status page.",
+    )
+    PINTEREST_RATE_LIMITED = _Told(
+        "throttled",
+        "Pinterest's rate limit is reached",
+        "The account made more calls than it may.",
+        "Nothing. If it comes often, lower PINTEREST_REQUESTS_PER_SECOND, or find what else calls.",
+    )
+    PINTEREST_TOKEN_REFUSED = _Told(
+        "paused",
+        "Pinterest refuses the access token",
+        "The token in PINTEREST_ACCESS_TOKEN is mistyped, was revoked or has expired.",
+        "Make a new token in Pinterest's Ads Manager and set PINTEREST_ACCESS_TOKEN.",
+    )
+    PINTEREST_PERMISSION_MISSING = _Told(
+        "paused",
+        "Pinterest's token may not send these events",
+        "The token has no right to the ad account in PINTEREST_AD_ACCOUNT_ID.",
+        "Make the token by somebody with that right, and set PINTEREST_ACCESS_TOKEN.",
+    )
+    PINTEREST_ACCOUNT_UNKNOWN = _Told(
+        "paused",
+        "Pinterest knows no such ad account",
+        "PINTEREST_AD_ACCOUNT_ID is not the id of one, or the token may not see it.",
+        "Copy it from Pinterest's Ads Manager into PINTEREST_AD_ACCOUNT_ID.",
+    )
+    PINTEREST_EVENT_REFUSED = _Told(
+        "rejected",
+        "Pinterest refuses a field of the event",
+        "A field is missing or has a value or a form that Pinterest does not accept.",
+        "Read what Pinterest said and look at the event with `tracking-pipeline explain`; mend the "
+        "field at its source, or replay with a repair rule.",
+    )
+    PINTEREST_CALL_REFUSED = _Told(
+        "paused",
+        "Pinterest refuses the call, whatever the event",
+        "The answer is neither passing nor about an event.",
+        "Read what Pinterest said; check PINTEREST_AD_ACCOUNT_ID and PINTEREST_ACCESS_TOKEN.",
+    )
+
+    # -- Snapchat ------------------------------------------------------------------------------
+
+    SNAPCHAT_TOKEN_REFUSED = _Told(
+        "paused",
+        "Snapchat refuses the access token",
+        "The token in SNAPCHAT_ACCESS_TOKEN is mistyped, was revoked or has expired, or is not "
+        "read from a header.",
+        "Make a new token in Snapchat's Ads Manager and set SNAPCHAT_ACCESS_TOKEN; if a new one is "
+        "refused too, set SNAPCHAT_TOKEN_IN_URL.",
+    )
+    SNAPCHAT_PERMISSION_MISSING = _Told(
+        "paused",
+        "Snapchat's token may not send these events",
+        "The token has no right to the pixel in SNAPCHAT_PIXEL_ID.",
+        "Make the token by somebody with that right, and set SNAPCHAT_ACCESS_TOKEN.",
+    )
+    SNAPCHAT_PIXEL_UNKNOWN = _Told(
+        "paused",
+        "Snapchat knows no such pixel",
+        "SNAPCHAT_PIXEL_ID is not the id of one, or the token may not see it.",
+        "Copy it from Snapchat's Ads Manager into SNAPCHAT_PIXEL_ID.",
+    )
+    SNAPCHAT_EVENT_REFUSED = _Told(
+        "rejected",
+        "Snapchat refuses a field of the event",
+        "A field is missing or has a value or a form that Snapchat does not accept.",
+        "Read what Snapchat said and look at the event with `tracking-pipeline explain`; mend the "
+        "field at its source, or replay with a repair rule.",
+    )
+    SNAPCHAT_CALL_REFUSED = _Told(
+        "paused",
+        "Snapchat refuses the call, whatever the event",
+        "The answer is neither passing nor about an event.",
+        "Read what Snapchat said; check SNAPCHAT_PIXEL_ID and SNAPCHAT_ACCESS_TOKEN.",
+    )
+
     # -- Reddit --------------------------------------------------------------------------------
 
     REDDIT_TOKEN_REFUSED = _Told(

@@ -16,7 +16,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, ClassVar
 
@@ -94,6 +94,16 @@ class JsonPlatform(ABC):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return token.strip() if scheme == "Bearer" else ""
 
+    def http_status(self, step: Step, *, some_refused: bool) -> int:
+        """The status of the answer; ``some_refused``: events were refused one by one."""
+        del some_refused
+        return step.status
+
+    def records(self, request: web.Request) -> bool:
+        """Whether the platform keeps what it accepts, and only judges it otherwise."""
+        del request
+        return True
+
     def success_status(self) -> int:
         """The status of an acceptance."""
         return 200
@@ -112,7 +122,8 @@ class JsonPlatform(ABC):
         listed = self.events(payload)
         events = listed if isinstance(listed, list) else []
         answer = self._answer(request, body, payload, listed)
-        self._remember(answer, events)
+        if self.records(request):
+            self._remember(answer, events)
         latency = stage.conditions[self.destination].latency_seconds
         await asyncio.sleep(latency + answer.step.delay_seconds)
         return await self._send(request, answer)
@@ -172,7 +183,7 @@ class JsonPlatform(ABC):
         if not step.is_good:
             return self._misbehave(step)
         if len(refused) == len(events):
-            return self._refusal(_bad(wrongs), wrongs)
+            return replace(self._refusal(_bad(wrongs), wrongs), refused=refused)
         status = step.status if step.status != 200 else self.success_status()
         return _Answer(
             Step(status=status, retry_after=step.retry_after, delay_seconds=step.delay_seconds),
@@ -213,7 +224,9 @@ class JsonPlatform(ABC):
         ]
         if answer.refused:
             taken = [at for at in everybody if at not in answer.refused]
-            parts = [(sorted(answer.refused), False, "refused by name"), (taken, True, None)]
+            parts = [(sorted(answer.refused), False, "refused by name")]
+            if taken:
+                parts.append((taken, True, None))
         for positions, accepted, reason in parts:
             self.stage.memory.remember(
                 ReceivedRequest(
@@ -242,7 +255,10 @@ class JsonPlatform(ABC):
                 self.stage.memory.told_to_wait(self.destination, seconds)
         content_type = "text/html" if step.kind == "html" else "application/json"
         return web.Response(
-            status=step.status, body=answer.body, content_type=content_type, headers=headers
+            status=self.http_status(step, some_refused=bool(answer.refused)),
+            body=answer.body,
+            content_type=content_type,
+            headers=headers,
         )
 
 

@@ -87,7 +87,7 @@ def _made(
         made.limits,
         in_flight=in_flight or made.limits.in_flight,
         requests_per_second=spec.own_setting(settings, "requests_per_second"),
-        retry_horizon=timedelta(hours=hours) if hours else None,
+        retry_horizon=timedelta(hours=hours) if hours else made.limits.retry_horizon,
     )
     return made
 

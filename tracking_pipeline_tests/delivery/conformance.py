@@ -38,8 +38,14 @@ from tracking_pipeline.delivery.destinations.linkedin.capi import LinkedInCapi, 
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.destinations.microsoft.uet import MicrosoftUet, microsoft_request
+from tracking_pipeline.delivery.destinations.pinterest.capi import (
+    PinterestCapi,
+    pinterest_request,
+)
 from tracking_pipeline.delivery.destinations.reddit.capi import RedditCapi, reddit_request
 from tracking_pipeline.delivery.destinations.registry import DestinationName
+from tracking_pipeline.delivery.destinations.snapchat.capi import SnapchatCapi, snapchat_request
+from tracking_pipeline.delivery.destinations.tiktok.events_api import TikTokEvents, tiktok_request
 from tracking_pipeline.delivery.engine.destination import Destination
 from tracking_pipeline.delivery.engine.retry import (
     MakeDestinations,
@@ -334,6 +340,24 @@ def _gtm(**settings: Any) -> Callable[[str, DeliveryClient, AsyncPool], Destinat
     return make
 
 
+def _tiktok(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
+    del pool
+    request = tiktok_request(f"{url}/tiktok", "PIXEL", TOKEN)
+    return TikTokEvents(request, client, ReadingRules(), secrets=(TOKEN,))
+
+
+def _pinterest(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
+    del pool
+    request = pinterest_request(f"{url}/pinterest", "549000000000", TOKEN)
+    return PinterestCapi(request, client, ReadingRules(), secrets=(TOKEN,))
+
+
+def _snapchat(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
+    del pool
+    request = snapchat_request(f"{url}/snapchat", "pixel-1", TOKEN)
+    return SnapchatCapi(request, client, ReadingRules(), secrets=(TOKEN,))
+
+
 def _reddit(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
     del pool
     request = reddit_request(f"{url}/reddit", "a2_test", TOKEN)
@@ -362,6 +386,11 @@ def _seen_by_microsoft(event: Any) -> Seen:
     user = event["userData"]
     address, agent = user.get("clientIpAddress"), user.get("clientUserAgent")
     return Seen(event["eventId"], event["eventTime"], address, agent)
+
+
+def _seen_by_tiktok(event: Any) -> Seen:
+    user = event["user"]
+    return Seen(event["event_id"], event["event_time"], user.get("ip"), user.get("user_agent"))
 
 
 def _seen_by_reddit(event: Any) -> Seen:
@@ -429,15 +458,12 @@ LINKEDIN = Contestant(
     "linkedin_capi", "linkedin_capi", _linkedin, _seen_by_linkedin, knows_visitors=False
 )
 MICROSOFT = Contestant("microsoft_uet", "microsoft_uet", _microsoft, _seen_by_microsoft)
+TIKTOK = Contestant("tiktok_events", "tiktok_events", _tiktok, _seen_by_tiktok)
+PINTEREST = Contestant("pinterest_capi", "pinterest_capi", _pinterest, _seen_by_meta)
+SNAPCHAT = Contestant("snapchat_capi", "snapchat_capi", _snapchat, _seen_by_meta)
 CONTESTANTS = (
-    META,
-    GOOGLE,
-    DATA_CLIENT,
-    DATA_CLIENT_LIST,
-    MEASUREMENT_PROTOCOL,
-    REDDIT,
-    LINKEDIN,
-    MICROSOFT,
+    *(META, GOOGLE, DATA_CLIENT, DATA_CLIENT_LIST, MEASUREMENT_PROTOCOL),
+    *(TIKTOK, LINKEDIN, PINTEREST, SNAPCHAT, MICROSOFT, REDDIT),
 )
 
 

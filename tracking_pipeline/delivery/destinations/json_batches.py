@@ -8,7 +8,7 @@ A platform adds the form of an event, its table of codes, and how its answers ar
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,13 +41,19 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Verdict,
     reject,
 )
-from tracking_pipeline.delivery.engine.readiness import past_age_limit, ready_conversion
+from tracking_pipeline.delivery.engine.readiness import (
+    is_limited,
+    past_age_limit,
+    ready_conversion,
+)
 from tracking_pipeline.delivery.engine.redaction import kept_fields, kept_trace_id, redact
 from tracking_pipeline.delivery.failures import Failure, FailureOutcome
+from tracking_pipeline.events.cart import read_cart
 from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.explain import ReadingRules
 from tracking_pipeline.events.person import person_keys
+from tracking_pipeline.events.texts import impersonal_text
 from tracking_pipeline.http_client import Answer, DeliveryClient, post, retry_after_seconds
 
 FEWER_RECEIVED = "fewer_received"
@@ -180,6 +186,44 @@ def bearer_headers(token: str) -> dict[str, str]:
     return {"content-type": "application/json", "authorization": f"Bearer {token}"}
 
 
+def unidentified(keys: Mapping[str, Any], ways: Iterable[Sequence[str]]) -> Rejected | None:
+    """Why an event with these identifiers finds nobody: none of the ``ways`` is whole, each of
+    which is enough by itself."""
+    if any(all(key in keys for key in way) for way in ways):
+        return None
+    wanted = ", or ".join(" and ".join(way) for way in ways)
+    return reject(f"nothing to match on: needs {wanted}", Failure.EVENT_UNIDENTIFIED)
+
+
+def custom_data(
+    conversion: Conversion, amount: Callable[[float], object] = float
+) -> dict[str, Any]:
+    """What was bought or looked for, in Meta's words, which others have taken over. ``amount`` is
+    how amounts are written."""
+    custom: dict[str, Any] = {}
+    if conversion.value is not None and conversion.currency is not None:
+        custom |= {"value": amount(conversion.value), "currency": conversion.currency}
+    if conversion.order_id:
+        custom["order_id"] = conversion.order_id
+    for name in ("search_string", "content_name", "content_category"):
+        found = conversion.reading.customs.get(name)
+        if found is not None and (said := impersonal_text(found.value)):
+            custom[name] = said
+    items = read_cart(conversion.reading, conversion.currency).items
+    if items:
+        custom["content_ids"] = [item.id for item in items]
+        custom["num_items"] = sum(item.quantity or 1 for item in items)
+        custom["contents"] = [
+            {
+                "id": item.id,
+                **({} if item.quantity is None else {"quantity": item.quantity}),
+                **({} if item.price is None else {"item_price": amount(item.price)}),
+            }
+            for item in items
+        ]
+    return custom
+
+
 class JsonBatches(ABC):
     """A destination that takes a JSON list of events.
 
@@ -248,6 +292,11 @@ class JsonBatches(ABC):
         if len(body) > self.limits.request_bytes:
             return reject("larger than a request may be", Failure.EVENT_TOO_LARGE)
         return Prepared(event, body, tuple(dropped))
+
+    def is_limited(self, conversion: Conversion) -> bool:
+        """Whether the person's data may serve to count the conversion and for nothing else."""
+        refused = conversion.choices().get(Purpose.AD_PERSONALIZATION) is False
+        return refused or is_limited(conversion.reading, self.rules.policy)
 
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
         """One POST of the batch."""

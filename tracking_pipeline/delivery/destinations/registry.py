@@ -172,6 +172,24 @@ REGISTRY: tuple[DestinationSpec, ...] = (
         url_setting="gtm_server_url",
     ),
     DestinationSpec(
+        name="tiktok_events",
+        title="TikTok Events API",
+        class_path="tracking_pipeline.delivery.destinations.tiktok.events_api:TikTokEvents",
+        settings="TIKTOK",
+        required=lambda settings: {
+            "TIKTOK_PIXEL_CODE": settings.tiktok_pixel_code,
+            "TIKTOK_ACCESS_TOKEN": settings.tiktok_access_token,
+        },
+        account=("tiktok_pixel_code", "tiktok_access_token"),
+        needs=ADVERTISING_NEEDS,
+        age_limit=lambda settings: timedelta(days=settings.get("tiktok_max_age_days", 7)),
+        # https://ads.tiktok.com/help/article/event-deduplication
+        duplicate_window=timedelta(hours=48),
+        stand_in="tracking_pipeline.sandbox.tiktok",
+        url_setting="tiktok_url",
+        rehearsal={"tiktok_pixel_code": "SANDBOX", "tiktok_access_token": "sandbox-token"},
+    ),
+    DestinationSpec(
         name="linkedin_capi",
         title="LinkedIn Conversions API",
         class_path="tracking_pipeline.delivery.destinations.linkedin.capi:LinkedInCapi",
@@ -191,6 +209,45 @@ REGISTRY: tuple[DestinationSpec, ...] = (
             "linkedin_access_token": "sandbox-token",
             "linkedin_conversion_rules": "*=104012",
         },
+    ),
+    DestinationSpec(
+        name="pinterest_capi",
+        title="Pinterest Conversions API",
+        class_path="tracking_pipeline.delivery.destinations.pinterest.capi:PinterestCapi",
+        settings="PINTEREST",
+        required=lambda settings: {
+            "PINTEREST_AD_ACCOUNT_ID": settings.pinterest_ad_account_id,
+            "PINTEREST_ACCESS_TOKEN": settings.pinterest_access_token,
+        },
+        account=("pinterest_ad_account_id", "pinterest_access_token"),
+        needs=ADVERTISING_NEEDS,
+        age_limit=lambda settings: timedelta(days=settings.get("pinterest_max_age_days", 7)),
+        # What comes after an hour is offline to it, and of that it knows nothing again.
+        duplicate_window=timedelta(hours=1),
+        stand_in="tracking_pipeline.sandbox.pinterest",
+        url_setting="pinterest_url",
+        rehearsal={
+            "pinterest_ad_account_id": "549000000000",
+            "pinterest_access_token": "sandbox-token",
+        },
+    ),
+    DestinationSpec(
+        name="snapchat_capi",
+        title="Snapchat Conversions API",
+        class_path="tracking_pipeline.delivery.destinations.snapchat.capi:SnapchatCapi",
+        settings="SNAPCHAT",
+        required=lambda settings: {
+            "SNAPCHAT_PIXEL_ID": settings.snapchat_pixel_id,
+            "SNAPCHAT_ACCESS_TOKEN": settings.snapchat_access_token,
+        },
+        account=("snapchat_pixel_id", "snapchat_access_token"),
+        needs=ADVERTISING_NEEDS,
+        age_limit=lambda settings: timedelta(days=settings.get("snapchat_max_age_days", 37)),
+        # Not written down; as long as others keep an id.
+        duplicate_window=timedelta(hours=48),
+        stand_in="tracking_pipeline.sandbox.snapchat",
+        url_setting="snapchat_url",
+        rehearsal={"snapchat_pixel_id": "sandbox-pixel", "snapchat_access_token": "sandbox-token"},
     ),
     DestinationSpec(
         name="microsoft_uet",

@@ -25,16 +25,22 @@ JITTER_SHARE = 0.2
 _MOST_DOUBLINGS = 9
 
 
-def wait_seconds(retry_count: int, retry_after_seconds: float | None, jitter: float) -> float:
+def wait_seconds(
+    retry_count: int,
+    retry_after_seconds: float | None,
+    jitter: float,
+    base_seconds: float = BASE_SECONDS,
+) -> float:
     """The wait of a row whose ``retry_count`` just became this number, this failure included.
 
-    5 * 2**n minutes for n failures (10, 20, 40, 80), at most 24 hours. ``jitter`` in [0, 1) spreads
+    5 * 2**n minutes for n failures (10, 20, 40, 80), or a destination's own base instead of the
+    five, at most 24 hours. ``jitter`` in [0, 1) spreads
     the waits by up to 20 % so that rows which failed together do not come back together. Never
     earlier than ``retry_after_seconds``, which is itself bounded by the longest wait: a destination
     that asks for a year does not get to hide an event.
     """
     doublings = min(max(retry_count, 0), _MOST_DOUBLINGS)
-    scheduled = float(min(BASE_SECONDS << doublings, LONGEST_SECONDS))
+    scheduled = min(base_seconds * 2.0**doublings, float(LONGEST_SECONDS))
     asked = min(max(retry_after_seconds or 0.0, 0.0), LONGEST_SECONDS)
     return max(scheduled, asked) * (1 + JITTER_SHARE * jitter)
 
@@ -45,6 +51,8 @@ def next_wait_seconds(
     retry_after_seconds: float | None,
     jitter: float,
     horizon: timedelta | None,
+    *,
+    base_seconds: float = BASE_SECONDS,
 ) -> float | None:
     """The wait of an event whose failures have just become ``retry_count``; None where that was its
     last try: its retries are spent, and the next one would lie past the ``horizon``.
@@ -52,18 +60,23 @@ def next_wait_seconds(
     A row that says it was made after the claim has no age that a horizon could be measured by.
     """
     if retry_count < event.max_retries:
-        return wait_seconds(retry_count, retry_after_seconds, jitter)
+        return wait_seconds(retry_count, retry_after_seconds, jitter, base_seconds)
     if horizon is None or event.max_retries != MAX_RETRIES:
         return None
-    wait = wait_seconds(MAX_RETRIES, retry_after_seconds, jitter)
+    wait = wait_seconds(MAX_RETRIES, retry_after_seconds, jitter, base_seconds)
     age = event.now - event.created_at
     return wait if timedelta(0) <= age <= horizon - timedelta(seconds=wait) else None
 
 
 def is_last_try(
-    event: FailedEvent, retry_after_seconds: float | None, horizon: timedelta | None
+    event: FailedEvent,
+    retry_after_seconds: float | None,
+    horizon: timedelta | None,
+    base_seconds: float = BASE_SECONDS,
 ) -> bool:
     """Whether one more failure would be the end of the event, the longest jitter assumed."""
-    return (
-        next_wait_seconds(event, event.retry_count + 1, retry_after_seconds, 1.0, horizon) is None
+    count = event.retry_count + 1
+    wait = next_wait_seconds(
+        event, count, retry_after_seconds, 1.0, horizon, base_seconds=base_seconds
     )
+    return wait is None

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tracking_pipeline.delivery.destinations.registry import DestinationName
+from tracking_pipeline.delivery.engine.backoff import BASE_SECONDS
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict
@@ -30,7 +31,7 @@ class Limits:
     way. ``requests_per_second`` paces them evenly, so that a backlog leaves at a steady rate; None:
     as fast as the answers come. All workers together keep to both. ``retry_horizon``: how long
     after it was lost an event is still tried, its retries spent or not; None: until its retries are
-    spent.
+    spent. ``retry_base_seconds`` is what its waits are doubled from.
     """
 
     request_events: int
@@ -38,6 +39,7 @@ class Limits:
     in_flight: int
     requests_per_second: float | None = None
     retry_horizon: timedelta | None = None
+    retry_base_seconds: float = BASE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

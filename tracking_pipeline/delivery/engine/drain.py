@@ -261,6 +261,7 @@ class Drain:
                     each.outcome or INTERRUPTED,
                     jitter=self._jitter(),
                     retry_horizon=self._destination.limits.retry_horizon,
+                    retry_base_seconds=self._destination.limits.retry_base_seconds,
                     requests=each.requests,
                     request_id=each.request_id,
                     duration_ms=each.duration_ms,
@@ -277,8 +278,10 @@ class Drain:
 
     def _is_last_try(self, prepared: Prepared, retry: Retry) -> bool:
         event = prepared.event
-        horizon = self._destination.limits.retry_horizon
-        return is_last_try(event, retry.retry_after_seconds, horizon)
+        limits = self._destination.limits
+        return is_last_try(
+            event, retry.retry_after_seconds, limits.retry_horizon, limits.retry_base_seconds
+        )
 
     async def _send(self, batch: Sequence[Prepared], *, others_accepted: bool = False) -> Reply:
         self._tally.numbers["requests"] += 1

@@ -14,7 +14,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from tracking_pipeline.delivery.engine.backoff import next_wait_seconds
+from tracking_pipeline.delivery.engine.backoff import BASE_SECONDS, next_wait_seconds
 from tracking_pipeline.delivery.engine.events import FailedEvent
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
@@ -36,12 +36,13 @@ def settlement(
     *,
     jitter: float,
     retry_horizon: timedelta | None = None,
+    retry_base_seconds: float = BASE_SECONDS,
     requests: int = 0,
     request_id: UUID | None = None,
     duration_ms: int | None = None,
 ) -> Settlement:
     """The settlement of one attempt. ``requests`` 0 means: decided without a request.
-    ``retry_horizon`` is the destination's."""
+    ``retry_horizon`` and ``retry_base_seconds`` are the destination's."""
     status: str | None = None
     retry_count: int | None = None
     wait: float | None = None
@@ -53,7 +54,14 @@ def settlement(
         status, reason = "dead_letter", outcome.reason
     elif isinstance(outcome, Retry):
         retry_count = attempt
-        wait = next_wait_seconds(event, attempt, outcome.retry_after_seconds, jitter, retry_horizon)
+        wait = next_wait_seconds(
+            event,
+            attempt,
+            outcome.retry_after_seconds,
+            jitter,
+            retry_horizon,
+            base_seconds=retry_base_seconds,
+        )
         if wait is None:
             status, reason = "dead_letter", RETRIES_EXHAUSTED
         else:

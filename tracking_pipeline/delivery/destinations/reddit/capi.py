@@ -24,7 +24,6 @@ from tracking_pipeline.delivery.destinations.reddit.codes import CODES
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Refused, Verdict, reject
-from tracking_pipeline.delivery.engine.readiness import is_limited
 from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.cart import read_cart
 from tracking_pipeline.events.conversion import Conversion
@@ -108,7 +107,7 @@ class RedditCapi(JsonBatches):
         user: dict[str, Any] = {ours: keys[key] for key, ours in _USER.items() if key in keys}
         if not user and "rdt_cid" not in keys:
             return reject("missing user: nothing to match on", Failure.EVENT_UNIDENTIFIED)
-        if is_limited(conversion.reading, self.rules.policy):
+        if self.is_limited(conversion):
             user["data_processing_options"] = {"modes": ["LDU"]}
         event: dict[str, Any] = {
             "event_at": int(conversion.event_time.timestamp()) * 1000,

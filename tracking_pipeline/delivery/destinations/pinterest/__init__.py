@@ -1,0 +1,1 @@
+"""The destination ``pinterest_capi``: Pinterest's API for Conversions, version 5."""

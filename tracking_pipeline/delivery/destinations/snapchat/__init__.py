@@ -1,0 +1,1 @@
+"""The destination ``snapchat_capi``: Snapchat's Conversions API, version 3."""
