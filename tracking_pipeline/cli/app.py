@@ -52,6 +52,7 @@ for verb in (
     tables.migrate,
     delivery.retry,
     delivery.replay,
+    delivery.backfill,
     explain.explain,
     places.enrich,
     health.check,

@@ -132,6 +132,59 @@ def replay(  # noqa: PLR0917  typer calls it by name
     show(as_json, {**totals, "run_id": result.run_id}, show_replay)
 
 
+def backfill(  # noqa: PLR0917  typer calls it by name
+    destination: Annotated[DestinationName, typer.Option(help="Who is to get the conversions.")],
+    since: Annotated[
+        str, typer.Option(help="Only those that the ledger got at this time or later: ISO 8601.")
+    ],
+    until: Annotated[str, typer.Option(help="Only those that it got before this time.")] = "",
+    rate: Annotated[int, typer.Option(min=0, help="Events a minute; 0: below live.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count and forecast.")] = False,
+    rehearsal: Rehearsal = False,
+    as_json: Json = False,
+) -> None:
+    """Hand ledger conversions to a destination that never saw them: backfill_destination_job."""
+    import dagster as dg
+
+    from tracking_pipeline.cli.run import run_ops
+    from tracking_pipeline.defs.delivery.backfill import BackfillConfig, backfill_destination_job
+
+    config = BackfillConfig(
+        destination=destination,
+        since=since,
+        until=until,
+        events_per_minute=rate,
+        dry_run=dry_run,
+    )
+    try:
+        config.check()
+    except dg.Failure as error:
+        raise typer.BadParameter(error.description or "") from None
+    ops = {"backfill_destination": config.model_dump()}
+    result = run_ops(backfill_destination_job.name, ops, rehearsal)
+    totals = result.output_for_node("backfill_destination").as_json()
+    show(as_json, {**totals, "run_id": result.run_id}, show_backfill)
+
+
+def show_backfill(totals: Mapping[str, Any]) -> None:
+    """The JSON of a backfill in lines."""
+    dry_run = totals["dry_run"]
+    matched = f"{totals['matched']} conversions that {totals['destination']} has never seen"
+    done = (
+        f"{totals['would_hand_over']} would be handed over"
+        if dry_run
+        else f"{totals['handed_over']} handed over"
+    )
+    out.print(f"{matched}: {done}, {totals['withheld']} withheld.")
+    for reason, count in totals["withheld_by_reason"].items():
+        out.print(Text(f"  {count} withheld: {reason}"))
+    if totals["would_hand_over"]:
+        out.print(
+            f"{totals['events_per_minute']:g} events a minute: the last one is due in "
+            f"{totals['minutes']:g} minutes."
+        )
+
+
 def show_retry(totals: Mapping[str, Any]) -> None:
     """The JSON of a retry run as tables."""
     table = Table(

@@ -172,14 +172,17 @@ class JsonPlatform(ABC):
             return self._refusal(_bad(wrongs), wrongs)
         ids = [self.event_id(event) for event in events]
         culprits = self.stage.culprits(ids)
-        step = self.stage.fault(ids) or _GOOD
-        if step.reach is Reach.EVENT:
+        # Where the others are taken, they meet what is scripted for them, and the culprits alone.
+        others = [each for at, each in enumerate(ids) if at not in culprits]
+        step = self.stage.fault(others if self.takes_the_rest else ids) or _GOOD
+        if step.reach is Reach.EVENT or (culprits and self.takes_the_rest and step.is_good):
             scripted = [Wrong("", step.message or "Invalid event", position=at) for at in culprits]
             if not self.takes_the_rest:
                 return self._refusal(step, scripted)
             wrongs += scripted
             refused |= frozenset(culprits)
-            step = _GOOD
+            for position in culprits:
+                self.stage.fault([ids[position]])
         if not step.is_good:
             return self._misbehave(step)
         if len(refused) == len(events):

@@ -223,6 +223,28 @@ def test_replay_counts_first_and_then_puts_dead_letters_back(
     assert "Replay (dry run)" in people.stdout
 
 
+def test_backfill_counts_first_and_then_hands_over(
+    call: Call, queue: Queue, variables: dict[str, str]
+) -> None:
+    queue.connection.execute(
+        "insert into wm_event_log (event_id, event_name, event_type, user_data) values"
+        " (gen_random_uuid(), 'Lead', 'conversion', '{\"em\": \"jane@example.com\"}')"
+    )
+    arguments = ("backfill", "--destination", "meta_capi", "--since", "2026-01-01", "--json")
+    found = answer(call(*arguments, "--dry-run", **variables))
+    assert (found["success"], found["matched"], found["handed_over"]) == (True, 1, 0)
+    assert queue.statuses() == {}
+    handed = answer(call(*arguments, **variables))
+    assert (handed["handed_over"], handed["withheld"]) == (1, 0)
+    assert queue.statuses() == {"pending": 1}
+    people = call(*arguments[:-1], **variables)
+    assert people.returncode == 0, people.stderr
+    assert "0 conversions that meta_capi has never seen" in people.stdout
+    closed = call(*arguments[:2], "reddit_capi", *arguments[3:], **variables)
+    assert closed.returncode == 1
+    assert "REDDIT_PIXEL_ID" in closed.stderr
+
+
 def test_enrich_fills_in_places_and_leaves_a_run_behind(
     call: Call, connection: psycopg.Connection, database_url: str, tmp_path: Path
 ) -> None:
@@ -295,6 +317,10 @@ def test_missing_settings_are_a_result_and_no_failure(
         ("enrich", "--limit", "-1"),
         ("geo", "bogus"),
         ("replay", "--since", "yesterday"),
+        ("backfill", "--destination", "meta_capi"),
+        ("backfill", "--since", "2026-11-01"),
+        ("backfill", "--destination", "supabase", "--since", "2026-11-01"),
+        ("backfill", "--destination", "meta_capi", "--since", "yesterday"),
         ("replay", "--id", "nonsense"),
         ("replay", "--exact"),
         ("replay", "--repair", os.devnull),

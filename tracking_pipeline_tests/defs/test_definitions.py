@@ -123,6 +123,7 @@ def test_the_launchpad_opens_filled_in_and_every_field_says_what_it_does() -> No
     [
         ("retry_failed_events_job", "plan_retry"),
         ("replay_dead_letters_job", "replay_dead_letters"),
+        ("backfill_destination_job", "backfill_destination"),
         ("enrich_leads_job", "enrich_leads"),
         ("resolve_alerts_job", "act_on_open_alerts"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from tracking_pipeline.web.admin.alerts import alerts_router
+from tracking_pipeline.web.admin.backfill import backfill_router
 from tracking_pipeline.web.admin.check import check_router
 from tracking_pipeline.web.admin.explain import explain_router
 from tracking_pipeline.web.admin.health import tracking_health_router
@@ -20,6 +21,7 @@ admin_router = APIRouter(
 for _router in (
     retry_router,
     replay_router,
+    backfill_router,
     tracking_health_router,
     check_router,
     explain_router,

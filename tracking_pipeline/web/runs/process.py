@@ -146,3 +146,9 @@ def replay_answer(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     """The totals of a replay."""
     totals: dict[str, Any] = result.output_for_node("replay_dead_letters").as_json()
     return totals
+
+
+def backfill_answer(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """The totals of a backfill."""
+    totals: dict[str, Any] = result.output_for_node("backfill_destination").as_json()
+    return totals

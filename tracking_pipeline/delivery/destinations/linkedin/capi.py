@@ -32,7 +32,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     reject,
     withhold,
 )
-from tracking_pipeline.delivery.engine.readiness import CONSENT_DENIED, is_limited
+from tracking_pipeline.delivery.engine.readiness import CONSENT_DENIED
 from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.conversion import Conversion
@@ -101,8 +101,7 @@ class LinkedInCapi(JsonBatches):
     def form(
         self, conversion: Conversion, keys: Mapping[str, Any], dropped: list[tuple[str, str]]
     ) -> dict[str, Any] | NotSent:
-        limited = is_limited(conversion.reading, self.rules.policy)
-        if conversion.choices(limited=limited).get(Purpose.AD_PERSONALIZATION) is False:
+        if self.is_limited(conversion):
             return withhold(CONSENT_DENIED, Failure.CONSENT_DENIED)
         rule = self._rule_of.of(conversion.event_name)
         if rule is None:

@@ -22,7 +22,6 @@ from tracking_pipeline.delivery.destinations.microsoft.codes import CODES
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Refused, Verdict, reject
-from tracking_pipeline.delivery.engine.readiness import is_limited
 from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.cart import read_cart
 from tracking_pipeline.events.consent import Purpose, Said
@@ -111,13 +110,11 @@ class MicrosoftUet(JsonBatches):
 
     def _consent(self, conversion: Conversion) -> str:
         """Granted (``G``) only where somebody said so, or the site says that silence means it."""
-        policy = self.rules.policy
-        limited = is_limited(conversion.reading, policy)
-        if conversion.choices(limited=limited).get(Purpose.AD_PERSONALIZATION) is False:
+        if self.is_limited(conversion):
             return "D"
         stated = conversion.consent.get(Purpose.AD_STORAGE)
         if stated is None:
-            return "G" if policy.consent_default == "granted" else "D"
+            return "G" if self.rules.policy.consent_default == "granted" else "D"
         return "G" if stated.said in (Said.GRANTED, Said.AGREED) else "D"
 
     def read(self, answer: Answer, now: datetime, events: int) -> Verdict:
