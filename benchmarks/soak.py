@@ -1,12 +1,12 @@
 """Drains a queue of mixed events with scripted faults to its end, and audits what came of it.
 
-    python -m benchmarks.soak [--events N] [--seed S]
+    python -m benchmarks.soak [--events N] [--seed S] [--destination D ...]
 
-Drain follows drain over all destinations. Between two of them time passes by SQL: what waits
-for a retry or a probe is due at once; only a ``Retry-After`` is really waited for. When nothing
-waits any more, every event must be in the state that its script demands, and the log of attempts
-and the sandbox must have counted the same requests for each. Prints a verdict; ends with 1 on any
-disagreement.
+Drain follows drain over all destinations, or those that are named. Between two of them time passes
+by SQL: what waits for a retry or a probe is due at once; only a ``Retry-After`` is really waited
+for. When nothing waits any more, every event must be in the state that its script demands, and the
+log of attempts and the sandbox must have counted the same requests for each. Prints a verdict; ends
+with 1 on any disagreement.
 
 No script makes a request time out: each would hang for the whole of the client's 20 seconds.
 """
@@ -32,7 +32,7 @@ from typing_extensions import LiteralString
 from benchmarks.retry_stand import temporary_postgres
 from benchmarks.soak_plan import Planned, plan
 from benchmarks.soak_verdict import Ended, disagreements, received
-from tracking_pipeline.delivery.destinations.registry import REGISTRY
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, REGISTRY, DestinationName
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
@@ -104,12 +104,15 @@ class Verdict:
         return not self.disagreements and not self.violations.keys() - {_TOO_EARLY}
 
 
-def soak(url: str, events: int, seed: int) -> Verdict:
+def soak(
+    url: str, events: int, seed: int, destinations: Sequence[DestinationName] = DESTINATIONS
+) -> Verdict:
     """One soak on the migrated and empty database at ``url``. Raises RuntimeError where the queue
     does not come to its end."""
     started = time.monotonic()
     with Sandbox() as sandbox, psycopg.connect(url, autocommit=True) as connection:
-        planned = plan(events, seed, connection.execute("select now()").fetchall()[0][0])
+        now = connection.execute("select now()").fetchall()[0][0]
+        planned = plan(events, seed, now, destinations)
         _fill(connection, planned)
         sandbox.scripts.update(
             {str(event.event_id): event.script for event in planned if event.script}
@@ -212,12 +215,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--destination", action="append", choices=DESTINATIONS)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     with temporary_postgres() as postgres:
         url = postgres.ensure_database("soak")
         migrate(url)
-        verdict = soak(url, options.events, options.seed)
+        verdict = soak(url, options.events, options.seed, options.destination or DESTINATIONS)
     _show(verdict, options.seed)
     sys.exit(not verdict.agrees)
 

@@ -44,15 +44,17 @@ class Planned:
     reason: str | None = None
 
 
-def plan(events: int, seed: int, now: datetime) -> list[Planned]:
-    """So many events in turn over all destinations, the same ones for the same seed.
+def plan(
+    events: int, seed: int, now: datetime, destinations: Sequence[DestinationName] = DESTINATIONS
+) -> list[Planned]:
+    """So many events in turn over the destinations, the same ones for the same seed.
 
     Every kind occurs at least once where there are 40 events or more.
     """
     dice = random.Random(seed)
     planned = []
-    for position, destination in enumerate(DESTINATIONS):
-        count = len(range(position, events, len(DESTINATIONS)))
+    for position, destination in enumerate(destinations):
+        count = len(range(position, events, len(destinations)))
         kinds = _kinds(destination, count)
         dice.shuffle(kinds)
         planned += [_planned(destination, kind, dice, now) for kind in kinds]

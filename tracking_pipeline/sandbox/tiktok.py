@@ -96,17 +96,21 @@ class _TikTok(JsonPlatform):
 
     def http_status(self, step: Step, *, some_refused: bool) -> int:
         # What stands before it fails with a status of its own.
-        return step.status if step.status >= 500 else 200
+        return step.status if _is_of_what_stands_before(step) else 200
 
     def _request_id(self) -> str:
         return f"sandbox{next(self.traces):08d}"
+
+
+def _is_of_what_stands_before(step: Step) -> bool:
+    return step.status >= 500 or step.status in (408, 425)
 
 
 def _code(step: Step) -> int:
     """TikTok's code for a step, which scripts write in Meta's; one of TikTok's own stays."""
     if step.code is not None and step.code >= _LOWEST_CODE:
         return step.code
-    if step.status >= 500:
+    if _is_of_what_stands_before(step):
         return _FAULT
     return {401: _TOKEN, 403: _RIGHT, 404: _RIGHT, 429: _RATE}.get(step.status, _EVENT)
 
