@@ -187,7 +187,7 @@ def count_new_dead_letters(
 _OUTLIVED: LiteralString = """
 with dead as materialized (
     select f.destination, max(f.updated_at) as last_died, count(*) as events
-    from unnest(array['meta_capi', 'google_ec', 'gtm_server', 'supabase']) as d (destination)
+    from unnest(%(destinations)s::text[]) as d (destination)
     join public.tracking_failed_events f on f.destination = d.destination
     where f.status = 'dead_letter' and f.updated_at >= %(since)s and f.updated_at < %(until)s
       and f.dead_letter_reason = 'max_retries' and coalesce(f.max_retries, %(usual)s) = %(usual)s
@@ -211,12 +211,21 @@ order by 2 desc, 1
 
 
 def count_outlived(
-    connection: psycopg.Connection[Any], since: datetime, until: datetime
+    connection: psycopg.Connection[Any],
+    destinations: Sequence[str],
+    since: datetime,
+    until: datetime,
 ) -> dict[str, int]:
     """Of what spent its usual retries within [since, until) and still is a dead letter, how many
-    died while their destination took nothing, less than a day before it took events again: by
-    destination."""
-    arguments = {"since": since, "until": until, "usual": MAX_RETRIES, "ours": DELIVERED_BY_US}
+    died while their destination, one of these, took nothing, less than a day before it took events
+    again: by destination."""
+    arguments = {
+        "destinations": list(destinations),
+        "since": since,
+        "until": until,
+        "usual": MAX_RETRIES,
+        "ours": DELIVERED_BY_US,
+    }
     return dict(connection.execute(_OUTLIVED, arguments).fetchall())
 
 

@@ -71,7 +71,9 @@ READS: dict[str, Callable[[psycopg.Connection], Any]] = {
     "new dead letters": lambda it: count_new_dead_letters(
         it, DESTINATIONS, NOW - timedelta(days=1), NOW
     ),
-    "outlived dead letters": lambda it: count_outlived(it, NOW - timedelta(days=7), NOW),
+    "outlived dead letters": lambda it: count_outlived(
+        it, DESTINATIONS, NOW - timedelta(days=7), NOW
+    ),
     "withheld of a week": count_withheld,
     "conversions of a day": lambda it: count_conversions(it, NOW - timedelta(days=1), NOW, RULE),
     "next chunk": lambda it: find_chunk(it, NOW - timedelta(days=900), NOW, most_rows=500),

@@ -184,7 +184,7 @@ def read_dead_letters(connection: psycopg.Connection[Any], now: datetime) -> Dea
         sum(each.events for each in batches),
         DEAD_LETTER_HOURS,
         batches,
-        count_outlived(connection, since, now),
+        count_outlived(connection, DESTINATIONS, since, now),
     )
 
 

@@ -165,7 +165,9 @@ def read_status(
                 (group.destination, group.reason, group.matched - group.delivered, None)
                 for group in read_offers(connection)
             ),
-            outlived=count_outlived(connection, now - timedelta(days=OUTLIVED_SINCE_DAYS), now),
+            outlived=count_outlived(
+                connection, DESTINATIONS, now - timedelta(days=OUTLIVED_SINCE_DAYS), now
+            ),
             withheld=read_withheld(connection),
             warnings=count_delivery_warnings(connection),
         )
