@@ -242,7 +242,20 @@ _OF_DESTINATION = {
     "microsoft_uet": "microsoft",
     "reddit_capi": "reddit",
 }
-_RULES = {**PLATFORMS, **{name: PLATFORMS[of] for name, of in _OF_DESTINATION.items()}}
+VISITOR_IDS = "visitor ids"
+"""In a platform's place: what single platforms call a click or a browser, all of them side by side,
+as the ledger keeps it."""
+
+_RULES: dict[str, Mapping[str, KeyRule]] = {
+    **PLATFORMS,
+    **{name: PLATFORMS[of] for name, of in _OF_DESTINATION.items()},
+    VISITOR_IDS: {
+        key: rule
+        for rules in PLATFORMS.values()
+        for key, rule in rules.items()
+        if key not in _META and key not in _GOOGLE
+    },
+}
 
 MATCH_KEYS: tuple[str, ...] = tuple(_META)
 

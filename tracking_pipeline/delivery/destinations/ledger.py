@@ -52,6 +52,7 @@ from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.events.texts import id_text, impersonal_fields, impersonal_text
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.identity.match import named_as_google
+from tracking_pipeline.identity.platforms import VISITOR_IDS
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.ledger import COLUMNS, insert_events
@@ -235,6 +236,7 @@ def ledger_row(
     moment = conversion.event_time
     keys, dropped = person_keys(reading, "meta", country, "all", event_time=moment)
     googles, _ = person_keys(reading, "google", country, "all", event_time=moment)
+    visitor, _ = person_keys(reading, VISITOR_IDS, country, "all", event_time=moment)
     given = _columns(reading)
     clicks = reading.clicks()
     metadata = _metadata(conversion)
@@ -259,7 +261,7 @@ def ledger_row(
         "page_path": row["page_path"] or conversion.page_url,
         "fbp": keys.get("fbp"),
         "fbc": keys.get("fbc"),
-        "user_data": {**named_as_google(googles), **keys} or None,
+        "user_data": {**named_as_google(googles), **visitor, **keys} or None,
         "ingested_by": row["ingested_by"] or "tracking_pipeline",
         "email_sha256": _single(keys.get("em")),
         "phone_sha256": _single(keys.get("ph")),

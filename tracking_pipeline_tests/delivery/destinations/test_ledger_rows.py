@@ -25,6 +25,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
 from tracking_pipeline.events.consent import Purpose, Said
 from tracking_pipeline.events.policy import ReadingPolicy
 from tracking_pipeline.events.reading import said_by
+from tracking_pipeline.identity import match_keys
 from tracking_pipeline.store.database import connection_pool
 from tracking_pipeline.store.ledger import COLUMNS
 from tracking_pipeline_tests.delivery.claimed import NOW, ROW_EVENT_ID, claimed
@@ -368,3 +369,19 @@ def test_a_row_that_the_table_refuses_is_not_told_in_the_answer(
     assert isinstance(reply.verdict, Refused)
     assert reply.verdict.rejected.reason == "refused by the ledger: 23514"
     assert "canary" not in repr(reply)
+
+
+def test_what_single_platforms_call_a_click_or_a_browser_is_kept_for_them() -> None:
+    columns = row(
+        {
+            "event_name": "Lead",
+            "email": "jane@example.com",
+            "event_source_url": "https://shop.example/?ttclid=click-1&epik=click-2",
+            "cookies": {"_ttp": "browser-1", "_scid": "browser-2"},
+        }
+    )
+
+    kept = columns["user_data"]
+    assert (kept["ttclid"], kept["epik"]) == ("click-1", "click-2")
+    assert (kept["ttp"], kept["scid"]) == ("browser-1", "browser-2")
+    assert match_keys({"user_data": kept}, "tiktok").keys() == {"em", "ttclid", "ttp"}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -165,7 +166,7 @@ class PinterestCapi(JsonBatches):
             headers=request.headers,
         )
         found = judged(classify(answer, now, self.judge), duration_ms=answer.duration_ms)
-        return found
+        return replace(found, detail=found.detail or "Pinterest took the test event")
 
 
 def pinterest_request(

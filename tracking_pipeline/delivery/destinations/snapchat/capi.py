@@ -182,7 +182,8 @@ class SnapchatCapi(JsonBatches):
             content=request.body([orjson.dumps(_test_event(now))]),
             headers=request.headers,
         )
-        return judged(classify(answer, now, self.judge), duration_ms=answer.duration_ms)
+        found = judged(classify(answer, now, self.judge), duration_ms=answer.duration_ms)
+        return replace(found, detail=found.detail or "Snapchat took the test event")
 
 
 def snapchat_request(
