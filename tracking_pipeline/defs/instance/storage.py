@@ -6,15 +6,21 @@ Each Dagster process that opens its instance holds the embedded server for as lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import dagster as dg
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+    PostgresScheduleStorage,
+)
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL
+from sqlalchemy import URL, create_engine
 
 from tracking_pipeline.defs.instance.tables import make_dagster_tables
 from tracking_pipeline.settings import read_settings
@@ -62,6 +68,28 @@ class TrackingStorage(DagsterPostgresStorage):
         url = dagster_storage_url()
         make_dagster_tables(url)
         return cls(postgres_url=url, inst_data=inst_data)
+
+
+def keep_connections(instance: dg.DagsterInstance) -> Callable[[], None]:
+    """Lets the parts of the instance's storage share a few connections, for the time of one verb:
+    Dagster makes a new one for each statement, a hundred for the shortest run. Returns what closes
+    them.
+
+    Each is tried before it is used, so that a server that was started again costs nothing.
+    """
+    parts = [
+        part
+        for part in (instance.event_log_storage, instance.run_storage, instance.schedule_storage)
+        if isinstance(part, (PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage))
+    ]
+    if not parts:
+        return lambda: None
+    engine = create_engine(
+        parts[0].postgres_url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, pool_size=2
+    )
+    for part in parts:
+        part._engine = engine
+    return engine.dispose
 
 
 class TrackingComputeLogs(LocalComputeLogManager):
