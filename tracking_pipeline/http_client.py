@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 20.0
 # Of that, what a connection may take: within it nothing has been sent, and that is worth knowing.
 _CONNECTING = 0.75
+_TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
 # An error body is a few hundred bytes. What is larger is no answer of the API we called.
 MOST_ANSWER_BYTES = 1_000_000
 
@@ -108,11 +110,18 @@ def http_client(*, max_connections: int) -> DeliveryClient:
     return DeliveryClient(
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         timeout=TIMEOUT_SECONDS,
+        verify=_certificates(),
         follow_redirects=False,
         limits=httpx.Limits(
             max_connections=max_connections, max_keepalive_connections=max_connections
         ),
     )
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Whom to trust, read once: a hundred certificates take longer to read than a short run."""
+    return httpx.create_ssl_context()
 
 
 async def post(

@@ -33,6 +33,9 @@ POOL_ANSWER_SECONDS = 30.0
 # A lone connection may read a year of a ledger, but not for ever.
 ANSWER_SECONDS = 900.0
 CHECK_ANSWER_SECONDS = 5.0
+# A connection that had an answer so lately is handed out unchecked. Should it have died since, what
+# it was wanted for is done again after the first wait of an outage, by when all are checked.
+PROVEN_SECONDS = 0.2
 APPLICATION_NAME = "tracking_pipeline"
 
 # What the kernel can find out: a machine or a network that is gone without a word, within about 30
@@ -115,9 +118,12 @@ class _AsyncConnection(psycopg.AsyncConnection[Row]):
     """The same in an event loop."""
 
     answer_seconds: float | None = POOL_ANSWER_SECONDS
+    answered_at = float("-inf")
 
     async def wait(self, gen: Steps[T], *rest: Any, **more: Any) -> T:
-        return await super().wait(_impatient(gen, self, self.answer_seconds), *rest, **more)
+        answer = await super().wait(_impatient(gen, self, self.answer_seconds), *rest, **more)
+        self.answered_at = time.monotonic()
+        return answer
 
 
 @contextmanager
@@ -146,8 +152,8 @@ async def connection_pool(
     """A pool of autocommit connections, open inside the block. A connection on which an answer
     takes longer than ``answer_seconds`` (None: :data:`POOL_ANSWER_SECONDS`) is given up.
 
-    A connection is checked when it is handed out: after a restart of the server, or when a pooler
-    has dropped what was idle, all of them are dead at once.
+    A connection is checked when it is handed out, unless it was in use just now: after a restart of
+    the server, or when a pooler has dropped what was idle, all of them are dead at once.
     """
     longest = POOL_ANSWER_SECONDS if answer_seconds is None else answer_seconds
 
@@ -157,6 +163,8 @@ async def connection_pool(
 
     async def check(connection: psycopg.AsyncConnection[Any]) -> None:
         assert isinstance(connection, _AsyncConnection)  # noqa: S101
+        if time.monotonic() - connection.answered_at < PROVEN_SECONDS:
+            return
         connection.answer_seconds = min(longest, CHECK_ANSWER_SECONDS)
         await AsyncConnectionPool.check_connection(connection)
         connection.answer_seconds = longest
