@@ -11,7 +11,7 @@ import pytest
 from tracking_pipeline.sandbox.server import Sandbox
 
 HASH = "a" * 64
-BEARER = {"Authorization": "Bearer t"}
+BEARER = {"Authorization": "Bearer token-1"}
 
 
 def tiktok(event_id: str = "a", **changes: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def snapchat(event_id: str = "a", **changes: Any) -> dict[str, Any]:
 
 
 def post_tiktok(
-    http: httpx.Client, sandbox: Sandbox, *events: Any, token: str | None = "t", **said: Any
+    http: httpx.Client, sandbox: Sandbox, *events: Any, token: str | None = "token-1", **said: Any
 ) -> Any:
     body = {"event_source": "web", "event_source_id": "P", "data": list(events), **said}
     address = f"{sandbox.address_of('tiktok_events')}/open_api/v1.3/event/track/"
@@ -94,7 +94,7 @@ def test_tiktok_says_by_its_code_what_is_wrong(http: httpx.Client, sandbox: Sand
 def test_one_bad_event_refuses_all_that_tiktok_gets(
     http: httpx.Client, sandbox: Sandbox, changes: dict[str, Any]
 ) -> None:
-    assert post_tiktok(http, sandbox, tiktok("good"), tiktok("bad", **changes)) == 40002
+    assert post_tiktok(http, sandbox, tiktok("good"), tiktok("bad") | changes) == 40002
     assert not sandbox.memory.accepted_ids
 
 
