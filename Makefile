@@ -66,6 +66,7 @@ docs: $(VENV)/.installed
 	$(BIN)/python -m tracking_pipeline.events.describe > docs/what-we-read.md
 	$(BIN)/python -m tracking_pipeline.delivery.describe > docs/failures.md
 	$(BIN)/python -m tracking_pipeline.identity.describe docs/identity-differences.md
+	$(BIN)/python -m docs.generate
 
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
