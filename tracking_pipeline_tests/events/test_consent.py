@@ -125,10 +125,12 @@ def test_only_analytics_refused_stops_the_protocol_of_analytics_alone() -> None:
     assert stopped == {"measurement_protocol"}
 
 
-def test_only_personalisation_refused_stops_nobody() -> None:
+def test_only_personalisation_refused_stops_those_that_cannot_be_told_of_it() -> None:
     fields = {"consent": {"ad_personalization": "denied"}}
 
-    assert all(isinstance(ready(fields, name), Conversion) for name in DESTINATIONS)
+    stopped = {name for name in DESTINATIONS if isinstance(ready(fields, name), Withheld)}
+
+    assert stopped == {"linkedin_capi"}
 
 
 def test_what_silence_means_is_the_sites_to_say() -> None:
