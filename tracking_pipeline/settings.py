@@ -426,6 +426,8 @@ class Settings(BaseSettings):
     microsoft_uet_retry_horizon_hours: Hours | None = None
     reddit_retry_horizon_hours: Hours | None = None
 
+    # How many retry runs a long queue is shared by: defs/delivery/backlog.py.
+    retry_workers: Annotated[int, Field(ge=1, le=64)] = 1
     # Whether the dead letters of a pause that is over go back into the queue by themselves.
     replay_after_pause: bool = False
     """Whether dead letters of a pause that is over go back by themselves. `false`: `status` offers

@@ -6,7 +6,6 @@ Every job is safe to run twice, so a missed or doubled tick harms nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
         UnresolvedAssetJobDefinition,
     )
 
-# Where there are no heartbeats, a run whose process was killed stays "started" in Dagster until its
-# run monitoring ends it, up to the run's longest time. Waiting for that would stop the loop, so an
-# old run no longer counts; a second drain beside a slow one is safe.
+# A drain ends long before. What has been executing for longer is an operator's own, or hangs, or
+# was killed where there are no heartbeats to tell; waiting for that would stop the loop, and
+# another drain beside it is safe.
 COUNTS_FOR = timedelta(minutes=10)
 
 # More than the queue lets run at once.
-_MOST_LOOKED_AT = 20
+_MOST_LOOKED_AT = 100
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -39,23 +38,30 @@ _UNDER_WAY = [
 
 
 def is_under_way(instance: dg.DagsterInstance, job_name: str) -> bool:
-    """Whether a run of the job was created in the last ten minutes and has not ended. One whose
-    process is gone is ended first, or does not count where it is only missed."""
+    """Whether a run of the job waits to be executed or is executed, for no longer than ten minutes.
+    One whose process is gone is ended first, or does not count where it is only missed."""
+    return count_under_way(instance, job_name) > 0
+
+
+def count_under_way(instance: dg.DagsterInstance, job_name: str) -> int:
+    """How many such runs of the job there are. A run that waits counts however long it has done so:
+    it will do its work, and no other is needed."""
     if not _runs(instance, job_name):
-        return False
+        return 0
     missed = set(end_lost_runs(instance).missed)
-    return any(run.run_id not in missed for run in _runs(instance, job_name))
+    return sum(run_id not in missed for run_id in _runs(instance, job_name))
 
 
-def _runs(instance: dg.DagsterInstance, job_name: str) -> Sequence[dg.DagsterRun]:
-    return instance.get_runs(
-        dg.RunsFilter(
-            job_name=job_name,
-            statuses=_UNDER_WAY,
-            created_after=datetime.now(timezone.utc) - COUNTS_FOR,
-        ),
-        limit=_MOST_LOOKED_AT,
+def _runs(instance: dg.DagsterInstance, job_name: str) -> list[str]:
+    records = instance.get_run_records(
+        dg.RunsFilter(job_name=job_name, statuses=_UNDER_WAY), limit=_MOST_LOOKED_AT
     )
+    since = datetime.now(timezone.utc) - COUNTS_FOR
+    return [
+        record.dagster_run.run_id
+        for record in records
+        if record.start_time is None or record.start_time >= since.timestamp()
+    ]
 
 
 def every(

@@ -21,12 +21,14 @@ from typing import Any, Literal
 from uuid import UUID
 
 import dagster as dg
+import psycopg
 from pydantic import Field
 
+from tracking_pipeline.defs.delivery.backlog import read_due_events, runs_called_for
 from tracking_pipeline.defs.instance.kept_in_log import KEPT_IN_LOG
 from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
-from tracking_pipeline.defs.ticks import every
+from tracking_pipeline.defs.ticks import count_under_way
 from tracking_pipeline.delivery.destinations.registry import (
     DESTINATIONS,
     DestinationName,
@@ -40,6 +42,7 @@ from tracking_pipeline.delivery.engine.retry import (
 from tracking_pipeline.delivery.engine.totals import NUMBERS, RetryTotals
 from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.interruption import run_interruptibly
+from tracking_pipeline.store.database import connect
 
 
 class RetryConfig(dg.Config):
@@ -259,9 +262,34 @@ def retry_failed_events_job() -> None:
     summarize_retry(drain_failed_events(plan_retry()))
 
 
-retry_failed_events_schedule = every(
-    "*/5 * * * *",
-    retry_failed_events_job,
-    name="retry_failed_events_schedule",
-    description="Retries due failed events every 5 minutes, also when the sensor is off.",
+@dg.schedule(
+    job=retry_failed_events_job,
+    cron_schedule="*/5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Retries due failed events every 5 minutes, also when the sensor is off: one run, "
+    "and up to RETRY_WORKERS at once for a long queue. Skips while as many are under way.",
 )
+def retry_failed_events_schedule(
+    context: dg.ScheduleEvaluationContext, tracking: TrackingResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    under_way = count_under_way(context.instance, retry_failed_events_job.name)
+    requests = [
+        dg.RunRequest(f"retry:{nth}") for nth in range(under_way, max(1, _called_for(tracking)))
+    ]
+    return requests or dg.SkipReason(
+        f"{under_way} runs of {retry_failed_events_job.name} under way"
+    )
+
+
+def _called_for(tracking: TrackingResource) -> int:
+    """How many runs the queue calls for; one where that cannot be told: the run says why."""
+    try:
+        with tracking.open() as installation:
+            workers = installation.settings.retry_workers
+            if workers == 1:
+                return 1
+            with connect(installation.database.url) as connection:
+                return runs_called_for(read_due_events(installation, connection).count, workers)
+    except (dg.Failure, psycopg.Error):
+        return 1

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import dagster as dg
 import psycopg
 import pytest
 
-from tracking_pipeline.defs.delivery.queue_growth import (
-    has_grown,
-    queue_growth_sensor,
-    why_nothing_is_due,
-)
+from tracking_pipeline.defs import ticks
+from tracking_pipeline.defs.delivery import backlog as backlog_module
+from tracking_pipeline.defs.delivery.backlog import DueEvents, runs_called_for, why_nothing_is_due
+from tracking_pipeline.defs.delivery.queue_growth import has_grown, queue_growth_sensor
 from tracking_pipeline.defs.delivery.retry import (
     retry_failed_events_job,
     retry_failed_events_schedule,
 )
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.ticks import is_under_way
+from tracking_pipeline.defs.ticks import count_under_way, is_under_way
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.store.queue_counts import BACKLOG_CAP, Backlog
 from tracking_pipeline.wiring.health import health_config
@@ -51,6 +52,16 @@ def skip_message(instance: dg.DagsterInstance) -> str:
     answer = tick(instance)
     assert isinstance(answer, str)
     return answer
+
+
+def scheduled(instance: dg.DagsterInstance) -> int:
+    """How many runs the schedule's tick launches."""
+    context = dg.build_schedule_context(instance, resources={"tracking": TrackingResource()})
+    answer = retry_failed_events_schedule(context)
+    if isinstance(answer, dg.SkipReason):
+        return 0
+    assert isinstance(answer, list)
+    return len({request.run_key for request in answer})
 
 
 def start_run(instance: dg.DagsterInstance) -> None:
@@ -92,8 +103,61 @@ def test_no_second_run_is_launched_beside_one_under_way(
     start_run(instance)
     assert skip_message(instance) == "2 due; a retry run is under way"
     assert is_under_way(instance, retry_failed_events_job.name)
-    answer = retry_failed_events_schedule(dg.build_schedule_context(instance=instance))
-    assert isinstance(answer, dg.SkipReason)
+    assert scheduled(instance) == 0
+
+
+@pytest.mark.parametrize(
+    ("due", "workers", "runs"),
+    [
+        (0, 4, 0),
+        (1, 1, 1),
+        (1, 4, 1),
+        (1000, 4, 1),
+        (1001, 4, 2),
+        (9999, 4, 4),
+        (9999, 1, 1),
+        (BACKLOG_CAP, 64, 64),
+    ],
+)
+def test_a_queue_calls_for_a_run_for_each_thousand_events_up_to_the_setting(
+    due: int, workers: int, runs: int
+) -> None:
+    assert runs_called_for(due, workers) == runs
+
+
+@pytest.mark.parametrize("beside", [0, 1, 2, 3])
+def test_a_long_queue_is_given_as_many_runs_as_it_calls_for_and_those_under_way_count(
+    queue: Queue, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, beside: int
+) -> None:
+    monkeypatch.setenv("RETRY_WORKERS", "3")
+    monkeypatch.setattr(backlog_module, "EVENTS_FOR_ANOTHER_RUN", 2)
+    queue.add(5)
+    for _ in range(beside):
+        start_run(instance)
+    answer = queue_growth_sensor(dg.build_sensor_context(instance), tracking=TrackingResource())
+    wanted = answer.run_requests if isinstance(answer, dg.SensorResult) else []
+    assert len({request.run_key for request in wanted or ()}) == 3 - beside
+    assert scheduled(instance) == 3 - beside
+
+
+def test_the_schedule_launches_one_run_where_nothing_is_known_to_be_due(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRY_WORKERS", "3")
+    assert scheduled(instance) == 1
+    monkeypatch.setenv("TRACKING_DATABASE_URL", "postgresql://u:s3cret@127.0.0.1:1/shop")
+    assert scheduled(instance) == 1
+
+
+def test_a_run_that_waits_counts_however_long_and_one_that_executes_for_ten_minutes(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticks, "COUNTS_FOR", timedelta(0))
+    run = instance.create_run_for_job(retry_failed_events_job, status=dg.DagsterRunStatus.STARTING)
+    assert count_under_way(instance, RETRY) == 1
+    begun = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, RETRY)
+    instance.report_dagster_event(begun, run.run_id)
+    assert count_under_way(instance, RETRY) == 0
 
 
 def test_events_of_destinations_that_take_none_launch_nothing(
@@ -187,7 +251,8 @@ def test_a_queue_has_grown_by_half_and_by_more_than_a_few(
 
 def test_a_count_at_its_cap_says_that_there_may_be_more() -> None:
     backlog = [Backlog("meta_capi", 0, BACKLOG_CAP, 30.0)]
-    assert why_nothing_is_due(backlog, backlog) == f"0 due, {BACKLOG_CAP}+ waiting, next in 30 s"
+    due = DueEvents(backlog, backlog)
+    assert why_nothing_is_due(due) == f"0 due, {BACKLOG_CAP}+ waiting, next in 30 s"
 
 
 def test_events_that_wait_for_their_first_attempt_are_due(
