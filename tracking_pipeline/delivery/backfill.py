@@ -1,7 +1,7 @@
 """Hands a destination the ledger's conversions that it has never seen: the service that the job,
 the command and the API call.
 
-    stream   conversions of the window that no queue and no attempt of the destination knows
+    stream   conversions of the window that no attempt and no queue of the destination knows
     foresee  what the destination would make of each at its moment
     hand over those that it would take, as failed events that never failed, spread over time
 
@@ -22,6 +22,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -42,7 +43,8 @@ from tracking_pipeline.store.backfill import (
     HandOver,
     hand_over,
     read_last_due_seconds,
-    stream_unseen_conversions,
+    read_unseen,
+    stream_conversions_without_attempt,
 )
 from tracking_pipeline.store.database import (
     ANSWER_SECONDS,
@@ -191,7 +193,7 @@ class _Backfill:
     async def run(self) -> None:
         """Goes through the window once."""
         async with self._pool.connection() as streaming:
-            pages = stream_unseen_conversions(
+            pages = stream_conversions_without_attempt(
                 streaming,
                 self._destination.name,
                 self._request.conversions,
@@ -202,8 +204,11 @@ class _Backfill:
                 async for page in pages:
                     await self._take(page)
 
-    async def _take(self, page: list[dict[str, Any]]) -> None:
+    async def _take(self, ids: list[UUID]) -> None:
         async with self._pool.connection() as connection:
+            page = await read_unseen(
+                connection, self._destination.name, ids, started_at=self._started_at
+            )
             lead_ids = {row["lead_id"] for row in page} - {None}
             statements = await read_statements_of_leads(connection, lead_ids) if lead_ids else {}
             going = []

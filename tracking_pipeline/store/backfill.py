@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -21,30 +22,50 @@ PAGE = 500
 MESSAGE = "handed over by a backfill, not sent yet"
 """What the row says in the place of an error. Its code is ``postponed``: it never failed."""
 
-_SEEN: LiteralString = """
-    exists (
+# Three conditions and no "or": only then are they joins. An event that was accepted before the
+# start may have been sent since, and is in no queue any more.
+_UNSEEN: LiteralString = """
+    not exists (
         select from public.tracking_failed_events f
         where f.event_id = {event_id} and f.destination = %(destination)s)
-    or exists (
+    and not exists (
         select from public.tracking_accepted_events a
-        where a.event_id = {event_id} and a.destination = %(destination)s)"""
+        where a.event_id = {event_id} and a.destination = %(destination)s)
+    and not exists (
+        select from public.tracking_delivery_attempts t
+        where t.event_id = {event_id} and t.destination = %(destination)s
+          and t.attempted_at >= %(started_at)s)"""
 
-# An event's attempts come after its row in the ledger, so the window bounds both sides of the
-# anti-join. The columns are those of a claim.
-_UNSEEN: LiteralString = """
+# An event's attempts come after its row in the ledger, so the window bounds both sides. The queues
+# are looked into page by page: they grow meanwhile, and a plan that was made when they were empty
+# would read all of them for each row.
+_STREAM: LiteralString = """
+select e.event_id
+from public.wm_event_log e
+where e.created_at >= %(since)s and e.created_at < %(until)s
+  and e.event_id is not null
+  and {conversion}
+  and not exists (
+    select from public.tracking_delivery_attempts t
+    where t.event_id = e.event_id and t.destination = %(destination)s
+      and t.attempted_at >= %(since)s)
+order by e.created_at, e.event_id
+"""
+# Both sides may be large, and statistics of a destination that is new are none.
+_AS_HASH_JOIN: LiteralString = """
+select set_config('enable_nestloop', 'off', true), set_config('cursor_tuple_fraction', '1', true)
+"""
+
+
+# The columns are those of a claim.
+_READ: LiteralString = """
 select e.event_id as id, e.event_id, coalesce(e.event_name, 'unknown') as event_name, e.event_type,
     jsonb_strip_nulls({payload})::text as payload, null as user_data, l.id as lead_id, e.session_id,
     0 as retry_count, 5 as max_retries, e.created_at, 0 as lease_token, {lead}
 from public.wm_event_log e
 left join public.leads l on l.id = e.lead_id
-where e.created_at >= %(since)s and e.created_at < %(until)s
-  and e.event_id is not null
-  and {conversion}
-  and not ({seen})
-  and not exists (
-    select from public.tracking_delivery_attempts t
-    where t.event_id = e.event_id and t.destination = %(destination)s
-      and t.attempted_at >= %(since)s)
+where e.event_id = any(%(ids)s)
+  and {unseen}
 order by e.created_at, e.event_id
 """
 
@@ -61,23 +82,16 @@ def _payload() -> sql.Composed:
     return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(parts))
 
 
-async def stream_unseen_conversions(
+async def stream_conversions_without_attempt(
     connection: psycopg.AsyncConnection[Any],
     destination: str,
     rule: ConversionRule,
     *,
     since: datetime,
     until: datetime,
-) -> AsyncGenerator[list[dict[str, Any]], None]:
-    """The conversions written within [since, until) that the destination has never been handed, the
-    oldest first, in pages of :data:`PAGE` as a claim gives rows (without ``now``). Of one snapshot.
-    """
-    statement = sql.SQL(_UNSEEN).format(
-        payload=_payload(),
-        lead=sql.SQL(LEAD_COLUMNS),
-        conversion=sql.SQL(CONVERSION),
-        seen=sql.SQL(_SEEN).format(event_id=sql.SQL("e.event_id")),
-    )
+) -> AsyncGenerator[list[UUID], None]:
+    """The ids of the conversions written within [since, until) that the destination was never sent,
+    the oldest first, in pages of :data:`PAGE`. Of one snapshot."""
     arguments = {
         "destination": destination,
         "since": since,
@@ -85,13 +99,32 @@ async def stream_unseen_conversions(
         "names": list(rule.names),
         "by_type": rule.by_type,
     }
-    async with (
-        connection.transaction(),
-        connection.cursor(name="unseen_conversions", row_factory=dict_row) as cursor,
-    ):
+    async with connection.transaction():
+        await connection.execute(_AS_HASH_JOIN)
+        async with connection.cursor(name="conversions_without_attempt") as cursor:
+            await cursor.execute(sql.SQL(_STREAM).format(conversion=sql.SQL(CONVERSION)), arguments)
+            while page := await cursor.fetchmany(PAGE):
+                yield [row[0] for row in page]
+
+
+async def read_unseen(
+    connection: psycopg.AsyncConnection[Any],
+    destination: str,
+    ids: Sequence[UUID],
+    *,
+    started_at: datetime,
+) -> list[dict[str, Any]]:
+    """Those of the conversions that the destination has not been handed either, the oldest first,
+    as a claim gives rows (without ``now``). ``started_at``: the beginning of the stream."""
+    statement = sql.SQL(_READ).format(
+        payload=_payload(),
+        lead=sql.SQL(LEAD_COLUMNS),
+        unseen=sql.SQL(_UNSEEN).format(event_id=sql.SQL("e.event_id")),
+    )
+    arguments = {"destination": destination, "ids": list(ids), "started_at": started_at}
+    async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement, arguments)
-        while page := await cursor.fetchmany(PAGE):
-            yield page
+        return await cursor.fetchall()
 
 
 # Of two backfills, the second one's statement begins when the first one's rows are there to see.
@@ -109,15 +142,15 @@ select distinct on (g.event_id) g.event_id, g.event_name, coalesce(g.event_type,
 from json_to_recordset(%(rows)s::json) as g (
     event_id uuid, event_name text, event_type text, event_payload jsonb, lead_id uuid,
     session_id uuid, after_seconds float8)
-where not ({seen})
+where {unseen}
 order by g.event_id, g.after_seconds
 """
 
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """One conversion on its way into the queue: a row of :func:`stream_unseen_conversions`, due so
-    long after the start."""
+    """One conversion on its way into the queue: a row of :func:`read_unseen`, due so long after
+    the start."""
 
     row: dict[str, Any]
     after_seconds: float
@@ -142,7 +175,7 @@ async def hand_over(
         for each in page
     ]
     statement = sql.SQL(_HAND_OVER).format(
-        seen=sql.SQL(_SEEN).format(event_id=sql.SQL("g.event_id"))
+        unseen=sql.SQL(_UNSEEN).format(event_id=sql.SQL("g.event_id"))
     )
     async with connection.transaction():
         await connection.execute(_ONE_AT_A_TIME, (destination,))
