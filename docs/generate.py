@@ -48,7 +48,10 @@ GROUPS = {
     ),
     "Places": ("geo_", "ip_", "ipinfo_"),
     "Match quality": ("emq_",),
-    "Thresholds": ("failed_events_", "error_rate_", "dead_letters_", "health_", "conversion_"),
+    "Thresholds": (
+        *("failed_events_", "error_rate_", "dead_letters_", "health_", "conversion_"),
+        *("delivery_rate_", "order_window"),
+    ),
     "Alerts": ("alert_",),
     "Operation": ("replay_", "snapshot_", "run_retention", "lead_value", "dagster_ui"),
     "HTTP": (

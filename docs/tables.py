@@ -11,8 +11,12 @@ TABLES = {
     "tracking_alert_notifications": "Messages of alerts, one for each channel.",
     "tracking_alert_state": "What stepping an alert has to remember: checks counted so far, "
     "silences.",
+    "tracking_conversion_hourly": "Ledger conversions by hour, event name, what was said of "
+    "consent and currency of their value.",
     "tracking_delivery_attempts": "Every try to deliver an event, also when nothing was sent. "
     "Append-only.",
+    "tracking_delivery_hourly": "What became of the conversions of each hour at each destination: "
+    "what delivery accounting is made of.",
     "tracking_destination_checks": "What the last check of each destination found.",
     "tracking_destination_shares": "How a destination's limits are shared among the workers that "
     "run now.",
@@ -28,7 +32,8 @@ TABLES = {
     "tracking_ip_locations": "Places of addresses that were looked up, until they expire.",
     "tracking_match_key_hourly": "Ledger conversions by hour, event name and the match keys that "
     "they carry: what the score is computed from.",
-    "tracking_rollup_progress": "How far that count has come.",
+    "tracking_order_events": "Which event ids an order came under.",
+    "tracking_rollup_progress": "How far the counts by hour have come.",
     "tracking_schema_version": "Which revision of the tables this database has (Alembic).",
     "wm_event_log": "The ledger: what happened on the site. Append-only.",
 }
@@ -207,6 +212,22 @@ COLUMNS = {
     "tracking_delivery_attempts.event_id": "The row's `event_id`.",
     "tracking_delivery_attempts.outcome": "[One of seven](../explanation/delivery.md).",
     "tracking_rollup_progress.name": "What is counted.",
+    "tracking_rollup_progress.stale_hours": "The hours that are to be counted again.",
+    "tracking_delivery_hourly.became": "`delivered`, `assumed` (the site sent it itself), "
+    "`waiting`, `dead`, `withheld` or `never_handed_over`.",
+    "tracking_delivery_hourly.currency": "Of their value. Empty: they have none.",
+    "tracking_delivery_hourly.events": "So many conversions.",
+    "tracking_delivery_hourly.in_ledger": "Whether the ledger has them; a failed event may be of "
+    "none.",
+    "tracking_delivery_hourly.reason": "How they were delivered, or why they were not.",
+    "tracking_delivery_hourly.samples": "Event ids of some.",
+    "tracking_delivery_hourly.value": "What those that have a value are worth together.",
+    "tracking_conversion_hourly.consent": "To advertising: `granted`, `refused` or `unknown`.",
+    "tracking_conversion_hourly.currency": "Of their value. Empty: they have none.",
+    "tracking_conversion_hourly.events": "So many conversions.",
+    "tracking_conversion_hourly.value_sample": "Some of their values, in order, each for as many "
+    "as the others.",
+    "tracking_order_events.order_id": "The order's id.",
     "tracking_geo_providers.not_before": "The source is not asked before then.",
     "tracking_google_requests.outcome": "What Google said in the end.",
     "tracking_google_requests.sent_at": "When the request was sent.",

@@ -208,7 +208,7 @@ Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_comma
 
 _READ_ELSEWHERE = frozenset(("TRACKING_DEBUG",))
 # Lists whose default is none.
-_LISTS = ("alert_channels", "conversion_event_names")
+_LISTS = ("alert_channels", "conversion_event_names", "site_sends_to")
 
 
 class Settings(BaseSettings):
@@ -500,6 +500,20 @@ class Settings(BaseSettings):
     """An error rate above this, in percent, is a warning."""
     error_rate_critical: Percent = 5.0
     """An error rate above this, in percent, is critical."""
+    delivery_rate_window_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 24
+    """The hours, which end an hour ago, of whose conversions the delivered ones are counted."""
+    delivery_rate_warning: Percent = 90.0
+    """Where fewer, in percent, of a destination's conversions arrived, it is a warning."""
+    delivery_rate_critical: Percent = 75.0
+    """Where fewer, in percent, of a destination's conversions arrived, it is critical."""
+    site_sends_to: (
+        Annotated[tuple[DestinationName, ...], NoDecode, BeforeValidator(_comma_separated)] | None
+    ) = None
+    """Destinations that the site sends first attempts to itself, comma separated: where it reports
+    no failure, delivery is assumed. Unset: those that are set up or have failed events, and are not
+    in `LOG_EVENT_FORWARD_TO`."""
+    order_window_days: Annotated[int, Field(ge=1, le=90)] = 30
+    """The days within which the same order under two event ids is told of."""
     # A dead letter is not tried again by itself: the first one is worth a look.
     dead_letters_warning: Count = 0
     """More dead letters of the last 24 hours than this are a warning."""

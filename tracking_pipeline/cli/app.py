@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tracking_pipeline.cli import (
+    accounting,
     delivery,
     demo,
     destinations,
@@ -58,6 +59,7 @@ for verb in (
     health.check,
     health.heal,
     status.status,
+    accounting.accounting,
     demo.demo,
     dev.dev,
     serve.serve,

@@ -26,6 +26,7 @@ from tracking_pipeline.health.alerts.alerting import open_book
 from tracking_pipeline.health.alerts.evaluation import Evaluation, evaluate_readings
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.metrics import METRICS, AlertType, Level, Metric, alert_specs
+from tracking_pipeline.health.readings.arrivals import account
 from tracking_pipeline.health.readings.readings import HealthReadings, read_health
 from tracking_pipeline.health.readings.rollup import (
     TIME_BUDGET_SECONDS,
@@ -87,6 +88,7 @@ def take_reading(
     """
     with _connected(database_url) as connection:
         rolled_up = roll_up(connection, config.counting, time_budget_seconds=roll_up_budget_seconds)
+        account(connection, config.accounting)
         readings = read_health(connection, config, caught_up=rolled_up.caught_up)
     return Reading(config, rolled_up, readings, evaluate_readings(readings, config.thresholds))
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.person import GeoMatchKeys
+from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
 from tracking_pipeline.health.emq.score import EmqModel
 from tracking_pipeline.health.metrics import Metric
 from tracking_pipeline.health.thresholds import Thresholds
@@ -21,6 +24,30 @@ class CountingRule:
     conversions: ConversionRule
     country: str = "US"
     geo_match_keys: GeoMatchKeys = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountingRule:
+    """How it is told what became of a conversion that left no trace at a destination.
+
+    ``configured``: the destinations that are set up. ``handed_over``: those that events of our
+    intake are handed to (LOG_EVENT_FORWARD_TO). ``sent_by_site``: those that the site sends first
+    attempts to itself, None: all that are in use and not handed over to. ``needs`` and
+    ``age_limits`` by destination. ``currency`` is that of a value that names none. The same order
+    counts as repeated within ``order_window``.
+    """
+
+    conversions: ConversionRule
+    policy: ReadingPolicy = DEFAULT_POLICY
+    configured: tuple[str, ...] = ()
+    handed_over: tuple[str, ...] = ()
+    sent_by_site: tuple[str, ...] | None = None
+    needs: Mapping[str, tuple[Purpose, ...]] = field(default_factory=dict)
+    age_limits: Mapping[str, timedelta] = field(default_factory=dict)
+    currency: str = "USD"
+    value_without: float | None = None
+    order_window: timedelta = timedelta(days=30)
+    rate_window_hours: int = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +74,7 @@ class HealthConfig:
     channels that alerts are told to: the position in ALERT_CHANNELS by the fingerprint."""
 
     counting: CountingRule
+    accounting: AccountingRule
     emq_model: EmqModel
     emq_weights: Mapping[str, float]
     emq_window_days: int

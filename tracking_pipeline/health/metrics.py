@@ -248,6 +248,41 @@ _CATALOGUE = (
         chart=ChartSpec("Error rate", "%"),
     ),
     MetricSpec(
+        name="delivery_rate",
+        title="Conversions that arrived",
+        read=lambda readings: readings.delivery_rate.measured,
+        decimals=1,
+        unit=" %",
+        figure=True,
+        export=(
+            "tracking_delivery_rate_percent",
+            "Share of the conversions that should have been delivered and were, in percent: of the "
+            "destination with the lowest.",
+        ),
+        alert=AlertSpec(
+            type="delivery_rate_low",
+            title="Conversions do not arrive at a destination",
+            rank=10,
+            bad="of the conversions that should have reached a destination, {value} % did",
+            beyond="below {threshold} %",
+            over="of the conversions that should have reached a destination, {value} % did",
+            next_step="Run `tracking-pipeline accounting`: it shows by destination, event name and "
+            "day what became of them, and why",
+            setting="DELIVERY_RATE",
+            direction="below",
+            best=100.0,
+            needs_events=True,
+        ),
+        check=CheckSpec(
+            "delivery_accounting",
+            "conversions_arrive_everywhere",
+            "Is the share of conversions that were delivered, of those that should have been, "
+            "above DELIVERY_RATE_WARNING (else WARN) and DELIVERY_RATE_CRITICAL (else ERROR) at "
+            "every destination? Where it is not, this says at which one, and why.",
+        ),
+        chart=ChartSpec("Conversions that arrived", "%", highest=100.0),
+    ),
+    MetricSpec(
         name="geo_coverage",
         title="Leads with a place",
         read=lambda readings: readings.places,

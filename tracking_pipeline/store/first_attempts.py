@@ -29,6 +29,10 @@ from tracking_pipeline.store.leases import (
     is_crashed,
 )
 
+JUDGED_LATER: LiteralString = "delivered at the first attempt; Google judged it later"
+"""``error_message`` of an accepted event that was delivered and became a failed one so that its
+delivery can be taken back."""
+
 # A lead that is gone by now costs its event no more than the link to it.
 _MOVE: LiteralString = """
     insert into public.tracking_failed_events (
@@ -117,7 +121,9 @@ def _moving(gone: LiteralString, state: LiteralString) -> sql.Composed:
     return sql.SQL(_MOVE).format(
         max_retries=sql.Literal(MAX_RETRIES),
         state=sql.SQL(state).format(
-            ours=sql.Literal(DELIVERED_BY_US), withheld=sql.Literal(WITHHELD_BY)
+            ours=sql.Literal(DELIVERED_BY_US),
+            withheld=sql.Literal(WITHHELD_BY),
+            judged_later=sql.Literal(JUDGED_LATER),
         ),
         gone=sql.Identifier(gone),
     )
@@ -230,7 +236,7 @@ with gone as (
 select count(*) from gone
 """
 _RESOLVED: LiteralString = """'resolved', 0, null, m.delivered_at, {ours}, null, null,
-        'delivered at the first attempt; Google judged it later', null, null, null, m.lease_token"""
+        {judged_later}, null, null, null, m.lease_token"""
 _REOPEN_STATEMENT = sql.SQL(_REOPEN).format(move=_moving("gone", _RESOLVED))
 
 

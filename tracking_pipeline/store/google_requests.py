@@ -145,6 +145,22 @@ async def close_google_request(
     await connection.execute(_CLOSE, (outcome, detail, *counts, request_id))
 
 
+_UNMATCHED: LiteralString = """
+select coalesce(sum(c.value::integer), 0)::bigint
+from public.tracking_google_requests r, jsonb_each_text(r.unmatched) as c
+where r.sent_at >= %s and r.sent_at < %s
+"""
+
+
+def count_unmatched(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> dict[str, int]:
+    """How many of the events that were sent within [since, until) matched nobody, by
+    destination."""
+    row = connection.execute(_UNMATCHED, (since, until)).fetchone()
+    return {"google_ec": row[0]} if row else {}
+
+
 _SHRINK: LiteralString = """
 update public.tracking_google_requests r
 set failed_event_ids = kept.ids, lease_tokens = kept.tokens

@@ -1,4 +1,4 @@
-"""How far the roll-up of the ledger has come: one row of ``tracking_rollup_progress``.
+"""How far a roll-up of the ledger has come: its row of ``tracking_rollup_progress``.
 
     rolled_until        everything created before it is in the roll-up, and nothing else is
     rule                which events were counted; another rule means counting all anew
@@ -6,6 +6,7 @@
     seen_transactions   those whose start the connected role may not see
     recount_from        the next hour to be counted again; null: no recount is under way
     recount_begun_at    when the last recount began
+    stale_hours         hours that are to be counted again: of delivery accounting
 
 The row is locked while a piece of work is done and written in the same transaction, so that two
 roll-ups at once take turns, and one that is killed loses nothing but the piece in hand.
@@ -25,6 +26,7 @@ from typing_extensions import LiteralString
 from tracking_pipeline.store.database import read_now
 
 MATCH_KEYS = "match_keys"
+DELIVERY = "delivery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Progress:
     seen_transactions: frozenset[str] = frozenset()
     recount_from: datetime | None = None
     recount_begun_at: datetime | None = None
+    stale_hours: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,57 +54,64 @@ _CREATE: LiteralString = """
 insert into public.tracking_rollup_progress (name) values (%s) on conflict do nothing
 """
 _LOCK: LiteralString = """
-select rolled_until, rule, seen_at, seen_transactions, recount_from, recount_begun_at
+select rolled_until, rule, seen_at, seen_transactions, recount_from, recount_begun_at, stale_hours
 from public.tracking_rollup_progress where name = %s for update
 """
 
 
 @contextmanager
-def locked_progress(connection: psycopg.Connection[Any]) -> Iterator[Progress]:
+def locked_progress(
+    connection: psycopg.Connection[Any], name: str = MATCH_KEYS
+) -> Iterator[Progress]:
     """The progress, in a transaction that keeps every other roll-up waiting until the block ends.
 
     The row is made in a transaction of its own: were it part of this one, another roll-up would
     wait for a row that it cannot see yet.
     """
-    connection.execute(_CREATE, (MATCH_KEYS,))
+    connection.execute(_CREATE, (name,))
     with connection.transaction():
-        yield _progress(connection.execute(_LOCK, (MATCH_KEYS,)).fetchone())
+        yield _progress(connection.execute(_LOCK, (name,)).fetchone())
 
 
-def read_progress(connection: psycopg.Connection[Any]) -> Progress:
+def read_progress(connection: psycopg.Connection[Any], name: str = MATCH_KEYS) -> Progress:
     """The progress as it is, without waiting for a roll-up at work."""
-    row = connection.execute(_LOCK.replace(" for update", ""), (MATCH_KEYS,)).fetchone()
+    row = connection.execute(_LOCK.replace(" for update", ""), (name,)).fetchone()
     return _progress(row)
 
 
 def _progress(row: tuple[Any, ...] | None) -> Progress:
     if row is None:
         return Progress()
-    rolled_until, rule, seen_at, seen, recount_from, recount_begun_at = row
-    return Progress(rolled_until, rule, seen_at, frozenset(seen), recount_from, recount_begun_at)
+    rolled_until, rule, seen_at, seen, recount_from, recount_begun_at, stale = row
+    return Progress(
+        rolled_until, rule, seen_at, frozenset(seen), recount_from, recount_begun_at, tuple(stale)
+    )
 
 
 _SAVE: LiteralString = """
 update public.tracking_rollup_progress
 set rolled_until = %(rolled_until)s, rule = %(rule)s, seen_at = %(seen_at)s,
     seen_transactions = %(seen_transactions)s, recount_from = %(recount_from)s,
-    recount_begun_at = %(recount_begun_at)s, updated_at = now()
+    recount_begun_at = %(recount_begun_at)s, stale_hours = %(stale_hours)s, updated_at = now()
 where name = %(name)s
 """
 
 
-def save_progress(connection: psycopg.Connection[Any], progress: Progress) -> None:
+def save_progress(
+    connection: psycopg.Connection[Any], progress: Progress, name: str = MATCH_KEYS
+) -> None:
     """Writes the row that :func:`locked_progress` holds."""
     connection.execute(
         _SAVE,
         {
-            "name": MATCH_KEYS,
+            "name": name,
             "rolled_until": progress.rolled_until,
             "rule": progress.rule,
             "seen_at": progress.seen_at,
             "seen_transactions": sorted(progress.seen_transactions),
             "recount_from": progress.recount_from,
             "recount_begun_at": progress.recount_begun_at,
+            "stale_hours": list(progress.stale_hours),
         },
     )
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, REGISTRY
+from tracking_pipeline.events.policy import reading_policy
 from tracking_pipeline.health.config import (
+    AccountingRule,
     AlertRules,
     CountingRule,
     HealthConfig,
@@ -18,6 +23,7 @@ from tracking_pipeline.health.notifications.channels import (
 from tracking_pipeline.health.thresholds import Thresholds
 from tracking_pipeline.settings import Settings, SettingsError
 from tracking_pipeline.store.match_key_rollup import ConversionRule
+from tracking_pipeline.wiring.destinations import missing_settings
 
 # Meta's standard events that are conversions of a lead-generation site, and the names that such
 # sites give their own.
@@ -54,6 +60,7 @@ def health_config(settings: Settings) -> HealthConfig:
             country=settings.default_country.upper(),
             geo_match_keys=settings.geo_match_keys,
         ),
+        accounting=accounting_rule_from(settings),
         emq_model=model,
         emq_weights=weights,
         emq_window_days=settings.emq_window_days,
@@ -88,6 +95,24 @@ def conversion_rule_from(settings: Settings) -> ConversionRule:
     if settings.conversion_event_names is None:
         return ConversionRule(USUAL_CONVERSION_NAMES, by_type=True)
     return ConversionRule(settings.conversion_event_names, by_type=False)
+
+
+def accounting_rule_from(settings: Settings) -> AccountingRule:
+    """How it is told what became of a conversion that left no trace."""
+    age_limits = {spec.name: spec.age_limit(settings.model_dump()) for spec in REGISTRY}
+    return AccountingRule(
+        conversion_rule_from(settings),
+        policy=reading_policy(settings),
+        configured=tuple(each for each in DESTINATIONS if each not in missing_settings(settings)),
+        handed_over=settings.log_event_forward_to,
+        sent_by_site=settings.site_sends_to,
+        needs={spec.name: spec.needs for spec in REGISTRY},
+        age_limits={name: limit for name, limit in age_limits.items() if limit is not None},
+        currency=settings.lead_value_currency,
+        value_without=settings.lead_value,
+        order_window=timedelta(days=settings.order_window_days),
+        rate_window_hours=settings.delivery_rate_window_hours,
+    )
 
 
 def thresholds_from(settings: Settings) -> dict[Metric, Thresholds]:

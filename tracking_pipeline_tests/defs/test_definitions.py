@@ -62,7 +62,13 @@ def test_every_asset_can_be_found_in_the_catalog() -> None:
         assert spec.kinds
         assert spec.group_name == "tracking_health"
     alerts = {dep.asset_key.to_user_string() for dep in specs["tracking_health_alerts"].deps}
-    assert alerts == {"emq_score", "queue_depth", "error_rate", "geo_coverage"}
+    assert alerts == {
+        "emq_score",
+        "queue_depth",
+        "error_rate",
+        "delivery_accounting",
+        "geo_coverage",
+    }
 
 
 def test_every_asset_check_says_what_it_asks() -> None:

@@ -35,6 +35,7 @@ def test_a_new_site_has_every_chart_and_each_says_why_it_is_empty() -> None:
         "emq_coverage",
         "queue_depth",
         "error_rate",
+        "delivery_rate",
         "geo_coverage",
         "alerts",
     ]

@@ -37,7 +37,9 @@ SERVERS = find_server_binaries()
 OWN_TABLES = (
     "tracking_accepted_events",
     "tracking_admin_actions",
+    "tracking_conversion_hourly",
     "tracking_delivery_attempts",
+    "tracking_delivery_hourly",
     "tracking_destination_checks",
     "tracking_destination_shares",
     "tracking_destination_state",
@@ -45,6 +47,7 @@ OWN_TABLES = (
     "tracking_google_requests",
     "tracking_ip_locations",
     "tracking_match_key_hourly",
+    "tracking_order_events",
     "tracking_rollup_progress",
     "tracking_health_snapshots",
     "tracking_alert_state",
@@ -768,7 +771,9 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
     ) == [(False,)]
     assert on_new("authenticated") == {
         ("tracking_accepted_events", "select"),
+        ("tracking_conversion_hourly", "select"),
         ("tracking_delivery_attempts", "select"),
+        ("tracking_delivery_hourly", "select"),
         ("tracking_destination_checks", "select"),
         ("tracking_destination_shares", "select"),
         ("tracking_destination_state", "select"),
@@ -776,6 +781,7 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
         ("tracking_google_requests", "select"),
         ("tracking_ip_locations", "select"),
         ("tracking_match_key_hourly", "select"),
+        ("tracking_order_events", "select"),
         ("tracking_rollup_progress", "select"),
         ("tracking_health_snapshots", "select"),
         ("tracking_alert_state", "select"),
@@ -803,7 +809,13 @@ def granted_to(site: Site, role: str) -> dict[str, str]:
     )
 
 
-SINCE_THEN = ("tracking_destination_checks", "tracking_destination_shares")
+SINCE_THEN = (
+    "tracking_conversion_hourly",
+    "tracking_delivery_hourly",
+    "tracking_destination_checks",
+    "tracking_destination_shares",
+    "tracking_order_events",
+)
 
 
 def as_an_earlier_version_left_it(site: Site) -> None:

@@ -25,7 +25,7 @@ FRESHNESS = dg.FreshnessPolicy.time_window(
     warn_window=timedelta(minutes=31), fail_window=timedelta(minutes=46)
 )
 
-READINGS = ("emq_score", "queue_depth", "error_rate", "geo_coverage")
+READINGS = ("emq_score", "queue_depth", "error_rate", "delivery_accounting", "geo_coverage")
 ALERTS = "tracking_health_alerts"
 _DESCRIPTIONS = {
     "emq_score": (
@@ -52,6 +52,14 @@ _DESCRIPTIONS = {
         "events of 7 days that were delivered after all, `recovered_by_hand` how many of those "
         "took a human. A failure means that the database could not be used, and says what to "
         "do."
+    ),
+    "delivery_accounting": (
+        "Did the conversions arrive: for each destination, those of the last 7 days by what became "
+        "of them (delivered, assumed delivered where the site sends them itself, waiting, given "
+        "up, withheld, never handed over), which add up to the ledger's conversions; a "
+        "`difference` is what is not counted yet. `..._delivered_percent` is delivered of what "
+        "should have been. `tracking-pipeline accounting` shows reasons, event names, days and "
+        "sample events. A failure means that the database could not be used, and says what to do."
     ),
     "geo_coverage": (
         f"Share of the leads of the last {WINDOW_DAYS} days that have a city, a state and a zip: "
@@ -126,6 +134,7 @@ def _shown(asset: str, reading: Reading) -> dict[str, Any]:
         "emq_score": numbers.emq_metadata,
         "queue_depth": numbers.queue_metadata,
         "error_rate": numbers.error_metadata,
+        "delivery_accounting": numbers.accounting_metadata,
     }
     return shown[asset](reading)
 

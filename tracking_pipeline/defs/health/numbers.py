@@ -15,6 +15,7 @@ from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.formatting import duration
 from tracking_pipeline.health.metrics import Metric, alert_types
 from tracking_pipeline.health.readings.queue import RecoveryReading, recovered_percent
+from tracking_pipeline.health.view.accounting import line_json
 from tracking_pipeline.health.view.summary import system_status
 from tracking_pipeline.store.queue_counts import Waiting
 
@@ -194,6 +195,61 @@ def _by_age(recovery: RecoveryReading) -> list[dict[str, Any]]:
         }
         for age, counted in recovery.by_age.items()
     ]
+
+
+def accounting_metadata(reading: Reading) -> dict[str, Any]:
+    """The reading as typed metadata: every number under its own name."""
+    found = reading.readings.accounting
+    lines = {name: line_json(each.total) for name, each in found.destinations.items()}
+    return {
+        **floats({"delivery_rate": reading.readings.delivery_rate.measured.value}),
+        **_limits(reading, "delivery_rate"),
+        **table(
+            "by_destination",
+            [
+                {"destination": name, "became": became, "events": events}
+                for name, line in lines.items()
+                for became, events in _flat(line).items()
+            ],
+        ),
+        **table(
+            "by_reason",
+            [
+                {
+                    "destination": name,
+                    "became": each.became,
+                    "reason": each.reason,
+                    "events": each.events,
+                }
+                for name, account in found.destinations.items()
+                for each in account.reasons
+            ],
+        ),
+        **floats(
+            {
+                f"{name}_{number}": value
+                for name, each in found.destinations.items()
+                for number, value in (
+                    ("delivered_percent", each.total.percent),
+                    ("at_risk", each.at_risk.amount),
+                )
+            }
+        ),
+        **{
+            f"{name}_{became}": events
+            for name, line in lines.items()
+            for became, events in _flat(line).items()
+        },
+        "repeated_orders": found.repeated_orders,
+        "hours_left": found.hours_left,
+        **_no_verdict(reading, "delivery_rate"),
+    }
+
+
+def _flat(line: dict[str, Any]) -> dict[str, int]:
+    """The numbers of a line, what was delivered by how among them."""
+    delivered = {f"delivered_{how}": n for how, n in line["delivered"].items() if n is not None}
+    return {**{name: n for name, n in line.items() if name != "delivered"}, **delivered}
 
 
 def coverage_metadata(coverage: GeoCoverage) -> dict[str, Any]:

@@ -22,6 +22,12 @@ from tracking_pipeline.delivery.engine.destination_check import (
 from tracking_pipeline.geo.coverage import GeoCoverage, read_geo_coverage
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.metrics import METRICS, Measured
+from tracking_pipeline.health.readings.accounting import (
+    AccountingReading,
+    DeliveryRateReading,
+    read_delivery_rate,
+    read_lately,
+)
 from tracking_pipeline.health.readings.causes import paused_causes
 from tracking_pipeline.health.readings.events import (
     EmqReading,
@@ -86,6 +92,8 @@ class HealthReadings(QuickReadings):
     check."""
 
     emq: EmqReading
+    accounting: AccountingReading
+    delivery_rate: DeliveryRateReading
     recovery: RecoveryReading
     withheld: WithheldReading
     geo: GeoCoverage
@@ -155,6 +163,8 @@ def read_health(
             emq=read_emq(connection, config, now, caught_up=caught_up),
             queue=read_queue(connection),
             error_rate=read_error_rate(connection, config, now),
+            accounting=read_lately(connection, config, now),
+            delivery_rate=read_delivery_rate(connection, config, now),
             recovery=read_recovery(connection),
             dead_letters=read_dead_letters(connection, now),
             withheld=read_withheld(connection),

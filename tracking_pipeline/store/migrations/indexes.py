@@ -101,6 +101,12 @@ INDEXES = (
         "tracking_failed_events",
         "(resolved_at) where status = 'resolved'",
     ),
+    # What was put back into the queue lately: few.
+    Index(
+        "tracking_failed_events_replayed",
+        "tracking_failed_events",
+        "(replayed_at) where replayed_at is not null",
+    ),
     # What failed within a window of time.
     Index(
         "tracking_failed_events_time",
@@ -112,6 +118,12 @@ INDEXES = (
         "tracking_delivery_attempts_of_event",
         "tracking_delivery_attempts",
         "(failed_event_id, attempted_at)",
+    ),
+    # What became of a conversion that was delivered at once and has no failed event.
+    Index(
+        "tracking_delivery_attempts_delivered",
+        "tracking_delivery_attempts",
+        "(event_id) where outcome = 'delivered'",
     ),
     # The last error of a destination, for the status.
     Index(

@@ -198,6 +198,8 @@ def _is_of_family(column: Column, found: FoundColumn) -> bool:
     """Whether our statements on a column of this description hold for the one that is there."""
     if column.type == "text":
         return found.category == "S"
+    if column.type.endswith("[]"):
+        return found.plain_type == column.type
     return found.base in _FAMILIES.get(column.type, {column.type})
 
 

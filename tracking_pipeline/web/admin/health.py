@@ -165,7 +165,7 @@ async def tracking_health(
     """
     settings = context.settings
     zone = reading_policy(settings).zone or timezone.utc
-    since, until = _moment(start_date, zone), _moment(end_date, zone, is_end=True)
+    since, until = moment_of(start_date, zone), moment_of(end_date, zone, is_end=True)
     config, missing = health_config(settings), context.installation.missing_settings()
     now = datetime.now(timezone.utc)
     if since is not None and min(until or now, now) - since > timedelta(days=LONGEST_DAYS):
@@ -199,7 +199,7 @@ async def tracking_health(
     )
 
 
-def _moment(
+def moment_of(
     given: date | datetime | None, zone: tzinfo, *, is_end: bool = False
 ) -> datetime | None:
     """The moment that is meant: of a day its beginning, or as an end the next day's."""
@@ -207,7 +207,7 @@ def _moment(
         # An end that is to come is now, however far off it is.
         return None
     if not 2 <= given.year <= _LAST_YEAR:
-        raise ApiError(422, "start_date and end_date must be in the years 2 to 9998")
+        raise ApiError(422, "a day must be in the years 2 to 9998")
     if isinstance(given, datetime):
         local = given if given.tzinfo else given.replace(tzinfo=zone)
     else:

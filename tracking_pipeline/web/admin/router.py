@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 
+from tracking_pipeline.web.admin.accounting import accounting_router
 from tracking_pipeline.web.admin.alerts import alerts_router
 from tracking_pipeline.web.admin.backfill import backfill_router
 from tracking_pipeline.web.admin.check import check_router
@@ -23,6 +24,7 @@ for _router in (
     replay_router,
     backfill_router,
     tracking_health_router,
+    accounting_router,
     check_router,
     explain_router,
     alerts_router,

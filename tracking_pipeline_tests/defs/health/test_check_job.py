@@ -187,6 +187,7 @@ def test_the_answer_of_a_check_has_the_numbers_and_the_alerts(site: Site) -> Non
         "emq_score": 4.5,
         "queue_depth": 12,
         "error_rate": pytest.approx(100 * 12 / 42, abs=0.001),
+        "delivery_rate": None,
         "geo_coverage": 100.0,
         "dead_letters": 0,
         "recovery_rate": 0.0,

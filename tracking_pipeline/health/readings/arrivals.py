@@ -1,0 +1,365 @@
+"""What became of each conversion at each destination, counted by hour.
+
+    delivered      first_try, retry, with a warning, by_hand: somebody settled it
+    assumed        the site sends first attempts itself, and reported no failure of this one
+    waiting        in one of the queues
+    dead           given up, with the reason
+    withheld       the person's refusal or the site's own rule kept it back, with the reason
+    never_handed_over    nobody has tried, and nothing says why
+
+Each conversion of the ledger is exactly one of these at each destination in use, so they add up to
+the ledger's conversions. A failed event whose conversion is not in the ledger is counted apart.
+
+What becomes of an event may change for weeks: a retry, a replay, a late answer. So an hour is
+counted anew, whole, whenever something has become of one of its events since it was counted, and
+the last days once a day for what nothing tells of. It costs what those hours hold, however long the
+ledger is. The newest hours are counted first; a pass that spends its time budget leaves the rest to
+the next one, and one that is killed loses the hour in hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import psycopg
+
+from tracking_pipeline.delivery.destinations.registry import (
+    ADVERTISING_NEEDS,
+    DESTINATIONS,
+    spec_of,
+)
+from tracking_pipeline.delivery.engine.outcomes import Withheld
+from tracking_pipeline.delivery.engine.readiness import (
+    AGE_MARGIN,
+    EXPIRED_AT_ARRIVAL,
+    without_consent,
+)
+from tracking_pipeline.events.consent import Said
+from tracking_pipeline.events.conversion import Conversion, read_conversion
+from tracking_pipeline.events.row import StoredRow
+from tracking_pipeline.health.config import AccountingRule
+from tracking_pipeline.health.readings.rollup import OLDEST, full_hour
+from tracking_pipeline.store.database import read_now
+from tracking_pipeline.store.delivery_accounting import (
+    AccountedRow,
+    ConversionRow,
+    CountedEvent,
+    CountedHour,
+    OrderEvent,
+    Trace,
+    Traces,
+    find_changed_hours,
+    find_destinations_with_failures,
+    find_full_hours,
+    forget_hours,
+    read_traces,
+    stream_counted_events,
+    write_hour,
+)
+from tracking_pipeline.store.rollup_progress import (
+    DELIVERY,
+    locked_progress,
+    save_progress,
+)
+
+DELIVERED, ASSUMED, WAITING = "delivered", "assumed", "waiting"
+DEAD, WITHHELD, NEVER = "dead", "withheld", "never_handed_over"
+UNTRIED = ("first_try", "postponed")
+"""Why what waits waits for its first attempt."""
+BECAME = (DELIVERED, ASSUMED, WAITING, DEAD, WITHHELD, NEVER)
+
+# As far back the accounting goes when it begins, and as far back late answers are followed.
+HISTORY_DAYS = 35
+RECOUNT_DAYS = 8
+KEPT_DAYS = 400
+TIME_BUDGET_SECONDS = 60.0
+# A transaction that takes longer than this to commit is found by the daily recount.
+_OVERLAP = timedelta(minutes=10)
+_HOUR = timedelta(hours=1)
+SAMPLES = 10
+# So many values tell the median of an hour's.
+_VALUE_SAMPLE = 20
+_LONGEST_ORDER_ID = 200
+INTAKE = "tracking_pipeline"
+"""``ingested_by`` of what our own intake recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a conversion says of itself. ``value`` None: it has none, or nothing above 0."""
+
+    conversion: Conversion | None
+    consent: str
+    value: float | None
+    currency: str
+    order_id: str | None
+
+
+def read_facts(event: CountedEvent, rule: AccountingRule) -> Facts:
+    """What a stored conversion says of consent, value and order."""
+    metadata = _decoded(event.metadata)
+    conversion = read_conversion(
+        StoredRow(
+            event_id=event.event_id or uuid4(),
+            event_name=event.event_name or "conversion",
+            payload=metadata if isinstance(metadata, dict) else {},
+            user_data=_decoded(event.user_data),
+            created_at=event.created_at,
+            now=event.created_at,
+        ),
+        policy=rule.policy,
+    )
+    if not isinstance(conversion, Conversion):
+        return Facts(None, "unknown", None, "", None)
+    value = conversion.value if conversion.value and conversion.value > 0 else None
+    currency = (conversion.currency or rule.currency) if value is not None else ""
+    order = conversion.order_id[:_LONGEST_ORDER_ID] if conversion.order_id else None
+    return Facts(conversion, consent_of(conversion, rule), value, currency, order)
+
+
+def consent_of(conversion: Conversion, rule: AccountingRule) -> str:
+    """What was said of advertising: ``refused`` where any of it was, ``granted`` where all of it
+    was, else ``unknown``."""
+    said = {
+        purpose: conversion.consent[purpose].said
+        for purpose in ADVERTISING_NEEDS
+        if purpose in conversion.consent
+    }
+    no_tracking = rule.policy.privacy_control == "denied"
+    if Said.DENIED in said.values() or (no_tracking and conversion.reading.has_privacy_control()):
+        return "refused"
+    agreed = [each for each in said.values() if each in (Said.GRANTED, Said.AGREED)]
+    return "granted" if len(agreed) == len(ADVERTISING_NEEDS) else "unknown"
+
+
+def _decoded(text: str | None) -> Any:
+    try:
+        return None if text is None else orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def became_of(
+    event: CountedEvent, facts: Facts, destination: str, trace: Trace | None, rule: AccountingRule
+) -> Trace:
+    """What became of a conversion at a destination, as one of :data:`BECAME`."""
+    if trace is not None:
+        return trace
+    if spec_of(destination).is_store:
+        return Trace(DELIVERED, "first_try")
+    return (
+        _refused(facts, destination, rule)
+        or _too_old(event, destination, rule)
+        or _unknown(event, destination, rule)
+    )
+
+
+def _refused(facts: Facts, destination: str, rule: AccountingRule) -> Trace | None:
+    if facts.conversion is None:
+        return None
+    found = without_consent(facts.conversion, rule.needs.get(destination, ()), rule.policy)
+    return Trace(WITHHELD, found.reason) if isinstance(found, Withheld) else None
+
+
+def _too_old(event: CountedEvent, destination: str, rule: AccountingRule) -> Trace | None:
+    limit = rule.age_limits.get(destination)
+    if limit is None or event.event_time is None:
+        return None
+    is_old = event.created_at - event.event_time > limit - AGE_MARGIN
+    return Trace(WITHHELD, EXPIRED_AT_ARRIVAL) if is_old else None
+
+
+def _unknown(event: CountedEvent, destination: str, rule: AccountingRule) -> Trace:
+    is_handed_over = destination in rule.handed_over
+    if is_handed_over and event.ingested_by == INTAKE:
+        return Trace(NEVER, "recorded and not handed over")
+    sent = rule.sent_by_site
+    if destination in sent if sent is not None else not is_handed_over:
+        return Trace(ASSUMED, "the site sends it itself")
+    return Trace(NEVER, "not recorded by log-event")
+
+
+@dataclass(slots=True)
+class _Sum:
+    events: int = 0
+    value: float = 0.0
+    samples: list[UUID] = field(default_factory=list)
+
+
+class HourCount:
+    """The count of one hour: :meth:`add` takes its events, :attr:`counted` is what it came to."""
+
+    def __init__(self, rule: AccountingRule, destinations: Sequence[str]) -> None:
+        self._rule = rule
+        self._destinations = destinations
+        self._sums: defaultdict[tuple[str, str, bool, str, str, str], _Sum] = defaultdict(_Sum)
+        self._conversions: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
+        self._orders: list[OrderEvent] = []
+
+    def add(self, events: Iterable[CountedEvent], traces: Traces) -> None:
+        """Counts these events."""
+        for event in events:
+            facts = read_facts(event, self._rule)
+            own: Mapping[str, Trace] = traces.get(event.event_id, {}) if event.event_id else {}
+            in_ledger = event.destinations is None
+            if in_ledger:
+                key = (event.event_name, facts.consent, facts.currency)
+                self._conversions[key].append(facts.value or 0.0)
+                if facts.order_id and event.event_id:
+                    self._orders.append(
+                        OrderEvent(
+                            facts.order_id, event.event_name, event.event_id, event.created_at
+                        )
+                    )
+            for destination in event.destinations or self._destinations:
+                fate = became_of(event, facts, destination, own.get(destination), self._rule)
+                self._add(event, facts, destination, fate, in_ledger=in_ledger)
+
+    def _add(
+        self, event: CountedEvent, facts: Facts, destination: str, fate: Trace, *, in_ledger: bool
+    ) -> None:
+        of = (destination, event.event_name, in_ledger, fate.became, fate.reason, facts.currency)
+        total = self._sums[of]
+        total.events += 1
+        total.value += facts.value or 0.0
+        if event.event_id and fate.became != ASSUMED and len(total.samples) < SAMPLES:
+            total.samples.append(event.event_id)
+
+    @property
+    def counted(self) -> CountedHour:
+        return CountedHour(
+            [
+                AccountedRow(*key, each.events, each.value, each.samples)
+                for key, each in self._sums.items()
+            ],
+            [
+                ConversionRow(*key, len(values), value_sample(values) if key[2] else ())
+                for key, values in self._conversions.items()
+            ],
+            self._orders,
+        )
+
+
+def value_sample(values: Sequence[float]) -> list[float]:
+    """Some of the values, in order, evenly spread over all of them."""
+    ordered = sorted(values)
+    if len(ordered) <= _VALUE_SAMPLE:
+        return ordered
+    step = len(ordered) / _VALUE_SAMPLE
+    return [ordered[int((place + 0.5) * step)] for place in range(_VALUE_SAMPLE)]
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """What a pass did: ``hours`` that it counted, and those that are ``left`` to the next one."""
+
+    hours: int
+    left: int
+
+
+def account(
+    connection: psycopg.Connection[Any],
+    rule: AccountingRule,
+    *,
+    time_budget_seconds: float = TIME_BUDGET_SECONDS,
+) -> Accounting:
+    """Counts what has changed since the last pass. ``connection`` is in autocommit mode."""
+    deadline = time.monotonic() + time_budget_seconds
+    destinations = _begin(connection, rule)
+    hours = 0
+    while True:
+        with locked_progress(connection, DELIVERY) as progress:
+            if not progress.stale_hours:
+                return Accounting(hours, 0)
+            hour = max(progress.stale_hours)
+            rest = tuple(each for each in progress.stale_hours if each != hour)
+            _count_hour(connection, hour, rule, destinations)
+            save_progress(connection, replace(progress, stale_hours=rest), DELIVERY)
+        hours += 1
+        if time.monotonic() >= deadline:
+            return Accounting(hours, len(rest))
+
+
+def _begin(connection: psycopg.Connection[Any], rule: AccountingRule) -> list[str]:
+    """Notes the hours that are to be counted. Returns the destinations in use."""
+    with locked_progress(connection, DELIVERY) as before:
+        now = read_now(connection)
+        horizon = full_hour(now - timedelta(days=HISTORY_DAYS))
+        failing = find_destinations_with_failures(connection, DESTINATIONS, horizon)
+        in_use = [name for name in DESTINATIONS if name in failing or _is_sent_to(name, rule)]
+        text = rule_text(rule, in_use)
+        is_new_day = before.recount_begun_at is None or _day(before.recount_begun_at) < _day(now)
+        if before.seen_at is None or before.rule != text:
+            forget_hours(connection, horizon, now + _HOUR)
+            stale = set(find_full_hours(connection, horizon, now))
+        else:
+            since = before.seen_at - _OVERLAP
+            first = min(since, now - timedelta(days=RECOUNT_DAYS)) if is_new_day else since
+            stale = {
+                *(hour for hour in before.stale_hours if hour >= horizon),
+                *find_changed_hours(connection, since, DESTINATIONS, horizon=horizon),
+                *find_full_hours(connection, max(full_hour(first), horizon), now),
+            }
+        if is_new_day:
+            forget_hours(connection, OLDEST, now - timedelta(days=KEPT_DAYS))
+        progress = replace(
+            before,
+            rule=text,
+            seen_at=now,
+            stale_hours=tuple(sorted(stale)),
+            recount_begun_at=now if is_new_day else before.recount_begun_at,
+        )
+        save_progress(connection, progress, DELIVERY)
+    return in_use
+
+
+def _is_sent_to(destination: str, rule: AccountingRule) -> bool:
+    """Whether conversions are meant for a destination where nothing has failed. What the ledger
+    holds has reached the ledger."""
+    sent = (*rule.configured, *rule.handed_over, *(rule.sent_by_site or ()))
+    return destination in sent and not spec_of(destination).is_store
+
+
+def rule_text(rule: AccountingRule, in_use: Sequence[str]) -> str:
+    """The rule in one line, the same for the same rule: under another one all is counted anew."""
+    policy = rule.policy
+    parts = (
+        rule.conversions.text,
+        in_use,
+        rule.handed_over,
+        rule.sent_by_site,
+        rule.currency,
+        str(policy.zone),
+        policy.consent_default,
+        policy.privacy_control,
+        sorted(policy.denied_consent_ids),
+        {name: [each.value for each in needs] for name, needs in rule.needs.items()},
+        {name: limit.total_seconds() for name, limit in rule.age_limits.items()},
+    )
+    return orjson.dumps(parts).decode()
+
+
+def _day(moment: datetime) -> datetime:
+    return full_hour(moment).replace(hour=0)
+
+
+def _count_hour(
+    connection: psycopg.Connection[Any],
+    hour: datetime,
+    rule: AccountingRule,
+    destinations: Sequence[str],
+) -> None:
+    """Counts an hour anew, within the transaction that is under way."""
+    count = HourCount(rule, destinations)
+    for page in stream_counted_events(connection, hour, hour + _HOUR, rule.conversions):
+        ids = [event.event_id for event in page if event.event_id is not None]
+        count.add(page, read_traces(connection, ids))
+    forget_hours(connection, hour, hour + _HOUR)
+    write_hour(connection, hour, count.counted)
