@@ -160,7 +160,7 @@ def may_be_personal(text: str) -> bool:
 # Many addresses of pages: names with a word or a short number each, and none of them personal.
 _PLAIN_ADDRESS = re.compile(
     r"https?://[a-z.-]{1,200}(?:/[A-Za-z/_.~-]{0,400})?"
-    r"\?([A-Za-z_]{1,40}=(?:[A-Za-z_]{0,60}|\d{1,4})(?:&[A-Za-z_]{1,40}=(?:[A-Za-z_]{0,60}|\d{1,4})){0,14})",
+    r"\?([A-Za-z_]{1,40}=(?:[A-Za-z_]{0,60}|\d{1,6})(?:&[A-Za-z_]{1,40}=(?:[A-Za-z_]{0,60}|\d{1,6})){0,14})",
     re.ASCII,
 )
 _NAMES_IN_QUERY = re.compile("([A-Za-z_]+)=")

@@ -121,7 +121,20 @@ _PARAMETERS = st.lists(
             "cookie session_id order_id zip city external_id password ga fbclid ref".split()
         ),
         st.sampled_from(
-            ["", "x", "spring_sale", "ann", "2026", "415", "0123", "10115", "a-b", "john_doe", "S1"]
+            [
+                "",
+                "x",
+                "spring_sale",
+                "ann",
+                "2026",
+                "415",
+                "0123",
+                "555123",
+                "10115",
+                "a-b",
+                "john_doe",
+                "S1",
+            ]
         ),
     ),
     max_size=4,

@@ -12,7 +12,7 @@ hangs, a full window of events would be made ready for nothing, at its neighbour
 
 from __future__ import annotations
 
-import anyio
+import asyncio
 
 from tracking_pipeline.delivery.engine.destination import Limits
 
@@ -39,7 +39,7 @@ class ClaimWindow:
         self._taken = 0
         self._is_answered = False
         self._worthwhile = max(1, limits.in_flight // _IDLE_SHARE)
-        self._changed = anyio.Event()
+        self._changed = asyncio.Event()
 
     @property
     def _free(self) -> int:
@@ -74,5 +74,5 @@ class ClaimWindow:
         self._changed.set()
 
     async def _change(self) -> None:
-        self._changed = anyio.Event()
+        self._changed = asyncio.Event()
         await self._changed.wait()

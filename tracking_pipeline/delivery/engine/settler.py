@@ -7,6 +7,7 @@ somebody has locked waits by itself until it is free, and everybody else goes on
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class _Handed:
     """Settlements on their way to the writer, and the sign that they are written."""
 
     settlements: Sequence[Settlement]
-    written: anyio.Event = field(default_factory=anyio.Event)
+    written: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class Settler:
         self._tally = tally
         self._handed: deque[_Handed] = deque()
         self._closed = False
-        self._changed = anyio.Event()
+        self._changed = asyncio.Event()
 
     async def put(self, settlements: Sequence[Settlement]) -> None:
         """Hands over settlements and waits until they are written: so nobody sends the next request
@@ -92,7 +93,7 @@ class Settler:
         async with anyio.create_task_group() as waiting:
             while self._handed or not self._closed:
                 if not self._handed:
-                    self._changed = anyio.Event()
+                    self._changed = asyncio.Event()
                     await self._changed.wait()
                     continue
                 taken, batch = list[_Handed](), list[Settlement]()

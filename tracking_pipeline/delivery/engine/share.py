@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import uuid4
 
 import anyio
@@ -91,14 +91,9 @@ class Share:
             self._pace.start(self._clock())
             await through_outages(self._look)
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    def slot(self) -> AbstractAsyncContextManager[None]:
         """Waits for one of the slots for requests in flight, and has it inside the block."""
-        await self._slots.acquire()
-        try:
-            yield
-        finally:
-            self._slots.release()
+        return self._slots
 
     async def turn(self, is_wanted: Callable[[], bool]) -> None:
         """Waits until a request may begin, or until it ``is_wanted`` no more. A request that may
@@ -190,7 +185,7 @@ class Share:
         self._slots.resize(part.in_flight)
 
 
-class _Slots:
+class _Slots(AbstractAsyncContextManager[None]):
     """A semaphore whose size changes: one that shrinks waits for what is taken."""
 
     def __init__(self) -> None:
@@ -209,11 +204,11 @@ class _Slots:
                 self._surplus += 1
         self._size = size
 
-    async def acquire(self) -> None:
+    async def __aenter__(self) -> None:
         await self._semaphore.acquire()
         self.taken += 1
 
-    def release(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.taken -= 1
         self._put_back()
 
