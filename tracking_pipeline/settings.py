@@ -16,7 +16,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -617,12 +617,19 @@ def read_settings() -> Settings:
     for name, meant in unknown_names((*os.environ, *written)):
         _warn_once(f"{name} is no setting: did you mean {meant}?")
     try:
-        return Settings(_env_file=file)
+        return _settings(file, file.read_bytes() if written else b"", frozenset(os.environ.items()))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         variable = str(first["loc"][0]).upper() if first["loc"] else "a setting"
         problem = str(first["msg"]).removeprefix("Value error, ")
         raise SettingsError(f"{variable} cannot be used: {problem}") from None
+
+
+@lru_cache(maxsize=1)
+def _settings(file: Path, text: bytes, environment: frozenset[tuple[str, str]]) -> Settings:
+    """The settings, kept for as long as nothing that they are read from changes: a health check
+    asks for them twelve times, which would be a tenth of its processor time."""
+    return Settings(_env_file=file)
 
 
 # A value, quoted (its quotes escaped within) or bare, and a comment behind it.
