@@ -376,6 +376,9 @@ class Settings(BaseSettings):
     """The ad account."""
     pinterest_access_token: Token | None = None
     """A conversion access token."""
+    pinterest_ads_token: Token | None = None
+    """A token with the scope `ads:read`, which a conversion token has not: with it the checks of
+    destinations tell the event quality that Pinterest reports."""
     # Judged by Pinterest and not recorded: for trying out only.
     pinterest_test_mode: bool = False
     """Events are judged and **not recorded**: for trying things out."""

@@ -3,6 +3,7 @@
 Follows https://developers.pinterest.com/docs/api/v5/events-create: each event has a status of its
 own, with 200, and with 422 where some were not processed. With `?test=true` events are judged and
 not recorded. A field that the API's description does not have refuses its event.
+`GET /v5/ad_accounts/{ad_account_id}/conversion_eqs` says how often each identifier came.
 """
 
 from __future__ import annotations
@@ -115,6 +116,56 @@ class _Pinterest(JsonPlatform):
     def http_status(self, step: Step, *, some_refused: bool) -> int:
         return 422 if some_refused else step.status
 
+    async def get_quality(self, request: web.Request) -> web.Response:
+        """Answers the question how good the events are that were accepted."""
+        if not self.token(request):
+            body = {"code": 2, "message": "Authentication failed."}
+            return web.json_response(body, status=401)
+        if request.query.get("lookback_period") not in ("1d", "14d"):
+            return web.json_response({"code": 1, "message": "lookback_period"}, status=400)
+        return web.json_response(_quality(self.stage.memory.accepted_events))
+
+
+# What an identifier is called in the event quality, and where it stands in an event.
+_COMPONENTS = {
+    "hashed_email": ("user_data", "em"),
+    "advertiser_external_id": ("user_data", "external_id"),
+    "click_id_epik": ("user_data", "click_id"),
+    "ip_address": ("user_data", "client_ip_address"),
+    "user_agent": ("user_data", "client_user_agent"),
+    "order_id": ("custom_data", "order_id"),
+}
+_PLATFORMS = {"web": "WEB", "app_ios": "MOBILE_IOS", "app_android": "MOBILE_ANDROID"}
+
+
+def _quality(events: Sequence[Any]) -> list[dict[str, Any]]:
+    by_source: dict[str, dict[str, list[Any]]] = {}
+    for event in events:
+        source = event.get("action_source") if isinstance(event, dict) else None
+        if source in _SOURCES:
+            names = by_source.setdefault(_PLATFORMS.get(source, "OFFLINE"), {})
+            names.setdefault(event["event_name"], []).append(event)
+    return [
+        {
+            "source_platform": platform,
+            "ingestion_source": "CONVERSIONS_API",
+            "lookback_period": "14d",
+            "overall_status": "FAIR",
+            "quality_components": {
+                component: {
+                    name: {
+                        "coverage": 100.0
+                        * sum(bool((each.get(part) or {}).get(field)) for each in listed)
+                        / len(listed)
+                    }
+                    for name, listed in names.items()
+                }
+                for component, (part, field) in _COMPONENTS.items()
+            },
+        }
+        for platform, names in by_source.items()
+    ]
+
 
 def _contents(custom: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     contents = custom.get("contents")
@@ -140,4 +191,8 @@ def _by_row(events: int, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
 def routes(stage: Stage) -> list[web.RouteDef]:
     """The routes of the stand-in, under `PREFIX`."""
     pinterest = _Pinterest(stage)
-    return [web.post(PREFIX + "/v5/ad_accounts/{ad_account_id}/events", pinterest.post)]
+    account = PREFIX + "/v5/ad_accounts/{ad_account_id}"
+    return [
+        web.post(account + "/events", pinterest.post),
+        web.get(account + "/conversion_eqs", pinterest.get_quality),
+    ]

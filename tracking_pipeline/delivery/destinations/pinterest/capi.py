@@ -29,6 +29,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
 )
 from tracking_pipeline.delivery.destinations.pinterest.answers import classify
 from tracking_pipeline.delivery.destinations.pinterest.codes import CODES
+from tracking_pipeline.delivery.destinations.pinterest.quality import ask_quality
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict
@@ -100,9 +101,12 @@ class PinterestCapi(JsonBatches):
         secrets: tuple[str, ...],
         max_age: timedelta = timedelta(days=7),
         names: Mapping[str, str] | None = None,
+        ads_token: str | None = None,
     ) -> None:
-        """``names``: the operator's names of events."""
+        """``names``: the operator's names of events. ``ads_token``: with it a check tells the
+        quality that Pinterest reports."""
         super().__init__(request, client, rules, max_age=max_age, secrets=secrets)
+        self._ads_token = ads_token
         self._names = EventNames(EVENT_NAMES, names or {})
 
     @classmethod
@@ -110,7 +114,7 @@ class PinterestCapi(JsonBatches):
         cls, settings: Settings, client: DeliveryClient, pool: AsyncPool
     ) -> PinterestCapi:
         """The ad account that the settings name."""
-        token = settings.pinterest_access_token
+        token, ads_token = settings.pinterest_access_token, settings.pinterest_ads_token
         assert token is not None  # noqa: S101  what is missing was seen before
         return cls(
             pinterest_request(
@@ -124,6 +128,7 @@ class PinterestCapi(JsonBatches):
             secrets=(token.get_secret_value(),),
             max_age=timedelta(days=settings.pinterest_max_age_days),
             names=settings.pinterest_event_names,
+            ads_token=ads_token.get_secret_value() if ads_token else None,
         )
 
     def form(
@@ -157,16 +162,21 @@ class PinterestCapi(JsonBatches):
 
     async def check(self, now: datetime) -> DestinationCheck:
         """An event of nobody, in Pinterest's test mode: it is judged like any other and not
-        recorded."""
+        recorded. Then what Pinterest says of the quality of those that are, if it may be asked."""
         request = self.request
+        address = request.url.partition("?")[0]
         answer = await post(
             self.client,
-            f"{request.url.partition('?')[0]}?test=true",
+            f"{address}?test=true",
             content=request.body([orjson.dumps(_test_event(now))]),
             headers=request.headers,
         )
         found = judged(classify(answer, now, self.judge), duration_ms=answer.duration_ms)
-        return replace(found, detail=found.detail or "Pinterest took the test event")
+        details = [found.detail or "Pinterest took the test event"]
+        if self._ads_token:
+            account = address.removesuffix("/events")
+            details.append(await ask_quality(self.client, account, self._ads_token))
+        return replace(found, detail="; ".join(details))
 
 
 def pinterest_request(

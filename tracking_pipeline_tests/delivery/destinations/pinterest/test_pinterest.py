@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -13,7 +14,9 @@ from tracking_pipeline.delivery.destinations.pinterest.capi import (
     PinterestCapi,
     pinterest_request,
 )
+from tracking_pipeline.delivery.destinations.pinterest.quality import quality_words
 from tracking_pipeline.delivery.engine.backoff import wait_seconds
+from tracking_pipeline.delivery.engine.destination_check import DestinationCheck
 from tracking_pipeline.delivery.engine.events import Prepared
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
@@ -27,8 +30,9 @@ from tracking_pipeline.delivery.engine.outcomes import (
 )
 from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.explain import ReadingRules
-from tracking_pipeline.http_client import Answer
-from tracking_pipeline_tests.delivery.claimed import NOW, claimed
+from tracking_pipeline.http_client import Answer, http_client
+from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline_tests.delivery.claimed import NOW, ROW_EVENT_ID, claimed
 from tracking_pipeline_tests.delivery.conformance import GOOD
 
 TOKEN = "token-of-a-test"
@@ -204,3 +208,43 @@ def test_a_code_says_what_becomes_of_all(
 
 def test_a_refused_request_is_searched() -> None:
     assert isinstance(told(400, {"code": 4196, "message": "The request was invalid."}), Refused)
+
+
+def test_the_quality_that_pinterest_reports_is_told_by_its_weakest_events() -> None:
+    entry = {
+        "overall_status": "NEEDS_IMPROVEMENT",
+        "source_platform": "WEB",
+        "ingestion_source": "CONVERSIONS_API",
+        "quality_components": {
+            "hashed_email": {"checkout": {"coverage": 91.4}, "lead": {"coverage": 60}},
+            "click_id_epik": {"checkout": {"coverage": 12}},
+            "order_id": {},
+        },
+    }
+    of_the_tag = {**entry, "ingestion_source": "TAG"}
+
+    said = quality_words(Answer(200, {}, orjson.dumps([entry, of_the_tag, None, {}])))
+
+    assert said == (
+        "event quality of 14 days: WEB needs improvement (click_id_epik 12 %, hashed_email 60 %)"
+    )
+    assert "ads:read" in quality_words(Answer(401, {}, b"{}"))
+    assert quality_words(Answer(fault="timeout")).startswith("event quality: no answer")
+
+
+def test_a_check_sends_nothing_real_and_tells_the_quality_where_it_may() -> None:
+    async def sent_and_checked(url: str) -> DestinationCheck:
+        request = pinterest_request(url, "549", TOKEN)
+        async with http_client(max_connections=1) as client:
+            asked = PinterestCapi(
+                request, client, ReadingRules(), secrets=(TOKEN,), ads_token="ads-token-1"
+            )
+            await asked.send([prepared({})], NOW)
+            return await asked.check(NOW)
+
+    with Sandbox(clock=NOW.timestamp) as sandbox:
+        found = asyncio.run(sent_and_checked(sandbox.address_of("pinterest_capi")))
+
+        assert found.state == "ok"
+        assert "Pinterest took the test event; event quality of 14 days: WEB fair" in found.detail
+        assert sandbox.memory.accepted_ids == {str(ROW_EVENT_ID)}
