@@ -53,7 +53,9 @@ GROUPS = {
         *("delivery_rate_", "order_window"),
     ),
     "Alerts": ("alert_",),
-    "Operation": ("replay_", "snapshot_", "run_retention", "lead_value", "dagster_ui"),
+    "Operation": (
+        *("retry_workers", "replay_", "snapshot_", "run_retention", "lead_value", "dagster_ui"),
+    ),
     "HTTP": (
         *("admin_api", "supabase_jw", "intake_", "cors_", "trusted_", "log_event_", "max_body"),
     ),

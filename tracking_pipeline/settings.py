@@ -431,6 +431,7 @@ class Settings(BaseSettings):
 
     # How many retry runs a long queue is shared by: defs/delivery/backlog.py.
     retry_workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many retry runs share a long queue, one for each 1,000 due events, at most 64."""
     # Whether the dead letters of a pause that is over go back into the queue by themselves.
     replay_after_pause: bool = False
     """Whether dead letters of a pause that is over go back by themselves. `false`: `status` offers
