@@ -19,7 +19,7 @@ from tracking_pipeline.store.ledger import COLUMNS
 from tracking_pipeline.store.match_key_rollup import CONVERSION, ConversionRule
 
 PAGE = 500
-MESSAGE = "handed over by a backfill, not sent yet"
+MESSAGE: LiteralString = "handed over by a backfill, not sent yet"
 """What the row says in the place of an error. Its code is ``postponed``: it never failed."""
 
 # Three conditions and no "or": only then are they joins. An event that was accepted before the

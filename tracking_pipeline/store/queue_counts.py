@@ -14,13 +14,16 @@ import psycopg
 from psycopg import sql
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.backfill import MESSAGE
 from tracking_pipeline.store.fragments import due_at, lease_is_free
 from tracking_pipeline.store.migrations.indexes import UNCLAIMABLE_EVENT
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The queue of one destination. Ages and waits are in seconds, None where nothing waits."""
+    """The queue of one destination. Ages and waits are in seconds, None where nothing waits.
+    ``to_come`` of those that wait never failed and have not had their turn: a backfill handed them
+    over."""
 
     destination: str
     waiting: int = 0
@@ -29,9 +32,16 @@ class Waiting:
     oldest_age_seconds: float | None = None
     next_due_seconds: float | None = None
     dead_letters: int = 0
+    to_come: int = 0
+
+    @property
+    def failed(self) -> int:
+        """Those that wait because they failed, or may be sent now."""
+        return self.waiting - self.to_come
 
 
-_WAITING: LiteralString = """
+_WAITING: LiteralString = (
+    """
 with waiting as (
     select f.destination,
         count(*) as waiting,
@@ -45,7 +55,10 @@ with waiting as (
         extract(epoch from
             min(f.next_retry_at) filter (
                 where f.next_retry_at > now() and isfinite(f.next_retry_at)) - now()
-        )::float8 as next_due_seconds
+        )::float8 as next_due_seconds,
+        count(*) filter (
+            where f.error_code = 'postponed' and f.error_message = '{backfilled}'
+              and f.next_retry_at > now()) as to_come
     from public.tracking_failed_events f
     where f.status in ('pending', 'retrying') and f.destination is not null
     group by f.destination
@@ -56,11 +69,14 @@ with waiting as (
     group by f.destination
 )
 select destination, coalesce(w.waiting, 0), coalesce(w.due, 0), coalesce(w.leased, 0),
-    w.oldest_age_seconds, w.next_due_seconds, coalesce(d.dead_letters, 0)
+    w.oldest_age_seconds, w.next_due_seconds, coalesce(d.dead_letters, 0), coalesce(w.to_come, 0)
 from waiting w
 full join dead d using (destination)
 order by destination
-""".replace("{due_at}", due_at("f")).replace("{free}", lease_is_free("f"))
+""".replace("{backfilled}", MESSAGE)
+    .replace("{due_at}", due_at("f"))
+    .replace("{free}", lease_is_free("f"))
+)
 
 
 def read_waiting(connection: psycopg.Connection[Any]) -> list[Waiting]:

@@ -26,6 +26,7 @@ from tracking_pipeline.delivery.destinations.microsoft.uet import MicrosoftUet, 
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.events.explain import ReadingRules
+from tracking_pipeline.health.readings.queue import read_queue
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
@@ -279,6 +280,20 @@ def test_an_event_that_would_be_too_old_by_its_turn_takes_nobodys_turn(
     assert 25 <= totals.handed_over <= 31
     assert queue.one("select count(*) from tracking_failed_events where event_id = %s", young) == 1
     assert totals.minutes <= 31
+
+
+def test_what_waits_for_its_turn_is_no_failed_event_and_raises_no_alarm(
+    database_url: str, ledger: Ledger, queue: Queue
+) -> None:
+    ledger.add(30)
+    run(database_url, replace(REQUEST, events_per_minute=1.0))
+
+    # The first one's turn has come.
+    assert read_queue(queue.connection).waiting == 1
+    queue.connection.execute(
+        "update tracking_failed_events set status = 'retrying', error_code = 'timeout'"
+    )
+    assert read_queue(queue.connection).waiting == 30
 
 
 def test_who_is_not_configured_is_handed_nothing(database_url: str, ledger: Ledger) -> None:

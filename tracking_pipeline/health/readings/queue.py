@@ -50,7 +50,9 @@ RECOVERY_AGES: tuple[tuple[str, float], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class QueueReading:
-    """The queue now. ``growth_per_hour`` is None where no check of the last hour is on record.
+    """The queue now: ``waiting`` are the failed events, without those that a backfill handed over
+    and whose turn is still to come. ``growth_per_hour`` is None where no check of the last hour is
+    on record.
     ``dead_letters_by_reason``: all that there are, the most frequent (destination, reason) first.
     """
 
@@ -65,7 +67,7 @@ class QueueReading:
 
     @property
     def measured(self) -> Measured:
-        waiting = {name: each.waiting for name, each in self.by_destination.items()}
+        waiting = {name: each.failed for name, each in self.by_destination.items()}
         return Measured(
             self.waiting,
             causes=destination_causes(waiting),
@@ -147,7 +149,7 @@ def read_queue(connection: psycopg.Connection[Any]) -> QueueReading:
     """The queue's depth."""
     by_destination = {each.destination: each for each in read_waiting(connection)}
     rows = by_destination.values()
-    waiting = sum(each.waiting for each in rows)
+    waiting = sum(each.failed for each in rows)
     ages = [each.oldest_age_seconds for each in rows if each.oldest_age_seconds is not None]
     earlier = read_value_before(
         connection,
