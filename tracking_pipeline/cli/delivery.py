@@ -289,8 +289,8 @@ def show_replay(totals: Mapping[str, Any]) -> None:
         out.print(Text(line))
     if totals["may_count_twice"]:
         out.print(
-            f"{totals['may_count_twice']} events are older than the 48 hours in which Meta sees a "
-            "copy: those it has already would count twice."
+            f"{totals['may_count_twice']} events are older than the time in which a copy is "
+            "recognised: those that their destination has already would count twice."
         )
     if totals["matched"]:
         out.print(
