@@ -9,12 +9,15 @@ PORT ?= 3000
 ROUNDS ?= 3
 SEED ?=
 OUTPUT ?=
+WORKERS ?=
+EVENTS ?=
 
-.PHONY: help demo dev test lint types unit chaos docs lock clean
+.PHONY: help demo dev scale test lint types unit chaos docs lock clean
 
 help:
 	@echo "make demo   see the loop once: sample events fail, are sent again, and settle"
 	@echo "make dev    start everything and keep the Dagster UI open"
+	@echo "make scale  several Celery workers share a queue: WORKERS=4 EVENTS=50000"
 	@echo "make test   lint, import contracts, types and the whole test suite"
 	@echo "make chaos  kill workers, break databases and sinks; which promise holds under which fault"
 	@echo "make docs   write the generated pages of docs/ anew"
@@ -42,6 +45,10 @@ demo: $(VENV)/.installed
 
 dev: $(VENV)/.installed
 	@$(BIN)/tracking-pipeline dev --port $(PORT)
+
+scale: $(VENV)/.installed
+	@command -v redis-server >/dev/null || { echo "make scale needs redis-server: apt-get install redis-server"; exit 1; }
+	@$(BIN)/python -m benchmarks.scale $(if $(WORKERS),--workers $(WORKERS)) $(if $(EVENTS),--events $(EVENTS))
 
 test: lint types unit
 

@@ -60,14 +60,29 @@ def create_heartbeats(connection: psycopg.Connection[Any]) -> None:
         connection.execute("alter table tracking_run_heartbeats enable row level security")
 
 
-def write_heartbeat(connection: psycopg.Connection[Any], run_id: str, worker: str) -> None:
-    """Notes that the run lives."""
-    connection.execute(
+def claim_run(connection: psycopg.Connection[Any], run_id: str, worker: str) -> bool:
+    """Whether the caller is the first to speak of the run. For what may be asked of several, and is
+    for one alone: to execute it, or to end it unexecuted. It is the first heartbeat."""
+    claimed = connection.execute(
         "insert into tracking_run_heartbeats (run_id, worker) values (%s, %s)"
-        " on conflict (run_id) do update"
-        " set beat_at = now(), missed_at = null, worker = excluded.worker",
+        " on conflict do nothing",
         (run_id, worker),
     )
+    return claimed.rowcount == 1
+
+
+def write_heartbeat(connection: psycopg.Connection[Any], run_id: str, worker: str) -> bool:
+    """Notes that the run lives. Returns whether it was told to stop: it is being canceled, or
+    somebody has ended it already."""
+    row = connection.execute(
+        "insert into tracking_run_heartbeats (run_id, worker) values (%s, %s)"
+        " on conflict (run_id) do update"
+        " set beat_at = now(), missed_at = null, worker = excluded.worker"
+        " returning exists (select from runs where runs.run_id = tracking_run_heartbeats.run_id"
+        "  and runs.status in ('CANCELING', 'CANCELED', 'FAILURE'))",
+        (run_id, worker),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def take_silent_runs(connection: psycopg.Connection[Any]) -> list[RunHeartbeat]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.run_heartbeats import (
     BEAT_SECONDS,
     RunHeartbeat,
+    claim_run,
     create_heartbeats,
     forget_run,
     has_heartbeats,
@@ -41,6 +43,9 @@ from tracking_pipeline.store.run_heartbeats import (
 )
 
 _QUEUED = dg.DagsterRunStatus.QUEUED
+
+# The first leaves time for whoever interrupts it by other means.
+_BEATS_BEFORE_STOP = 2
 
 log = logging.getLogger(__name__)
 
@@ -63,15 +68,37 @@ def heartbeat_url(instance: dg.DagsterInstance) -> str | None:
     return f"{scheme.split('+')[0]}://{rest}"
 
 
+def this_process() -> str:
+    """This process, for people to find."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def claim(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether this process alone may execute, or end unexecuted, a run that others may be asked to
+    execute as well. Raises psycopg.Error, or DatabaseError where no connection can be had."""
+    url = heartbeat_url(instance)
+    if url is None:
+        return True
+    with connect(url, answer_seconds=BEAT_SECONDS) as connection:
+        create_heartbeats(connection)
+        return claim_run(connection, run_id, this_process())
+
+
 @contextmanager
-def heartbeat(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+def heartbeat(
+    instance: dg.DagsterInstance, run_id: str, *, stops_itself: bool = False
+) -> Iterator[None]:
     """Shows that the run lives, for the time of the block. Fails open: without a heartbeat a run
-    is no worse off than any of Dagster's."""
+    is no worse off than any of Dagster's.
+
+    ``stops_itself``: this process gets a SIGINT when the run was told to stop two beats ago and is
+    still there. Whoever should have interrupted it may be gone, or the message lost.
+    """
     url = heartbeat_url(instance)
     if url is None:
         yield
         return
-    heart = _Heart(url, run_id)
+    heart = _Heart(url, run_id, stops_itself)
     heart.begin()
     try:
         yield
@@ -82,10 +109,11 @@ def heartbeat(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
 class _Heart:
     """The thread of one run."""
 
-    def __init__(self, url: str, run_id: str) -> None:
+    def __init__(self, url: str, run_id: str, stops_itself: bool) -> None:
         self._url = url
         self._run_id = run_id
-        self._worker = f"process {os.getpid()} on {socket.gethostname()}"
+        self._stops_itself = stops_itself
+        self._beats_since_stop = 0
         self._ending = threading.Event()
         self._held = ExitStack()
         self._connection: psycopg.Connection[Any] | None = None
@@ -113,7 +141,11 @@ class _Heart:
                     connect(self._url, answer_seconds=BEAT_SECONDS)
                 )
                 create_heartbeats(self._connection)
-            write_heartbeat(self._connection, self._run_id, self._worker)
+            is_told_to_stop = write_heartbeat(self._connection, self._run_id, this_process())
+            self._beats_since_stop += is_told_to_stop
+            if self._stops_itself and self._beats_since_stop == _BEATS_BEFORE_STOP:
+                log.warning("run %s was told to stop and has not: it is interrupted", self._run_id)
+                os.kill(os.getpid(), signal.SIGINT)
         except (psycopg.Error, DatabaseError) as error:
             # It may be back by the next beat; a run that is missed speaks up in time.
             log.warning("no heartbeat of run %s (%s)", self._run_id, type(error).__name__)
@@ -186,7 +218,7 @@ class ExecutorWithHeartbeat(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        with heartbeat(plan_context.instance, plan_context.run_id):
+        with heartbeat(plan_context.instance, plan_context.run_id, stops_itself=True):
             yield from self._inner.execute(plan_context, execution_plan)
 
 
