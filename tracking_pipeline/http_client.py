@@ -132,9 +132,14 @@ async def post(
 
 
 async def get(
-    client: DeliveryClient, url: str, *, params: Mapping[str, str], headers: Mapping[str, str]
+    client: DeliveryClient,
+    url: str,
+    *,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str],
 ) -> Answer:
-    """Gets a resource, within the same bounds."""
+    """Gets a resource, within the same bounds. ``params`` take the place of the query that the URL
+    may have; None: it keeps its own."""
     return await _exchange(client, "GET", url, params=params, headers=headers)
 
 

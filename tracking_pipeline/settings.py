@@ -111,6 +111,11 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _secret_http_url(value: SecretStr) -> SecretStr:
+    _http_url(value.get_secret_value())
+    return value
+
+
 def _container_url(value: str) -> str:
     """The address of a server container, to which the path of its client is added."""
     try:
@@ -543,6 +548,10 @@ class Settings(BaseSettings):
     recorded and shown, not sent. `serve` and `dev` refuse a channel that cannot be used."""
     alert_reminder_hours: Annotated[float, Field(gt=0, le=24 * 7)] = 4.0
     """Hours between reminders while an alert is critical."""
+    # Who knows it can keep the switch from telling that no check comes.
+    dead_mans_switch_url: Annotated[SecretStr, AfterValidator(_secret_http_url)] | None = None
+    """An address that is asked (`GET`) after each health check that came to its end, such as a check
+    of healthchecks.io; a secret. It tells you when nothing here can. Never from a rehearsal."""
     snapshot_retention_days: Days = 90
     """Days for which readings of metrics are kept."""
     run_retention_days: Days = 30

@@ -27,6 +27,7 @@ from tracking_pipeline.health.alerts.evaluation import Evaluation, evaluate_read
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.metrics import METRICS, AlertType, Level, Metric, alert_specs
 from tracking_pipeline.health.readings.arrivals import account
+from tracking_pipeline.health.readings.automation import AutomationReading
 from tracking_pipeline.health.readings.readings import HealthReadings, read_health
 from tracking_pipeline.health.readings.rollup import (
     TIME_BUDGET_SECONDS,
@@ -79,17 +80,21 @@ def take_reading(
     config: HealthConfig,
     *,
     roll_up_budget_seconds: float = TIME_BUDGET_SECONDS,
+    automation: AutomationReading | None = None,
 ) -> Reading:
     """The first half of a check: rolls up, reads and evaluates.
 
     The first check of a long history counts for ``roll_up_budget_seconds`` and leaves the rest to
-    the next ones; until then there is no score. Raises :class:`DatabaseError` when the database
+    the next ones; until then there is no score. ``automation`` is what Dagster knows of our
+    schedules and sensors; None: nobody asked. Raises :class:`DatabaseError` when the database
     cannot be reached or fails.
     """
     with _connected(database_url) as connection:
         rolled_up = roll_up(connection, config.counting, time_budget_seconds=roll_up_budget_seconds)
         account(connection, config.accounting)
-        readings = read_health(connection, config, caught_up=rolled_up.caught_up)
+        readings = read_health(
+            connection, config, caught_up=rolled_up.caught_up, automation=automation
+        )
     return Reading(config, rolled_up, readings, evaluate_readings(readings, config.thresholds))
 
 

@@ -124,7 +124,7 @@ class MetricSpec:
     (``{value}``). ``figure``: it is one of the numbers that tell at a glance how things stand, on
     the page and on the command line. ``expected``: where it had data once, having none is an alert
     by itself. ``only_parts``: it has no value as a whole. ``export`` is its name and its help at
-    ``/metrics``.
+    ``/metrics``, where ``export_label`` tells its parts apart: then each of them is exported.
     """
 
     name: Metric
@@ -137,6 +137,7 @@ class MetricSpec:
     only_parts: bool = False
     quick: str = ""
     export: tuple[str, str] | None = None
+    export_label: str = ""
     alert: AlertSpec | None = None
     check: CheckSpec | None = None
     chart: ChartSpec | None = None
@@ -407,6 +408,48 @@ _CATALOGUE = (
             "is on (Deployment, Daemons; Automation)",
             critical=MISSED_CHECKS_STALLED - 1,
             known_at_once=True,
+        ),
+    ),
+    MetricSpec(
+        name="automation_failing",
+        title="Schedules and sensors that fail",
+        read=lambda readings: readings.automation.measured,
+        export=(
+            "tracking_automation_failing",
+            "Schedules and sensors whose ticks fail or do not come.",
+        ),
+        alert=AlertSpec(
+            type="automation_failing",
+            title="A schedule or a sensor does not work",
+            rank=11,
+            bad="schedules and sensors whose ticks fail or do not come: {value}",
+            over="all schedules and sensors tick",
+            next_step="Open Automation in the Dagster UI: the failed tick has the whole error. "
+            "Where the daemon is silent, start it (Deployment, Daemons)",
+            warning=0,
+            critical=2,
+        ),
+    ),
+    MetricSpec(
+        name="automation_tick_age_seconds",
+        title="Last tick of each schedule and sensor",
+        read=lambda readings: readings.automation.tick_ages,
+        unit=" s",
+        only_parts=True,
+        export=(
+            "tracking_automation_tick_age_seconds",
+            "How long ago the last tick of a schedule or sensor was.",
+        ),
+        export_label="automation",
+    ),
+    MetricSpec(
+        name="daemon_heartbeat_age_seconds",
+        title="Last sign of life of the Dagster daemon",
+        read=lambda readings: readings.automation.daemon_age,
+        unit=" s",
+        export=(
+            "tracking_daemon_heartbeat_age_seconds",
+            "How long ago the Dagster daemon showed that it lives.",
         ),
     ),
     MetricSpec(

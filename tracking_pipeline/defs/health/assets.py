@@ -13,9 +13,11 @@ import dagster as dg
 
 from tracking_pipeline.defs.health import numbers
 from tracking_pipeline.defs.health.checks import results_of, specs_of
+from tracking_pipeline.defs.instance.automation import read_automation
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
 from tracking_pipeline.health.check import CheckResult, Reading, record_reading, take_reading
+from tracking_pipeline.health.notifications.dead_mans_switch import ping
 from tracking_pipeline.wiring.health import health_config
 
 GROUP = "tracking_health"
@@ -111,7 +113,11 @@ def tracking_health(
     }
     with tracking.open() as installation:
         url = installation.database.url
-        reading = take_reading(url, health_config(installation.settings))
+        reading = take_reading(
+            url,
+            health_config(installation.settings),
+            automation=read_automation(context.instance),
+        )
         for name in READINGS:
             if name in selected:
                 yield dg.MaterializeResult(
@@ -125,6 +131,9 @@ def tracking_health(
                 )
         if ALERTS in selected:
             yield _recorded(context, url, reading)
+            switch = installation.settings.dead_mans_switch_url
+            if switch is not None and not installation.database.rehearsal:
+                ping(switch)
 
 
 def _shown(asset: str, reading: Reading) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from tracking_pipeline.health.readings.accounting import (
     read_delivery_rate,
     read_lately,
 )
+from tracking_pipeline.health.readings.automation import AutomationReading
 from tracking_pipeline.health.readings.causes import paused_causes
 from tracking_pipeline.health.readings.events import (
     EmqReading,
@@ -89,7 +90,7 @@ class QuickReadings:
 @dataclass(frozen=True, slots=True)
 class HealthReadings(QuickReadings):
     """What one check read at ``taken_at``. ``seen`` are the metrics that had data at an earlier
-    check."""
+    check. ``automation`` is what Dagster knows of our schedules and sensors."""
 
     emq: EmqReading
     accounting: AccountingReading
@@ -98,6 +99,7 @@ class HealthReadings(QuickReadings):
     withheld: WithheldReading
     geo: GeoCoverage
     checks: Mapping[str, RecordedCheck]
+    automation: AutomationReading
     seen: Collection[str] = ()
 
     @property
@@ -152,10 +154,15 @@ def _down(reasons: Mapping[str, str]) -> Measured:
 
 
 def read_health(
-    connection: psycopg.Connection[Any], config: HealthConfig, *, caught_up: bool = True
+    connection: psycopg.Connection[Any],
+    config: HealthConfig,
+    *,
+    caught_up: bool = True,
+    automation: AutomationReading | None = None,
 ) -> HealthReadings:
     """All readings, of one moment: the roll-up and the ledger behind it have to fit together.
-    ``caught_up``: whether the roll-up before it came to its end."""
+    ``caught_up``: whether the roll-up before it came to its end. ``automation`` was read where
+    Dagster is; None: nobody asked."""
     expected = [spec.name for spec in METRICS.values() if spec.expected]
     with one_moment(connection) as now:
         return HealthReadings(
@@ -172,6 +179,7 @@ def read_health(
             checks=read_checks(connection),
             paused=read_paused(connection),
             geo_down=read_geo_down(connection),
+            automation=automation or AutomationReading(now),
             seen=read_metrics_seen(connection, expected),
         )
 

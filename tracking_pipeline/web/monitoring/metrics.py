@@ -144,10 +144,17 @@ class _Scrape(Collector):
     def _health(self) -> Iterator[Metric]:
         """What has no data is absent, so that no rule mistakes it for a 0."""
         for spec in METRICS.values():
-            value = self.summary.value(spec.name)
-            if spec.export and value is not None:
-                name, about = spec.export
-                yield GaugeMetricFamily(name, f"{about} As of the last check.", value)
+            parts = self.summary.parts(spec.name) if spec.export_label else {}
+            values = parts or {"": self.summary.value(spec.name)}
+            known = {part: value for part, value in values.items() if value is not None}
+            if spec.export is None or not known:
+                continue
+            name, about = spec.export
+            labels = [spec.export_label] if parts else []
+            family = GaugeMetricFamily(name, f"{about} As of the last check.", labels=labels)
+            for part, value in known.items():
+                family.add_metric([part] if parts else [], value)
+            yield family
         seconds_since_check = self.summary.heartbeat.seconds_since_check
         if seconds_since_check is not None:
             yield GaugeMetricFamily(
