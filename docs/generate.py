@@ -52,7 +52,7 @@ GROUPS = {
         *("failed_events_", "error_rate_", "dead_letters_", "health_", "conversion_"),
         *("delivery_rate_", "order_window"),
     ),
-    "Alerts": ("alert_",),
+    "Alerts": ("alert_", "dead_mans_switch"),
     "Operation": (
         *("retry_workers", "replay_", "snapshot_", "run_retention", "lead_value", "dagster_ui"),
     ),

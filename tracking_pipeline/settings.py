@@ -546,12 +546,17 @@ class Settings(BaseSettings):
     alert_channels: SecretStr | None = None
     """[Apprise](https://github.com/caronc/apprise) URLs, comma separated. Unset: alerts are
     recorded and shown, not sent. `serve` and `dev` refuse a channel that cannot be used."""
+    alert_signing_key: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Signs what a webhook (`json://`, `jsons://`) gets, as [Standard
+    Webhooks](https://www.standardwebhooks.com) says: `webhook-signature: v1,` and the base64 of
+    HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`. 16 characters or more, or `whsec_` and
+    base64. Unset: not signed."""
     alert_reminder_hours: Annotated[float, Field(gt=0, le=24 * 7)] = 4.0
     """Hours between reminders while an alert is critical."""
     # Who knows it can keep the switch from telling that no check comes.
     dead_mans_switch_url: Annotated[SecretStr, AfterValidator(_secret_http_url)] | None = None
-    """An address that is asked (`GET`) after each health check that came to its end, such as a check
-    of healthchecks.io; a secret. It tells you when nothing here can. Never from a rehearsal."""
+    """An address that is asked (`GET`) after each health check that came to its end, such as one of
+    healthchecks.io; a secret. It tells you when nothing here can. Never from a rehearsal."""
     snapshot_retention_days: Days = 90
     """Days for which readings of metrics are kept."""
     run_retention_days: Days = 30

@@ -37,19 +37,16 @@ def heal(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
 def _told(rehearsal: bool) -> dict[str, Any]:
     """Tells what the check has found: where it is run from cron, nobody else does. Beside a daemon,
     which would, each message is still sent once."""
-    from tracking_pipeline.health.notifications.channels import read_channels
     from tracking_pipeline.health.notifications.notify import deliver_notifications
     from tracking_pipeline.health.view.summary import read_silent_channels
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.store.database import connect
-    from tracking_pipeline.wiring.health import health_config
+    from tracking_pipeline.wiring.health import channels_from, health_config
     from tracking_pipeline.wiring.installation import open_installation
 
     settings = read_settings()
     with open_installation(settings, rehearsal=rehearsal or None) as installation:
-        totals = deliver_notifications(
-            installation.database, read_channels(settings.alert_channels)
-        )
+        totals = deliver_notifications(installation.database, channels_from(settings))
         with connect(installation.database.url) as connection:
             silent = read_silent_channels(connection, health_config(settings).channels)
     return {
@@ -61,10 +58,11 @@ def _told(rehearsal: bool) -> dict[str, Any]:
 def try_channels(as_json: Json = False) -> None:
     """Send one test message by each channel of ALERT_CHANNELS, and say what came back. Exit status
     1 where a channel did not take it."""
-    from tracking_pipeline.health.notifications.channels import read_channels, send_test
+    from tracking_pipeline.health.notifications.channels import send_test
     from tracking_pipeline.settings import read_settings
+    from tracking_pipeline.wiring.health import channels_from
 
-    channels = read_channels(read_settings().alert_channels)
+    channels = channels_from(read_settings())
     if not channels:
         raise WrongUseError("ALERT_CHANNELS is not set: there is no channel to test")
     answers = [asdict(send_test(channel)) for channel in channels]

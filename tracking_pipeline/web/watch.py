@@ -21,11 +21,10 @@ import psycopg
 
 from tracking_pipeline.health.alerts.heartbeat import Heartbeat, watch_heartbeat
 from tracking_pipeline.health.config import HealthConfig
-from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.health.notifications.notify import deliver_notifications
 from tracking_pipeline.store.alert_notifications import read_outbox
 from tracking_pipeline.store.database import DatabaseError, connect
-from tracking_pipeline.wiring.health import health_config
+from tracking_pipeline.wiring.health import channels_from, health_config
 from tracking_pipeline.wiring.installation import Installation, revive_embedded_server
 
 # One look at the end of an index, and one at the few open rows of the outbox.
@@ -62,7 +61,7 @@ class Watch:
         if is_late:
             deliver_notifications(
                 self.installation.database,
-                read_channels(settings.alert_channels),
+                channels_from(settings),
                 send_seconds=SEND_SECONDS,
             )
         return heartbeat

@@ -16,6 +16,7 @@ from tracking_pipeline.health.config import (
 from tracking_pipeline.health.emq.score import EmqModel, weights_of
 from tracking_pipeline.health.metrics import AlertSpec, Metric, alert_specs
 from tracking_pipeline.health.notifications.channels import (
+    Channel,
     UnusableChannelError,
     read_channels,
     refuse_unusable,
@@ -48,7 +49,7 @@ def health_config(settings: Settings) -> HealthConfig:
     channel that is no URL. Whether Apprise can use a URL is not asked here: a channel that is gone
     must not end the health checks (:func:`refuse_unusable_channels`)."""
     model, weights = emq_from(settings)
-    channels = read_channels(settings.alert_channels)
+    channels = channels_from(settings)
     for channel in channels:
         if not channel.is_url:
             raise SettingsError(
@@ -72,11 +73,16 @@ def health_config(settings: Settings) -> HealthConfig:
     )
 
 
+def channels_from(settings: Settings) -> tuple[Channel, ...]:
+    """The channels that alerts are told to, with the key that signs what webhooks get."""
+    return read_channels(settings.alert_channels, settings.alert_signing_key)
+
+
 def refuse_unusable_channels(settings: Settings) -> None:
     """:class:`SettingsError` for a channel of ALERT_CHANNELS that Apprise cannot use: for what
     starts to serve, when somebody is there to correct it."""
     try:
-        refuse_unusable(read_channels(settings.alert_channels))
+        refuse_unusable(channels_from(settings))
     except UnusableChannelError as error:
         raise SettingsError(str(error)) from None
 

@@ -8,9 +8,9 @@ from tracking_pipeline.defs.health.notify import send_notifications_job
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.ticks import WINDOW_SECONDS, is_under_way, present_window
 from tracking_pipeline.health.formatting import duration
-from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.store.alert_notifications import Outbox, read_outbox
 from tracking_pipeline.store.database import connect
+from tracking_pipeline.wiring.health import channels_from
 
 
 @dg.sensor(
@@ -25,7 +25,7 @@ def alert_notification_sensor(
     context: dg.SensorEvaluationContext, tracking: TrackingResource
 ) -> dg.RunRequest | dg.SkipReason:
     with tracking.open() as installation, connect(installation.database.url) as connection:
-        channels = read_channels(installation.settings.alert_channels)
+        channels = channels_from(installation.settings)
         outbox = read_outbox(connection, [channel.name for channel in channels])
         window = present_window(connection)
     if outbox.due == 0:

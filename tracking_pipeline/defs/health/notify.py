@@ -15,8 +15,8 @@ import dagster as dg
 from tracking_pipeline.defs.metadata import table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
-from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.health.notifications.notify import NotifyTotals, deliver_notifications
+from tracking_pipeline.wiring.health import channels_from
 
 
 @dg.op(
@@ -27,7 +27,7 @@ from tracking_pipeline.health.notifications.notify import NotifyTotals, deliver_
 )
 def send_notifications(context: dg.OpExecutionContext, tracking: TrackingResource) -> NotifyTotals:
     with tracking.open() as installation:
-        channels = read_channels(installation.settings.alert_channels)
+        channels = channels_from(installation.settings)
         totals = deliver_notifications(installation.database, channels)
     for name, each in totals.by_channel.items():
         context.log.info(f"{name}: {each.sent} sent, {each.failed} failed {each.error}".rstrip())

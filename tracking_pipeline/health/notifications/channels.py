@@ -56,11 +56,13 @@ class UnusableChannelError(ChannelError):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One entry of ``ALERT_CHANNELS``; ``position`` counts from 1, ``name`` is the fingerprint."""
+    """One entry of ``ALERT_CHANNELS``; ``position`` counts from 1, ``name`` is the fingerprint.
+    With a ``signing_key`` a webhook's messages are signed."""
 
     position: int
     name: str
     url: SecretStr
+    signing_key: SecretStr | None = None
 
     @property
     def is_url(self) -> bool:
@@ -73,7 +75,9 @@ class Channel:
         return f"channel {self.position} of ALERT_CHANNELS ({self.name})"
 
 
-def read_channels(setting: SecretStr | None) -> tuple[Channel, ...]:
+def read_channels(
+    setting: SecretStr | None, signing_key: SecretStr | None = None
+) -> tuple[Channel, ...]:
     """The channels of ``ALERT_CHANNELS``, in its order, each once. Whether Apprise can use them
     shows in :func:`refuse_unusable`, and when they are used."""
     text = setting.get_secret_value().strip(" \t\r\n,;") if setting else ""
@@ -81,7 +85,7 @@ def read_channels(setting: SecretStr | None) -> tuple[Channel, ...]:
     channels: dict[str, Channel] = {}
     for position, url in enumerate(urls, 1):
         name = _fingerprint(url)
-        channels.setdefault(name, Channel(position, name, SecretStr(url)))
+        channels.setdefault(name, Channel(position, name, SecretStr(url), signing_key))
     return tuple(channels.values())
 
 
@@ -153,7 +157,11 @@ def send_test(channel: Channel) -> ChannelAnswer:
 
 
 def _plugin(channel: Channel, url: str) -> NotifyBase:
-    from apprise import Apprise, AppriseAsset  # noqa: PLC0415  only who sends need load it
+    # Only who sends need load it.
+    from apprise import Apprise, AppriseAsset  # noqa: PLC0415
+    from apprise.plugins.custom_json import NotifyJSON  # noqa: PLC0415
+
+    from tracking_pipeline.health.notifications.signing import sign_messages  # noqa: PLC0415
 
     asset = AppriseAsset(app_id="Tracking pipeline", app_desc="Conversion tracking", app_url="")
     plugin = Apprise.instantiate(url, asset=asset)
@@ -161,6 +169,8 @@ def _plugin(channel: Channel, url: str) -> NotifyBase:
         raise UnusableChannelError(
             f"{channel.words} is no URL that Apprise can use: correct it, its alerts wait for that"
         )
+    if channel.signing_key is not None and isinstance(plugin, NotifyJSON):
+        sign_messages(plugin, channel.signing_key.get_secret_value())
     return plugin
 
 
