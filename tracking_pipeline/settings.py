@@ -449,6 +449,9 @@ class Settings(BaseSettings):
     """ISO code of the country in which phone numbers without a country code are read."""
     geo_match_keys: Literal["none", "country", "country_state", "all"] = "all"
     """Which address keys a lead adds to its events: `none`, `country`, `country_state` or `all`."""
+    geo_match_keys_from_hosting: bool = False
+    """Whether places serve as well whose address is of a data centre, a proxy, a VPN or a relay,
+    where a source says so. `false`: they are stored, noted in `geo_fields`, and not sent."""
     # How Meta gets external_id: as the site's pixel sends it, or the two do not match.
     external_id: Literal["hashed", "raw"] = "hashed"
     """How Meta gets `external_id`: `hashed` or `raw`. It must be what your pixel sends, or the two

@@ -112,6 +112,8 @@ def read_conversion(
     """The conversion in a stored row, or why there is none. ``site_url`` (no trailing slash) makes
     a page that is only a path into an address."""
     reading = Reading(row)
+    if row.lead is not None and not policy.hosting_match_keys:
+        reading.lead = row.lead.without_hosting_places()
     if reading.tree.problem is not None:
         return Unusable(reading.tree.problem)
     found = reading.found

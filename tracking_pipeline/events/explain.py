@@ -394,7 +394,7 @@ def _people(
     """Each value that may be a match key, and what each platform makes of it: the code that
     resolves all of them is asked what it makes of this one alone."""
     reading = conversion.reading
-    lead = reading.row.lead
+    lead = reading.lead
     sourced = list(_sourced(conversion))
     country = rules.country
     if lead is not None:
@@ -438,6 +438,12 @@ def _people(
             used_by=tuple(used),
             note="" if used else note,
         )
+    stored = reading.row.lead
+    if stored is not None and stored is not lead:
+        for each in _of_lead(stored, rules.geo_match_keys, place_sources):
+            if each.path.removeprefix("leads.") in (stored.hosting_fields or ()):
+                shown = masked(each.candidate[0], each.candidate[1])
+                yield PersonValue(each.candidate[0], each.source, each.path, shown, (), _NO_HOME)
 
 
 def _sourced(conversion: Conversion) -> Iterator[_Sourced]:
@@ -485,6 +491,9 @@ def _values_in(value: Any, depth: int) -> Iterator[Any]:
         yield from _values_in(each, depth + 1)
 
 
+_NO_HOME = (
+    "the address is of a data centre, a proxy, a VPN or a relay (GEO_MATCH_KEYS_FROM_HOSTING)"
+)
 _COLUMNS_OF_PLACES = ("country", "state", "city", "zip")
 
 

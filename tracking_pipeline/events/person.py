@@ -57,7 +57,7 @@ def person_keys(
     ``external_id`` is ``raw`` where the site's pixel sends that key unhashed.
     """
     candidates = reading.candidates(event_time)
-    lead = reading.row.lead
+    lead = reading.lead
     if lead is None:
         return resolve(candidates, platform, country, external_id)
     return resolve(
@@ -73,7 +73,7 @@ def punctuated_names(
 ) -> dict[str, str]:
     """For each of Google's hashes of a name (``fn``, ``ln``) whose name is written with an
     apostrophe or a hyphen, the hash of it with those signs."""
-    lead = reading.row.lead
+    lead = reading.lead
     candidates = reading.candidates()
     found: dict[str, str] = {}
     for key, value, *_ in [*candidates, *(lead_candidates(lead, geo_match_keys) if lead else ())]:

@@ -21,13 +21,15 @@ class ReadingPolicy:
     that a payload says nothing of consent. ``denied_consent_ids``: which of a consent manager's own
     ids are of advertising. ``privacy_control``: what a browser's Global Privacy Control does:
     limits the use of the data, withholds the event, or nothing. ``longest_wait``: how far ahead an
-    event's time may lie for the event to wait for it."""
+    event's time may lie for the event to wait for it. ``hosting_match_keys``: whether a lead's
+    place serves that came from an address of a data centre, a proxy, a VPN or a relay."""
 
     zone: tzinfo | None = None
     consent_default: ConsentDefault = "unknown"
     denied_consent_ids: frozenset[str] = frozenset()
     privacy_control: PrivacyControl = "limited"
     longest_wait: timedelta = timedelta(days=1)
+    hosting_match_keys: bool = False
 
 
 DEFAULT_POLICY = ReadingPolicy()
@@ -42,4 +44,5 @@ def reading_policy(settings: Settings) -> ReadingPolicy:
         denied_consent_ids=frozenset(settings.denied_consent_ids),
         privacy_control=settings.global_privacy_control,
         longest_wait=timedelta(hours=settings.future_events_wait_hours),
+        hosting_match_keys=settings.geo_match_keys_from_hosting,
     )

@@ -87,7 +87,8 @@ _NOTHING_SAID: Sequence[tuple[StatementName, Found]] = ()
 
 class Reading:
     """What one stored row says. ``found`` has each field of the event where it is nearest to it;
-    ``privacy`` each privacy option wherever it stands; ``consents`` each statement."""
+    ``privacy`` each privacy option wherever it stands; ``consents`` each statement; ``lead`` what
+    its person's lead may add."""
 
     __slots__ = (
         "_candidates",
@@ -97,6 +98,7 @@ class Reading:
         "consents",
         "customs",
         "found",
+        "lead",
         "options",
         "platform_ids",
         "privacy",
@@ -106,6 +108,7 @@ class Reading:
 
     def __init__(self, row: StoredRow) -> None:
         self.row = row
+        self.lead = row.lead
         self.tree: Tree = open_payload(row.payload, row.user_data or None)
         self._plan: Plan = plan_of(self.tree)
         self._person: Person = find_person(self.tree.nodes, self._plan.people)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,11 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """What the site knows about the person behind an event, as far as delivery may use it."""
+    """What the site knows about the person behind an event, as far as delivery may use it.
+
+    ``hosting_fields``: those of ``city``, ``state``, ``zip`` and ``country`` that are a place of a
+    data centre's or a proxy's address.
+    """
 
     email: str | None = None
     phone: str | None = None
@@ -25,6 +29,12 @@ class Lead:
     fbc: str | None = None
     client_user_agent: str | None = None
     client_ip: str | None = None
+    hosting_fields: Sequence[str] | None = None
+
+    def without_hosting_places(self) -> Lead:
+        """The lead without the places that are hardly the person's."""
+        fields = self.hosting_fields
+        return replace(self, **dict.fromkeys(fields), hosting_fields=None) if fields else self
 
 
 _LEAD_FIELDS = tuple(Lead.__dataclass_fields__)

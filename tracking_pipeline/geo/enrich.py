@@ -272,7 +272,9 @@ class _Run:
 
     def _wanted(self) -> LeadsWanted:
         return LeadsWanted(
-            failed=self._request.recheck_failed, never_seen=not self._look_up.has_any
+            failed=self._request.recheck_failed,
+            never_seen=not self._look_up.has_any,
+            never_located=self._look_up.is_of_countries,
         )
 
     def _batch_limit(self) -> int:
@@ -334,7 +336,6 @@ def _sort_batch(questions: Sequence[Question], hand: AtHand) -> _SortedBatch:
         elif address in hand.left:
             batch.left.append(each)
         else:
-            local = hand.local.finding(address, each.lead.attempts)
-            known = hand.known.get(address)
-            batch.found.append(found_by_address(each, known.or_else(local) if known else local))
+            finding = hand.finding(address, each.lead.attempts)
+            batch.found.append(found_by_address(each, finding))
     return batch

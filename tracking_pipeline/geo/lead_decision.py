@@ -7,7 +7,7 @@ up at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracking_pipeline.geo.address import Refused, public_address
 from tracking_pipeline.geo.place import Place, session_place
@@ -69,7 +69,7 @@ def _found(asked: Question, finding: AddressFinding, *, status: str | None) -> F
     lead, stated, place = asked.lead, asked.stated, finding.place
     if lead.is_located:
         # What was found is never unfound, and nothing of another place is put beside it.
-        status, finding = "ok", AddressFinding("ok", source=finding.source)
+        status, finding = "ok", replace(finding, status="ok", attempts=0, wait_seconds=None)
         place = NO_PLACE if _contradicts(lead, place) else place
     city, city_source = _field(lead.city, stated.city, place.city, finding.source)
     state, state_source = _field(lead.state, stated.state, place.state, finding.source)
@@ -89,6 +89,7 @@ def _found(asked: Question, finding: AddressFinding, *, status: str | None) -> F
         zip_source=zip_source,
         country=country,
         country_source=country_source,
+        hosting=finding.hosting,
         is_refill=lead.is_located,
     )
 

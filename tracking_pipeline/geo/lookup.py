@@ -11,14 +11,14 @@ the record is asked for.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
 import psycopg
 
 from tracking_pipeline.geo import mmdb
-from tracking_pipeline.geo.mmdb import MmdbProvider
+from tracking_pipeline.geo.mmdb import ONLY_COUNTRIES, MmdbProvider
 from tracking_pipeline.geo.provider import Provider
 from tracking_pipeline.geo.provider_chain import AddressFinding, Inquiry
 from tracking_pipeline.store.database import AsyncPool, through_outages
@@ -53,7 +53,7 @@ class AtHand:
     ``known`` addresses are settled; ``taken`` ones are ours to ask about online, with the number of
     look-ups in vain so far; about those ``in_line`` another worker is asking; those ``left`` nobody
     can be asked about in this run. ``local`` is the inquiry at the local providers, with a finding
-    for all others.
+    for all others. ``is_of_countries``: nobody serves who knows a city.
     """
 
     local: Inquiry
@@ -61,6 +61,15 @@ class AtHand:
     taken: Mapping[str, int]
     in_line: frozenset[str]
     left: frozenset[str]
+    is_of_countries: bool = False
+
+    def finding(self, address: str, attempts: int) -> AddressFinding:
+        """What is known of an address that is not to be asked about online."""
+        local = self.local.finding(address, attempts)
+        known = self.known.get(address)
+        finding = known.or_else(local) if known else local
+        # Whoever knows countries only has not been asked for a city yet: the lead waits for one.
+        return replace(finding, status=None) if self.is_of_countries else finding
 
 
 class AddressLookUp:
@@ -102,7 +111,18 @@ class AddressLookUp:
 
     def refused_files(self) -> dict[str, str]:
         """For each local file that could not serve, or not everything, the reason in one line."""
+        if self.is_of_countries:
+            return {file.name: f"the file {ONLY_COUNTRIES}" for file in self._files}
         return {file.name: file.refusal for file in self._files if file.refusal}
+
+    @property
+    def is_of_countries(self) -> bool:
+        """Whether all that serves are files that know countries only: leads get theirs, and wait
+        for somebody who knows cities."""
+        serving = [*self._local, *self._online]
+        return bool(serving) and all(
+            isinstance(each, MmdbProvider) and each.of_countries for each in serving
+        )
 
     @property
     def has_local(self) -> bool:
@@ -148,6 +168,7 @@ class AddressLookUp:
             taken=taken,
             in_line=frozenset(busy if closed else [*busy, *beaten_to_it]),
             left=unserved | frozenset(open_ones if closed else ()),
+            is_of_countries=self.is_of_countries,
         )
 
     def _is_asked_again(self, address: str, record: KnownAddress) -> bool:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import lru_cache
@@ -33,6 +33,10 @@ _METADATA_BYTES = 128 * 1024
 _METADATA_MARK = b"\xab\xcd\xefMaxMind.com"
 # What is downloaded goes where the setting does not point.
 _BY_UPDATE = "`tracking-pipeline geo update` does, unless GEO_MMDB_PATH is set"
+ONLY_COUNTRIES = (
+    "knows countries only, and no source of cities serves: leads get their country and wait; unset"
+    " GEO_MMDB_PATH and run tracking-pipeline geo update, or set another source"
+)
 # What the reader raises for a record that it cannot decode.
 _DAMAGE = (InvalidDatabaseError, UnicodeDecodeError)
 _NOT_IN_A_SOURCE = re.compile(r"[^a-z0-9]+")
@@ -51,7 +55,9 @@ class GeoDatabase:
     takes the file's size (some 130 MB) in the folder for temporary files until it is closed.
     """
 
-    def __init__(self, reader: maxminddb.Reader) -> None:
+    def __init__(self, reader: maxminddb.Reader, *, of_countries: bool = False) -> None:
+        """``of_countries``: it knows no city of any address."""
+        self.of_countries = of_countries
         metadata = reader.metadata()
         self._reader = reader
         self._is_ipv4_only = metadata.ip_version == 4
@@ -90,7 +96,7 @@ class GeoDatabase:
         damaged = GeoDatabaseError(f"{path} is damaged: replace it ({_BY_UPDATE})")
         try:
             records = list(islice(_records(reader), _RECORDS_TO_JUDGE_BY))
-            database = cls(reader)
+            database = cls(reader, of_countries=_is_of_countries(reader, records))
         except (InvalidDatabaseError, ValueError, OverflowError, OSError):
             raise damaged from None
         if not any(isinstance(_answer(record), Located) for record in records):
@@ -128,6 +134,24 @@ def has_end(path: Path) -> bool:
             return _METADATA_MARK in file.read()
     except OSError:
         return False
+
+
+def is_of_countries(path: Path) -> bool:
+    """Whether the file knows countries and no city, as a look at its first records tells, without a
+    copy of it. False where it cannot be read."""
+    try:
+        with maxminddb.open_database(path, maxminddb.MODE_FILE) as reader:
+            return _is_of_countries(reader, islice(_records(reader), _RECORDS_TO_JUDGE_BY))
+    except (OSError, ValueError, *_DAMAGE):
+        return False
+
+
+def _is_of_countries(reader: maxminddb.Reader, records: Iterable[object]) -> bool:
+    # The first networks of a database of cities may all be some of which none is known.
+    if "city" in reader.metadata().database_type.lower():
+        return False
+    places = [each.place for each in map(_answer, records) if isinstance(each, Located)]
+    return bool(places) and not any(place.city or place.state for place in places)
 
 
 def _open_copy(path: Path) -> maxminddb.Reader:
@@ -264,6 +288,11 @@ class MmdbProvider:
         None where it could."""
         refused = self._opened if isinstance(self._opened, GeoDatabaseError) else self._damage
         return str(refused) if refused else None
+
+    @property
+    def of_countries(self) -> bool:
+        """Whether the file knows countries only."""
+        return isinstance(self._opened, GeoDatabase) and self._opened.of_countries
 
     async def locate(self, addresses: Sequence[str]) -> dict[str, Answer]:
         """Gives an answer for each address that the file can be asked about. A thousand take about

@@ -61,7 +61,7 @@ class AddressFinding:
             status="ok" if self.status == "no_data" else self.status,
             place=lesser.place,
             source=lesser.source,
-            hosting=lesser.hosting,
+            hosting=self.hosting or lesser.hosting,
         )
 
 
@@ -132,9 +132,11 @@ class Inquiry:
         heard.answered = True
         if isinstance(answer, AskLater):
             heard.later = heard.later or answer
-        elif isinstance(answer, Located) and _tells_more(answer.place, heard.place):
-            heard.place, heard.source = answer.place, provider.source
-            heard.hosting = answer.hosting
+        elif isinstance(answer, Located):
+            # It is said of the address, whoever knows more of the place.
+            heard.hosting = heard.hosting or answer.hosting
+            if _tells_more(answer.place, heard.place):
+                heard.place, heard.source = answer.place, provider.source
 
 
 def next_ask(attempts: int) -> timedelta | None:

@@ -24,6 +24,7 @@ class CountingRule:
     conversions: ConversionRule
     country: str = "US"
     geo_match_keys: GeoMatchKeys = "all"
+    hosting_match_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ A column is blank when it is null or says nothing, which is decided inside the s
 it, because the site writes the same rows at the same time. ``geo_fields`` notes for each field its
 source and, for ours, the value: ``{"city": {"source": "mmdb ...", "value": "Austin"}, "zip":
 {"source": "user"}}``. A column that no longer holds our value was changed by a person, who knows
-better; one that is blank and has a note was emptied by a person, and stays so.
+better; one that is blank and has a note was emptied by a person, and stays so. ``"hosting": true``
+says that the address is of a data centre, a proxy, a VPN or a relay.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Found:
 
     A field that was not found is None, and each field has its source. ``status`` None: nobody could
     be asked, the lead is taken again. ``wait_seconds`` None: it is not taken again by itself.
-    ``is_refill``: the lead has a place already, and what it lacks is added to it.
+    ``hosting``: the address is of a data centre, a proxy, a VPN or a relay. ``is_refill``: the lead
+    has a place already, and what it lacks is added to it.
     """
 
     id: UUID
@@ -47,6 +49,7 @@ class Found:
     zip_source: str | None = None
     country: str | None = None
     country_source: str | None = None
+    hosting: bool = False
     is_refill: bool = False
 
     @property
@@ -71,6 +74,7 @@ _FOUND_TYPES: dict[str, LiteralString] = {
     "zip_source": "text",
     "country": "text",
     "country_source": "text",
+    "hosting": "boolean",
     "is_refill": "boolean",
 }
 
@@ -89,7 +93,8 @@ _KEPT: LiteralString = f"""
             then '{{{{"source": "user"}}}}'::jsonb"""
 _FIELD: LiteralString = f"""{{name}}, case {_KEPT}
             when f.{{column}} is not null
-            then jsonb_build_object('source', f.{{its_source}}, 'value', f.{{column}})
+            then jsonb_build_object('source', f.{{its_source}}, 'value', f.{{column}},
+                'hosting', case when f.hosting and f.{{its_source}} <> 'session' then true end)
         end"""
 _NEW_SOURCE: LiteralString = f"case when {_OPEN} then f.{{its_source}} end"
 _ALTERED: LiteralString = "l.geo_fields #>> {value} <> coalesce(l.{column}::text, '')"

@@ -1,6 +1,6 @@
 """Leads on their way to a place: every statement on ``leads`` that enrichment needs.
 
-    geo_status null, geo_next_at null    nobody has looked yet
+    geo_status null, geo_next_at null    nobody has looked yet, or nobody who knows cities
     geo_status null, geo_next_at set     somebody is asking an online source until then
     geo_status set,  geo_next_at set     asked in vain; asked again then
     geo_status set,  geo_next_at null    done, or given up
@@ -77,10 +77,12 @@ class Lead:
 class LeadsWanted:
     """Which leads a run takes. ``failed`` adds those that were asked in vain and given up, and
     those of which a look-up found only a part; ``never_seen`` leaves out those that an earlier run,
-    without any source to ask, has seen."""
+    without any source to ask, has seen; ``never_located`` those that wait for a source of cities.
+    """
 
     failed: bool = False
     never_seen: bool = False
+    never_located: bool = False
 
 
 # The index tracking_leads_to_locate has this very condition.
@@ -92,6 +94,7 @@ _LACKING: LiteralString = " or ".join(
 )
 _FAILED_TOO: LiteralString = f"(l.geo_status is distinct from 'ok' or {_LACKING})"
 _NOT_SEEN: LiteralString = "l.geo_at is null"
+_NOT_LOCATED: LiteralString = "(l.geo_at is null or l.geo_status is not null)"
 _DUE: LiteralString = "coalesce(l.geo_next_at <= now(), true)"
 # Two conditions for two stretches of the walk: a null is neither before nor after a time.
 _AFTER: LiteralString = "(l.created_at, l.id) < (%(created_at)s, %(id)s)"
@@ -103,7 +106,7 @@ _CLAIM: LiteralString = f"""
 with wanted as materialized (
     select l.id, l.created_at, l.city::text, l.state::text, l.zip::text, l.country::text,
         l.session_data, l.client_ip::text, coalesce(l.geo_attempts, 0) as attempts,
-        coalesce(l.geo_status = 'ok', false) as is_located,
+        coalesce(l.geo_status = 'ok', l.geo_source not in ('user', 'session'), false) as is_located,
         l.city::text {SAID} and l.state::text {SAID} and l.zip::text {SAID} as complete
     from public.leads l
     where {{conditions}}
@@ -161,6 +164,8 @@ async def _read(
     ]
     if wanted.never_seen:
         conditions.append(_NOT_SEEN)
+    if wanted.never_located:
+        conditions.append(_NOT_LOCATED)
     statement = sql.SQL(_CLAIM).format(
         conditions=sql.SQL(" and ").join(map(sql.SQL, conditions)),
         address=sql.SQL(STORED_ADDRESS),

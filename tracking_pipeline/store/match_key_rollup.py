@@ -15,6 +15,8 @@ from typing import Any
 import psycopg
 from typing_extensions import LiteralString
 
+from tracking_pipeline.store.fragments import HOSTING_FIELDS
+
 Counts = dict[str, dict[int, int]]
 """Events by event name and by the mask of their match keys."""
 
@@ -41,7 +43,8 @@ class LedgerEvent:
     """What of a ledger row, and of its lead, bears on match keys.
 
     ``user_data`` is JSON text. ``from_ip`` names those of ``ct st zp country`` that enrichment
-    wrote into the lead for its IP address and nobody has changed since.
+    wrote into the lead for its IP address and nobody has changed since, ``hosting_fields`` those
+    columns of them whose address is of a data centre or a proxy.
     """
 
     event_name: str
@@ -56,6 +59,7 @@ class LedgerEvent:
     zip: str | None
     country: str | None
     from_ip: list[str] | None
+    hosting_fields: list[str] | None
 
 
 # The second bound of a chunk is the time of the n-th row, so that an import of millions within one
@@ -108,11 +112,12 @@ select coalesce(e.event_name, ''), e.user_data::text, e.fbp, e.fbc, e.external_i
             and l.geo_fields #>> '{zip,source}' not in ('user', 'session') then 'zp' end,
         case when l.geo_fields #>> '{country,value}' = l.country::text
             and l.geo_fields #>> '{country,source}' not in ('user', 'session') then 'country' end
-    ], null) end
+    ], null) end,
+    {hosting_fields}
 from public.wm_event_log e
 left join public.leads l on l.id = e.lead_id
 where e.created_at >= %(since)s and e.created_at < %(until)s and {conversion}
-""".replace("{conversion}", CONVERSION)
+""".replace("{conversion}", CONVERSION).replace("{hosting_fields}", HOSTING_FIELDS)
 
 
 def stream_conversions(

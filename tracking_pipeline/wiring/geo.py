@@ -92,7 +92,8 @@ def missing_geo_settings(settings: Settings) -> dict[str, str]:
 
 
 def missing_geo_file(settings: Settings) -> dict[str, str]:
-    """What to do where the local file is not there, or was cut short, by its provider. Whether all
+    """What to do where the local file is not there, was cut short, or knows countries only and
+    nobody else serves, by its provider. Whether all
     of it can serve, only a run tells: opening one takes a copy of it."""
     if mmdb.NAME not in settings.geo_providers:
         return {}
@@ -102,6 +103,9 @@ def missing_geo_file(settings: Settings) -> dict[str, str]:
     path = path or database_file(settings.home)
     if path.is_file() and not mmdb.has_end(path):
         return {mmdb.NAME: f"{path} is no whole MMDB file: replace it"}
+    serving = set(settings.geo_providers) - missing_geo_settings(settings).keys()
+    if serving == {mmdb.NAME} and mmdb.is_of_countries(path):
+        return {mmdb.NAME: f"{path} {mmdb.ONLY_COUNTRIES}"}
     return {}
 
 

@@ -60,6 +60,7 @@ def health_config(settings: Settings) -> HealthConfig:
             conversion_rule_from(settings),
             country=settings.default_country.upper(),
             geo_match_keys=settings.geo_match_keys,
+            hosting_match_keys=settings.geo_match_keys_from_hosting,
         ),
         accounting=accounting_rule_from(settings),
         emq_model=model,

@@ -125,6 +125,17 @@ def test_where_a_match_key_came_from_and_why_another_value_serves_nobody() -> No
     assert not [each for each in shown if "items" in each[2]]
 
 
+def test_the_place_of_a_host_serves_where_it_is_set_to_and_explain_says_why_it_does_not() -> None:
+    lead = Lead(city="San Jose", country="US", state="Texas", hosting_fields=["city", "country"])
+    for serves in (True, False):
+        rules = ReadingRules(ReadingPolicy(hosting_match_keys=serves))
+        found = explain({"event_name": "Lead"}, rules, lead=lead)
+        people = {each.key: each for each in found.people}
+        assert people["st"].used_by
+        assert bool(people["ct"].used_by) is bool(people["country"].used_by) is serves
+        assert serves or "GEO_MATCH_KEYS_FROM_HOSTING" in people["ct"].note
+
+
 def test_a_click_that_makes_a_cookie_is_named_as_its_source() -> None:
     payload = {"event_name": "Lead", "page": {"url": "https://shop.example/?fbclid=IwAR2abcdefgh"}}
     (found,) = explain(payload).people

@@ -363,6 +363,32 @@ def test_without_any_provider_what_people_said_is_noted_once_and_the_rest_waits(
     assert enriching.run().enriched == 1
 
 
+def test_leads_of_which_a_file_knows_the_country_wait_for_a_file_of_cities(
+    leads: LeadTable, database_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "countries.mmdb"
+    write_database(path, {"8.8.8.0/24": MIDDLE_OF_THE_US}, kind="GeoLite2-Country")
+    enriching = Enriching(database_url, a_file(path))
+    known, unknown = leads.add(client_ip="8.8.8.8"), leads.add(client_ip="9.9.9.9")
+    late = leads.add()
+    first = enriching.run()
+    assert (first.enriched, first.waiting) == (1, 2)
+    assert "knows countries only" in first.missing["mmdb"]
+    assert leads.place(known) == (None, None, None, "US")
+    leads.connection.execute("update leads set geo_next_at = now() where geo_next_at is not null")
+    leads.connection.execute("update leads set client_ip = '8.8.8.1' where id = %s", (late,))
+    # They are not looked up again and again, and a new address is.
+    assert enriching.run().examined == 1
+    assert leads.place(late) == (None, None, None, "US")
+
+    write_database(path, {"8.8.8.0/24": SAN_JOSE, "9.9.9.0/24": BERLIN})
+    second = enriching.run()
+    assert (second.enriched, second.waiting, second.missing) == (3, 0, {})
+    assert leads.place(known)[0] == leads.place(late)[0] == "San Jose"
+    assert leads.place(unknown) == BERLINS_PLACE
+    assert leads.statuses() == {"ok": 3}
+
+
 @pytest.mark.parametrize(
     "spoil",
     [lambda file: os.truncate(file, file.stat().st_size // 2), Path.unlink],

@@ -51,6 +51,13 @@ def finding(*answers: Answer | None, attempts: int = 0) -> AddressFinding:
     return inquiry.finding(ADDRESS, attempts)
 
 
+def test_what_one_source_says_of_the_address_holds_whoever_knows_the_place() -> None:
+    in_the_us = Located(Place(country="US"), hosting=True)
+    for answers in ((in_the_us, Located(MIAMI)), (Located(Place(state="Florida")), in_the_us)):
+        assert finding(*answers).hosting
+    assert finding(Located(MIAMI)).or_else(finding(in_the_us)).hosting is False
+
+
 def test_the_first_source_that_knows_the_city_settles_it() -> None:
     second = Source("second", {ADDRESS: Located(MIAMI)})
     inquiry = Inquiry([ADDRESS, "1.1.1.1"])

@@ -368,6 +368,16 @@ def test_only_the_address_keys_that_delivery_sends_count(
     assert set(keys_of(mask)) == keys
 
 
+def test_the_place_of_a_host_counts_only_where_delivery_sends_it(site: Site) -> None:
+    noted = {"city": {"source": "ip_api 2026-11-24", "value": "Austin", "hosting": True}}
+    lead_id = site.add_lead(city="Austin", state="Texas", geo_fields=Jsonb(noted))
+    site.add_events(1, lead_id=lead_id)
+    for serves, keys in ((False, {"em", "st"}), (True, {"em", "st", "ct"})):
+        rule = replace(RULE, hosting_match_keys=serves)
+        ((mask, _),) = counted(site.connection, rule)["Lead"].items()
+        assert set(keys_of(mask)) == keys
+
+
 def test_a_recount_finds_what_came_too_late_and_leads_that_were_enriched(site: Site) -> None:
     lead_id = site.add_lead()
     site.add_events(1, at=site.ago(days=2), lead_id=lead_id)

@@ -259,6 +259,8 @@ def _sum(counts: Counts) -> int:
 def mask_of_event(event: LedgerEvent, rule: CountingRule) -> int:
     """The match keys of one ledger event, with the address keys that delivery adds from its
     lead."""
+    hosting = () if rule.hosting_match_keys else event.hosting_fields or ()
+    country = None if "country" in hosting else event.country
     mask = present_keys(
         _decoded(event.user_data),
         fbp=event.fbp,
@@ -266,9 +268,9 @@ def mask_of_event(event: LedgerEvent, rule: CountingRule) -> int:
         external_id=event.external_id,
         email_sha256=event.email_sha256,
         phone_sha256=event.phone_sha256,
-        country=event.country or rule.country,
+        country=country or rule.country,
     )
-    places = PLACE_FIELDS[rule.geo_match_keys]
+    places = set(PLACE_FIELDS[rule.geo_match_keys]).difference(hosting)
     return with_lead_address(
         mask,
         city=event.city if "city" in places else None,

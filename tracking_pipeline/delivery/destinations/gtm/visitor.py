@@ -83,9 +83,9 @@ def _unhashed(
     as the site has it, since each tag hashes by its own rule.
     """
     candidates = conversion.reading.candidates(conversion.event_time)
-    if event.lead:
-        candidates = [*candidates, *lead_candidates(event.lead, "none")]
-        country = event.lead.country or country
+    if lead := conversion.reading.lead:
+        candidates = [*candidates, *lead_candidates(lead, "none")]
+        country = lead.country or country
     plain: dict[str, str] = {}
     cookies: dict[str, str] = {}
     for candidate in candidates:
