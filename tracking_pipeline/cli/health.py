@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import psycopg
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -13,7 +14,7 @@ from rich.text import Text
 from tracking_pipeline.cli.delivery import show_retry
 from tracking_pipeline.cli.output import Json, Rehearsal, out, show, span
 from tracking_pipeline.cli.places import show_enrich
-from tracking_pipeline.errors import WrongUseError
+from tracking_pipeline.errors import ExplainedError, WrongUseError
 from tracking_pipeline.health.metrics import METRICS
 
 _STYLES = {"critical": "red", "warning": "yellow", "degraded": "yellow", "ok": "green"}
@@ -67,9 +68,29 @@ def try_channels(as_json: Json = False) -> None:
         raise WrongUseError("ALERT_CHANNELS is not set: there is no channel to test")
     answers = [asdict(send_test(channel)) for channel in channels]
     success = all(each["delivered"] for each in answers)
-    show(as_json, {"success": success, "results": answers}, show_channel_answers)
+    hastened = _hasten([each["channel"] for each in answers if each["delivered"]])
+    found = {"success": success, "results": answers, "hastened": hastened}
+    show(as_json, found, show_channel_answers)
     if not success:
         raise typer.Exit(1)
+
+
+def _hasten(channels: Sequence[str]) -> int:
+    """What waits for channels that take messages is due at once. A test needs no database: without
+    one, nothing waits that could be hastened."""
+    from tracking_pipeline.settings import read_settings
+    from tracking_pipeline.store.alert_notifications import hasten
+    from tracking_pipeline.store.database import connect
+    from tracking_pipeline.wiring.installation import open_installation
+
+    try:
+        with (
+            open_installation(read_settings(), creates=False) as installation,
+            connect(installation.database.url) as connection,
+        ):
+            return hasten(connection, channels)
+    except (ExplainedError, psycopg.Error):
+        return 0
 
 
 def show_channel_answers(found: Mapping[str, Any]) -> None:
@@ -81,6 +102,8 @@ def show_channel_answers(found: Mapping[str, Any]) -> None:
         else:
             told.append(each["detail"], style="red")
         out.print(told)
+    if found["hastened"]:
+        out.print(f"{found['hastened']} waiting messages are due at once.")
 
 
 def show_check(answer: Mapping[str, Any]) -> None:

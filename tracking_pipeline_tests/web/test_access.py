@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+import httpx
 import jwt
 import psycopg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tracking_pipeline.web.security.jwks import _keys_of
+from tracking_pipeline.web.security import jwks
+from tracking_pipeline.web.security.jwks import KeySet, _keys_of
 from tracking_pipeline_tests.web.conftest import Serve
 from tracking_pipeline_tests.web.people import (
     ES256_KEY,
@@ -130,6 +133,26 @@ def test_keys_are_fetched_once_and_unknown_ones_do_not_make_us_ask_again_and_aga
     for name in "abcde":
         assert status(served, es256_token(admin, name)) == 401
     assert keys.answers == 1
+
+
+def test_a_document_without_keys_does_not_replace_those_that_are_known(
+    keys: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "SHORTEST_PAUSE_SECONDS", 0.0)
+
+    async def judge() -> None:
+        async with httpx.AsyncClient() as client:
+            known = KeySet(keys.url, client)
+            keys.offer("first")
+            assert await known.key("first")
+            keys.keys.clear()
+            assert not await known.key("other")
+            assert await known.key("first")
+            keys.offer("second")
+            assert await known.key("second")
+            assert not await known.key("first")
+
+    asyncio.run(judge())
 
 
 def test_while_no_keys_can_be_had_nobody_is_judged(

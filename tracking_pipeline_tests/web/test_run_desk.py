@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import dagster as dg
 import psycopg
@@ -13,8 +15,9 @@ import pytest
 
 from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
 from tracking_pipeline.defs.instance.runs import RunError
+from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.web.runs.desk import DeskRun, RunDesk
-from tracking_pipeline.web.runs.process import RunOrder, retry_answer
+from tracking_pipeline.web.runs.process import RunOrder, RunProcess, prepare_processes, retry_answer
 from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.web.serving import closed_queue
@@ -25,6 +28,7 @@ ORDER = RunOrder(retry_failed_events_job.name, {}, retry_answer)
 @pytest.fixture
 def instance(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+    prepare_processes()
     with fresh_instance() as opened:
         yield opened
 
@@ -67,6 +71,29 @@ def test_a_run_ends_with_its_server_and_says_so(
     error = run.done.exception()
     assert isinstance(error, RunError)
     assert str(error) == "the server was stopped; what was claimed is due again"
+
+
+def test_a_run_that_has_not_begun_when_its_server_ends_does_nothing(
+    instance: dg.DagsterInstance,
+) -> None:
+    process = RunProcess(ORDER, str(uuid4()), TrackingResource())
+    process.interrupt(0)
+    with pytest.raises(EOFError):
+        process.answer()
+    assert not instance.get_run_records()
+
+
+def test_an_interrupt_that_comes_while_a_run_begins_is_not_lost(
+    instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = RunProcess(ORDER, str(uuid4()), TrackingResource())
+    with ThreadPoolExecutor(1) as waiting:
+        answer = waiting.submit(process.answer)
+        wait_until(lambda: process.pid is not None)
+        process.interrupt(30)
+        with pytest.raises(RunError, match="the server was stopped"):
+            answer.result(30)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_run_whose_process_is_killed_does_not_stand_there_as_if_it_went_on(

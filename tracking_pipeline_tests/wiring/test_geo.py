@@ -72,6 +72,17 @@ def test_a_file_that_is_not_there_is_told_and_may_come_back(settings: Any, tmp_p
     assert missing_geo_file(chosen) == {}
 
 
+def test_a_file_that_knows_countries_only_is_told_where_nobody_else_serves(
+    settings: Any, tmp_path: Path
+) -> None:
+    file = write_database(
+        tmp_path / "a.mmdb", {"192.0.2.0/24": {"country_code": "DE"}}, kind="ipinfo country"
+    )
+    alone = missing_geo_file(settings(GEO_MMDB_PATH=str(file)))
+    assert alone["mmdb"].startswith(f"{file} knows countries only")
+    assert missing_geo_file(settings(GEO_MMDB_PATH=str(file), IPINFO_TOKEN="t")) == {}
+
+
 @pytest.mark.parametrize("is_configured", [True, False])
 def test_a_file_that_was_cut_short_is_told(
     settings: Any, tmp_path: Path, is_configured: bool

@@ -15,8 +15,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -29,6 +30,7 @@ from tracking_pipeline.settings import read_settings
 
 Answer = dict[str, Any]
 
+_INTERRUPT = (signal.SIGINT,)
 _PROCESSES = multiprocessing.get_context("forkserver")
 
 
@@ -47,16 +49,17 @@ class RunOrder:
 def prepare_processes() -> None:
     """Lets the template process begin its imports, so that the first run need not wait for them.
 
-    A terminal's Ctrl-C reaches it as well. Once it serves it ignores that; it inherits that it does
-    so while it still imports, where an interrupt would show as a stack trace."""
+    A terminal's Ctrl-C reaches it as well, and would show as a stack trace while it imports: it
+    inherits that interrupts are held back. A run, which inherits that too, takes one that came
+    while it began as soon as it can; and none that is meant for this process is lost."""
     _PROCESSES.set_forkserver_preload([__name__, "tracking_pipeline.definitions"])
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    # Lets interrupts through again once it has started its process, so it comes first.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPT)
     try:
         forkserver.ensure_running()
     finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class RunProcess:
@@ -68,11 +71,15 @@ class RunProcess:
         # The template has the environment of its own beginning.
         given = (self._sending, dict(os.environ), order, run_id, tracking.rehearsal)
         self._process = _PROCESSES.Process(target=_run, args=given, daemon=True)
+        self._called_off = threading.Event()
 
     def answer(self) -> Answer:
         """Starts the process and waits for what the run gives. Raises :class:`RunError` when the
         run failed, EOFError when the process was killed."""
+        # Takes as long as the template needs for its imports.
         self._process.start()
+        if self._called_off.is_set():
+            self._process.kill()
         self._sending.close()
         try:
             found = self._receiving.recv()
@@ -91,7 +98,8 @@ class RunProcess:
 
     def interrupt(self, patience_seconds: float) -> None:
         """Ends the run: it gives back what it has claimed and says so in Dagster's storage. A
-        process that does not end in time is killed."""
+        process that does not end in time is killed, and one that is still to start does nothing."""
+        self._called_off.set()
         if self._process.pid is None or not self._process.is_alive():
             return
         os.kill(self._process.pid, signal.SIGINT)
@@ -106,11 +114,25 @@ def _run(
     run_id: str,
     rehearsal: Any,
 ) -> None:
-    """The whole life of the forked process."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """The whole life of the forked process. An interrupt counts while there is something to hand
+    back, and shows no stack trace before and after. Where the server is gone when it begins, nobody
+    is left who could end it: it does nothing."""
+    server = multiprocessing.parent_process()
+    if server is not None and not server.is_alive():
+        return
     os.environ.clear()
     os.environ.update(environment)
-    sending.send(_answer_or_error(order, run_id, TrackingResource(rehearsal=rehearsal)))
+    found: Answer | RunError
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
+        found = _answer_or_error(order, run_id, TrackingResource(rehearsal=rehearsal))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        found = RunError("the server was stopped; what was claimed is due again")
+    with suppress(BrokenPipeError):  # the server is gone, and with it whoever asked
+        sending.send(found)
 
 
 def _answer_or_error(order: RunOrder, run_id: str, tracking: TrackingResource) -> Answer | RunError:
@@ -130,8 +152,6 @@ def _answer_or_error(order: RunOrder, run_id: str, tracking: TrackingResource) -
         return error
     except ExplainedError as error:
         return RunError(str(error))
-    except KeyboardInterrupt:
-        return RunError("the server was stopped; what was claimed is due again")
     except Exception as error:
         return RunError(f"run {run_id} failed ({type(error).__name__}): see it in the Dagster UI")
 

@@ -31,7 +31,8 @@ class KeysUnavailableError(Exception):
 
 
 class KeySet:
-    """The keys by their id. One fetch at a time; what is known stays known while a fetch fails."""
+    """The keys by their id. One fetch at a time; what is known stays known while a fetch fails
+    or finds none: a document without keys is a provider's mishap, not its keys' end."""
 
     def __init__(self, url: str, client: httpx.AsyncClient) -> None:
         self._url = url
@@ -62,8 +63,10 @@ class KeySet:
             return
         self._asked_at = now
         try:
-            self._keys = _keys_of(await self._fetch())
-            self._fetched_at = now
+            keys = _keys_of(await self._fetch())
+            if keys or not self._keys:
+                self._keys = keys
+                self._fetched_at = now
         except (httpx.HTTPError, ValueError) as error:
             log.warning("SUPABASE_JWKS_URL cannot be read (%s)", type(error).__name__)
 
