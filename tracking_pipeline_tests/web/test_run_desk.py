@@ -78,7 +78,7 @@ def test_a_run_that_has_not_begun_when_its_server_ends_does_nothing(
 ) -> None:
     process = RunProcess(ORDER, str(uuid4()), TrackingResource())
     process.interrupt(0)
-    with pytest.raises(EOFError):
+    with pytest.raises(RunError, match="the server was stopped"):
         process.answer()
     assert not instance.get_run_records()
 

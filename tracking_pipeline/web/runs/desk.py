@@ -154,4 +154,7 @@ class RunDesk:
             log.error("the process of run %s ended (%s)", run.run_id, type(error).__name__)
             why = "its process was killed: what it had claimed is due again within a minute"
             run.done.set_exception(RunError(f"run {run.run_id} did not finish, {why}"))
-            mark_cut_off(self._instance, run.run_id, why)
+            try:
+                mark_cut_off(self._instance, run.run_id, why)
+            except Exception as unmarked:  # the server has ended: the daemon ends such runs
+                log.warning("run %s was not marked (%s)", run.run_id, type(unmarked).__name__)

@@ -30,6 +30,7 @@ from tracking_pipeline.settings import read_settings
 
 Answer = dict[str, Any]
 
+_STOPPED = "the server was stopped; what was claimed is due again"
 _INTERRUPT = (signal.SIGINT,)
 _PROCESSES = multiprocessing.get_context("forkserver")
 
@@ -80,6 +81,7 @@ class RunProcess:
         self._process.start()
         if self._called_off.is_set():
             self._process.kill()
+            raise RunError(_STOPPED)
         self._sending.close()
         try:
             found = self._receiving.recv()
@@ -130,7 +132,7 @@ def _run(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        found = RunError("the server was stopped; what was claimed is due again")
+        found = RunError(_STOPPED)
     with suppress(BrokenPipeError):  # the server is gone, and with it whoever asked
         sending.send(found)
 
