@@ -266,6 +266,7 @@ def test_adoption_leaves_all_that_was_there_as_it_was(server: TestServer, supaba
             for column in ("message", "resolved_at")
         ]
         assert changes(before, picture(site)) == [
+            ("tracking_failed_events", "constraints", "destination_known"),
             *surplus,
             ("tracking_health_alerts", "constraints", "alert_kinds"),
         ]
