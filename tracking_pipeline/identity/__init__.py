@@ -13,8 +13,7 @@ from tracking_pipeline.identity.match import (
 )
 from tracking_pipeline.identity.match_value import normalize
 from tracking_pipeline.identity.platforms import ExternalIdMode
-from tracking_pipeline.identity.reason import plain_reason
-from tracking_pipeline.identity.sanitize import sanitize
+from tracking_pipeline.identity.sanitize import plain_reason, sanitize
 
 __all__ = [
     "ExternalIdMode",

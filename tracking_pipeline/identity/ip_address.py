@@ -1,7 +1,8 @@
 """Which public address a text names: one address, or a list as proxies write it.
 
 Which addresses are public is settled by the tables below and not by `ipaddress.is_global`, which
-answers differently from one Python version to the next and calls multicast global.
+answers differently from one Python version to the next and calls multicast global. Addresses and
+user agents are sent as they are, never hashed.
 """
 
 from __future__ import annotations
@@ -144,3 +145,18 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in block for block in _SPECIAL_V4)
     return address in _UNICAST_V6 and not any(address in block for block in _SPECIAL_V6)
+
+
+def ip_address_for_meta(text: str, country: str) -> str | Refusal:
+    """Give the first public address of a text: one address, or an X-Forwarded-For list."""
+    return public_address(text, keep_suffix=True)
+
+
+def ip_address_for_google(text: str, country: str) -> str | Refusal:
+    """Give the first public address, without the suffix of Meta's parameter builder."""
+    return public_address(text)
+
+
+def user_agent(text: str, country: str) -> str | Refusal:
+    """Give the user agent as it is. `country` plays no part."""
+    return text

@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from tracking_pipeline.identity import quick
-from tracking_pipeline.identity.birth_date import birth_date_for_meta
 from tracking_pipeline.identity.browser import (
     click_id_for_microsoft,
     fbc_for_meta,
     fbp_for_meta,
     visitor_id,
 )
+from tracking_pipeline.identity.demographics import birth_date_for_meta, gender_for_meta
 from tracking_pipeline.identity.email import (
     email_for_google,
     email_for_meta,
@@ -35,13 +35,12 @@ from tracking_pipeline.identity.email import (
     email_for_reddit,
 )
 from tracking_pipeline.identity.external_id import external_id_for_meta, raw_external_id_for_meta
-from tracking_pipeline.identity.gender import gender_for_meta
-from tracking_pipeline.identity.name import name_for_google, name_for_linkedin, name_for_meta
-from tracking_pipeline.identity.network import (
+from tracking_pipeline.identity.ip_address import (
     ip_address_for_google,
     ip_address_for_meta,
     user_agent,
 )
+from tracking_pipeline.identity.name import name_for_google, name_for_linkedin, name_for_meta
 from tracking_pipeline.identity.phone import phone_for_google, phone_for_meta
 from tracking_pipeline.identity.place import (
     city_for_google,

@@ -463,3 +463,14 @@ def _without_personal_value(match: re.Match[str]) -> str:
     if not meaning.personal:
         return f"{name}={without_phones(value, free=True)}" if meaning.free_text else match.group(0)
     return match.group(0) if isinstance(already_hashed(value), str) else f"{name}={REMOVED}"
+
+
+LONGEST_REASON = 160
+
+
+def plain_reason(reason: str | None) -> str:
+    """A reason in one line of at most 160 characters, without personal data. To be shown only: the
+    rows are found by the reason as it stands in them."""
+    cleaned = sanitize(" ".join((reason or "").split()))
+    text = cleaned.rstrip(".") if isinstance(cleaned, str) else ""
+    return text[:LONGEST_REASON] or "no reason on record"

@@ -5,7 +5,7 @@ from datetime import date, datetime, timezone
 import pytest
 
 from tracking_pipeline.identity import normalize
-from tracking_pipeline.identity.birth_date import birth_date
+from tracking_pipeline.identity.demographics import birth_date
 from tracking_pipeline.identity.refusal import Refusal
 
 DATES = [

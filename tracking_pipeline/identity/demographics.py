@@ -1,4 +1,8 @@
-"""Dates of birth: Meta hashes YYYYMMDD, 1900 to this year; impossible dates are dropped."""
+"""Date of birth and gender, as Meta hashes them (Customer Information Parameters).
+
+Dates: YYYYMMDD, 1900 to this year; impossible ones are dropped. Gender: `f` or `m`; anything else
+is left out.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import re
 from datetime import date, datetime, timezone
 
 from tracking_pipeline.identity.refusal import Refusal
+from tracking_pipeline.identity.text import fold
 
 _FIRST_YEAR = 1900
 # Countries that write the month first. Everywhere else 03/04/1990 is the third of April.
@@ -79,3 +84,23 @@ def _numeric(first: int, second: int, year: int, *, month_first: bool) -> list[_
 def _month(name: str) -> int | None:
     known = name in _MONTHS or name in _MONTH_NAMES
     return _MONTHS.index(name[:3]) + 1 if known else None
+
+
+_FEMALE = (
+    "f female fem woman girl w weiblich frau femme feminin femenino femenina mujer feminino "
+    "feminina mulher femminile femmina donna vrouw vrouwelijk kobieta kvinna kvinde kvinne ж "
+    "женский женщина жен 女 女性 여 여성 여자"
+)
+_MALE = (
+    "m male man boy mannlich mann homme masculin masculino hombre homem maschile maschio uomo "
+    "mannelijk mezczyzna м мужской мужчина муж 男 男性 남 남성 남자"
+)
+_LETTER_BY_WORD = {
+    **{fold(word): "f" for word in _FEMALE.split()},
+    **{fold(word): "m" for word in _MALE.split()},
+}
+
+
+def gender_for_meta(text: str, country: str) -> str | Refusal:
+    """Give `f` or `m` for a word of a common language. `country` plays no part."""
+    return _LETTER_BY_WORD.get(fold(text), Refusal.NOT_A_GENDER)
