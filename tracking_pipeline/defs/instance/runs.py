@@ -22,7 +22,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.instance.heartbeat import end_lost_runs, heartbeat
-from tracking_pipeline.defs.instance.storage import keep_connections
+from tracking_pipeline.defs.instance.storage import kept_connections
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.postgres.error import EmbeddedPostgresError
@@ -43,7 +43,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     with ExitStack() as stack:
         try:
             instance = stack.enter_context(_instance(settings))
-            stack.callback(keep_connections(instance))
+            stack.enter_context(kept_connections(instance))
         except (SettingsError, EmbeddedPostgresError):
             raise
         except Exception as error:  # of many libraries, and some with the password in their words

@@ -6,7 +6,8 @@ Each Dagster process that opens its instance holds the embedded server for as lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -20,7 +21,7 @@ from dagster_postgres import (
     PostgresScheduleStorage,
 )
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, Engine, create_engine
 
 from tracking_pipeline.defs.instance.tables import make_dagster_tables
 from tracking_pipeline.settings import read_settings
@@ -70,26 +71,32 @@ class TrackingStorage(DagsterPostgresStorage):
         return cls(postgres_url=url, inst_data=inst_data)
 
 
-def keep_connections(instance: dg.DagsterInstance) -> Callable[[], None]:
+@contextmanager
+def kept_connections(instance: dg.DagsterInstance) -> Iterator[None]:
     """Lets the parts of the instance's storage share a few connections, for the time of one verb:
-    Dagster makes a new one for each statement, a hundred for the shortest run. Returns what closes
-    them.
+    Dagster makes a new one for each statement, a hundred for the shortest run. Another storage than
+    PostgreSQL's, or one with passwords that change, stays as it is.
 
-    Each is tried before it is used, so that a server that was started again costs nothing.
+    Each connection is tried before it is used, so that a server that was started again costs
+    nothing.
     """
-    parts = [
-        part
-        for part in (instance.event_log_storage, instance.run_storage, instance.schedule_storage)
-        if isinstance(part, (PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage))
-    ]
-    if not parts:
-        return lambda: None
-    engine = create_engine(
-        parts[0].postgres_url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, pool_size=2
-    )
-    for part in parts:
-        part._engine = engine
-    return engine.dispose
+    engines: dict[str, Engine] = {}
+    for part in (instance.event_log_storage, instance.run_storage, instance.schedule_storage):
+        if isinstance(part, _PARTS) and part._token_provider is None:
+            url = part.postgres_url
+            if url not in engines:
+                engines[url] = create_engine(
+                    url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, pool_size=2
+                )
+            part._engine = engines[url]
+    try:
+        yield
+    finally:
+        for engine in engines.values():
+            engine.dispose()
+
+
+_PARTS = (PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage)
 
 
 class TrackingComputeLogs(LocalComputeLogManager):
