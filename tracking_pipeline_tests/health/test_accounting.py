@@ -21,6 +21,7 @@ from tracking_pipeline.health.readings.accounting import (
 )
 from tracking_pipeline.health.readings.arrivals import account, value_sample
 from tracking_pipeline.health.readings.rollup import full_hour
+from tracking_pipeline.health.view.accounting import arrivals_view
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
@@ -414,3 +415,32 @@ def test_few_conversions_and_those_of_the_last_hour_alarm_nobody(
         each.alert_type
         for each in check_tracking_health(database_url, config).recorded.active_alerts
     }
+
+
+def test_a_funnel_says_how_much_is_missing_since_when_why_its_worth_and_what_to_do(
+    site: Site,
+) -> None:
+    priced = Jsonb({"value": 50, "currency": "EUR"})
+    ids = site.add_events(40, at=site.ago(days=2), metadata=priced)
+    for event_id in ids[:10]:
+        site.add_failed(event_id=event_id, status="dead_letter", dead_letter_reason="max_retries")
+    config = policy(**SENDS_ITSELF)
+
+    view = arrivals_view(accounted(site, config), config.thresholds["delivery_rate"])
+
+    (funnel,) = view.funnels
+    assert (funnel.percent, funnel.level, funnel.missing) == ("75.0 %", "warning", "10")
+    assert funnel.since == f"{site.ago(days=2):%d %b}"
+    assert funnel.worth == "500.00 EUR"
+    assert "replay" in funnel.to_do
+    assert [(step.label, step.events) for step in funnel.steps] == [
+        ("Received", "40"),
+        ("Withheld", "0"),
+        ("Sent", "40"),
+        ("Accepted", "30"),
+        ("Matched", "not told"),
+    ]
+    (reason,) = funnel.reasons
+    assert reason.why == "Still failing after the last retry"
+    assert len(reason.samples) == 10
+    assert set(reason.samples) <= {str(each) for each in ids[:10]}

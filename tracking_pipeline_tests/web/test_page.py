@@ -161,6 +161,7 @@ def test_the_page_tells_what_is_wrong_and_what_needs_a_human_first(
     expect(page.get_by_role("heading", level=2)).to_have_text(
         [
             "What needs you",
+            "Did the conversions arrive?",
             "Queue by destination",
             "Dead letters",
             "Match quality",

@@ -18,6 +18,7 @@ from tracking_pipeline.delivery.engine.readiness import (
 )
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.formatting import count_of, percent, signed
+from tracking_pipeline.health.metrics import Measured
 from tracking_pipeline.health.readings.accounting import (
     ACCOUNTING_DAYS,
     BECAME_WORDS,
@@ -32,11 +33,15 @@ from tracking_pipeline.health.readings.accounting import (
 from tracking_pipeline.health.readings.arrivals import (
     ASSUMED,
     BECAME,
+    DEAD,
     DELIVERED,
+    NEVER,
+    WAITING,
     WITHHELD,
     account,
 )
 from tracking_pipeline.health.readings.rollup import full_hour, hour_after
+from tracking_pipeline.health.thresholds import Thresholds, evaluate
 from tracking_pipeline.health.view import words
 from tracking_pipeline.store.database import one_moment
 
@@ -221,7 +226,9 @@ class FunnelView:
     notes: Sequence[str]
     steps: Sequence[StepView]
     missing: str
+    since: str
     worth: str
+    to_do: str
     reasons: Sequence[ReasonView]
     withheld: Sequence[ReasonView]
 
@@ -257,7 +264,18 @@ class ArrivalsView:
     counting: str
 
 
-_LABELS = {
+# Why what waits does.
+_WAITING = {
+    "first_try": "for the first attempt",
+    "retry": "to be sent again",
+    "postponed": "until the event's own time",
+}
+_TO_DO = {
+    WAITING: "What waits is sent again by itself: the queue below says when.",
+    DEAD: "Mend the cause of what was given up, then replay it from the dead letters below.",
+    NEVER: "Hand over what nobody tried: `tracking-pipeline backfill --destination {name}`.",
+}
+STEP_LABELS = {
     "received": "Received",
     "withheld": "Withheld",
     "sent": "Sent",
@@ -266,8 +284,8 @@ _LABELS = {
 }
 
 
-def arrivals_view(found: AccountingReading, config: HealthConfig) -> ArrivalsView:
-    """The accounting for people."""
+def arrivals_view(found: AccountingReading, limits: Thresholds) -> ArrivalsView:
+    """The accounting for people. ``limits`` are those of the metric ``delivery_rate``."""
     accounts = sorted(
         found.destinations.values(),
         key=lambda each: 101.0 if each.total.percent is None else each.total.percent,
@@ -276,7 +294,7 @@ def arrivals_view(found: AccountingReading, config: HealthConfig) -> ArrivalsVie
     repeated = found.repeated_orders
     return ArrivalsView(
         days=days,
-        funnels=[funnel_view(each, config, days) for each in accounts],
+        funnels=[funnel_view(each, limits, days) for each in accounts],
         consent=_consent(found.consent),
         repeated=f"{count_of(repeated, 'order')} came under several event ids" if repeated else "",
         orders=[
@@ -289,33 +307,30 @@ def arrivals_view(found: AccountingReading, config: HealthConfig) -> ArrivalsVie
     )
 
 
-def funnel_view(found: DestinationAccount, config: HealthConfig, days: int) -> FunnelView:
+def funnel_view(found: DestinationAccount, limits: Thresholds, days: int) -> FunnelView:
     """The funnel of one destination."""
     total = found.total
     shown = found.reasons
     return FunnelView(
         name=found.name,
         title=words.destination(found.name),
-        level=_level(total, config),
+        level=_level(total, limits),
         percent="–" if total.percent is None else percent(total.percent),
         summary=f"of {count_of(total.due, 'conversion')} that should have arrived",
         trend=_trend(found.trend, days),
         notes=_notes(found),
         steps=[_step(each, total.conversions) for each in steps_of(found)],
         missing=f"{total.missing:,}" if total.missing else "",
+        since=_since(found),
         worth=worth(found.at_risk) if total.missing else "",
+        to_do=_to_do(found),
         reasons=_reasons([each for each in shown if each.became in MISSING]),
         withheld=_reasons([each for each in shown if each.became == WITHHELD]),
     )
 
 
-def _level(total: Line, config: HealthConfig) -> str:
-    limits = config.thresholds["delivery_rate"]
-    if total.percent is None or total.due < limits.minimum_events:
-        return "no_data"
-    if limits.critical is not None and total.percent < limits.critical:
-        return "critical"
-    return "warning" if limits.warning is not None and total.percent < limits.warning else "ok"
+def _level(total: Line, limits: Thresholds) -> str:
+    return evaluate(limits, Measured(total.percent, total.due)).level
 
 
 def _trend(trend: float | None, days: int) -> str:
@@ -327,12 +342,26 @@ def _trend(trend: float | None, days: int) -> str:
     return f"{direction} {abs(trend):.1f} points on the {days} days before"
 
 
+def _since(found: DestinationAccount) -> str:
+    """The first day of which something is missing."""
+    days = [day for (day, _), line in found.lines.items() if line.missing]
+    return f"{min(days):%d %b}" if days else ""
+
+
+def _to_do(found: DestinationAccount) -> str:
+    """What to do about most of what is missing."""
+    became = found.total.became
+    most = max(MISSING, key=lambda each: became.get(each, 0))
+    return _TO_DO[most].format(name=found.name) if became.get(most) else ""
+
+
 def _notes(found: DestinationAccount) -> list[str]:
     """What has to be known beside the numbers."""
     total, notes = found.total, []
     if assumed := total.became.get(ASSUMED, 0):
         notes.append(
-            f"{assumed:,} of them are assumed: the site sends them itself, and reported no failure."
+            f"{assumed:,} of those that arrived are assumed to: the site sends them itself, and "
+            "reported no failure."
         )
     if warned := total.delivered.get("warning", 0):
         notes.append(f"{count_of(warned, 'event')} delivered with a warning.")
@@ -349,7 +378,7 @@ def _step(step: Step, received: int) -> StepView:
     change = step.change_percent
     return StepView(
         name=step.step,
-        label=_LABELS[step.step],
+        label=STEP_LABELS[step.step],
         events="not told" if step.events is None else f"{step.events:,}",
         share=100.0 * min((step.events or 0) / received, 1.0) if received else 0.0,
         change="" if change is None else f"{signed(change, 0)} %",
@@ -374,7 +403,7 @@ def _reasons(found: Sequence[Reason]) -> list[ReasonView]:
     return [
         ReasonView(
             what=BECAME_WORDS[each.became],
-            why=words.reason(each.reason.replace("_", " ")) if each.reason != each.became else "",
+            why=_WAITING.get(each.reason) or words.reason(each.reason),
             events=f"{each.events:,}",
             samples=each.samples,
         )

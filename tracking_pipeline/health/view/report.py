@@ -18,6 +18,7 @@ from typing import Literal
 from tracking_pipeline.health.emq.keys import ADDRESS_KEYS, KEY_WORDS
 from tracking_pipeline.health.formatting import capital, count_of, duration, percent, score
 from tracking_pipeline.health.metrics import metric_of
+from tracking_pipeline.health.view.accounting import ArrivalsView, arrivals_view
 from tracking_pipeline.health.view.alerts import AlertView, open_alerts
 from tracking_pipeline.health.view.calibration_note import CalibrationNote, calibration_note
 from tracking_pipeline.health.view.charts import charts_of
@@ -76,6 +77,7 @@ class HealthReport:
     then_and_now: Sequence[ThenAndNow]
     calibration: CalibrationNote
     charts: Sequence[Chart]
+    arrivals: ArrivalsView | None = None
 
 
 def make_report(data: ReportData) -> HealthReport:
@@ -103,6 +105,9 @@ def make_report(data: ReportData) -> HealthReport:
         then_and_now=_then_and_now(data, recovery, keys),
         calibration=calibration,
         charts=charts_of(data),
+        arrivals=arrivals_view(data.accounting, data.config.thresholds["delivery_rate"])
+        if data.accounting and data.accounting.destinations
+        else None,
     )
 
 

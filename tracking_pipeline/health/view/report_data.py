@@ -13,6 +13,7 @@ import psycopg
 from tracking_pipeline.geo.coverage import GeoCoverage, read_geo_coverage
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.metrics import METRICS
+from tracking_pipeline.health.readings.accounting import AccountingReading, read_lately
 from tracking_pipeline.health.readings.rollup import full_hour
 from tracking_pipeline.health.view.summary import HealthSummary, read_summary
 from tracking_pipeline.store.alerts import Alert, read_alerts_since
@@ -51,6 +52,7 @@ class ReportData:
     history: Sequence[Taken] = ()
     reported: Sequence[ReportedScore] = ()
     breach_to_alert_seconds: Sequence[float] = ()
+    accounting: AccountingReading | None = None
 
     @property
     def now(self) -> datetime:
@@ -80,6 +82,7 @@ def read_report_data(database: Database, config: HealthConfig, *, asks_meta: boo
                     alerts=read_alerts_since(connection, begins),
                     history=read_series(connection, (*METRICS, REPORTED_METRIC), begins),
                     reported=read_reported_scores(connection, reported_since),
+                    accounting=read_lately(connection, config, now),
                     breach_to_alert_seconds=read_breach_to_alert_seconds(connection, begins),
                 )
         except psycopg.Error as error:

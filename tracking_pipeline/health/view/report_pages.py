@@ -18,6 +18,7 @@ from jinja2 import Template
 from markupsafe import Markup
 
 from tracking_pipeline.health.formatting import moment
+from tracking_pipeline.health.view.accounting import STEP_LABELS
 from tracking_pipeline.health.view.alerts import AlertView
 from tracking_pipeline.health.view.html import templates
 from tracking_pipeline.health.view.report import HealthReport
@@ -58,6 +59,21 @@ def _blocks(report: HealthReport) -> Iterator[str]:
     if report.advice:
         yield "### Worth doing"
         yield "\n".join(f"- {_text(sentence)}" for sentence in report.advice)
+    if report.arrivals:
+        yield f"### Did the conversions of {report.arrivals.days} days arrive?"
+        yield _table(
+            ("destination", "arrived", "change", *STEP_LABELS.values(), "at risk"),
+            (
+                (
+                    each.title,
+                    each.percent,
+                    each.trend,
+                    *(step.events for step in each.steps),
+                    each.worth,
+                )
+                for each in report.arrivals.funnels
+            ),
+        )
     if report.metrics:
         yield "### Metrics"
         yield _table(

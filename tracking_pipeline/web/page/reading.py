@@ -13,6 +13,8 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
+from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.readings.accounting import AccountingReading, read_lately
 from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
 from tracking_pipeline.health.view.summary import HealthSummary, read_summary
 from tracking_pipeline.store.alerts import Alert, read_resolved_alerts
@@ -44,6 +46,8 @@ class PageReading:
     dead_letters: Sequence[Group]
     offers: Sequence[Group]
     shows_db_ip: bool
+    accounting: AccountingReading
+    config: HealthConfig
 
 
 def read_page(
@@ -51,7 +55,8 @@ def read_page(
 ) -> PageReading:
     """Reads it. ``chosen`` narrows the dead letters that are shown."""
     with one_moment(connection) as now:
-        summary = read_summary(connection, now, health_config(installation.settings))
+        config = health_config(installation.settings)
+        summary = read_summary(connection, now, config)
         return PageReading(
             summary=summary,
             ended_alerts=read_resolved_alerts(connection, ENDED_ALERTS),
@@ -61,6 +66,8 @@ def read_page(
             destinations=read_destinations(connection, installation.missing_settings()),
             dead_letters=read_groups(connection, chosen.to_query(now), most=MOST_DEAD_LETTERS),
             offers=read_offers(connection),
+            accounting=read_lately(connection, config, now),
+            config=config,
             shows_db_ip=bool(summary.detail("geo_coverage").get("by_source", {}).get("mmdb"))
             and has_places_from(connection, WINDOW_DAYS, _DB_IP),
         )

@@ -22,6 +22,7 @@ from tracking_pipeline.health.formatting import (
 )
 from tracking_pipeline.health.metrics import MetricSpec, figures
 from tracking_pipeline.health.view import words
+from tracking_pipeline.health.view.accounting import ArrivalsView, arrivals_view
 from tracking_pipeline.health.view.alerts import AlertView, EndedAlert, ended_alerts, open_alerts
 from tracking_pipeline.health.view.rows import WithheldLine, withheld_lines
 from tracking_pipeline.health.view.status import DestinationStatus
@@ -65,6 +66,7 @@ class PageView:
     alerts: Sequence[AlertView]
     notices: Sequence[Notice]
     offers: Sequence[Offer]
+    arrivals: ArrivalsView
     ended_alerts: Sequence[EndedAlert]
     score: ScoreView
     queue: QueueView
@@ -106,6 +108,7 @@ def page_view(
         alerts=open_alerts(reading.summary.alerts, now),
         notices=notices(reading),
         offers=offers(reading.offers),
+        arrivals=arrivals_view(reading.accounting, reading.config.thresholds["delivery_rate"]),
         ended_alerts=ended_alerts(reading.ended_alerts, now),
         score=score_view(reading.summary, reading.course),
         queue=queue_view(reading.destinations, now),
@@ -200,12 +203,22 @@ def _note(metric: str, detail: Mapping[str, Any]) -> str:
         if not detail.get("events"):
             return "No events in the window"
         return f"of {count_of(detail['events'], 'event')} in {detail['window_hours']} h"
+    if metric == "delivery_rate":
+        return _of_destination(detail)
     return {
         "emq_score": "of 10",
         "geo_coverage": "with city, state and zip, of 7 days",
         "dead_letters": "in 24 h, as of the last check",
         "recovery_rate": "of the failed events of 7 days",
     }.get(metric, "As of the last check")
+
+
+def _of_destination(detail: Mapping[str, Any]) -> str:
+    """Whose share it is: the lowest of all."""
+    if not detail:
+        return "Nothing to deliver yet"
+    due, hours = count_of(detail["due"], "conversion"), detail["window_hours"]
+    return f"{words.destination(detail['destination'])}, of {due} in {hours} h"
 
 
 @dataclass(frozen=True, slots=True)
