@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -14,8 +16,9 @@ from tracking_pipeline.defs.health.check import answer_of, check_tracking_health
 from tracking_pipeline.defs.instance.runs import open_instance, run_job
 from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
 from tracking_pipeline.delivery.engine.totals import RetryTotals
-from tracking_pipeline.settings import read_settings
+from tracking_pipeline.settings import dagster_home, read_settings
 from tracking_pipeline.wiring.health import health_config
+from tracking_pipeline.wiring.installation import embedded_is_made, open_installation
 
 # What has left the queue for good or for now, as far as it is counted while a run goes on.
 _SETTLED = ("processed", "withheld", "postponed", "accepted_delivered")
@@ -36,6 +39,23 @@ class ProgressBar(DrainProgress):
             self._progress.update(self._task, completed=sum(map(totals.total, _SETTLED)))
 
 
+@contextmanager
+def _opened_instance(rehearsal: bool, *, dry_run: bool) -> Iterator[dg.DagsterInstance]:
+    """The instance that keeps the run. A dry run makes nothing: where there is no database it is
+    told so, and where there is no storage for runs, its own is kept nowhere."""
+    settings = read_settings()
+    if dry_run:
+        with open_installation(settings, rehearsal=rehearsal or None, creates=False):
+            pass
+        own = settings.dagster_postgres_url is None and dagster_home() is None
+        if own and not embedded_is_made(settings.home):
+            with dg.DagsterInstance.ephemeral() as nowhere:
+                yield nowhere
+            return
+    with open_instance(settings) as instance:
+        yield instance
+
+
 def run_heal(rehearsal: bool, *, quiet: bool) -> dict[str, Any]:
     """A run of each job of the loop, in their order."""
     health_config(read_settings())  # refused before the first run, not after two of three
@@ -49,8 +69,11 @@ def run_heal(rehearsal: bool, *, quiet: bool) -> dict[str, Any]:
 
 def run_retry(config: dict[str, Any], *, rehearsal: bool, quiet: bool) -> dict[str, Any]:
     """One run of the retry job in this process; its totals as JSON."""
-    settings = read_settings()
-    with open_instance(settings) as instance, progress_bar(quiet=quiet) as progress:
+    dry_run = config.get("dry_run", False)
+    with (
+        _opened_instance(rehearsal, dry_run=dry_run) as instance,
+        progress_bar(quiet=quiet) as progress,
+    ):
         result = run_job(
             instance,
             retry_failed_events_job.name,
@@ -81,7 +104,8 @@ def run_ops(
     job_name: str, config: dict[str, dict[str, Any]], rehearsal: bool
 ) -> dg.ExecuteInProcessResult:
     """One run of a job that needs no progress bar; ``config`` is that of its ops."""
-    with open_instance(read_settings()) as instance:
+    dry_run = any(each.get("dry_run", False) for each in config.values())
+    with _opened_instance(rehearsal, dry_run=dry_run) as instance:
         return run_job(
             instance,
             job_name,

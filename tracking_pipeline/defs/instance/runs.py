@@ -59,7 +59,13 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
         return dg.DagsterInstance.get()
     folder = instance_file().parent
     base = settings.home / "dagster"
-    base.mkdir(parents=True, exist_ok=True)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{settings.home} cannot be used ({error.strerror}): set TRACKING_HOME to a folder that"
+            " you own and can write"
+        ) from None
     reference = InstanceRef.from_dir(str(base), config_dir=str(folder))
     return dg.DagsterInstance.from_ref(reference)
 
