@@ -11,6 +11,7 @@ import ast
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,10 @@ def pages(database_url: str) -> dict[Path, str]:
         DOCS / "reference/alerts.md": alerts_page(),
         DOCS / "reference/dagster.md": dagster_page(),
         DOCS / "decisions/README.md": decisions_page(),
-        ROOT / "README.md": with_destinations((ROOT / "README.md").read_text(encoding="utf-8")),
+        **{
+            path: with_tables(path)
+            for path in (DOCS / "how-to/destinations.md", ROOT / "README.md")
+        },
     }
 
 
@@ -357,7 +361,7 @@ def _meaning(table: str, column: str) -> str:
 
 
 def metrics_page(database_url: str) -> str:
-    config = health_config(Settings())
+    config = health_config(Settings.model_construct())
     record_reading(database_url, take_reading(database_url, config))
     with psycopg.connect(database_url, autocommit=True) as connection:
         scrape = exported._read(connection, config, AttemptCounters(), {})
@@ -515,32 +519,56 @@ def decisions_page() -> str:
     )
 
 
-# --- destinations, in the README ---
-
-_BLOCK = re.compile(r"(<!-- destinations -->\n).*(<!-- /destinations -->)", re.DOTALL)
+# --- destinations, between marks of hand-written pages ---
 
 
-def with_destinations(text: str) -> str:
-    """The page with its table of destinations, between two marks, written anew."""
-    return _BLOCK.sub(lambda found: f"{found[1]}\n{destinations()}\n\n{found[2]}", text)
+def with_tables(path: Path) -> str:
+    """The page with what stands between its marks ``<!-- name -->`` written anew."""
+    text = path.read_text(encoding="utf-8")
+    for name, table in (("destinations", needed_settings()), ("limits", limits())):
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*(<!-- /{name} -->)",
+            lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}",
+            text,
+            flags=re.DOTALL,
+        )
+    return text
 
 
-def destinations() -> str:
+def needed_settings() -> str:
+    unset = Settings.model_construct()
     return _table(
-        ("destination", "name in `destination`", "needs"),
+        ("destination", "name", "needs"),
+        ((spec.title, f"`{spec.name}`", _needs(tuple(spec.required(unset)))) for spec in REGISTRY),
+    )
+
+
+def _needs(names: tuple[str, ...]) -> str:
+    return ", ".join(re.sub(r"([A-Z0-9_]+)", r"`\1`", each) for each in names) or "nothing"
+
+
+def limits() -> str:
+    unset = Settings.model_construct().model_dump()
+    return _table(
+        ("destination", "oldest event", "same id recognised"),
         (
             (
-                spec.title,
                 f"`{spec.name}`",
-                ", ".join(
-                    f"`{name}`".replace(" (or ", "` or `").replace(")`", "`")
-                    for name in spec.required(Settings())
-                )
-                or "nothing",
+                _days(spec.age_limit(unset)) or "any age",
+                {None: "no limit is known", "0 hours": "never"}.get(
+                    within := _days(spec.duplicate_window), f"for {within}"
+                ),
             )
             for spec in REGISTRY
         ),
     )
+
+
+def _days(span: timedelta | None) -> str | None:
+    if span is None:
+        return None
+    hours = round(span / timedelta(hours=1))
+    return f"{hours // 24} days" if hours > 48 else f"{hours} hour{'s' * (hours != 1)}"
 
 
 # --- Markdown ---
