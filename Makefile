@@ -12,7 +12,7 @@ OUTPUT ?=
 WORKERS ?=
 EVENTS ?=
 
-.PHONY: help demo dev scale test lint types unit chaos docs lock clean
+.PHONY: help demo dev scale test lint types unit chaos docs site lock clean
 
 help:
 	@echo "make demo   see the loop once: sample events fail, are sent again, and settle"
@@ -21,6 +21,7 @@ help:
 	@echo "make test   lint, import contracts, types and the whole test suite"
 	@echo "make chaos  kill workers, break databases and sinks; which promise holds under which fault"
 	@echo "make docs   write the generated pages of docs/ anew"
+	@echo "make site   draw docs/ as a web site in site/"
 	@echo "make lock   pin the newest allowed versions again (needs uv)"
 	@echo "make clean  remove the virtual environment and the embedded database"
 
@@ -75,9 +76,17 @@ docs: $(VENV)/.installed
 	$(BIN)/python -m tracking_pipeline.identity.describe docs/identity-differences.md
 	$(BIN)/python -m docs.generate
 
+# In an environment of its own: nothing of it is needed by the project.
+site: docs/requirements.lock
+	@test -x $(VENV)-site/bin/mkdocs || $(PYTHON) -m venv $(VENV)-site
+	$(VENV)-site/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	$(VENV)-site/bin/mkdocs build --strict
+
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
 	  --no-emit-index-url --no-header --no-strip-extras --quiet --upgrade -o requirements.lock
+	uv pip compile --group docs --universal --python-version 3.10 --generate-hashes \
+	  --no-emit-index-url --no-header --quiet --upgrade -o docs/requirements.lock
 
 clean:
-	rm -rf $(VENV) .tracking
+	rm -rf $(VENV) $(VENV)-site site .tracking

@@ -12,12 +12,15 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from functools import partial
+from importlib.metadata import PackageMetadata, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import typer
 from fastapi import FastAPI
+from packaging.requirements import Requirement
 from pydantic import SecretStr
 
 from docs.tables import COLUMNS, TABLES
@@ -528,11 +531,15 @@ def with_tables(path: Path) -> str:
     for name, table in (("destinations", needed_settings()), ("limits", limits())):
         text = re.sub(
             rf"(<!-- {name} -->\n).*(<!-- /{name} -->)",
-            lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}",
+            partial(_filled, table),
             text,
             flags=re.DOTALL,
         )
     return text
+
+
+def _filled(table: str, marks: re.Match[str]) -> str:
+    return f"{marks[1]}\n{table}\n\n{marks[2]}"
 
 
 def needed_settings() -> str:
@@ -571,6 +578,67 @@ def _days(span: timedelta | None) -> str | None:
     return f"{hours // 24} days" if hours > 48 else f"{hours} hour{'s' * (hours != 1)}"
 
 
+# --- licences ---
+
+
+def licences() -> dict[str, str]:
+    """The licence of each package that a run needs here, as its metadata names it."""
+    found: dict[str, str] = {}
+    _collect(Requirement("tracking-pipeline[google,celery]"), found)
+    del found["tracking-pipeline"]
+    return found
+
+
+def _collect(wanted: Requirement, found: dict[str, str], seen: set[str] | None = None) -> None:
+    seen = set() if seen is None else seen
+    if str(wanted) in seen:
+        return
+    seen.add(str(wanted))
+    try:
+        package = distribution(wanted.name)
+    except PackageNotFoundError:  # of an extra that is not installed
+        return
+    found[wanted.name.lower().replace("_", "-")] = _licence(package.metadata)
+    for requirement in map(Requirement, package.requires or ()):
+        extras = wanted.extras or {""}
+        if not requirement.marker or any(
+            requirement.marker.evaluate({"extra": extra}) for extra in extras
+        ):
+            _collect(Requirement(_name_and_extras(requirement)), found, seen)
+
+
+def _name_and_extras(requirement: Requirement) -> str:
+    return f"{requirement.name}[{','.join(sorted(requirement.extras))}]"
+
+
+def _licence(metadata: PackageMetadata) -> str:
+    classified = "; ".join(
+        each.rpartition(" :: ")[2]
+        for each in metadata.get_all("Classifier") or ()
+        if each.startswith("License ::")
+    )
+    named, written = (
+        (metadata.get_all(name) or [""])[0] for name in ("License-Expression", "License")
+    )
+    # Some write the whole text there.
+    return named or classified or (written if len(written) < 40 else "see its LICENSE file")
+
+
+def licences_page() -> str:
+    return _page(
+        [
+            "# Licences of dependencies",
+            MADE,
+            "The project is under Apache 2.0. It brings none of these packages; `pip` installs "
+            "them. Those under the LGPL and the MPL are used as libraries, unchanged.",
+            _table(
+                ("package", "licence"),
+                ((f"`{name}`", licence) for name, licence in sorted(licences().items())),
+            ),
+        ]
+    )
+
+
 # --- Markdown ---
 
 
@@ -603,7 +671,9 @@ def main() -> None:
     try:
         url = server.create_database("docs")
         migrate(url)
-        for path, text in pages(url).items():
+        # Which packages there are depends on the Python: the test is less strict with this page.
+        made = {**pages(url), DOCS / "reference/licences.md": licences_page()}
+        for path, text in made.items():
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
     finally:

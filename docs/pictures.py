@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from tracking_pipeline_tests.dev_process import COMMAND, Dev, running_dev
 from tracking_pipeline_tests.servers import reachable_folder
 from tracking_pipeline_tests.web.browsing import open_browser
 
 IMAGES = Path(__file__).parent / "images"
-SIZE = {"width": 1200, "height": 760}
+SIZE = ViewportSize(width=1200, height=760)
 TOKEN = "a-token-for-the-pictures"
 
 

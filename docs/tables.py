@@ -163,7 +163,7 @@ COLUMNS = {
     "requests": "Requests that the try took: more than one where a batch was searched.",
     "requests_left": "Requests left in the window.",
     "resolved_at": "When it was settled or over. Null: not yet.",
-    "resolved_by": "Who settled it: `retry`, `withheld`, or a person's doing.",
+    "resolved_by": "Who settled it: `tracking_pipeline`, `withheld`, or the site.",
     "retry_count": "Retries spent.",
     "rolled_until": "Up to where it is counted.",
     "rule": "What counts as a conversion: another rule counts anew.",

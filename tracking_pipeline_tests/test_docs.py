@@ -1,15 +1,228 @@
-"""The documentation says what is so."""
+"""The documentation says what is so: its reference is the code's, its links lead somewhere, and its
+examples do what they say.
+
+A block ``sh`` is executed; one ``text`` is not, because it needs an account or a network, or never
+ends. All blocks of one page are one script, in an empty folder.
+"""
 
 from __future__ import annotations
 
-from docs.generate import ROOT, pages
+import hashlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import psycopg
+import pytest
+import yaml
+
+from docs.generate import COMMON, DOCS, ROOT, descriptions, licences, pages
+from tracking_pipeline.cli.entry import main
+from tracking_pipeline.sandbox.sample import load_sample
+from tracking_pipeline.settings import Settings
+from tracking_pipeline.store.rehearsal import mark_rehearsal
+from tracking_pipeline_tests.servers import TestServer
+from tracking_pipeline_tests.web.serving import ADMIN_TOKEN, serving
+
+Run = Callable[..., str]
+
+ADA, GRACE = "ada@example.com", "grace@example.com"
+MARKDOWN = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """What stands in the fences of this language."""
+    return [
+        re.sub(rf"^{indent}", "", text, flags=re.MULTILINE)
+        for indent, fenced, text in _FENCE.findall(page.read_text(encoding="utf-8"))
+        if fenced == language
+    ]
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+# --- the reference ---
 
 
 def test_the_reference_is_made_of_the_code(database_url: str) -> None:
     made = pages(database_url)
     stale = [
-        str(path.relative_to(ROOT))
+        named(path)
         for path, text in made.items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     assert not stale, "make docs writes them anew"
+
+
+def test_every_setting_is_described_below_it() -> None:
+    own = {name for name in Settings.model_fields if not name.endswith(tuple(COMMON))}
+    assert own <= descriptions().keys()
+
+
+def test_the_licence_of_every_dependency_is_listed() -> None:
+    page = (DOCS / "reference/licences.md").read_text(encoding="utf-8")
+    assert [name for name in licences() if f"| `{name}` |" not in page] == []
+
+
+# --- links ---
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments of a page's headings, as a code host makes them."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> Iterator[str]:
+    text = re.sub(r"`[^`\n]*`", "", _FENCE.sub("", page.read_text(encoding="utf-8")))
+    for written, attribute in _LINK.findall(text):
+        if not re.match(r"[a-z]+:", link := written or attribute):
+            yield unquote(link)
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for link in links(page):
+        path, _, fragment = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+def test_every_page_is_in_the_sites_navigation() -> None:
+    text = re.sub(r"!!python/name:\S+", "", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    shown = set(re.findall(r"[\w./-]+\.md", json.dumps(yaml.safe_load(text)["nav"])))
+    records = {named(page)[5:] for page in (DOCS / "decisions").glob("[0-9]*.md")}
+    assert shown | records == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+
+
+# --- examples ---
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=named)
+def test_json_and_yaml_can_be_read(page: Path) -> None:
+    for text in blocks(page, "json"):
+        json.loads(text)
+    for text in blocks(page, "yaml"):
+        yaml.safe_load(text)
+
+
+_FILE = re.compile(r"cat > (\S+) <<'EOF'\n(.*?)^EOF$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def run(
+    storage_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Run:
+    """Executes a page as a shell would, with our own command in this process. Returns what the last
+    command printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRACKING_HOME", str(tmp_path))
+
+    def one(command: list[str]) -> None:
+        if command[0] == "tracking-pipeline":
+            monkeypatch.setattr(sys, "argv", command)
+            with pytest.raises(SystemExit) as end:
+                main()
+            assert not end.value.code, (command, capfd.readouterr())
+        else:
+            assert command[0] == "curl", "what else a page calls, this test has to learn"
+            sys.stdout.write(subprocess.check_output(command, text=True))
+
+    def page(path: Path, database_url: str, api: str = "") -> str:
+        monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+        monkeypatch.setenv("ADMIN_API_TOKEN", ADMIN_TOKEN)
+        for block in blocks(path, "sh"):
+            for name, text in _FILE.findall(block):
+                (tmp_path / name).write_text(text, encoding="utf-8")
+            for line in _FILE.sub("", block).replace("\\\n", "").splitlines():
+                if line.strip():
+                    capfd.readouterr()
+                    told = line.replace("http://127.0.0.1:8000", api)
+                    one(shlex.split(os.path.expandvars(told)))
+        return capfd.readouterr().out
+
+    return page
+
+
+def test_the_tutorial_heals_a_queue(server: TestServer, run: Run) -> None:
+    url = server.create_database("tutorial")
+    status = json.loads(run(DOCS / "tutorial.md", url))
+    assert status["success"]
+    with psycopg.connect(url) as connection:
+        (row,) = connection.execute("select status, resolved_by from tracking_failed_events")
+        (event,) = connection.execute("select event_name from wm_event_log")
+    assert (row, event) == (("resolved", "tracking_pipeline"), ("Purchase",))
+
+
+def test_the_how_tos_run(
+    connection: psycopg.Connection, database_url: str, tmp_path: Path, run: Run
+) -> None:
+    mark_rehearsal(connection)
+    load_sample(connection, tmp_path / "journal", leads=20, events=40, conversions=20)
+    for page in ("replay-after-an-outage", "import"):
+        run(DOCS / f"how-to/{page}.md", database_url)
+
+
+def test_the_dashboards_requests_and_queries_are_answered(
+    connection: psycopg.Connection,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
+) -> None:
+    page = DOCS / "how-to/dashboard.md"
+    monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+    with serving() as served:
+        assert json.loads(run(page, database_url, served.url))
+    for text in blocks(page, "sql"):
+        connection.execute(text.encode())
+
+
+def test_a_person_is_found_and_erased_everywhere(
+    connection: psycopg.Connection, database_url: str
+) -> None:
+    event = {"event_name": "Lead", "user_data": {"em": [hashlib.sha256(ADA.encode()).hexdigest()]}}
+    lead = "insert into leads (email, client_ip) values (%s, '203.0.113.9') returning id"
+    ada, grace = (connection.execute(lead, [each]).fetchone() for each in (ADA, GRACE))
+    for name, payload in (("hashed", event), ("raw", {"email": ADA.upper()}), ("other", {})):
+        connection.execute(
+            "insert into tracking_failed_events"
+            " (event_id, event_name, event_payload, destination, error_message)"
+            " values (gen_random_uuid(), %s, %s, 'meta_capi', '')",
+            [name, json.dumps(payload)],
+        )
+    connection.execute(
+        "insert into tracking_accepted_events"
+        " (event_id, event_name, event_payload, destination, lead_id)"
+        " values (gen_random_uuid(), 'by lead', '{}', 'meta_capi', %s)",
+        ada,
+    )
+    connection.execute("insert into tracking_ip_locations (ip) values ('203.0.113.9')")
+
+    find, erase = blocks(DOCS / "how-to/privacy-requests.md", "sql")
+    connection.execute(find.replace(":'email'", f"' {ADA.title()}'").encode())
+    found = connection.execute("select event_name from found order by event_name").fetchall()
+    assert found == [("by lead",), ("hashed",), ("raw",)]
+    connection.execute(erase.encode())
+    assert connection.execute("select event_name from tracking_failed_events").fetchall() == [
+        ("other",)
+    ]
+    assert connection.execute("select id from leads").fetchall() == [grace]
+    for table in ("tracking_accepted_events", "tracking_ip_locations"):
+        assert connection.execute(f"select from {table}").fetchall() == []
