@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import psycopg
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -78,6 +77,8 @@ def try_channels(as_json: Json = False) -> None:
 def _hasten(channels: Sequence[str]) -> int:
     """What waits for channels that take messages is due at once. A test needs no database: without
     one, nothing waits that could be hastened."""
+    import psycopg
+
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.store.alert_notifications import hasten
     from tracking_pipeline.store.database import connect
