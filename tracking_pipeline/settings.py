@@ -640,9 +640,12 @@ def read_settings() -> Settings:
     try:
         return _settings(file, file.read_bytes() if written else b"", frozenset(os.environ.items()))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         variable = str(first["loc"][0]).upper() if first["loc"] else "a setting"
         problem = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] in ("too_short", "string_too_short"):
+            # Its own words tell how long the secret is.
+            problem = f"must have {first['ctx']['min_length']} characters or more"
         raise SettingsError(f"{variable} cannot be used: {problem}") from None
 
 

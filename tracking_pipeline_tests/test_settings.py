@@ -369,3 +369,13 @@ def test_a_name_that_is_written_wrong_is_told_once_and_without_its_value(
     assert [record.getMessage() for record in caplog.records] == [
         "META_ACESS_TOKEN is no setting: did you mean META_ACCESS_TOKEN?"
     ]
+
+
+@pytest.mark.parametrize(("name", "least"), [("SUPABASE_JWT_SECRET", 32), ("INTAKE_KEY", 16)])
+def test_a_secret_that_is_too_short_is_refused_without_its_length(
+    monkeypatch: pytest.MonkeyPatch, name: str, least: int
+) -> None:
+    monkeypatch.setenv(name, "sevenab")
+    with pytest.raises(SettingsError) as refused:
+        read_settings()
+    assert str(refused.value) == f"{name} cannot be used: must have {least} characters or more"

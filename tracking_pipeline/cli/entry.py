@@ -36,6 +36,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         status = INTERRUPTED
     except TyperException as error:
+        error.message = error.message.replace("Value error, ", "")  # pydantic's own words
         # On standard error: what is wrong with the arguments, and how they are meant.
         error.show()  # type: ignore[attr-defined]
         if as_json:

@@ -99,6 +99,8 @@ def import_rows(  # noqa: PLR0917  options, which nobody passes by position
         raise WrongUseError(f"{file} is a directory: name a file in it")
     if rejects is not None and file.exists() and rejects.exists() and rejects.samefile(file):
         raise WrongUseError("--rejects names the file that is imported: name another one")
+    if destination is not None and into != "failed-events":
+        raise WrongUseError(f"--destination is for failed events: leave it out for {into}")
     settings = read_settings()
     with (
         open_installation(

@@ -1,4 +1,4 @@
-"""A dry run makes nothing: no database, no storage for runs, no folder."""
+"""What makes nothing: a dry run, and wrong use. No database, no storage for runs, no folder."""
 
 from __future__ import annotations
 
@@ -57,3 +57,29 @@ def test_a_home_that_is_a_file_is_told_by_its_own_name(
         main()
     assert end.value.code == 2
     assert "set TRACKING_HOME to a folder" in json.loads(capfd.readouterr().out)["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("import {file} --into leads --destination meta_capi", "leave it out for leads"),
+        ("retry --destination meta", "wrong use: Invalid value for '--destination': 'meta' is not"),
+    ],
+)
+def test_wrong_use_is_told_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: str,
+    told: str,
+) -> None:
+    file, home = tmp_path / "leads.csv", tmp_path / "none"
+    file.write_text("email\njane@example.com\n")
+    monkeypatch.setenv("TRACKING_HOME", str(home))
+    arguments = words.format(file=file).split()
+    monkeypatch.setattr(sys, "argv", ["tracking-pipeline", *arguments, "--json"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert told in json.loads(capfd.readouterr().out)["error"]
+    assert not home.exists()
