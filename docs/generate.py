@@ -202,6 +202,10 @@ def commands_page() -> str:
         "`make demo` installs them into `.venv/bin`; elsewhere `pip install` of the wheel or of a "
         "checkout does. With `--json` a command prints one JSON object on standard output and "
         "everything else on standard error.",
+        "`retry`, `enrich`, `check`, `heal`, `replay`, `backfill` and `test-destinations` run the "
+        "same Dagster jobs as the UI: their runs stand there too, and can be executed again. "
+        "`status` and `explain` only read: where nothing was made yet they make nothing and say "
+        "so. `--rehearsal` works on [the rehearsal database](../explanation/rehearsal.md).",
         _table(
             ("exit status", "meaning"),
             (

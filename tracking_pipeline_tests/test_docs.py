@@ -33,7 +33,7 @@ from tracking_pipeline_tests.web.serving import ADMIN_TOKEN, serving
 Run = Callable[..., str]
 
 ADA, GRACE = "ada@example.com", "grace@example.com"
-MARKDOWN = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+MARKDOWN = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("benchmarks/*.md")])
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
 
@@ -72,6 +72,10 @@ def test_every_setting_is_described_below_it() -> None:
 def test_the_licence_of_every_dependency_is_listed() -> None:
     page = (DOCS / "reference/licences.md").read_text(encoding="utf-8")
     assert [name for name in licences() if f"| `{name}` |" not in page] == []
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
 
 
 # --- links ---
@@ -180,17 +184,18 @@ def test_the_how_tos_run(
         run(DOCS / f"how-to/{page}.md", database_url)
 
 
-def test_the_dashboards_requests_and_queries_are_answered(
+def test_requests_and_queries_are_answered(
     connection: psycopg.Connection,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     run: Run,
 ) -> None:
-    page = DOCS / "how-to/dashboard.md"
     monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
     with serving() as served:
-        assert json.loads(run(page, database_url, served.url))
-    for text in blocks(page, "sql"):
+        for page in ("dashboard", "serve"):
+            assert json.loads(run(DOCS / f"how-to/{page}.md", database_url, served.url))
+    assert connection.execute("select event_name from wm_event_log").fetchall() == [("Purchase",)]
+    for text in blocks(DOCS / "how-to/dashboard.md", "sql"):
         connection.execute(text.encode())
 
 

@@ -4,7 +4,7 @@ A function gives the violations, one line each; None where the history holds not
 promise speaks of. I1 to I4 are the checks of Jepsen's total queue (lost, unexpected, duplicated,
 recovered; https://aphyr.com/posts/315) with the log of attempts added; that each job carries its
 scripted answers and the sink's own log is what counts comes from RudderStack's
-`TestEventOrderGuarantee`. The others are this project's own, a line of README.md each.
+`TestEventOrderGuarantee`. The others are this project's own, see docs/explanation/delivery.md.
 """
 
 from __future__ import annotations
