@@ -29,6 +29,7 @@ from typing_extensions import LiteralString
 
 from benchmarks.retry_stand import temporary_postgres
 from tracking_pipeline.health.check import record_reading, take_reading
+from tracking_pipeline.health.readings.arrivals import account
 from tracking_pipeline.postgres.server import EmbeddedPostgres
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.migrate import migrate
@@ -99,6 +100,10 @@ def fill(postgres: EmbeddedPostgres, name: str, rows: int, pace_seconds: float) 
     before, started = _highest_mb(), time.perf_counter()
     counted = check(url)
     seconds = time.perf_counter() - started
+    with psycopg.connect(url, autocommit=True) as connection:
+        # What the budget of a check leaves of the accounting.
+        rule = health_config(Settings(_env_file=None)).accounting
+        account(connection, rule, time_budget_seconds=_ROLL_UP_BUDGET_SECONDS)
     if counted != rows:
         raise RuntimeError(f"{counted} of {rows} events were counted")
     return Ledger(name, rows, url, rows / seconds, _highest_mb() - before)

@@ -214,7 +214,7 @@ def read_accounting(
     return AccountingReading(
         since,
         until,
-        progress.seen_at,
+        progress.rolled_until,
         len(progress.stale_hours),
         found,
         dict(consent),
@@ -422,7 +422,7 @@ def read_delivery_rate(
     until = full_hour(now - SETTLED_AFTER)
     since = until - timedelta(hours=hours)
     progress = read_progress(connection, DELIVERY)
-    if progress.seen_at is None or any(since <= each < until for each in progress.stale_hours):
+    if progress.rule is None or any(since <= each < until for each in progress.stale_hours):
         return DeliveryRateReading(hours, minimum)
     found = read_accounting(connection, config, since, until)
     return DeliveryRateReading(hours, minimum, found.destinations)

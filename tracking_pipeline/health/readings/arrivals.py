@@ -45,8 +45,7 @@ from tracking_pipeline.events.consent import Said
 from tracking_pipeline.events.conversion import Conversion, read_conversion
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.health.config import AccountingRule
-from tracking_pipeline.health.readings.rollup import OLDEST, full_hour
-from tracking_pipeline.store.database import read_now
+from tracking_pipeline.health.readings.rollup import OLDEST, final_until, full_hour, look_again
 from tracking_pipeline.store.delivery_accounting import (
     AccountedRow,
     ConversionRow,
@@ -66,6 +65,7 @@ from tracking_pipeline.store.delivery_accounting import (
 from tracking_pipeline.store.rollup_progress import (
     DELIVERY,
     locked_progress,
+    read_running_transactions,
     save_progress,
 )
 
@@ -79,9 +79,8 @@ BECAME = (DELIVERED, ASSUMED, WAITING, DEAD, WITHHELD, NEVER)
 HISTORY_DAYS = 35
 RECOUNT_DAYS = 8
 KEPT_DAYS = 400
-TIME_BUDGET_SECONDS = 60.0
-# A transaction that takes longer than this to commit is found by the daily recount.
-_OVERLAP = timedelta(minutes=10)
+# Alerts wait for it.
+TIME_BUDGET_SECONDS = 20.0
 _HOUR = timedelta(hours=1)
 SAMPLES = 10
 # So many values tell the median of an hour's.
@@ -289,30 +288,32 @@ def account(
 
 def _begin(connection: psycopg.Connection[Any], rule: AccountingRule) -> list[str]:
     """Notes the hours that are to be counted. Returns the destinations in use."""
+    now, running = read_running_transactions(connection)
+    horizon = full_hour(now - timedelta(days=HISTORY_DAYS))
     with locked_progress(connection, DELIVERY) as before:
-        now = read_now(connection)
-        horizon = full_hour(now - timedelta(days=HISTORY_DAYS))
         failing = find_destinations_with_failures(connection, DESTINATIONS, horizon)
         in_use = [name for name in DESTINATIONS if name in failing or _is_sent_to(name, rule)]
         text = rule_text(rule, in_use)
         is_new_day = before.recount_begun_at is None or _day(before.recount_begun_at) < _day(now)
-        if before.seen_at is None or before.rule != text:
+        if before.rule != text:
             forget_hours(connection, horizon, now + _HOUR)
             stale = set(find_full_hours(connection, horizon, now))
         else:
-            since = before.seen_at - _OVERLAP
-            first = min(since, now - timedelta(days=RECOUNT_DAYS)) if is_new_day else since
+            since = max(before.rolled_until or horizon, horizon)
+            first = full_hour(now - timedelta(days=RECOUNT_DAYS)) if is_new_day else since
             stale = {
                 *(hour for hour in before.stale_hours if hour >= horizon),
                 *find_changed_hours(connection, since, DESTINATIONS, horizon=horizon),
-                *find_full_hours(connection, max(full_hour(first), horizon), now),
+                *find_full_hours(connection, min(first, since), now),
             }
         if is_new_day:
             forget_hours(connection, OLDEST, now - timedelta(days=KEPT_DAYS))
+        # What commits later than now was created after this moment, or changed after it.
+        reached = final_until(now, running, before) or before.rolled_until
         progress = replace(
-            before,
+            look_again(now, running, before),
             rule=text,
-            seen_at=now,
+            rolled_until=reached,
             stale_hours=tuple(sorted(stale)),
             recount_begun_at=now if is_new_day else before.recount_begun_at,
         )
