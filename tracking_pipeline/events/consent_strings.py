@@ -75,7 +75,7 @@ _US_LAYOUTS = {
 
 
 def read_gcs(text: str) -> dict[str, bool] | None:
-    """Read Google's `gcs`: `G1`, then ad_storage and analytics_storage (`-`: not stated).
+    """Reads Google's `gcs`: `G1`, then ad_storage and analytics_storage (`-`: not stated).
 
     Source: pietromingotti.com/consent-mode-parameters; we found no page of Google's about it.
     """
@@ -87,7 +87,7 @@ def read_gcs(text: str) -> dict[str, bool] | None:
 
 
 def read_gcd(text: str) -> dict[str, bool] | None:
-    """Read Google's `gcd`, as in `13r3r3r2r5l1`: a letter a purpose, the digits mean nothing here.
+    """Reads Google's `gcd`, as in `13r3r3r2r5l1`: a letter a purpose, the digits mean nothing here.
 
     A letter that is not in the published table (`R` is seen) makes the string unreadable. Pairs
     after the fourth are of purposes that nobody has described. Source: as for `read_gcs`, and
@@ -102,7 +102,7 @@ def read_gcd(text: str) -> dict[str, bool] | None:
 
 
 def read_tc_string(text: str) -> dict[str, bool] | None:
-    """Read an IAB Europe TC string of version 2.x; it always states all four purposes.
+    """Reads an IAB Europe TC string of version 2.x; it always states all four purposes.
 
     The ad purposes follow Google's own mapping
     (developers.google.com/tag-platform/security/guides/implement-TCF-strings): purpose 1 for
@@ -144,7 +144,7 @@ def of_tc_purposes(
 
 
 def read_tc_bits(text: str) -> dict[str, bool] | None:
-    """Read the purposes of ``IABTCF_PurposeConsents``: one digit for each, as a device keeps them.
+    """Reads the purposes of ``IABTCF_PurposeConsents``: one digit for each, as a device keeps them.
 
     Source: github.com/InteractiveAdvertisingBureau/GDPR-Transparency-and-Consent-Framework,
     ``TCFv2/IAB Tech Lab - CMP API v2.md``, in-app details.
@@ -155,7 +155,7 @@ def read_tc_bits(text: str) -> dict[str, bool] | None:
 
 
 def read_us_privacy(text: str) -> dict[str, bool] | None:
-    """Read an IAB US Privacy string (`1YNN`): the third character says "opted out of sale".
+    """Reads an IAB US Privacy string (`1YNN`): the third character says "opted out of sale".
 
     Source: github.com/InteractiveAdvertisingBureau/USPrivacy, `CCPA/US Privacy String.md`.
     """
@@ -168,7 +168,7 @@ def read_us_privacy(text: str) -> dict[str, bool] | None:
 
 
 def read_gpp(text: str) -> dict[str, bool] | None:
-    """Read an IAB GPP string: a header with the section ids, and the sections, `~` between.
+    """Reads an IAB GPP string: a header with the section ids, and the sections, `~` between.
 
     A refusal in one section outweighs a grant in another: which law applies is said outside the
     string (`gpp_sid`). One section that cannot be read makes the whole unreadable, for there may
@@ -212,11 +212,11 @@ class _Bits:
         return int(self._bits[start : self._at], 2)
 
     def take_flags(self, width: int) -> frozenset[int]:
-        """Give the numbers, from 1, of the bits that are set."""
+        """Gives the numbers, from 1, of the bits that are set."""
         return frozenset(number for number in range(1, width + 1) if self.take(1))
 
     def take_fibonacci(self) -> int:
-        """Give a number in Fibonacci coding, which ends with two ones."""
+        """Gives a number in Fibonacci coding, which ends with two ones."""
         total = previous = 0
         for number in (*_FIBONACCI, 0):
             bit = self.take(1)

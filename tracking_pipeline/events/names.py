@@ -549,7 +549,7 @@ def _table() -> dict[str, Meaning]:
 
 
 def plain_name(name: str) -> str:
-    """Give a name without case, spaces and punctuation, as the tables here hold it."""
+    """Gives a name without case, spaces and punctuation, as the tables here hold it."""
     return _known_plain(name) if len(name) <= _LONGEST_KNOWN_NAME else _plain(name)
 
 
@@ -567,7 +567,7 @@ _TABLE = _table()
 
 @lru_cache(maxsize=8192)
 def meaning_of(name: str) -> Meaning:
-    """Say what a field is; a name that is not known may be a container, `ELSEWHERE`."""
+    """Says what a field is; a name that is not known may be a container, `ELSEWHERE`."""
     if len(name) > _MAX_CHARACTERS:
         return UNKNOWN
     plain = plain_name(name)
@@ -581,12 +581,12 @@ def meaning_of(name: str) -> Meaning:
 
 @lru_cache(maxsize=8192)
 def is_secret(plain: str) -> bool:
-    """Tell a name, as `plain_name` gives it, under which a secret stands."""
+    """Tells a name, as `plain_name` gives it, under which a secret stands."""
     return _SECRET.search(plain) is not None and _ABOUT_SECRETS.fullmatch(plain) is None
 
 
 def holds_cookies(plain: str) -> bool:
-    """Tell a name, as `plain_name` gives it, of a visitor's cookies: most are the site's secrets,
+    """Tells a name, as `plain_name` gives it, of a visitor's cookies: most are the site's secrets,
     and consent to them is none."""
     return (
         "cookie" in plain
@@ -597,5 +597,5 @@ def holds_cookies(plain: str) -> bool:
 
 
 def only_of_person(name: str) -> bool:
-    """Tell a platform id whose name the site may use for something of its own."""
+    """Tells a platform id whose name the site may use for something of its own."""
     return plain_name(name) in _ONLY_OF_PERSON

@@ -31,7 +31,7 @@ REQUEST_WORDS = frozenset(("method", "headers", "data", "body", "json", "payload
 
 
 def is_api_address(url: str) -> bool:
-    """Tell the address of an API, which is no page that anybody visited."""
+    """Tells the address of an API, which is no page that anybody visited."""
     return _is_known_api(url) if len(url) < _LONGEST_KNOWN and "?" not in url else _is_api(url)
 
 
@@ -45,7 +45,7 @@ _is_known_api = lru_cache(maxsize=4096)(_is_api)
 
 
 def is_request(mapping: Mapping[Any, Any]) -> bool:
-    """Tell a request that was sent to some API: its address, headers and parameters are its own."""
+    """Tells a request that was sent to an API: its address, headers and parameters are its own."""
     return any(
         isinstance(url := mapping.get(name), str) and _API.match(url.strip()) is not None
         for name in REQUEST_URLS

@@ -115,7 +115,7 @@ def _update(path: Path, client: httpx.Client, today: date, url_template: str) ->
 
 
 def _build_date(path: Path) -> date | None:
-    """Tell the build of the database in place, None where there is none that serves."""
+    """Tells the build of the database in place, None where there is none that serves."""
     try:
         database = GeoDatabase.open(path)
     except GeoDatabaseError:
@@ -125,7 +125,7 @@ def _build_date(path: Path) -> date | None:
 
 
 def _download(client: httpx.Client, url: str, part: Path) -> bool:
-    """Write the unpacked file to the disk; False where there is no such file (404)."""
+    """Writes the unpacked file to the disk; False where there is no such file (404)."""
     host = httpx.URL(url).host
     try:
         # The file is packed already; a server that packs it again would be unpacked only once.
@@ -154,7 +154,7 @@ def _download(client: httpx.Client, url: str, part: Path) -> bool:
 
 
 def _gunzip(packed: Iterator[bytes], target: BinaryIO) -> None:
-    """Unpack block by block: neither file is ever in memory, however small it packs."""
+    """Unpacks block by block: neither file is ever in memory, however small it packs."""
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     written = 0
     for chunk in packed:
@@ -172,7 +172,7 @@ def _gunzip(packed: Iterator[bytes], target: BinaryIO) -> None:
 
 
 def _check(part: Path) -> date:
-    """Look known addresses up in the new file, before it serves; give its build date."""
+    """Looks known addresses up in the new file, before it serves; gives its build date."""
     try:
         database = GeoDatabase.open(part)
         try:
@@ -191,7 +191,7 @@ def _check(part: Path) -> date:
 
 
 def _swap_in(part: Path, path: Path, *, keep_old: bool) -> None:
-    """Rename the new file over the old one, of which a copy stays. There is a whole file under the
+    """Renames the new file over the old one, of which a copy stays. There is a whole file under the
     name at every moment, and after a loss of power."""
     if keep_old:
         copy = path.with_suffix(".copy")

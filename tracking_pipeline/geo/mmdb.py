@@ -155,7 +155,7 @@ def _is_of_countries(reader: maxminddb.Reader, records: Iterable[object]) -> boo
 
 
 def _open_copy(path: Path) -> maxminddb.Reader:
-    """Open a copy that has no name any more, so that nobody can reach it and none is left over."""
+    """Opens a copy that has no name any more, so that nobody can reach it and none is left over."""
     descriptor, copy = tempfile.mkstemp(prefix="tracking-geo-", suffix=".mmdb")
     try:
         with os.fdopen(descriptor, "wb") as target, path.open("rb") as original:
@@ -315,7 +315,7 @@ class MmdbProvider:
         self._opened = self._damage = None
 
     async def _current(self) -> GeoDatabase | GeoDatabaseError:
-        """Give the database of the file as it is now, or why it cannot serve."""
+        """Gives the database of the file as it is now, or why it cannot serve."""
         async with self._opening:
             version = _version_of(self._path)
             if self._opened is None or version != self._version:

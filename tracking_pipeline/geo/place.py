@@ -128,7 +128,7 @@ _NOTHING = Place()
 
 
 def _written(value: object, longest: int) -> str | None:
-    """Give the words of a value, or None for a blank, a placeholder or what is no text."""
+    """Gives the words of a value, or None for a blank, a placeholder or what is no text."""
     text = text_of(value)
     if not isinstance(text, str) or len(text) > longest:
         return None
@@ -158,12 +158,12 @@ def _country(written: str | None) -> str | None:
 
 
 def _zip(written: str | None) -> str | None:
-    """Keep a postal code as it is written, in part too; there is none without a digit."""
+    """Keeps a postal code as it is written, in part too; there is none without a digit."""
     return written if written and _ZIP.fullmatch(written) else None
 
 
 def _mapping(value: object) -> Mapping[object, object]:
-    """Give a JSON object, or what the text of one holds."""
+    """Gives a JSON object, or what the text of one holds."""
     for _ in range(_MOST_ENCODINGS):
         if not isinstance(value, str):
             break
@@ -175,7 +175,7 @@ def _mapping(value: object) -> Mapping[object, object]:
 
 
 def _first(levels: tuple[Mapping[object, object], ...], names: tuple[str, ...]) -> object:
-    """Give the first value that says something: not blank, no placeholder, no list."""
+    """Gives the first value that says something: not blank, no placeholder, no list."""
     for level in levels:
         for name in names:
             value = level.get(name)

@@ -28,33 +28,33 @@ _UNITS = {10: Fraction(1000), 13: Fraction(1), 16: Fraction(1, 1000)}
 
 
 def fbp_for_meta(text: str, country: str) -> str | Refusal:
-    """Give a well-formed browser id as it is. `country` plays no part."""
+    """Gives a well-formed browser id as it is. `country` plays no part."""
     return text if is_fbp(text) else Refusal.INVALID_FBP
 
 
 def fbc_for_meta(text: str, country: str) -> str | Refusal:
-    """Give a well-formed click id as it is; `fbclid` is case-sensitive."""
+    """Gives a well-formed click id as it is; `fbclid` is case-sensitive."""
     return text if is_fbc(text) else Refusal.INVALID_FBC
 
 
 def visitor_id(text: str, country: str) -> str | Refusal:
-    """Give the id of a click or a browser as it is. `country` plays no part."""
+    """Gives the id of a click or a browser as it is. `country` plays no part."""
     return text if _VISITOR_ID.fullmatch(text) else Refusal.INVALID_VISITOR_ID
 
 
 def click_id_for_microsoft(text: str, country: str) -> str | Refusal:
-    """Give Microsoft's click id, without what its cookie puts before it."""
+    """Gives Microsoft's click id, without what its cookie puts before it."""
     return visitor_id(text.removeprefix(_UET), country)
 
 
 def click_id_of(url: str) -> str | None:
-    """Give the `fbclid` of a landing page's address, else None."""
+    """Gives the `fbclid` of a landing page's address, else None."""
     match = _FBCLID_IN_URL.search(url)
     return match.group(1) if match else None
 
 
 def fbc_from_click(fbclid: str, event_time: object) -> str | None:
-    """Build `fbc` for a click whose cookie was not kept, as Meta's documentation describes.
+    """Builds `fbc` for a click whose cookie was not kept, as Meta's documentation describes.
 
     The creation time is the event's own time (seconds, milliseconds, microseconds or ISO 8601),
     which no retry changes. Without one there is no answer: a click id rebuilt with a new time at

@@ -19,7 +19,7 @@ _TABLE = Path(__file__).with_name("data") / "countries.txt"
 
 @lru_cache(maxsize=1)
 def names_by_code() -> dict[str, list[str]]:
-    """Give the folded names of each country, by its upper-case alpha-2 code."""
+    """Gives the folded names of each country, by its upper-case alpha-2 code."""
     lines = (line.split() for line in _TABLE.read_text(encoding="utf-8").splitlines())
     return {code: names for code, *names in lines}
 
@@ -39,7 +39,7 @@ def _code_by_hash() -> dict[str, str]:
 
 @lru_cache(maxsize=4096)
 def country_code(text: str) -> str | None:
-    """Give the upper-case ISO alpha-2 code of a country named by code or by name, else None.
+    """Gives the upper-case ISO alpha-2 code of a country named by code or by name, else None.
 
     A SHA-256 hash of a lower-case alpha-2 code (what Meta's `country` holds) is recognised too:
     there are 250 of them, so a hashed payload still says how to read its phone numbers.

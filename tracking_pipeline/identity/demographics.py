@@ -33,12 +33,12 @@ _Reading = tuple[int, int, int]
 
 
 def birth_date_for_meta(text: str, country: str) -> str | Refusal:
-    """Give YYYYMMDD, judged by today's date; `03/04/1990` is read as `country` writes dates."""
+    """Gives YYYYMMDD, judged by today's date; `03/04/1990` is read as `country` writes dates."""
     return birth_date(text, country, datetime.now(timezone.utc).date())
 
 
 def birth_date(text: str, country: str, today: date) -> str | Refusal:
-    """Give YYYYMMDD of a date from 1900 to `today`. Two-digit years are refused: 1926 or 2026?"""
+    """Gives YYYYMMDD of a date from 1900 to `today`. Two-digit years are refused: 1926 or 2026?"""
     for year, month, day in _readings(text.lower(), month_first=country in _MONTH_FIRST):
         try:
             born = date(year, month, day)
@@ -50,7 +50,7 @@ def birth_date(text: str, country: str, today: date) -> str | Refusal:
 
 
 def _readings(text: str, *, month_first: bool) -> list[_Reading]:
-    """Give the ways to read a date, likeliest first."""
+    """Gives the ways to read a date, likeliest first."""
     readings: list[_Reading] = []
     match = _YEAR_FIRST.fullmatch(text.upper())
     if match:
@@ -76,7 +76,7 @@ def _readings(text: str, *, month_first: bool) -> list[_Reading]:
 
 
 def _numeric(first: int, second: int, year: int, *, month_first: bool) -> list[_Reading]:
-    """Read two numbers as day and month; the other order counts where the usual one is no date."""
+    """Reads two numbers as day and month; the other order counts where the usual one is no date."""
     usual, other = (year, first, second), (year, second, first)
     return [usual, other] if month_first else [other, usual]
 
@@ -102,5 +102,5 @@ _LETTER_BY_WORD = {
 
 
 def gender_for_meta(text: str, country: str) -> str | Refusal:
-    """Give `f` or `m` for a word of a common language. `country` plays no part."""
+    """Gives `f` or `m` for a word of a common language. `country` plays no part."""
     return _LETTER_BY_WORD.get(fold(text), Refusal.NOT_A_GENDER)

@@ -31,12 +31,12 @@ _MAX_LOCAL, _MAX_ADDRESS = 64, 254
 
 
 def email_for_meta(text: str, country: str) -> str | Refusal:
-    """Give the trimmed, lower-case address. `country` plays no part."""
+    """Gives the trimmed, lower-case address. `country` plays no part."""
     return _address(lower(text))
 
 
 def email_for_google(text: str, country: str) -> str | Refusal:
-    """Give the address without white space and, for Gmail, without dots and plus tag."""
+    """Gives the address without white space and, for Gmail, without dots and plus tag."""
     address = _address(without_spaces(lower(text)))
     if not isinstance(address, str):
         return address
@@ -47,7 +47,7 @@ def email_for_google(text: str, country: str) -> str | Refusal:
 
 
 def email_for_microsoft(text: str, country: str) -> str | Refusal:
-    """Give the address without the dots and the plus tag of its local part."""
+    """Gives the address without the dots and the plus tag of its local part."""
     address = _address(lower(text))
     if not isinstance(address, str):
         return address
@@ -56,7 +56,7 @@ def email_for_microsoft(text: str, country: str) -> str | Refusal:
 
 
 def email_for_reddit(text: str, country: str) -> str | Refusal:
-    """Give the address without plus tag, with letters and digits alone in its local part."""
+    """Gives the address without plus tag, with letters and digits alone in its local part."""
     address = _address(lower(text))
     if not isinstance(address, str):
         return address
@@ -69,7 +69,7 @@ def _with_local(local: str, domain: str) -> str | Refusal:
 
 
 def _address(text: str) -> str | Refusal:
-    """Give the bare address of a lower-case text, which may wrap it as `Jane <a@b.co>` does."""
+    """Gives the bare address of a lower-case text, which may wrap it as `Jane <a@b.co>` does."""
     if len(text) <= _LONGEST_PLAIN and PLAIN_ADDRESS.fullmatch(text):
         return text
     text = text.removeprefix("mailto:")

@@ -14,7 +14,7 @@ _NIL_UUID = "00000000000000000000000000000000"
 
 
 def external_id_for_meta(text: str, country: str) -> str | Refusal:
-    """Give the id in lower case without spaces, as Meta's parameter builder does.
+    """Gives the id in lower case without spaces, as Meta's parameter builder does.
 
     Pixel and server must agree on the text, and the pixel side runs that library.
     """
@@ -25,7 +25,7 @@ def external_id_for_meta(text: str, country: str) -> str | Refusal:
 
 
 def raw_external_id_for_meta(text: str, country: str) -> str | Refusal:
-    """Give the id as it is, for a site whose pixel sends it unhashed.
+    """Gives the id as it is, for a site whose pixel sends it unhashed.
 
     An id that is an e-mail address or a phone number is hashed all the same: those never leave in
     the clear, and a key that does not match costs less.

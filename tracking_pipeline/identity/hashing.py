@@ -20,7 +20,7 @@ _OTHER_DIGEST = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}")
 
 
 def sha256_hex(text: str) -> str:
-    """Hash UTF-8 text; 64 lower-case hexadecimal digits."""
+    """Hashes UTF-8 text; 64 lower-case hexadecimal digits."""
     return sha256(text.encode()).hexdigest()
 
 
@@ -39,7 +39,7 @@ _HASHES_OF_NOTHING = frozenset(
 
 
 def already_hashed(text: str, *, suffix: bool = True) -> str | Refusal | None:
-    """Give the hash with its hexadecimal part in lower case, or None when `text` is no SHA-256.
+    """Gives the hash with its hexadecimal part in lower case, or None when `text` is no SHA-256.
 
     `suffix` says whether the parameter builder's suffix stays. The hash of the empty string (or
     of a placeholder such as `null`) identifies nobody and is refused.
@@ -56,7 +56,7 @@ def already_hashed(text: str, *, suffix: bool = True) -> str | Refusal | None:
 
 
 def is_final_hash(value: object) -> TypeGuard[str]:
-    """Tell a hash that every rule of a hashed key leaves as it is, as most senders write it:
+    """Tells a hash that every rule of a hashed key leaves as it is, as most senders write it:
     `text_of` and `already_hashed` both give it back unchanged."""
     return (
         type(value) is str
@@ -67,5 +67,5 @@ def is_final_hash(value: object) -> TypeGuard[str]:
 
 
 def is_other_digest(text: str) -> bool:
-    """Tell an MD5 or SHA-1 digest, which no platform takes."""
+    """Tells an MD5 or SHA-1 digest, which no platform takes."""
     return len(text) in (32, 40) and _OTHER_DIGEST.fullmatch(text) is not None

@@ -65,7 +65,7 @@ _SUFFIXED = re.compile(r"(.+)(\.[A-Za-z][A-Za-z0-9_-]{7}|\.[A-Za-z][A-Za-z0-9_-]
 
 
 def public_address(text: str, *, keep_suffix: bool = False) -> str | Refusal:
-    """Give the first public address of a text, in its one spelling.
+    """Gives the first public address of a text, in its one spelling.
 
     An address may come with quotes, brackets, a port, a zone or `for=`, and among others, as in
     `X-Forwarded-For` and `Forwarded`; what is no address is passed over. IPv4 inside IPv6 (mapped,
@@ -90,7 +90,7 @@ def public_address(text: str, *, keep_suffix: bool = False) -> str | Refusal:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Give what may be an address each. White space separates too, but not around a parameter's
+    """Gives what may be an address each. White space separates too, but not around a parameter's
     `=`: who is named by `by = 8.8.8.8` is not the client."""
     json_list = _JSON_LIST.fullmatch(text)
     for part in _SEPARATOR.split(json_list.group(1) if json_list else text):
@@ -123,7 +123,7 @@ def _parse(part: str) -> tuple[IPv4Address | IPv6Address | None, str]:
 
 
 def _host(text: str) -> str:
-    """Give the address of an `inet` with a prefix; a network is nobody's, and stays as it is."""
+    """Gives the address of an `inet` with a prefix; a network is nobody's, and stays as it is."""
     try:
         interface = ip_interface(text)
     except ValueError:
@@ -133,7 +133,7 @@ def _host(text: str) -> str:
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Give the IPv4 address that an IPv6 address holds, else the address itself."""
+    """Gives the IPv4 address that an IPv6 address holds, else the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
@@ -148,15 +148,15 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def ip_address_for_meta(text: str, country: str) -> str | Refusal:
-    """Give the first public address of a text: one address, or an X-Forwarded-For list."""
+    """Gives the first public address of a text: one address, or an X-Forwarded-For list."""
     return public_address(text, keep_suffix=True)
 
 
 def ip_address_for_google(text: str, country: str) -> str | Refusal:
-    """Give the first public address, without the suffix of Meta's parameter builder."""
+    """Gives the first public address, without the suffix of Meta's parameter builder."""
     return public_address(text)
 
 
 def user_agent(text: str, country: str) -> str | Refusal:
-    """Give the user agent as it is. `country` plays no part."""
+    """Gives the user agent as it is. `country` plays no part."""
     return text

@@ -74,7 +74,7 @@ def match_keys(
     *,
     external_id: ExternalIdMode = "hashed",
 ) -> dict[str, str | list[str]]:
-    """Give the valid match keys of a payload, hashed where `platform` wants hashes.
+    """Gives the valid match keys of a payload, hashed where `platform` wants hashes.
 
     Keys have Meta's names for both platforms. Meta: `em ph fn ln ge db ct st zp country
     external_id` hashed, each a list when several distinct values were found (ten at most); `fbp fbc
@@ -103,13 +103,13 @@ def read_match_keys(
     *,
     external_id: ExternalIdMode = "hashed",
 ) -> MatchKeys:
-    """Give the match keys of a payload and a count of what was dropped; see `match_keys`."""
+    """Gives the match keys of a payload and a count of what was dropped; see `match_keys`."""
     found = resolve(_candidates_of(payload), platform, country, external_id)
     return MatchKeys(found.keys, Counter(found.dropped))
 
 
 def hashed_user_data(payload: object, country: str = "US") -> dict[str, str | list[str]]:
-    """Give the match keys of a payload for both platforms side by side, to be stored.
+    """Gives the match keys of a payload for both platforms side by side, to be stored.
 
     Meta's keys under its names, Google's hashes under `sha256_email_address`,
     `sha256_phone_number`, `sha256_first_name` and `sha256_last_name`; `match_keys` reads either
@@ -119,12 +119,12 @@ def hashed_user_data(payload: object, country: str = "US") -> dict[str, str | li
 
 
 def google_hashes(payload: object, country: str = "US") -> dict[str, str | list[str]]:
-    """Give Google's part of `hashed_user_data`: its hashes, under its names."""
+    """Gives Google's part of `hashed_user_data`: its hashes, under its names."""
     return named_as_google(match_keys(payload, "google", country))
 
 
 def named_as_google(keys: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
-    """Give Google's hashes among its match keys under its own names."""
+    """Gives Google's hashes among its match keys under its own names."""
     return {name: keys[key] for key, name in _GOOGLE_HASH_NAMES.items() if key in keys}
 
 
@@ -141,7 +141,7 @@ def resolve(
     country: str,
     external_id: ExternalIdMode = "hashed",
 ) -> Resolved:
-    """Give the match keys that the candidates make, which come in the order of their rank."""
+    """Gives the match keys that the candidates make, which come in the order of their rank."""
     rules = rules_of(platform, external_id)
     home = _country_of(candidates) or region_of(country)
     keys: dict[str, str | list[str]] = {}
@@ -178,7 +178,7 @@ def resolve(
 
 
 def _country_of(candidates: Sequence[Candidate]) -> str:
-    """Give the event's own country: the first valid one, the nearest to the person."""
+    """Gives the event's own country: the first valid one, the nearest to the person."""
     for candidate in candidates:
         if candidate[0] == "country" and (code := region_of(candidate[1])):
             return code
@@ -209,7 +209,7 @@ class _Reading:
         self.ranks = ranks
 
     def take(self, candidate: Candidate, rule: KeyRule) -> None:
-        """Take a value the long way: whatever it may be, a hash of either platform's too."""
+        """Takes a value the long way: whatever it may be, a hash of either platform's too."""
         key, raw, rank, _, _ = candidate
         if rule.hashed and is_final_hash(raw):
             text: str = raw
@@ -232,7 +232,7 @@ class _Reading:
             self._settle(key, digest, rank)
 
     def fall_back(self) -> None:
-        """Use the other maker's hashes for the keys that have nothing else."""
+        """Uses the other maker's hashes for the keys that have nothing else."""
         own = set(self.keys)
         for candidate, text in self.foreign:
             key, rank = candidate[0], candidate[2]
@@ -281,6 +281,6 @@ class _Reading:
 
 
 def _is_foreign(candidate: Candidate, rule: KeyRule) -> bool:
-    """Tell a hash of the other maker's, of a key that the two hash differently."""
+    """Tells a hash of the other maker's, of a key that the two hash differently."""
     own = candidate[4] == (rule.hashes_of == "google")
     return not own and candidate[0] in _GOOGLE_HASH_NAMES

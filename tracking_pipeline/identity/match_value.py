@@ -17,7 +17,7 @@ _LONGEST_REMEMBERED = 64
 
 
 def normalize(key: str, value: object, platform: str = "meta", country: str = "US") -> str | None:
-    """Give the text that is hashed (or sent as it is) for one match key; None: leave it out.
+    """Gives the text that is hashed (or sent as it is) for one match key; None: leave it out.
 
     `key` is named as Meta names it (`em ph fn ln ge db ct st zp country external_id fbp fbc
     client_ip_address client_user_agent`), else as its platform does (`ttclid ttp li_fat_id epik
@@ -42,7 +42,7 @@ def normalize(key: str, value: object, platform: str = "meta", country: str = "U
 
 
 def region_of(country: object) -> str:
-    """Give the alpha-2 code of a default country given by code or name; empty when unknown."""
+    """Gives the alpha-2 code of a default country given by code or name; empty when unknown."""
     if country is None:
         return ""
     if type(country) is str and len(country) <= _LONGEST_REMEMBERED:
@@ -58,7 +58,7 @@ def _region_named(country: str) -> str:
 
 
 def passed_hash(key: str, text: str, rule: KeyRule) -> str | Refusal | None:
-    """Give a hash that may pass as it is, why it may not, or None when `text` is no digest."""
+    """Gives a hash that may pass as it is, why it may not, or None when `text` is no digest."""
     if len(text) < _SHORTEST_DIGEST:
         return None
     digest = already_hashed(text, suffix=rule.suffix)
@@ -71,7 +71,7 @@ def passed_hash(key: str, text: str, rule: KeyRule) -> str | Refusal | None:
 
 
 def plain_text(key: str, text: str, rule: KeyRule, country: str) -> str | Refusal:
-    """Give the text that is hashed, or sent as it is."""
+    """Gives the text that is hashed, or sent as it is."""
     plain = rule.normalise(text, country)
     if isinstance(plain, str) and len(plain) >= _SHORTEST_DIGEST and _is_other_digest(key, plain):
         # An MD5 written with colons, say: no name has 32 hexadecimal digits.
@@ -80,7 +80,7 @@ def plain_text(key: str, text: str, rule: KeyRule, country: str) -> str | Refusa
 
 
 def match_value(key: str, text: str, rule: KeyRule, country: str) -> str | Refusal:
-    """Give what is sent for one text: its hash, a hash that came in, or the plain text."""
+    """Gives what is sent for one text: its hash, a hash that came in, or the plain text."""
     if len(text) >= _SHORTEST_DIGEST:
         digest = passed_hash(key, text, rule)
         if digest is not None:

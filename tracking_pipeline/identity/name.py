@@ -26,23 +26,23 @@ _SUFFIXES = frozenset({"jr", "sr", "ii", "iii", "iv", "phd", "esq"})
 
 
 def name_for_meta(text: str, country: str) -> str | Refusal:
-    """Give the letters of a name. `country` plays no part."""
+    """Gives the letters of a name. `country` plays no part."""
     return _with_letter(letters_and_digits(text))
 
 
 def name_for_google(text: str, country: str) -> str | Refusal:
-    """Give the words of a name, one space between them, without title and suffix."""
+    """Gives the words of a name, one space between them, without title and suffix."""
     words = letters_and_digits(text, keep_spaces=True).split()
     return _with_letter(" ".join(_without_title_and_suffix(words)))
 
 
 def name_for_linkedin(text: str, country: str) -> str | Refusal:
-    """Give a name as it is written."""
+    """Gives a name as it is written."""
     return _with_letter(text)
 
 
 def punctuated_name(value: object) -> str | None:
-    """Give a name as Google's own formatter does, which keeps the apostrophes and hyphens that
+    """Gives a name as Google's own formatter does, which keeps the apostrophes and hyphens that
     Google's page takes out (googleads/google-ads-php 1167, 1173); None where there are none.
 
     One apostrophe stands for all that keyboards write.
@@ -56,7 +56,7 @@ def punctuated_name(value: object) -> str | None:
 
 
 def split_full_name(text: str) -> tuple[str, str] | None:
-    """Give first and last name of `Jane van Dyk` or `van Dyk, Jane`; None for a single word.
+    """Gives first and last name of `Jane van Dyk` or `van Dyk, Jane`; None for a single word.
 
     A guess, good enough where nothing better is known: the first word against the rest.
     """
@@ -67,7 +67,7 @@ def split_full_name(text: str) -> tuple[str, str] | None:
 
 
 def _without_title_and_suffix(words: list[str]) -> list[str]:
-    """Take off titles and suffixes, never the last word left: `Miss` may be a name."""
+    """Takes off titles and suffixes, never the last word left: `Miss` may be a name."""
     first, end = 0, len(words)
     while end - first > 1 and letters_and_digits(words[first]) in _TITLES:
         first += 1

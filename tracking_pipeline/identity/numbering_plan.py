@@ -42,7 +42,7 @@ class _Plan(NamedTuple):
 
 
 def international_digits(digits: str) -> str | None:
-    """Give calling code and national number of a valid number dialled with both, else None."""
+    """Gives calling code and national number of a valid number dialled with both, else None."""
     for length in range(1, _LONGEST_CALLING_CODE + 1):
         plans = _plans_of(digits[:length])
         if plans:
@@ -52,7 +52,7 @@ def international_digits(digits: str) -> str | None:
 
 
 def national_digits(digits: str, region: str) -> str | None:
-    """Give calling code and national number of a valid number as dialled in `region`, or None."""
+    """Gives calling code and national number of a valid number as dialled in `region`, or None."""
     plan = _plan_of(region)
     if plan is None:
         return None
@@ -93,7 +93,7 @@ def _if_valid(code: str, national: str | None) -> str | None:
 
 @lru_cache(maxsize=2048)
 def _plans_of(code: str) -> tuple[_Plan, ...]:
-    """Give the plans of a calling code's regions; none for codes that belong to no region."""
+    """Gives the plans of a calling code's regions; none for codes that belong to no region."""
     regions = phonenumbers.region_codes_for_country_code(int(code)) if code.isdigit() else ()
     return tuple(plan for plan in map(_plan_of, regions) if plan is not None)
 

@@ -24,18 +24,18 @@ _SHORTEST_INTERNATIONAL = 10
 
 
 def phone_for_meta(text: str, country: str) -> str | Refusal:
-    """Give country code and national number in digits, `16505551212`."""
+    """Gives country code and national number in digits, `16505551212`."""
     return _e164_digits(text, country)
 
 
 def phone_for_google(text: str, country: str) -> str | Refusal:
-    """Give E.164, `+16505551212`."""
+    """Gives E.164, `+16505551212`."""
     digits = _e164_digits(text, country)
     return f"+{digits}" if isinstance(digits, str) else digits
 
 
 def _e164_digits(text: str, country: str) -> str | Refusal:
-    """Read a number as dialled in `country` (ISO alpha-2, or empty), else as international.
+    """Reads a number as dialled in `country` (ISO alpha-2, or empty), else as international.
 
     Senders drop the `+` of international numbers (Meta's own format has none), so digits that
     are no number of the country are tried with one. A number with `+` is taken at its word.

@@ -59,7 +59,7 @@ _BARE = re.compile("[0-9]{10,12}")
 
 
 def without_phones(text: str, *, free: bool = False) -> str:
-    """Give a text with `[removed]` for each telephone number; `free`: it is a free-text field's."""
+    """Gives a text with `[removed]` for each telephone number; `free`: of a free-text field."""
     text = _WRITTEN.sub(REMOVED, text)
     return _DIGITS.sub(lambda found: REMOVED if _is_phone(found, free) else found.group(), text)
 

@@ -30,27 +30,27 @@ _MIN_POSTAL, _MAX_POSTAL = 2, 10
 
 
 def city_for_meta(text: str, country: str) -> str | Refusal:
-    """Give the letters of a city: `Saint-Étienne` is `saintétienne`."""
+    """Gives the letters of a city: `Saint-Étienne` is `saintétienne`."""
     return _with_letter(letters_and_digits(text))
 
 
 def city_for_google(text: str, country: str) -> str | Refusal:
-    """Give the words of a city without symbols: `st louis`."""
+    """Gives the words of a city without symbols: `st louis`."""
     return _with_letter(_words(text))
 
 
 def state_for_meta(text: str, country: str) -> str | Refusal:
-    """Give the code of an American or Canadian state, elsewhere the letters of the name."""
+    """Gives the code of an American or Canadian state, elsewhere the letters of the name."""
     return subdivision_code(text, country) or _with_letter(letters_and_digits(text))
 
 
 def state_for_google(text: str, country: str) -> str | Refusal:
-    """Give the words of the name or code, whichever was typed; Google has no table of codes."""
+    """Gives the words of the name or code, whichever was typed; Google has no table of codes."""
     return _with_letter(_words(text))
 
 
 def postal_code_for_meta(text: str, country: str) -> str | Refusal:
-    """Give the postal code in lower case without spaces and dashes; in the US its five digits.
+    """Gives the postal code in lower case without spaces and dashes; in the US its five digits.
 
     A code that no American zip looks like is taken for a foreign one: the US is then only the
     default country.
@@ -62,12 +62,12 @@ def postal_code_for_meta(text: str, country: str) -> str | Refusal:
 
 
 def postal_code_for_google(text: str, country: str) -> str | Refusal:
-    """Give the postal code as people write it, upper-case, one space between its parts."""
+    """Gives the postal code as people write it, upper-case, one space between its parts."""
     return _postal_code(text, country)
 
 
 def postal_code_for_pinterest(text: str, country: str) -> str | Refusal:
-    """Give the digits of the postal code; in the US the first five."""
+    """Gives the digits of the postal code; in the US the first five."""
     code = postal_code_for_meta(text, country)
     if not isinstance(code, str) or code.isdigit():
         return code
@@ -75,13 +75,13 @@ def postal_code_for_pinterest(text: str, country: str) -> str | Refusal:
 
 
 def country_for_meta(text: str, country: str) -> str | Refusal:
-    """Give the ISO alpha-2 code in lower case. `country`, the default, plays no part."""
+    """Gives the ISO alpha-2 code in lower case. `country`, the default, plays no part."""
     code = country_code(text)
     return code.lower() if code else Refusal.NOT_A_COUNTRY
 
 
 def country_for_google(text: str, country: str) -> str | Refusal:
-    """Give the ISO alpha-2 code in upper case."""
+    """Gives the ISO alpha-2 code in upper case."""
     return country_code(text) or Refusal.NOT_A_COUNTRY
 
 

@@ -76,7 +76,7 @@ _LONGEST = 200
 
 
 def is_placeholder(text: str) -> bool:
-    """Tell a text that stands for no value: case, quotes and spaces around it do not matter."""
+    """Tells a text that stands for no value: case, quotes and spaces around it do not matter."""
     if not text or (
         text[0].lower() not in _FIRST
         and text[-1] > " "

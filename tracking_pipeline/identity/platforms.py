@@ -260,7 +260,7 @@ MATCH_KEYS: tuple[str, ...] = tuple(_META)
 
 
 def rules_of(platform: str, external_id: ExternalIdMode = "hashed") -> Mapping[str, KeyRule]:
-    """Give a platform's rules by match key; ValueError for a platform that is not known.
+    """Gives a platform's rules by match key; ValueError for a platform that is not known.
 
     `external_id`: how Meta gets that key; the site's pixel must send it the same way.
     """

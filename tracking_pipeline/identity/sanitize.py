@@ -105,7 +105,7 @@ _LARGER_THAN_PHONES = 10**15
 
 
 def sanitize(payload: object) -> object:
-    """Give a copy without raw personal data; never raises, changes nothing in `payload`.
+    """Gives a copy without raw personal data; never raises, changes nothing in `payload`.
 
     Under an identifier's name, in any spelling and at any depth, only SHA-256 hashes, booleans
     and nulls stay; a field with nothing left is left out, so that nothing can be taken for a
@@ -134,13 +134,13 @@ _LARGEST_WRITTEN = 10**100
 
 
 def is_secret_parameter(name: str) -> bool:
-    """Tell a parameter of an address that holds a secret, or cookies."""
+    """Tells a parameter of an address that holds a secret, or cookies."""
     plain = plain_name(name)
     return is_secret(plain) or holds_cookies(plain) or plain in _SECRET_PARAMETERS
 
 
 def hides_secret(text: str) -> bool:
-    """Tell a text in which a secret stands as a parameter, also of an address that is encoded in
+    """Tells a text in which a secret stands as a parameter, also of an address that is encoded in
     it, or in JSON."""
     for _ in range(_MOST_ENCODINGS):
         if any(map(is_secret_parameter, _ASSIGNED.findall(text))):
@@ -167,7 +167,7 @@ _NAMES_IN_QUERY = re.compile("([A-Za-z_]+)=")
 
 
 def is_plain_address(text: str) -> bool:
-    """Tell, for sure and at a glance, an address with a query of which nothing is to be removed;
+    """Tells, for sure and at a glance, an address with a query of which nothing is to be removed;
     False says nothing."""
     query = _PLAIN_ADDRESS.fullmatch(text)
     return query is not None and all(map(_is_plain_parameter, _NAMES_IN_QUERY.findall(query[1])))
@@ -333,7 +333,7 @@ _known_name = lru_cache(maxsize=4096)(_judged)
 
 
 def _names_of_pair(mapping: dict[object, object]) -> list[object]:
-    """Give the names in a form field that is a pair: `{"name": "email", "value": "..."}`."""
+    """Gives the names in a form field that is a pair: `{"name": "email", "value": "..."}`."""
     if _PAIR_VALUES.isdisjoint(mapping):
         return []
     return [mapping[name] for name in PAIR_NAMES if name in mapping]
@@ -356,7 +356,7 @@ _NOTHING = object()
 
 
 def _hashes_only(value: object, depth: int, *, keep_country: bool = False) -> object:
-    """Keep what tells nothing under an identifier's name: hashes, booleans, nulls."""
+    """Keeps what tells nothing under an identifier's name: hashes, booleans, nulls."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -401,7 +401,7 @@ def _sanitized_key(name: object) -> object:
 
 
 def _sanitized_text(text: str, depth: int, around: _Around) -> str:
-    """Give a text without what is personal in it; one without a `_SIGN` need not come here."""
+    """Gives a text without what is personal in it; one without a `_SIGN` need not come here."""
     if text.lstrip()[:1] in ("{", "[") and depth < _MAX_DEPTH:
         # JSON inside JSON: its names count as well.
         try:

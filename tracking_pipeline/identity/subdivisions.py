@@ -21,13 +21,13 @@ _NORTH_AMERICA = ("US", "CA")
 
 @lru_cache(maxsize=1)
 def full_names() -> dict[tuple[str, str], str]:
-    """Give the full name by country and code; empty where it is not certain what to call it."""
+    """Gives the full name by country and code; empty where it is not certain what to call it."""
     return {(row["country"], row["code"]): row["name"] for row in _rows()}
 
 
 @lru_cache(maxsize=1)
 def _codes() -> dict[tuple[str, str], str]:
-    """Give the code by country and folded name or code."""
+    """Gives the code by country and folded name or code."""
     codes: dict[tuple[str, str], str] = {}
     for row in _rows():
         country, code = row["country"], row["code"]
@@ -45,7 +45,7 @@ def _rows() -> list[dict[str, str]]:
 
 
 def subdivision_code(text: str, country: str) -> str | None:
-    """Give the lower-case two-letter code of a state or province, in the US and Canada only.
+    """Gives the lower-case two-letter code of a state or province, in the US and Canada only.
 
     Both tables serve both countries, since a form with a default country gets neighbours too;
     no code or name stands in both. Elsewhere `CA` may be Cádiz, so there is no answer.
@@ -58,7 +58,7 @@ def subdivision_code(text: str, country: str) -> str | None:
 
 
 def certain_state(text: str, country: str | None) -> tuple[str, str] | None:
-    """Give full name and code of the state that a name or a code names in that country.
+    """Gives full name and code of the state that a name or a code names in that country.
 
     `country` is ISO alpha-2, upper-case. None where the country has no table here or does not have
     that state: elsewhere sources call the same region by names of several languages ("Bayern",

@@ -32,7 +32,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def text_of(value: object) -> str | Refusal:
-    """Give the text of a string, whole number, date or UUID; a refusal for anything else.
+    """Gives the text of a string, whole number, date or UUID; a refusal for anything else.
 
     An empty value and `None` are `Refusal.EMPTY`: absent, which is not the same as rubbish.
     """
@@ -47,7 +47,7 @@ def text_of(value: object) -> str | Refusal:
 
 
 def _whole_number(value: object) -> str | Refusal:
-    """Give the digits; 16505551212.0 is what a data frame makes of a column with gaps."""
+    """Gives the digits; 16505551212.0 is what a data frame makes of a column with gaps."""
     is_whole = isinstance(value, Integral) or (
         isinstance(value, float) and isfinite(value) and value.is_integer()
     )
@@ -75,7 +75,7 @@ def _clean(text: str) -> str | Refusal:
 
 
 def without_spaces(text: str) -> str:
-    """Remove white space of every kind, non-breaking and ideographic spaces included."""
+    """Removes white space of every kind, non-breaking and ideographic spaces included."""
     if text.isascii() and text.isprintable() and " " not in text:
         return text
     return _SPACE.sub("", text)
@@ -129,7 +129,7 @@ def letters_and_digits(text: str, *, keep_spaces: bool = False) -> str:
 
 
 def has_letter(text: str) -> bool:
-    """Tell whether there is a letter of any script in the text."""
+    """Tells whether there is a letter of any script in the text."""
     if text.isascii():
         return _ASCII_LETTER.search(text) is not None
     return any(map(str.isalpha, text))
@@ -140,7 +140,7 @@ _FOLDED_CATEGORIES = frozenset({"Ll", "Lu", "Lo", "Nd"})
 
 
 def fold(text: str) -> str:
-    """Reduce a name to what its spellings share: `Côte d'Ivoire` becomes `cotedivoire`."""
+    """Reduces a name to what its spellings share: `Côte d'Ivoire` becomes `cotedivoire`."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     kept = "".join(char for char in decomposed if unicodedata.category(char) in _FOLDED_CATEGORIES)
     return unicodedata.normalize("NFC", kept)

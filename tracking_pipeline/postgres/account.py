@@ -36,7 +36,7 @@ class Account:
 
 
 def choose_account(data: Path) -> Account | None:
-    """Give the account for the server on this data folder; None: the present user, who is not root.
+    """Gives the account for the server on this data folder; None: the present user, not root.
 
     An existing data folder decides by its owner: PostgreSQL serves nobody else's. Else `postgres`,
     which machines with a PostgreSQL have, else `nobody`. Raises EmbeddedPostgresError.
@@ -62,14 +62,14 @@ def choose_account(data: Path) -> Account | None:
 
 
 def run_as(account: Account | None) -> RunAs:
-    """Give the arguments with which a child process becomes that account and nothing more."""
+    """Gives the arguments with which a child process becomes that account and nothing more."""
     if account is None:
         return {}
     return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def blocking_folder(account: Account, folder: Path) -> Path | None:
-    """Give the first folder on the way to `folder` that the account cannot enter, or None.
+    """Gives the first folder on the way to `folder` that the account cannot enter, or None.
 
     It is tried as that account and not read off the mode bits: access lists, read-only mounts and
     security modules have their say too. Raises EmbeddedPostgresError.
@@ -94,7 +94,7 @@ def blocking_folder(account: Account, folder: Path) -> Path | None:
 
 
 def can_run(account: Account, program: Path) -> bool:
-    """Try as that account whether the program starts (`--version`), its libraries included."""
+    """Tries as that account whether the program starts (`--version`), its libraries included."""
     try:
         return (
             subprocess.run(  # noqa: S603  # a PostgreSQL binary

@@ -26,7 +26,7 @@ _READ_AND_PASS = 0o755
 
 
 def wheel_binaries(major: int = MAJOR) -> Path:
-    """Give the wheel's bin folder of that major version. Raises EmbeddedPostgresError."""
+    """Gives the wheel's bin folder of that major version. Raises EmbeddedPostgresError."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is not None and spec.origin is not None:
         binaries = Path(spec.origin).parent / _PREFIXES[major] / "bin"
@@ -39,7 +39,7 @@ def wheel_binaries(major: int = MAJOR) -> Path:
 
 
 def major_of(binaries: Path) -> int:
-    """Give the major version of the server in a bin folder. Raises EmbeddedPostgresError."""
+    """Gives the major version of the server in a bin folder. Raises EmbeddedPostgresError."""
     try:
         text = subprocess.run(  # noqa: S603  # a PostgreSQL binary
             [binaries / "postgres", "--version"], stdout=subprocess.PIPE, check=True, text=True
@@ -56,7 +56,7 @@ def major_of(binaries: Path) -> int:
 
 
 def reachable_binaries(binaries: Path, account: Account, folder: EmbeddedFolder) -> Path:
-    """Give a bin folder that the server's account can run, a copy under `folder` where it must be.
+    """Gives a bin folder that the server's account can run, a copy under `folder` where it must be.
 
     Root's virtual environments often lie in folders that are closed to everybody else. They stay
     closed. Call it under start.lock: only one process copies. Raises EmbeddedPostgresError.
@@ -87,7 +87,7 @@ def _runs_for(account: Account, binaries: Path) -> bool:
 
 
 def _copy_install(package: Path, prefix: str, target: Path) -> None:
-    """Copy one PostgreSQL of the wheel, renamed into place when it is whole.
+    """Copies one PostgreSQL of the wheel, renamed into place when it is whole.
 
     The libraries beside the package go along, at the same distance: the binaries find them by a
     path relative to themselves (auditwheel's `.libs`, delocate's `.dylibs`).

@@ -37,7 +37,7 @@ class EmbeddedFolder:
 
     @classmethod
     def under(cls, home: Path) -> EmbeddedFolder:
-        """Give the folder of the server of this TRACKING_HOME (links resolved, made absolute)."""
+        """Gives the folder of the server of this TRACKING_HOME (links resolved, made absolute)."""
         return cls(Path(os.path.realpath(home)) / "postgres")
 
     @property
@@ -69,7 +69,7 @@ class EmbeddedFolder:
         return self.root / "keeper.lock"
 
     def create(self) -> None:
-        """Make the folder and those above it that are missing; change none that was there.
+        """Makes the folder and those above it that are missing; changes none that was there.
 
         As root, what is made here can be passed by other accounts whatever the umask says: the
         server's account has to get through. Raises OSError.
@@ -90,7 +90,7 @@ class EmbeddedFolder:
 
 
 def open_own_file(path: Path, flags: int) -> int:
-    """Open a file of the folder, readable by its owner alone; gives a descriptor.
+    """Opens a file of the folder, readable by its owner alone; gives a descriptor.
 
     A link is refused (`O_NOFOLLOW`): root must not write where another account points it.
     Raises OSError.
@@ -115,7 +115,7 @@ class ServerRecord:
     machine: str
 
     def url(self, database: str) -> str:
-        """Give the URL of a database of this server.
+        """Gives the URL of a database of this server.
 
         `sslmode` is set because a PGSSLMODE meant for another server would shut us out of this one.
         """
@@ -125,12 +125,12 @@ class ServerRecord:
         )
 
     def __repr__(self) -> str:
-        """Leave the password out: a repr ends up in logs."""
+        """Leaves the password out: a repr ends up in logs."""
         return f"ServerRecord(port={self.port}, major={self.major}, machine={self.machine!r})"
 
 
 def read_record(folder: EmbeddedFolder) -> ServerRecord | None:
-    """Give what `server.json` says, or None where there is no such file or it cannot be parsed.
+    """Gives what `server.json` says, or None where there is no such file or it cannot be parsed.
 
     Raises OSError when it is there and may not be read.
     """
@@ -147,7 +147,7 @@ def read_record(folder: EmbeddedFolder) -> ServerRecord | None:
 
 
 def write_record(folder: EmbeddedFolder, record: ServerRecord) -> None:
-    """Replace `server.json` in one step, on the disk before this returns.
+    """Replaces `server.json` in one step, on the disk before this returns.
 
     The password is nowhere else, so no crash may leave half a file. Raises OSError.
     """
@@ -164,7 +164,7 @@ def write_record(folder: EmbeddedFolder, record: ServerRecord) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Put the names in a folder on the disk (fsync(2): a rename is only safe after this)."""
+    """Puts the names in a folder on the disk (fsync(2): a rename is only safe after this)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -173,7 +173,7 @@ def sync_folder(path: Path) -> None:
 
 
 def this_machine() -> str:
-    """Name the world whose processes this process can see: the boot and its PID namespace.
+    """Names the world whose processes this process can see: the boot and its PID namespace.
 
     Two containers on one volume differ here: neither sees the other's server, and PostgreSQL's
     own interlocks (a pid and a shared memory segment) are as blind.

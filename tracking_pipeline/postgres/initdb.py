@@ -30,7 +30,7 @@ _FIRST_MAJOR_WITH_BUILTIN_LOCALES = 17
 
 
 def existing_data(folder: EmbeddedFolder, major: int) -> ServerRecord:
-    """Give the record of a data folder that a server of version `major` can serve.
+    """Gives the record of a data folder that a server of version `major` can serve.
 
     Raises EmbeddedPostgresError when it cannot; the folder is not touched.
     """
@@ -58,7 +58,7 @@ def existing_data(folder: EmbeddedFolder, major: int) -> ServerRecord:
 def make_data(
     folder: EmbeddedFolder, binaries: Path, major: int, account: Account | None
 ) -> ServerRecord:
-    """Make the data folder with initdb, owned by the account, and give its record (no port yet).
+    """Makes the data folder with initdb, owned by the account, and gives its record (no port yet).
 
     It is made elsewhere and renamed when whole. Each try has a place of its own, because the
     initdb of a starter that was killed may still be writing. Raises EmbeddedPostgresError, OSError.
@@ -78,7 +78,7 @@ def make_data(
 
 
 def remove_left_overs(folder: EmbeddedFolder) -> None:
-    """Remove what starters left that were killed during `make_data`; call it under start.lock.
+    """Removes what starters left that were killed during `make_data`; call it under start.lock.
 
     What an initdb that still runs writes again is removed by the next start.
     """
@@ -123,7 +123,7 @@ def _run_initdb(
 
 
 def _locale_arguments(major: int) -> list[str]:
-    """Give upper and lower case for all scripts, and an order that no system update changes."""
+    """Gives upper and lower case for all scripts, and an order that no system update changes."""
     if major >= _FIRST_MAJOR_WITH_BUILTIN_LOCALES:
         return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     return ["--locale=C.UTF-8"] if sys.platform == "linux" else ["--locale=C"]

@@ -23,7 +23,7 @@ _READY = b"ready"
 
 
 def ensure_keeper(folder: EmbeddedFolder) -> None:
-    """Start a keeper where none lives; call it under start.lock, holding bell.lock shared.
+    """Starts a keeper where none lives; call it under start.lock, holding bell.lock shared.
 
     Returns when the keeper stands by. Fails open: without a keeper (an embedded interpreter that
     cannot be called, for one) the server serves as well, and only outlives a killed last user.
@@ -57,12 +57,12 @@ def ensure_keeper(folder: EmbeddedFolder) -> None:
 
 
 def _where_we_found_our_modules() -> str:
-    """Give a PYTHONPATH for the keeper; not each installation is found by the interpreter alone."""
+    """Gives a PYTHONPATH for the keeper; not each installation is found without one."""
     return os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
 
 
 def keep(folder: EmbeddedFolder) -> None:
-    """Wait for the users to go; then, if nobody uses the server, stop it and return.
+    """Waits for the users to go; then, if nobody uses the server, stops it and returns.
 
     The bell only says when to look. The decision is made under start.lock, like a leaver's, and
     keeper.lock is let go before it: whoever takes start.lock next finds a keeper that stays, or

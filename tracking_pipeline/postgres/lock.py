@@ -23,7 +23,7 @@ class FileLock:
         self._shared = shared
 
     def close(self) -> None:
-        """Leave the lock."""
+        """Leaves the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             if not self._shared:
@@ -38,7 +38,7 @@ class FileLock:
 
 
 def wait_exclusive(path: Path, *, create: bool = True) -> FileLock:
-    """Wait until nobody else holds the lock, and hold it alone. A signal handler may interrupt.
+    """Waits until nobody else holds the lock, and holds it alone. A signal handler may interrupt.
 
     Raises OSError, FileNotFoundError among them when `create` is false and there is no file.
     """
@@ -46,12 +46,12 @@ def wait_exclusive(path: Path, *, create: bool = True) -> FileLock:
 
 
 def wait_shared(path: Path) -> FileLock:
-    """Wait until nobody holds the lock alone, and hold it with others. Raises OSError."""
+    """Waits until nobody holds the lock alone, and holds it with others. Raises OSError."""
     return _locked(path, fcntl.LOCK_SH, create=True)
 
 
 def try_exclusive(path: Path) -> FileLock | None:
-    """Hold the lock alone, or give None at once when somebody holds it. Raises OSError."""
+    """Holds the lock alone, or give None at once when somebody holds it. Raises OSError."""
     try:
         return _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB, create=True)
     except BlockingIOError:

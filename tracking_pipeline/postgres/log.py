@@ -15,12 +15,12 @@ _TO_CLIENTS = ("the database system is", "terminating connection")
 
 
 def open_log(log: Path) -> int:
-    """Open the log to append to it; gives a descriptor. Raises OSError."""
+    """Opens the log to append to it; gives a descriptor. Raises OSError."""
     return open_own_file(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def shorten_log(log: Path) -> None:
-    """Begin a log anew that grew too long."""
+    """Begins a log anew that grew too long."""
     descriptor = open_log(log)
     try:
         if os.fstat(descriptor).st_size > _KEPT_BYTES:
@@ -30,14 +30,14 @@ def shorten_log(log: Path) -> None:
 
 
 def log_since(log: Path, offset: int) -> str:
-    """Give what was written from that offset on."""
+    """Gives what was written from that offset on."""
     with log.open("rb") as file:
         file.seek(offset)
         return file.read().decode(errors="replace")
 
 
 def fatal_line(text: str) -> str | None:
-    """Give the last line in which the server says what it cannot go on with, or None."""
+    """Gives the last line in which the server says what it cannot go on with, or None."""
     fatal = [
         line
         for line in _lines(text)
@@ -47,7 +47,7 @@ def fatal_line(text: str) -> str | None:
 
 
 def useful_line(text: str) -> str:
-    """Pick the line that says what went wrong: the last fatal one, else the last one."""
+    """Picks the line that says what went wrong: the last fatal one, else the last one."""
     return fatal_line(text) or (_lines(text) or ["it said nothing"])[-1]
 
 

@@ -30,7 +30,7 @@ _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
 
 
 def bare_environment() -> dict[str, str]:
-    """Give the environment for server processes: what a program needs to run, in English.
+    """Gives the environment for server processes: what a program needs to run, in English.
 
     Tokens and PG* variables of the caller do not get there, and messages can be recognised.
     """
@@ -45,7 +45,7 @@ def launch_detached(
     output: int,
     account: RunAs,
 ) -> psutil.Process | None:
-    """Start a process that outlives this one and is not its child; None when it ended at once.
+    """Starts a process that outlives this one and is not its child; None when it ended at once.
 
     It gets a session of its own (a Ctrl-C in the terminal does not reach it) and no open file but
     `output`, a descriptor, for both its outputs. It is an orphan from the start, so that its end
@@ -71,7 +71,7 @@ def launch_detached(
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Tell whether it still runs; a zombie does not, nor does a new process with its old pid."""
+    """Tells whether it still runs; a zombie does not, nor does a new process with its old pid."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -79,7 +79,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def server_processes(data: Path) -> list[psutil.Process]:
-    """Give every live process of a server on this data folder, orphaned backends included."""
+    """Gives every live process of a server on this data folder, orphaned backends included."""
     # Not psutil.process_iter: it remembers a process, and what it ran before it became `postgres`.
     found = []
     for pid in psutil.pids():
@@ -91,13 +91,13 @@ def server_processes(data: Path) -> list[psutil.Process]:
 
 
 def postmaster(data: Path) -> psutil.Process | None:
-    """Give the verified postmaster of this data folder, or None when it has none."""
+    """Gives the verified postmaster of this data folder, or None when it has none."""
     pid = pid_on_file(data)
     return next((found for found in server_processes(data) if found.pid == pid), None)
 
 
 def says_ready(data: Path, chief: psutil.Process) -> bool:
-    """Tell whether that postmaster has written that it takes connections.
+    """Tells whether that postmaster has written that it takes connections.
 
     It does so in `postmaster.pid`, as pg_ctl reads it. Knocking instead would fill the log.
     """
@@ -106,13 +106,13 @@ def says_ready(data: Path, chief: psutil.Process) -> bool:
 
 
 def pid_on_file(data: Path) -> int | None:
-    """Give the pid that `postmaster.pid` names, a stranger's perhaps; None without a whole file."""
+    """Gives the pid in `postmaster.pid`, perhaps a stranger's; None without a whole file."""
     lines = _pid_file(data)
     return int(lines[0]) if lines and lines[0].isdecimal() else None
 
 
 def stop_server(data: Path) -> None:
-    """Stop whatever serves this data folder, and return when it is gone; nothing runs: no-op.
+    """Stops whatever serves this data folder, and returns when it is gone.
 
     Call it under start.lock. Backends whose postmaster was killed are ended too: while one lives,
     no new server may touch the folder. Raises EmbeddedPostgresError when a process will not go.
@@ -131,7 +131,7 @@ def stop_server(data: Path) -> None:
 
 
 def remove_stale_pid_file(data: Path) -> None:
-    """Remove a `postmaster.pid` whose pid is now a stranger's; call it when no server runs here.
+    """Removes a `postmaster.pid` whose pid is now a stranger's; call it when no server runs here.
 
     PostgreSQL clears the file itself when the pid is nobody's, after checks that are better than
     ours, so those cases are left to it.
@@ -156,7 +156,7 @@ def _is_in(process: psutil.Process, data: Path) -> bool:
 
 
 def _stop_fast(data: Path, chief: psutil.Process) -> None:
-    """Ask the postmaster to stop, and wait while it is worth it.
+    """Asks the postmaster to stop, and waits while it is worth it.
 
     In crash recovery it is not: 18.4 then takes note of the request and never ends, and a hard
     stop loses nothing, as nobody has written since the crash.
@@ -169,7 +169,7 @@ def _stop_fast(data: Path, chief: psutil.Process) -> None:
 
 
 def _is_in_recovery(data: Path) -> bool:
-    """Tell whether the server has a startup process, by the title that PostgreSQL gives it."""
+    """Tells whether the server has a startup process, by the title that PostgreSQL gives it."""
     for process in server_processes(data):
         with suppress(psutil.Error):
             if " ".join(process.cmdline()).startswith("postgres: startup"):

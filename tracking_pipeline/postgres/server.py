@@ -74,7 +74,7 @@ _CREATE_DATABASE_LOCK = 0x7470_6462
 
 
 def hold(home: Path) -> EmbeddedPostgres:
-    """Start the embedded server of this TRACKING_HOME, or join it; returns when it serves.
+    """Starts the embedded server of this TRACKING_HOME, or joins it; returns when it serves.
 
     Raises EmbeddedPostgresError with one line that names the cause and the way out.
     """
@@ -82,7 +82,7 @@ def hold(home: Path) -> EmbeddedPostgres:
 
 
 def hold_with(home: Path, binaries: Path, settings: Mapping[str, str]) -> EmbeddedPostgres:
-    """Do as `hold` does, on the PostgreSQL in the bin folder `binaries`.
+    """Does as `hold` does, on the PostgreSQL in the bin folder `binaries`.
 
     settings: server settings that go on top of ours when this call starts the server.
     """
@@ -99,7 +99,7 @@ def hold_with(home: Path, binaries: Path, settings: Mapping[str, str]) -> Embedd
 
 
 def _join(folder: EmbeddedFolder, binaries: Path, settings: Mapping[str, str]) -> EmbeddedPostgres:
-    """Become a user of the server under start.lock; on failure, leave it as found."""
+    """Becomes a user of the server under start.lock; on failure, leaves it as found."""
     others = _somebody_uses(folder)
     with ExitStack() as undo:
         bell = undo.enter_context(wait_shared(folder.bell_lock))
@@ -128,7 +128,7 @@ def _somebody_uses(folder: EmbeddedFolder) -> bool:
 
 
 def _stop_if_unused(folder: EmbeddedFolder) -> None:
-    """Stop the server unless somebody uses it. Call it under start.lock, users.lock left."""
+    """Stops the server unless somebody uses it. Call it under start.lock, users.lock left."""
     if not _somebody_uses(folder):
         stop_server(folder.data)
 
@@ -151,19 +151,19 @@ class EmbeddedPostgres:
         atexit.register(self.release)
 
     def url(self, database: str) -> str:
-        """Give the URL of a database of this server, for psycopg, psycopg2 and SQLAlchemy; no I/O.
+        """Gives the URL of a database of this server, for psycopg, psycopg2 and SQLAlchemy; no I/O.
 
         It has the password in it: keep it out of logs.
         """
         return self._record.url(database)
 
     def database_exists(self, name: str) -> bool:
-        """Tell whether the server has a database of that name. Raises EmbeddedPostgresError."""
+        """Tells whether the server has a database of that name. Raises EmbeddedPostgresError."""
         with self._connect() as connection:
             return _has_database(connection, name)
 
     def ensure_database(self, name: str) -> str:
-        """Create the database if it is absent, and give its URL.
+        """Creates the database if it is absent, and gives its URL.
 
         Any number of processes may call it at once. Raises EmbeddedPostgresError.
         """
@@ -175,7 +175,7 @@ class EmbeddedPostgres:
         return self.url(name)
 
     def release(self) -> None:
-        """Leave the server; the last one to leave stops it and returns when it is gone.
+        """Leaves the server; the last one to leave stops it and returns when it is gone.
 
         Any further call does nothing. Raises EmbeddedPostgresError when the server will not stop.
         """

@@ -80,14 +80,14 @@ class _Answer(Enum):
 
 
 def answers(folder: EmbeddedFolder, record: ServerRecord) -> bool:
-    """Tell whether the server of this folder serves on the recorded port, by asking it."""
+    """Tells whether the server of this folder serves on the recorded port, by asking it."""
     return _ask(folder, record) is _Answer.READY
 
 
 def start(
     folder: EmbeddedFolder, binaries: Path, extra_settings: Mapping[str, str]
 ) -> ServerRecord:
-    """Start the server, make its data folder first where there is none; give how to reach it.
+    """Starts the server, makes its data folder first where there is none; gives how to reach it.
 
     It returns when the server answers, crash recovery included. Raises EmbeddedPostgresError,
     OSError.
@@ -113,7 +113,7 @@ def _bring_up(
     account: Account | None,
     extra_settings: Mapping[str, str],
 ) -> ServerRecord:
-    """Launch the server until it stays; try again only where another program was in the way.
+    """Launches the server until it stays; tries again only where another program was in the way.
 
     A server that ends without a fatal word was ended from outside: that is tried again too.
     """
@@ -144,7 +144,7 @@ def _bring_up(
 
 
 def _may_try_again(folder: EmbeddedFolder, said: str) -> bool:
-    """Tell whether another program was quicker: to the port, or to this data folder."""
+    """Tells whether another program was quicker: to the port, or to this data folder."""
     return "Address already in use" in said or postmaster(folder.data) is not None
 
 
@@ -159,7 +159,7 @@ def _refuse_unreachable(folder: EmbeddedFolder, account: Account) -> None:
 
 
 def _ask(folder: EmbeddedFolder, record: ServerRecord) -> _Answer:
-    """Connect and compare the data folder: a port, like a pid, may have become a stranger's."""
+    """Connects and compares the data folder: a port, like a pid, may have become a stranger's."""
     try:
         # SQL_ASCII: the folder's name comes as the bytes it is, in whatever encoding.
         with psycopg.connect(
@@ -208,7 +208,7 @@ def _launch(
 def _wait_until_ready(
     folder: EmbeddedFolder, record: ServerRecord, chief: psutil.Process, deadline: float
 ) -> bool:
-    """Give True when the server answers, False when it ended; raise when neither comes."""
+    """Gives True when the server answers, False when it ended; raises when neither comes."""
     while True:
         if not is_alive(chief):
             return False
@@ -230,7 +230,7 @@ def _wait_until_ready(
 
 
 def _free_port(preferred: int) -> int:
-    """Give the port of the last time if it is free, so that URLs in use come alive again."""
+    """Gives the port of the last time if it is free, so that URLs in use come alive again."""
     for port in (preferred, 0):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

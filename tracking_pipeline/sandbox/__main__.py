@@ -26,7 +26,7 @@ _SHARES = ("transient", "rejected", "timeout", "reset", "late_reset", "throttled
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until told to stop."""
+    """Serves until told to stop."""
     options = _parser().parse_args(arguments)
     asyncio.run(_serve(options))
 

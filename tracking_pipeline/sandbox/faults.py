@@ -72,7 +72,7 @@ class Conditions:
         self.regain_minutes = 0
 
     def outage(self, step: RawStep | None) -> None:
-        """Let every request meet this step (503, `"timeout"`, `"reset"` ...) until `None` is set.
+        """Lets every request meet this step (503, `"timeout"`, `"reset"` ...) until `None` is set.
 
         Raises `StepError` for a step that does not exist or is no fault.
         """
@@ -83,7 +83,7 @@ class Conditions:
             self._outage = parsed
 
     def throttle(self, requests: int, retry_after: str | None = None) -> None:
-        """Answer the next `requests` requests with 429, and with this `Retry-After` if given."""
+        """Answers the next `requests` requests with 429, and with this `Retry-After` if given."""
         step = Step(status=429, code=4, retry_after=retry_after)
         with self._lock:
             self._throttled = (requests, step) if requests > 0 else None

@@ -121,7 +121,7 @@ class _Google:
         return self.stage.conditions[DESTINATION]
 
     async def ingest(self, request: web.Request) -> web.Response:
-        """Answer one batch of events."""
+        """Answers one batch of events."""
         memory = self.stage.memory
         memory.check_waited(DESTINATION)
         payload = _loads(await request.read())
@@ -152,7 +152,7 @@ class _Google:
         return await self._send(request, answer)
 
     async def retrieve(self, request: web.Request) -> web.Response:
-        """Tell what became of an accepted request."""
+        """Tells what became of an accepted request."""
         request_id = request.query.get("requestId", "")
         answer = self._refuse_token(request, request_id) or self._meet_conditions(request_id)
         if answer is None:
@@ -165,7 +165,7 @@ class _Google:
         return await self._send(request, answer)
 
     async def token(self, request: web.Request) -> web.Response:
-        """Give an access token for a signed assertion or a refresh token, as OAuth does."""
+        """Gives an access token for a signed assertion or a refresh token, as OAuth does."""
         form = await request.post()
         if not (form.get("assertion") or form.get("refresh_token")) or not form.get("grant_type"):
             return web.json_response({"error": "invalid_request"}, status=400)
@@ -178,7 +178,7 @@ class _Google:
         )
 
     async def tokeninfo(self, request: web.Request) -> web.Response:
-        """Tell how long a token lasts and what it is for."""
+        """Tells how long a token lasts and what it is for."""
         refused = self._refuse_token(request, "") or self._meet_conditions("")
         if refused is not None:
             return await self._send(request, refused)
@@ -186,7 +186,7 @@ class _Google:
         return web.json_response(told)
 
     async def behave(self, request: web.Request) -> web.Response:
-        """Take over what is to change."""
+        """Takes over what is to change."""
         wanted = _loads(await request.read())
         if not isinstance(wanted, dict) or wanted.keys() - vars(self.behaviour).keys():
             names = ", ".join(vars(self.behaviour))
@@ -204,7 +204,7 @@ class _Google:
         events: list[Any],
         request_id: str,
     ) -> _Answer:
-        """Decide the answer, in the order that the module describes."""
+        """Decides the answer, in the order that the module describes."""
         return (
             self._refuse_token(request, request_id)
             or self._meet_conditions(request_id)

@@ -111,7 +111,7 @@ class _Gtm:
     stage: Stage
 
     async def post_data(self, request: web.Request) -> web.Response:
-        """Answer as the Data Client does."""
+        """Answers as the Data Client does."""
         container = _container(request)
         sent = _loads(await request.read())
         listed = isinstance(sent, list)
@@ -131,7 +131,7 @@ class _Gtm:
         return await self._answer(request, events, answer)
 
     async def post_measurement(self, request: web.Request) -> web.Response:
-        """Answer as a Measurement Protocol client does: 204, whatever comes."""
+        """Answers as a Measurement Protocol client does: 204, whatever comes."""
         container = _container(request)
         body = await request.read()
         payload = _loads(body)
@@ -152,7 +152,7 @@ class _Gtm:
         return await self._answer(request, events, answer)
 
     async def post_debug(self, request: web.Request) -> web.Response:
-        """Answer as Google's validation does, which finds every empty list wanting."""
+        """Answers as Google's validation does, which finds every empty list wanting."""
         if not _container(request).validates:
             return await self.post_unclaimed(request)
         payload = _loads(await request.read())
@@ -162,7 +162,7 @@ class _Gtm:
         return await self._answer(request, [], _Answer(_GOOD, body))
 
     async def get_health(self, request: web.Request) -> web.Response:
-        """Say that the container runs, where it does so."""
+        """Says that the container runs, where it does so."""
         fault = self.stage.conditions[DESTINATION].take()
         if fault is not None:
             return await self._send(request, _misbehave(fault), fault.status)
@@ -171,7 +171,7 @@ class _Gtm:
         return web.Response(text="ok")
 
     async def post_unclaimed(self, request: web.Request) -> web.Response:
-        """Answer what no client claims."""
+        """Answers what no client claims."""
         await request.read()
         return await self._answer(request, [], _misbehave(_UNCLAIMED))
 

@@ -77,7 +77,7 @@ class _IpApi:
     stage: Stage
 
     async def post_batch(self, request: web.Request) -> web.Response:
-        """Answer up to a hundred questions."""
+        """Answers up to a hundred questions."""
         body = await request.read()
         answer, counted = self._admit(request, "batch")
         if answer is None:
@@ -85,7 +85,7 @@ class _IpApi:
         return await self._send(request, answer, counted)
 
     async def get_one(self, request: web.Request) -> web.Response:
-        """Answer one question."""
+        """Answers one question."""
         answer, counted = self._admit(request, "json")
         if answer is None:
             fields = ip_api_rules.wanted_fields(request.query.get("fields"))

@@ -126,7 +126,7 @@ class IpApiTraffic:
         self.written_as: Mapping[str, bytes] = {}
 
     def count(self, source: str, endpoint: Endpoint, clock_seconds: float) -> Counted:
-        """Count one request of a source. `clock_seconds` is the time of day (Unix seconds)."""
+        """Counts one request of a source. `clock_seconds` is the time of day (Unix seconds)."""
         limits = self.limits
         allowed = limits.batch_requests if endpoint == "batch" else limits.single_requests
         with self._lock:
@@ -144,7 +144,7 @@ class IpApiTraffic:
             )
 
     def note(self, addresses: Iterable[str]) -> None:
-        """Remember what was asked about."""
+        """Remembers what was asked about."""
         with self._lock:
             self._asked.update(addresses)
 

@@ -55,7 +55,7 @@ class _IpInfo:
     stage: Stage
 
     async def post_batch(self, request: web.Request) -> web.Response:
-        """Answer up to a thousand addresses."""
+        """Answers up to a thousand addresses."""
         stage = self.stage
         stage.memory.check_waited(DESTINATION)
         answer = self._answer(request, _loads(await request.read()))

@@ -51,11 +51,11 @@ class Journal:
                     yield record
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append one record. Raises `OSError` when the file cannot be written."""
+        """Appends one record. Raises `OSError` when the file cannot be written."""
         os.write(self._file, orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
     def close(self) -> None:
-        """Close the file; the journal cannot be written afterwards."""
+        """Closes the file; the journal cannot be written afterwards."""
         os.close(self._file)
 
     def _ends_with_newline(self) -> bool:
@@ -128,7 +128,7 @@ class Memory:
         *,
         clock_seconds: float,
     ) -> None:
-        """Remember one request and the events it carried, in the order of its `event_ids`.
+        """Remembers one request and the events it carried, in the order of its `event_ids`.
 
         `clock_seconds` is the stand-in's time of day (Unix seconds). Raises `OSError` when the
         journal cannot be written.
@@ -153,7 +153,7 @@ class Memory:
                 )
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Take over the counts of one request of an earlier process, as `remember` wrote it."""
+        """Takes over the counts of one request of an earlier process, as `remember` wrote it."""
         events = record["events"]
         request = ReceivedRequest(
             destination=record["destination"],
@@ -166,18 +166,18 @@ class Memory:
             self._count(request, [name for name, _ in events], record["at"])
 
     def violate(self, kind: str, what: str, event_id: str | None = None) -> None:
-        """Remember a broken promise."""
+        """Remembers a broken promise."""
         with self._lock:
             self._violations.append(Violation(kind, what, event_id))
 
     def told_to_wait(self, destination: str, seconds: float) -> None:
-        """Remember that an answer asked the client to leave the destination alone for so long."""
+        """Remembers that an answer asked the client to leave the destination alone for so long."""
         now = time.monotonic()
         with self._lock:
             self._wait_until[destination] = (now + IN_FLIGHT_GRACE_SECONDS, now + seconds)
 
     def check_waited(self, destination: str) -> None:
-        """Remember a violation when a request comes while the client was told to wait."""
+        """Remembers a violation when a request comes while the client was told to wait."""
         now = time.monotonic()
         with self._lock:
             since, until = self._wait_until.get(destination, (now, now))
@@ -186,7 +186,7 @@ class Memory:
                 self._violations.append(Violation("request_while_told_to_wait", early))
 
     def close(self) -> None:
-        """Close the journal. What was remembered can still be asked for. May be called twice."""
+        """Closes the journal. What was remembered can still be asked for. May be called twice."""
         with self._lock:
             if self._journal is not None:
                 self._journal.close()

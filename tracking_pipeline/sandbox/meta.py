@@ -76,7 +76,7 @@ class _Meta:
         return self.stage.conditions[DESTINATION]
 
     async def post_events(self, request: web.Request) -> web.Response:
-        """Answer one batch of events."""
+        """Answers one batch of events."""
         stage = self.stage
         stage.memory.check_waited(DESTINATION)
         payload = await _read_payload(request)
@@ -100,7 +100,7 @@ class _Meta:
         return await self._send(request, answer)
 
     async def get_dataset_quality(self, request: web.Request) -> web.Response:
-        """Answer a question about the events that were accepted."""
+        """Answers a question about the events that were accepted."""
         trace_id = f"sandbox{self.traces():08d}"
         answer = (
             self._refuse_token(request, {}, trace_id)
@@ -112,7 +112,7 @@ class _Meta:
         return await self._send(request, answer)
 
     async def post_batch(self, request: web.Request) -> web.Response:
-        """Answer a batch of one question about a token."""
+        """Answers a batch of one question about a token."""
         payload = await _read_payload(request)
         trace_id = f"sandbox{self.traces():08d}"
         answer = (
@@ -146,7 +146,7 @@ class _Meta:
         return _Answer(_GOOD, orjson.dumps(found))
 
     def _answer(self, request: web.Request, payload: Mapping[str, Any]) -> _Answer:
-        """Decide the answer, in the order that the module describes."""
+        """Decides the answer, in the order that the module describes."""
         trace_id = f"sandbox{self.traces():08d}"
         return (
             self._refuse_token(request, payload, trace_id)

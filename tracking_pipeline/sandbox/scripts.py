@@ -46,14 +46,14 @@ class Scripts:
         self._on_change = on_change
 
     def set(self, event_id: str, steps: Iterable[RawStep]) -> None:
-        """Give one event its script, in place of the one it had.
+        """Gives one event its script, in place of the one it had.
 
         Raises `StepError` for a step that does not exist.
         """
         self.update({event_id: list(steps)})
 
     def update(self, scripts: Remaining) -> None:
-        """Give many events their scripts, all or none.
+        """Gives many events their scripts, all or none.
 
         Raises `StepError` for a step that does not exist.
         """
@@ -66,7 +66,7 @@ class Scripts:
             self._changed(parsed)
 
     def restore(self, remaining: Remaining) -> None:
-        """Take over what remained in an earlier process, without telling `on_change` again."""
+        """Takes over what remained in an earlier process, without telling `on_change` again."""
         with self._lock:
             for event_id, steps in remaining.items():
                 self._steps.pop(event_id, None)
@@ -79,7 +79,7 @@ class Scripts:
             return [write_step(step) for step in self._steps.get(event_id, ())]
 
     def take(self, event_ids: Sequence[str]) -> Step | None:
-        """Choose what a request with these events meets, and use up the steps that it meets.
+        """Chooses what a request with these events meets, and uses up the steps that it meets.
 
         `None` means that no script has a say. A good step is returned when one carries a delay.
         """

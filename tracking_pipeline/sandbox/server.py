@@ -104,7 +104,7 @@ def new_stage(
 async def serve(
     stage: Stage, port: int, on_ready: Callable[[int], None], stop: asyncio.Event
 ) -> None:
-    """Serve until `stop` is set. `on_ready` is told the port when the socket listens.
+    """Serves until `stop` is set. `on_ready` is told the port when the socket listens.
 
     Port 0 takes a free one. Raises `OSError` when the port is taken.
     """
@@ -160,7 +160,7 @@ class Sandbox:
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
 
     def start(self) -> Sandbox:
-        """Start the server and prove that it answers. Raises `SandboxError` when it does not."""
+        """Starts the server and proves that it answers. Raises `SandboxError` when it does not."""
         self._thread.start()
         try:
             self._port.result(_START_TIMEOUT_SECONDS)
@@ -171,7 +171,7 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Stop the server, whatever still hangs. May be called twice.
+        """Stops the server, whatever still hangs. May be called twice.
 
         Raises `SandboxError` when it goes on all the same.
         """

@@ -75,12 +75,12 @@ class Stage:
 
 
 async def hang() -> None:
-    """Give no answer, until the client goes away or the sandbox stops: both cancel the handler."""
+    """Gives no answer, until the client goes away or the sandbox stops: both cancel the handler."""
     await asyncio.Event().wait()
 
 
 def reset(request: web.Request) -> web.Response:
-    """Reset the connection. The response is for the framework; it is never sent."""
+    """Resets the connection. The response is for the framework; it is never sent."""
     transport = request.transport
     if transport is not None and not transport.is_closing():
         connection = transport.get_extra_info("socket")

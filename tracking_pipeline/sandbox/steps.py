@@ -112,7 +112,7 @@ class Step:
 
 
 def parse_step(raw: RawStep) -> Step:
-    """Read one step as scripts write it.
+    """Reads one step as scripts write it.
 
     Raises `StepError` for a word, a field or a status that does not exist.
     """

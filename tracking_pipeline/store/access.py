@@ -58,7 +58,7 @@ class Obstacle:
 
 
 def check_access(connection: psycopg.Connection[Any]) -> None:
-    """Return when the connected role can do all that the pipeline does to its tables.
+    """Returns when the connected role can do all that the pipeline does to its tables.
 
     One read of the catalogue; the connection is left as it was, in or out of a transaction.
     Raises `AccessError` for the first table that is missing, lacks a privilege, or has row security
@@ -80,7 +80,7 @@ def check_access(connection: psycopg.Connection[Any]) -> None:
 
 
 def first_obstacle(connection: psycopg.Connection[Any]) -> Obstacle | None:
-    """Look for what `check_access` refuses; None when the role can work.
+    """Looks for what `check_access` refuses; None when the role can work.
 
     A policy counts when it lets every row through and applies to the role (by name, by membership
     or as PUBLIC), or when it names the connected role itself, which somebody did on purpose. A

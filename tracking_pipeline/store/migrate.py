@@ -106,7 +106,7 @@ class Patience:
 def migrate(
     url: str, *, worker_role: str | None = None, patience: Patience = Patience()
 ) -> Migration:
-    """Create or adopt the tables in the database at `url`; do nothing where all is in place.
+    """Creates or adopts the tables in the database at `url`; does nothing where all is in place.
 
     `url` is a libpq URL of a session connection as the tables' owner. `worker_role`
     (TRACKING_WORKER_ROLE) is an existing role that gets the grants and policies to work with.
@@ -178,7 +178,7 @@ def _refused(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _migrate_tables(url: str, worker_role: str | None, patience: Patience) -> list[str]:
-    """Run the transactional part, again after a pause when a table's lock could not be had."""
+    """Runs the transactional part, again after a pause when a table's lock could not be had."""
     tries = 1
     while True:
         try:
@@ -194,7 +194,7 @@ def _migrate_tables(url: str, worker_role: str | None, patience: Patience) -> li
 
 
 def _migrate_tables_once(url: str, worker_role: str | None, patience: Patience) -> list[str]:
-    """Run the revisions that are not in the database yet, and the grants, in one transaction."""
+    """Runs the revisions that are not in the database yet, and the grants, in one transaction."""
     with connect(url, answer_seconds=None) as driver:
         _refuse_old_server(driver)
         driver.autocommit = False
@@ -221,7 +221,7 @@ def _migrate_tables_once(url: str, worker_role: str | None, patience: Patience) 
 
 
 def _upgrade(connection: Connection, adoption: Adoption) -> None:
-    """Let Alembic run the revisions that are not in the database yet."""
+    """Lets Alembic run the revisions that are not in the database yet."""
     config = _config()
     config.attributes["connection"] = connection
     config.attributes["adoption"] = adoption
@@ -235,7 +235,7 @@ def _upgrade(connection: Connection, adoption: Adoption) -> None:
 
 
 def _build_indexes(url: str, patience: Patience) -> list[str]:
-    """Build the indexes that are absent or invalid, one by one; nobody waits for them."""
+    """Builds the indexes that are absent or invalid, one by one; nobody waits for them."""
     with connect(url, answer_seconds=None) as session:
         if not missing_or_invalid(session):
             return []
@@ -258,7 +258,7 @@ def _build_indexes(url: str, patience: Patience) -> list[str]:
 
 
 def _poll(locked: Callable[[], bool], patience_seconds: float) -> None:
-    """Ask for the migration lock until it is granted."""
+    """Asks for the migration lock until it is granted."""
     deadline = time.monotonic() + patience_seconds
     while not locked():
         if time.monotonic() >= deadline:
@@ -270,7 +270,7 @@ def _poll(locked: Callable[[], bool], patience_seconds: float) -> None:
 
 
 def _locks_transaction(connection: psycopg.Connection[Any]) -> bool:
-    """Ask once for the lock until the transaction's end; end the transaction when refused."""
+    """Asks once for the lock until the transaction's end; ends the transaction when refused."""
     locked = _granted(connection, "select pg_try_advisory_xact_lock(%s)")
     if not locked:
         connection.rollback()
@@ -278,7 +278,7 @@ def _locks_transaction(connection: psycopg.Connection[Any]) -> bool:
 
 
 def _locks_session(connection: psycopg.Connection[Any]) -> bool:
-    """Ask once for the lock until the session's end."""
+    """Asks once for the lock until the session's end."""
     return _granted(connection, "select pg_try_advisory_lock(%s)")
 
 
@@ -294,7 +294,7 @@ def _refuse_old_server(connection: psycopg.Connection[Any]) -> None:
 
 
 def _holders(url: str, table: str) -> str:
-    """Name the sessions that hold locks on a table by their process ids, if they still do."""
+    """Names the sessions that hold locks on a table by their process ids, if they still do."""
     with connect(url) as connection, connection.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute(
             "select distinct pid from pg_locks"
@@ -307,7 +307,7 @@ def _holders(url: str, table: str) -> str:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what went wrong into one line without values of rows and without the URL.
+    """Turns what went wrong into one line without values of rows and without the URL.
 
     A server's primary message names tables, columns and roles; the values of a row are in its
     detail, which is left out, from the chain of exceptions as well.
@@ -350,7 +350,7 @@ def _config() -> Config:
 
 @lru_cache(maxsize=1)
 def _head() -> str:
-    """Give the newest revision that this version knows."""
+    """Gives the newest revision that this version knows."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None  # noqa: S101
     return head

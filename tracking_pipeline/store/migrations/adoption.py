@@ -85,7 +85,7 @@ class Column:
     is_widened: bool = False
 
     def when_created(self) -> str:
-        """Give the column as it stands in `create table`."""
+        """Gives the column as it stands in `create table`."""
         default = self.default or self.default_for_new_rows
         parts = [
             f"{self.name} {self.type}",
@@ -97,7 +97,7 @@ class Column:
         return " ".join(part for part in parts if part)
 
     def when_added(self) -> str:
-        """Give the column as it stands in `alter table ... add column`."""
+        """Gives the column as it stands in `alter table ... add column`."""
         constant = f" default {self.default}" if self.default else ""
         return (
             f"{self.name} {self.type}{constant}{' not null' if constant and self.not_null else ''}"
@@ -136,14 +136,14 @@ class Adoption:
 
     @classmethod
     def of(cls, context: MigrationContext) -> Adoption:
-        """Give the adoption of the migration that Alembic is running (`op.get_context()`)."""
+        """Gives the adoption of the migration that Alembic is running (`op.get_context()`)."""
         assert context.config is not None  # noqa: S101
         adoption = context.config.attributes["adoption"]
         assert isinstance(adoption, cls)  # noqa: S101
         return adoption
 
     def create_or_adopt(self, tables: Iterable[Table]) -> set[str]:
-        """Create each table, or add the columns it lacks; give the names of those created.
+        """Creates each table, or adds the columns it lacks; gives the names of those created.
 
         They are taken in this order, so one that is referred to comes first.
 
@@ -168,7 +168,7 @@ class Adoption:
         return {name for name, columns in found.items() if not columns}
 
     def lock(self, tables: Iterable[str]) -> None:
-        """Lock the tables one by one, so that a refusal names the one that could not be had.
+        """Locks the tables one by one, so that a refusal names the one that could not be had.
 
         A deadlock is a lock that could not be had, too: another transaction took the same tables
         in another order, and the server picked this one to give way. Raises `TableBusyError`.
@@ -180,7 +180,7 @@ class Adoption:
                 raise TableBusyError(table) from None
 
     def let_in(self, table: str, column: str, values: Sequence[str]) -> None:
-        """Replace each CHECK on this one text column that refuses one of our values by a superset
+        """Replaces each CHECK on this one text column that refuses one of our values by a superset
         of itself. The table must be locked.
 
         The new CHECK is the old expression or one of our values: whatever the site allowed stays
@@ -198,7 +198,7 @@ class Adoption:
             self.applied.append(f"widened constraint {name} of {table} by {', '.join(refused)}")
 
     def refuse_truncate(self, table: str) -> None:
-        """Reject TRUNCATE by a trigger. Only for a table of our own: a site may empty its ledger.
+        """Rejects TRUNCATE by a trigger. Only for a table of our own: a site may empty its ledger.
 
         The owner who means it can disable the trigger.
         """
@@ -211,7 +211,7 @@ class Adoption:
         self.applied.append(f"made {table} refuse truncate")
 
     def _columns_of(self, table: str) -> dict[str, FoundColumn]:
-        """Give the columns by name; empty when there is no such relation.
+        """Gives the columns by name; empty when there is no such relation.
 
         Raises `CannotAdoptError` when the name belongs to a view or another thing that is no plain
         table. A partitioned one has no key of its own: nothing keeps an event from being there
@@ -257,7 +257,7 @@ class Adoption:
             self.applied.append(f"added column {table.name}.{column.name}")
 
     def _keep_append_only(self, table: str) -> None:
-        """Reject UPDATE and DELETE by a trigger, unless triggers there reject both already.
+        """Rejects UPDATE and DELETE by a trigger, unless triggers there reject both already.
 
         A trigger counts as rejecting when it is enabled and its function raises; one that merely
         notes changes does not. TRUNCATE is for `refuse_truncate`.

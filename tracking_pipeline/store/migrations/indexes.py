@@ -190,7 +190,7 @@ INDEXES = (
 
 
 def missing_or_invalid(connection: psycopg.Connection[Any]) -> list[tuple[Index, bool]]:
-    """Give the indexes that have to be built, and of each whether an invalid one is in the way.
+    """Gives the indexes that have to be built, and of each whether an invalid one is in the way.
 
     One query over the catalogue. The tables must exist.
     """
@@ -224,7 +224,7 @@ def missing_or_invalid(connection: psycopg.Connection[Any]) -> list[tuple[Index,
 
 
 def build(connection: psycopg.Connection[Any], index: Index, *, invalid: bool) -> str:
-    """Build one index on an autocommit session, over an invalid one if need be; give what was done.
+    """Builds one index on an autocommit session, over an invalid one if need be; says what it did.
 
     A build that fails or is killed leaves an invalid index behind, which costs writes and serves
     no reads; it is dropped and built anew.

@@ -124,7 +124,7 @@ _FAMILIES = {
 def refuse_what_cannot_be_used(
     connection: psycopg.Connection[Any], table: Table, there: Mapping[str, FoundColumn]
 ) -> None:
-    """Raise :class:`CannotAdoptError` for the first column of a table that is there which later
+    """Raises :class:`CannotAdoptError` for the first column of a table that is there which later
     statements could not work with, with the remedy. Nothing is changed."""
     for column in table.columns:
         found = there.get(column.name)
@@ -221,7 +221,7 @@ def _refused_by_type(
 def checks_refusing(
     connection: psycopg.Connection[Any], table: str, column: str, values: Sequence[str]
 ) -> list[tuple[str, str, list[str]]]:
-    """Give the name and the expression of each CHECK on this one text column that refuses one of
+    """Gives the name and the expression of each CHECK on this one text column that refuses one of
     the values, and which; the server itself is asked."""
     checks = rows(
         connection,

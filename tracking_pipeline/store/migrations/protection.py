@@ -17,7 +17,7 @@ ADMINS_READ = "tracking_admins_read"
 
 
 def protect(connection: psycopg.Connection[Any], table: str) -> None:
-    """Turn row security on and take back what default privileges gave away.
+    """Turns row security on and takes back what default privileges gave away.
 
     A Supabase project may give `anon`, `authenticated` and `service_role` every right on each new
     table of `public`, TRUNCATE included. Since 2026-10-30 it gives nobody any
@@ -30,7 +30,7 @@ def protect(connection: psycopg.Connection[Any], table: str) -> None:
 
 
 def take_back(connection: psycopg.Connection[Any], role: str, table: str) -> None:
-    """Take from a role of Supabase's every right on the table and its sequences."""
+    """Takes from a role of Supabase's every right on the table and its sequences."""
     if not _role_exists(connection, role):
         return
     run(connection, f"revoke all on public.{table} from {role}")
@@ -39,13 +39,13 @@ def take_back(connection: psycopg.Connection[Any], role: str, table: str) -> Non
 
 
 def let_service_role(connection: psycopg.Connection[Any], rights: str, table: str) -> None:
-    """Grant rights to what edge functions connect as: it bypasses row security, grants it needs."""
+    """Grants rights to what edge functions connect as: it bypasses row security, not grants."""
     if _role_exists(connection, "service_role"):
         run(connection, f"grant {rights} on public.{table} to service_role")
 
 
 def let_admins_read(connection: psycopg.Connection[Any], table: str) -> None:
-    """Let an admin of the dashboard read the table, where the site says who is one."""
+    """Lets an admin of the dashboard read the table, where the site says who is one."""
     if not _role_exists(connection, "authenticated") or not _admins_are_known(connection):
         return
     run(connection, f"grant select on public.{table} to authenticated")
@@ -58,7 +58,7 @@ def let_admins_read(connection: psycopg.Connection[Any], table: str) -> None:
 
 
 def let_no_admin_read(connection: psycopg.Connection[Any], table: str) -> None:
-    """Undo `let_admins_read`; a policy of the site's own stays."""
+    """Undoes `let_admins_read`; a policy of the site's own stays."""
     take_back(connection, "authenticated", table)
     run(connection, f"drop policy if exists {ADMINS_READ} on public.{table}")
 

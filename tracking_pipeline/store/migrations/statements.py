@@ -13,19 +13,19 @@ from psycopg.rows import tuple_row
 
 
 def run(connection: psycopg.Connection[Any], statement: str) -> int:
-    """Run one statement; give the number of rows hit."""
+    """Runs one statement; gives the number of rows hit."""
     return connection.execute(statement.encode()).rowcount
 
 
 def rows(
     connection: psycopg.Connection[Any], query: str, *parameters: object
 ) -> list[tuple[Any, ...]]:
-    """Give all rows of a query."""
+    """Gives all rows of a query."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         return cursor.execute(query.encode(), parameters or None).fetchall()
 
 
 def one(connection: psycopg.Connection[Any], query: str, *parameters: object) -> Any:
-    """Give the first column of the first row, or None when there is no row."""
+    """Gives the first column of the first row, or None when there is no row."""
     found = rows(connection, query, *parameters)
     return found[0][0] if found else None

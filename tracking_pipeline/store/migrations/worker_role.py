@@ -21,7 +21,7 @@ class NoSuchRoleError(Exception):
 
 
 def grant_worker(connection: psycopg.Connection[Any], role: str) -> list[str]:
-    """Give the role what `COMMANDS` says, in the caller's transaction; give what was done.
+    """Gives the role what `COMMANDS` says, in the caller's transaction; gives what was done.
 
     DELETE is for what we made and prune alone, and an append-only table gets nothing for UPDATE. An
     identity column needs no right on its sequence. Raises `NoSuchRoleError` or `TableBusyError`.
@@ -65,7 +65,7 @@ def _grant(connection: psycopg.Connection[Any], role: str, command: str, table: 
 
 
 def _admit(connection: psycopg.Connection[Any], role: str, command: str, table: str) -> list[str]:
-    """Write the policy that lets the role's rows through.
+    """Writes the policy that lets the role's rows through.
 
     Tables without row security get it, too: it has no effect there until somebody turns row
     security on, and then the pipeline goes on working.

@@ -38,7 +38,7 @@ OUTCOMES = ("delivered", "retry", "throttled", "paused", "rejected", "withheld",
 
 
 def text(*names: str, use: Use = Use.TYPED) -> tuple[Column, ...]:
-    """Give plain nullable text columns."""
+    """Gives plain nullable text columns."""
     return tuple(Column(name, "text", use=use) for name in names)
 
 
@@ -224,7 +224,7 @@ DESTINATION_STATE = Table(
 
 
 def upgrade() -> None:
-    """Create or adopt the tables, let new types of alert in, keep one open alert of each type."""
+    """Creates or adopts the tables, lets new alert types in, keeps one open alert of each type."""
     adoption = Adoption.of(op.get_context())
     protect(adoption.connection, VERSION_TABLE)
     let_service_role(adoption.connection, "select", VERSION_TABLE)
@@ -250,7 +250,7 @@ def upgrade() -> None:
 
 
 def close_surplus_alerts(adoption: Adoption) -> None:
-    """Keep the newest open alert of each type and say so in the others, which are closed."""
+    """Keeps the newest open alert of each type and says so in the others, which are closed."""
     closed = run(
         adoption.connection,
         """

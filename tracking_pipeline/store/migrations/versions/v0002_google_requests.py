@@ -37,7 +37,7 @@ GOOGLE_REQUESTS = Table(
 
 
 def upgrade() -> None:
-    """Create the table, and the index that finds what is due without reading what is done."""
+    """Creates the table, and the index that finds what is due without reading what is done."""
     adoption = Adoption.of(op.get_context())
     if GOOGLE_REQUESTS.name in adoption.create_or_adopt((GOOGLE_REQUESTS,)):
         run(

@@ -70,14 +70,14 @@ GEO_PROVIDERS = Table(
 
 
 def upgrade() -> None:
-    """Create the tables of addresses and of their sources; give leads room for what is known."""
+    """Creates the tables of addresses and of their sources; gives leads room for what is known."""
     adoption = Adoption.of(op.get_context())
     adoption.create_or_adopt((GEO_PROVIDERS, IP_LOCATIONS, LEADS))
     _let_known_statuses_in(adoption)
 
 
 def _let_known_statuses_in(adoption: Adoption) -> None:
-    """Keep other statuses out. Not valid: the column is new, and a long table is not read for it
+    """Keeps other statuses out. Not valid: the column is new, and a long table is not read for it
     while it is locked."""
     there = "select true from pg_constraint where conrelid = to_regclass(%s) and conname = %s"
     if one(adoption.connection, there, f"public.{LEADS.name}", LEADS_CHECK):

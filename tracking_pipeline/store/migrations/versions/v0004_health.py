@@ -125,7 +125,7 @@ _OF_NEW_TABLES = {
 
 
 def upgrade() -> None:
-    """Create the tables with their indexes; add to alerts what an operator did about them."""
+    """Creates the tables with their indexes; adds to alerts what an operator did about them."""
     adoption = Adoption.of(op.get_context())
     created = adoption.create_or_adopt(
         (MATCH_KEYS, PROGRESS, SNAPSHOTS, ALERT_STATE, NOTIFICATIONS, ALERTS)

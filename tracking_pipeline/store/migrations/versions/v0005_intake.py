@@ -80,7 +80,7 @@ _OF_ACCEPTED_EVENTS = (
 
 
 def upgrade() -> None:
-    """Add to failed events the trace of their replays; create the log of admins' actions and the
+    """Adds to failed events the trace of their replays; creates the log of admins' actions and the
     queue of accepted events."""
     adoption = Adoption.of(op.get_context())
     created = adoption.create_or_adopt((FAILED_EVENTS, ADMIN_ACTIONS, ACCEPTED_EVENTS))

@@ -45,7 +45,7 @@ RIGHTS = {
 
 
 def upgrade() -> None:
-    """Leave `service_role` what it needs; close the audit to admins; let nobody empty a log."""
+    """Leaves `service_role` what it needs; closes the audit to admins; lets nobody empty a log."""
     adoption = Adoption.of(op.get_context())
     adoption.lock(APPEND_ONLY)
     for table in APPEND_ONLY:

@@ -23,7 +23,7 @@ OLD_INDEX = "tracking_delivery_attempts_failed"
 
 
 def upgrade() -> None:
-    """Give failed events the reason why one was withheld; let both outcomes into the log."""
+    """Gives failed events the reason why one was withheld; lets both outcomes into the log."""
     adoption = Adoption.of(op.get_context())
     adoption.create_or_adopt((FAILED_EVENTS,))
     adoption.lock((ATTEMPTS,))

@@ -16,5 +16,5 @@ TABLES = (Table("tracking_failed_events", _GROUP), Table("tracking_accepted_even
 
 
 def upgrade() -> None:
-    """Give both queues the size of the group that a row was claimed with; store/leases.py."""
+    """Gives both queues the size of the group that a row was claimed with; store/leases.py."""
     Adoption.of(op.get_context()).create_or_adopt(TABLES)

@@ -19,5 +19,5 @@ TABLES = (
 
 
 def upgrade() -> None:
-    """Give the log of attempts and Google's requests room for it."""
+    """Gives the log of attempts and Google's requests room for it."""
     Adoption.of(op.get_context()).create_or_adopt(TABLES)

@@ -29,5 +29,5 @@ WITHOUT_SUCCESS = Table(
 
 
 def upgrade() -> None:
-    """Give the state of destinations these counts; store/destination_state.py."""
+    """Gives the state of destinations these counts; store/destination_state.py."""
     Adoption.of(op.get_context()).create_or_adopt((WITHOUT_SUCCESS,))

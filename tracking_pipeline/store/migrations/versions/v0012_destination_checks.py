@@ -29,7 +29,7 @@ ALERTS = "tracking_health_alerts"
 
 
 def upgrade() -> None:
-    """Create the table; let the new type of alert in."""
+    """Creates the table; lets the new type of alert in."""
     adoption = Adoption.of(op.get_context())
     adoption.create_or_adopt((CHECKS,))
     adoption.lock((ALERTS,))

@@ -21,5 +21,5 @@ TABLES = (
 
 
 def upgrade() -> None:
-    """Give attempts, failed events and paused destinations the code of their failure."""
+    """Gives attempts, failed events and paused destinations the code of their failure."""
     Adoption.of(op.get_context()).create_or_adopt(TABLES)

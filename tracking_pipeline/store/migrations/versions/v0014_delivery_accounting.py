@@ -78,7 +78,7 @@ _OF_NEW_TABLES = {
 
 
 def upgrade() -> None:
-    """Create the tables with their keys; let a roll-up remember the hours that it owes."""
+    """Creates the tables with their keys; lets a roll-up remember the hours that it owes."""
     adoption = Adoption.of(op.get_context())
     created = adoption.create_or_adopt((ACCOUNTING, CONVERSIONS, ORDERS, PROGRESS))
     for table, statements in _OF_NEW_TABLES.items():
