@@ -411,6 +411,53 @@ _CATALOGUE = (
         ),
     ),
     MetricSpec(
+        name="silent_events",
+        title="Event names that fell silent",
+        read=lambda readings: readings.changes.silent,
+        export=("tracking_silent_events", "Event names of which hardly any come any more."),
+        alert=AlertSpec(
+            type="event_silence",
+            title="Events have stopped coming",
+            rank=12,
+            bad="event names of which hardly any come any more: {value}",
+            over="all events come as they usually do",
+            next_step="Look at the form or the tag that sends them, and at what was released then",
+            critical=0,
+        ),
+    ),
+    MetricSpec(
+        name="surging_events",
+        title="Event names that surged",
+        read=lambda readings: readings.changes.surging,
+        export=("tracking_surging_events", "Event names of which far more come than usually."),
+        alert=AlertSpec(
+            type="event_surge",
+            title="Far more events come than usually",
+            rank=13,
+            bad="event names of which far more come than usually: {value}",
+            over="no more events come than usually",
+            next_step="Look whether a tag fires twice, or a program fills in a form; a campaign "
+            "needs nothing done",
+            warning=0,
+        ),
+    ),
+    MetricSpec(
+        name="fallen_match_keys",
+        title="Match keys that fell",
+        read=lambda readings: readings.changes.fallen_keys,
+        export=("tracking_fallen_match_keys", "Match keys that events suddenly lack."),
+        alert=AlertSpec(
+            type="match_key_fall",
+            title="Events suddenly lack a match key",
+            rank=14,
+            bad="match keys that events suddenly lack: {value}",
+            over="events carry the match keys that they usually do",
+            next_step="Mend the form or the server that no longer sends it: look at what was "
+            "released then",
+            warning=0,
+        ),
+    ),
+    MetricSpec(
         name="automation_failing",
         title="Schedules and sensors that fail",
         read=lambda readings: readings.automation.measured,

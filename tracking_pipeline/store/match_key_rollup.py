@@ -204,3 +204,40 @@ def read_counts(connection: psycopg.Connection[Any], since: datetime, until: dat
     for name, keys, events in connection.execute(_READ, (since, until)).fetchall():
         counts.setdefault(name, {})[keys] = events
     return counts
+
+
+_READ_HOURS: LiteralString = """
+select event_name, extract(epoch from hour - %s)::bigint / 3600, sum(events)::bigint
+from public.tracking_match_key_hourly
+where hour >= %s and hour < %s
+group by event_name, hour
+"""
+
+
+def read_hours(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> dict[str, list[int]]:
+    """The events of each name, one number for each hour of [since, until), the oldest first. Both
+    are full hours."""
+    length = int((until - since).total_seconds()) // 3600
+    hourly: dict[str, list[int]] = {}
+    for name, place, events in connection.execute(_READ_HOURS, (since, since, until)).fetchall():
+        hourly.setdefault(name, [0] * length)[place] = events
+    return hourly
+
+
+_READ_MASKS: LiteralString = """
+select event_name, hour, keys, events
+from public.tracking_match_key_hourly
+where hour >= %s and hour < %s
+"""
+
+
+def read_masks(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> dict[str, dict[datetime, dict[int, int]]]:
+    """The events of the hours that begin within [since, until), by name, hour and mask."""
+    masks: dict[str, dict[datetime, dict[int, int]]] = {}
+    for name, hour, keys, events in connection.execute(_READ_MASKS, (since, until)).fetchall():
+        masks.setdefault(name, {}).setdefault(hour, {})[keys] = events
+    return masks

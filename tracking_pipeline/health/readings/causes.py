@@ -133,3 +133,50 @@ def outlived_words(events: int, destination: str) -> str:
 
 def _named(key: str) -> str:
     return f"{KEY_WORDS[key]} ({', '.join(keys_of_term(key))})"
+
+
+# A segment that half of the change is from explains it; one that is most of the site anyway does
+# not, so its share of the change must exceed that of its usual volume by so much.
+_LEAST_SHARE = 0.5
+_LEAST_EXCESS = 0.2
+_MOST_SEGMENTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the site that a change is from: ``kind`` as in "page path". ``share``: of the whole
+    change, ``usual_share``: of what usually comes."""
+
+    kind: str
+    value: str
+    share: float
+    usual_share: float
+
+    @property
+    def words(self) -> str:
+        return f"{100 * min(self.share, 1.0):.0f} % of it from the {self.kind} {self.value}"
+
+
+def contributing_segments(
+    before: Mapping[tuple[str, str], float],
+    now: Mapping[tuple[str, str], float],
+    *,
+    surge: bool = False,
+) -> list[Segment]:
+    """The segments, by kind and value, that a fall (``surge``: a rise) from ``before`` to ``now``
+    is from, those that it hit most beyond their usual share first. None where all fell alike."""
+    found: list[Segment] = []
+    for kind in {segment[0] for segment in (*before, *now)}:
+        usual = {value: number for (of, value), number in before.items() if of == kind}
+        present = {value: number for (of, value), number in now.items() if of == kind}
+        sign = -1 if surge else 1
+        change = sign * (sum(usual.values()) - sum(present.values()))
+        if change <= 0:
+            continue
+        for value in {*usual, *present}:
+            share = sign * (usual.get(value, 0) - present.get(value, 0)) / change
+            of_usual = usual.get(value, 0) / sum(usual.values()) if usual else 0.0
+            if share >= _LEAST_SHARE and share - of_usual >= _LEAST_EXCESS:
+                found.append(Segment(kind, value, share, of_usual))
+    found.sort(key=lambda each: (each.usual_share - each.share, each.kind, each.value))
+    return found[:_MOST_SEGMENTS]

@@ -30,6 +30,7 @@ from tracking_pipeline.health.readings.accounting import (
 )
 from tracking_pipeline.health.readings.automation import AutomationReading
 from tracking_pipeline.health.readings.causes import paused_causes
+from tracking_pipeline.health.readings.changes import ChangesReading, read_changes
 from tracking_pipeline.health.readings.events import (
     EmqReading,
     ErrorRateReading,
@@ -100,6 +101,7 @@ class HealthReadings(QuickReadings):
     geo: GeoCoverage
     checks: Mapping[str, RecordedCheck]
     automation: AutomationReading
+    changes: ChangesReading
     seen: Collection[str] = ()
 
     @property
@@ -180,6 +182,7 @@ def read_health(
             paused=read_paused(connection),
             geo_down=read_geo_down(connection),
             automation=automation or AutomationReading(now),
+            changes=read_changes(connection, config.counting, caught_up=caught_up),
             seen=read_metrics_seen(connection, expected),
         )
 
