@@ -12,7 +12,7 @@ OUTPUT ?=
 WORKERS ?=
 EVENTS ?=
 
-.PHONY: help demo dev scale test lint types unit chaos docs site lock clean
+.PHONY: help demo dev scale test lint types unit chaos chaos-engine docs site lock clean
 
 help:
 	@echo "make demo   see the loop once: sample events fail, are sent again, and settle"
@@ -20,6 +20,7 @@ help:
 	@echo "make scale  several Celery workers share a queue: WORKERS=4 EVENTS=50000"
 	@echo "make test   lint, import contracts, types and the whole test suite"
 	@echo "make chaos  kill workers, break databases and sinks; which promise holds under which fault"
+	@echo "make chaos-engine  kill Celery workers, flush the broker, stop runs (needs redis-server)"
 	@echo "make docs   write the generated pages of docs/ anew"
 	@echo "make site   draw docs/ as a web site in site/"
 	@echo "make lock   pin the newest allowed versions again (needs uv)"
@@ -69,6 +70,10 @@ unit: $(VENV)/.installed
 chaos: $(VENV)/.installed
 	$(BIN)/python -m tracking_pipeline_tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(if $(OUTPUT),--output $(OUTPUT))
 
+# Faults of the engine of make scale; some twenty minutes.
+chaos-engine: $(VENV)/.installed
+	$(BIN)/python -m tracking_pipeline_tests.chaos.engine $(if $(OUTPUT),--output $(OUTPUT))
+
 # The pages of docs/ that are made from the code; a test tells when they are out of date.
 docs: $(VENV)/.installed
 	$(BIN)/python -m tracking_pipeline.events.describe > docs/what-we-read.md
@@ -87,6 +92,10 @@ lock:
 	  --no-emit-index-url --no-header --no-strip-extras --quiet --upgrade -o requirements.lock
 	uv pip compile --group docs --universal --python-version 3.10 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --upgrade -o docs/requirements.lock
+	sed -E 's/^([A-Za-z0-9._-]+)\[[^]]*\]==/\1==/' requirements.lock > deploy/constraints.tmp
+	uv pip compile pyproject.toml --extra image --universal --python-version 3.10 --generate-hashes \
+	  --no-emit-index-url --no-header --no-strip-extras --no-annotate --quiet --upgrade -c deploy/constraints.tmp -o deploy/requirements.lock
+	rm deploy/constraints.tmp
 
 clean:
 	rm -rf $(VENV) $(VENV)-site site .tracking

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from benchmarks.retry_stand import Stand, standing
+from benchmarks.retry_stand import standing
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _BIN = Path(sys.executable).parent
@@ -34,11 +34,8 @@ MISSING_REDIS = "make scale needs redis-server: apt-get install redis-server"
 class Cluster:
     """Running processes, by name; each can be killed, stopped and started again."""
 
-    def __init__(
-        self, folder: Path, stand: Stand, database: str, storage: str, **more: str
-    ) -> None:
+    def __init__(self, folder: Path, database: str, storage: str, **settings: str) -> None:
         self.folder = folder
-        self.stand = stand
         self.database = database
         self.storage = storage
         self.redis_port, self.ui_port = _free_port(), _free_port()
@@ -52,8 +49,7 @@ class Cluster:
             "TRACKING_DATABASE_URL": database,
             "TRACKING_HOME": str(folder / "home"),
             "CELERY_BROKER_URL": f"redis://127.0.0.1:{self.redis_port}/0",
-            "GTM_SERVER_URL": stand.addresses.gtm,
-            **more,
+            **settings,
         }
 
     def start(self, name: str, *command: str) -> None:
@@ -94,6 +90,11 @@ class Cluster:
             with suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
         process.wait()
+
+    def members(self, name: str) -> list[int]:
+        """The process of that name and those that it started."""
+        pid = self.processes[name].pid
+        return [pid, *_descendants(pid)]
 
     def stop(self, *names: str) -> None:
         """Tells them to end (SIGTERM for a worker and Redis, SIGINT for the others), all at once;
@@ -161,12 +162,12 @@ def running_cluster(
         database = undo.enter_context(stand.database(gtm_server=events))
         storage = stand.postgres.ensure_database("dagster")
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tracking_cluster_")))
-        cluster = Cluster(folder, stand, database, storage, **settings)
+        cluster = Cluster(folder, database, storage, GTM_SERVER_URL=stand.addresses.gtm, **settings)
         undo.callback(cluster.stop_all)
         cluster.start_redis()
         cluster.start_daemon()
         if web:
             cluster.start_web_server()
         for number in range(1, workers + 1):
-            cluster.start_worker(f"worker{number}")
+            cluster.start_worker(f"worker-{number}")
         yield cluster

@@ -7,6 +7,8 @@ connects as such a role would report an empty queue for ever. So each start asks
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -62,10 +64,13 @@ def check_access(connection: psycopg.Connection[Any]) -> None:
 
     One read of the catalogue; the connection is left as it was, in or out of a transaction.
     Raises `AccessError` for the first table that is missing, lacks a privilege, or has row security
-    on with no policy that lets this role's rows through.
+    on with no policy that lets this role's rows through; and where the tables are behind. Tables of
+    a later release will do: a migration only adds, so that workers of both releases can work.
     """
     obstacle = first_obstacle(connection)
     if obstacle is None:
+        if is_behind(connection):
+            raise AccessError("the tables are of an earlier release: run tracking-pipeline migrate")
         return
     table, role = f"public.{obstacle.table}", obstacle.role
     if not obstacle.exists:
@@ -77,6 +82,21 @@ def check_access(connection: psycopg.Connection[Any]) -> None:
         f"row security hides {table} from role {role}, which has no policy for"
         f" {obstacle.command}: {remedy}"
     )
+
+
+def is_behind(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the tables lack a revision of this release. Revisions are numbers of four digits."""
+    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(f"select max(version_num) from public.{VERSION_TABLE}").fetchone()  # noqa: S608
+    return row is None or (row[0] or "") < newest_revision()
+
+
+@cache
+def newest_revision() -> str:
+    """The newest revision that this release knows, by the names of its files: to ask Alembic takes
+    a second."""
+    versions = Path(__file__).parent / "migrations" / "versions"
+    return max(file.name[1:5] for file in versions.glob("v[0-9]*.py"))
 
 
 def first_obstacle(connection: psycopg.Connection[Any]) -> Obstacle | None:

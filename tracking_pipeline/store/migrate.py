@@ -34,13 +34,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from psycopg.rows import tuple_row
 from sqlalchemy import Connection, NullPool, create_engine
@@ -49,6 +47,7 @@ from sqlalchemy.exc import DBAPIError
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.health.metrics import alert_types
+from tracking_pipeline.store.access import is_behind
 from tracking_pipeline.store.address import describe_connection
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.migrations.adoption import (
@@ -148,7 +147,8 @@ def read_target(url: str) -> Target:
 
 
 def is_migrated(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the tables are those of this version, with all indexes valid. A few short queries.
+    """Whether the tables are those of this version or of a later one, with all indexes valid. A
+    few short queries.
 
     False too where the version table cannot be read; `check_access` says why.
     """
@@ -160,11 +160,8 @@ def is_migrated(connection: psycopg.Connection[Any]) -> bool:
         ).fetchone()
         if readable != (True,):
             return False
-        versions = cursor.execute(
-            "select version_num from public.tracking_schema_version"
-        ).fetchall()
         return (
-            versions == [(_head(),)]
+            not is_behind(connection)
             and not missing_or_invalid(connection)
             and not any(_refused(connection))
         )
@@ -346,11 +343,3 @@ def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "tracking_pipeline.store:migrations")
     return config
-
-
-@lru_cache(maxsize=1)
-def _head() -> str:
-    """Gives the newest revision that this version knows."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None  # noqa: S101
-    return head

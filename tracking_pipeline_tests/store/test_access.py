@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from tracking_pipeline.health.readings.rollup import recount_recent
 from tracking_pipeline.settings import Settings
-from tracking_pipeline.store.access import COMMANDS, AccessError, check_access
+from tracking_pipeline.store.access import COMMANDS, AccessError, check_access, newest_revision
 from tracking_pipeline.store.health_snapshots import prune_snapshots
 from tracking_pipeline.store.migrate import is_migrated, migrate
 from tracking_pipeline.wiring.health import health_config
@@ -77,6 +77,28 @@ def test_the_worker_role_has_a_right_to_every_table_of_ours(site: Site) -> None:
 
 def test_the_owner_may_start(site: Site) -> None:
     check(site)
+
+
+def test_a_worker_goes_on_with_the_tables_of_a_later_release(site: Site) -> None:
+    site.run("update tracking_schema_version set version_num = '9999'")
+    site.run("alter table tracking_failed_events add column of_a_later_release text default 'x'")
+    check(site)
+    with psycopg.connect(site.url) as connection:
+        assert is_migrated(connection)
+
+
+def test_a_worker_refuses_the_tables_of_an_earlier_release(site: Site) -> None:
+    site.run("update tracking_schema_version set version_num = '0001'")
+    with pytest.raises(AccessError, match="of an earlier release: run tracking-pipeline migrate"):
+        check(site)
+    with psycopg.connect(site.url) as connection:
+        assert not is_migrated(connection)
+
+
+def test_the_newest_revision_is_the_one_that_alembic_upgrades_to(site: Site) -> None:
+    with psycopg.connect(site.url) as connection:
+        made = connection.execute("select version_num from tracking_schema_version").fetchall()
+    assert made == [(newest_revision(),)]
 
 
 def test_the_worker_role_may_start_after_migrate_and_sees_the_rows(site: Site) -> None:
