@@ -73,7 +73,7 @@ class _CookielessTransport(AiohttpTransport):
         )
 
     def session(self) -> aiohttp.ClientSession:
-        """aiohttp's own client, made at its first use."""
+        """Aiohttp's own client, made at its first use."""
         if not isinstance(self.client, aiohttp.ClientSession):
             self.client = self.get_client()
         return self.client
