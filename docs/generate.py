@@ -216,7 +216,7 @@ def commands_page() -> str:
             ),
         ),
     ]
-    for name, command in _commands(typer.main.get_command(command_line)):
+    for name, command in commands(typer.main.get_command(command_line)):
         context = command.context_class(command, info_name=f"tracking-pipeline {name}")
         usage = " ".join(command.collect_usage_pieces(context))
         lines += [
@@ -234,10 +234,11 @@ def commands_page() -> str:
     return _page(lines)
 
 
-def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its name, such as ``geo update``."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
-            yield from _commands(command, f"{prefix}{name} ")
+            yield from commands(command, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", command
 

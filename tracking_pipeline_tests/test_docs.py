@@ -21,9 +21,12 @@ from urllib.parse import unquote
 import psycopg
 import pytest
 import yaml
+from typer.main import get_command
 
-from docs.generate import COMMON, DOCS, ROOT, descriptions, licences, pages
+from docs.generate import COMMON, DOCS, ROOT, commands, descriptions, licences, pages
+from tracking_pipeline.cli.app import app
 from tracking_pipeline.cli.entry import main
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.sandbox.sample import load_sample
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.rehearsal import mark_rehearsal
@@ -76,6 +79,29 @@ def test_the_licence_of_every_dependency_is_listed() -> None:
 
 def test_the_readme_is_read_in_five_minutes() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+# Names in capitals that are no settings of ours.
+OTHERS = {"DAGSTER_HOME", "CELERY_BROKER_URL", "CLICK_NOT_FOUND", "TRACKING_DEBUG"}
+WRITTEN_BY_HAND = [
+    page
+    for page in MARKDOWN
+    if page.parent.name not in ("reference", "benchmarks")
+    if page.name not in ("failures.md", "what-we-read.md")
+]
+
+
+@pytest.mark.parametrize("page", WRITTEN_BY_HAND, ids=named)
+def test_a_page_names_what_there_is(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    known = {
+        *(name.upper() for name in Settings.model_fields),
+        *(failure.code for failure in Failure),
+        *OTHERS,
+    }
+    assert set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)", text)) <= known
+    verbs = {name.split()[0] for name, _ in commands(get_command(app))}
+    assert set(re.findall(r"tracking-pipeline ([a-z][a-z-]+)", text)) <= verbs
 
 
 # --- links ---
