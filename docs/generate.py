@@ -54,7 +54,7 @@ GROUPS = {
     "Match quality": ("emq_",),
     "Thresholds": (
         *("failed_events_", "error_rate_", "dead_letters_", "health_", "conversion_"),
-        *("delivery_rate_", "order_window"),
+        *("delivery_rate_", "order_window", "once_an_order"),
     ),
     "Alerts": ("alert_", "dead_mans_switch"),
     "Operation": (

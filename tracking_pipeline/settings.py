@@ -524,8 +524,11 @@ class Settings(BaseSettings):
     """Destinations that the site sends first attempts to itself, comma separated: where it reports
     no failure, delivery is assumed. Unset: those that are set up or have failed events, and are not
     in `LOG_EVENT_FORWARD_TO`."""
+    once_an_order: bool = False
+    """Whether an event is withheld whose order came under another event id before."""
     order_window_days: Annotated[int, Field(ge=1, le=90)] = 30
-    """The days within which the same order under two event ids is told of."""
+    """The days within which the same order under two event ids is told of, and with `ONCE_AN_ORDER`
+    withheld."""
     # A dead letter is not tried again by itself: the first one is worth a look.
     dead_letters_warning: Count = 0
     """More dead letters of the last 24 hours than this are a warning."""

@@ -114,6 +114,13 @@ class Failure(Enum):
         "It was written into the queue later than the destination's age limit allows.",
         "Nothing, if it was an import of old events; else find what delays the writing.",
     )
+    ORDER_REPEATED = _Told(
+        "withheld",
+        "the order was there before, under another event id",
+        "ONCE_AN_ORDER is set, and an earlier event of the same name has the same order id. To the "
+        "destination they would be two conversions.",
+        "Make the site give an order one event id, in the browser and on the server.",
+    )
     PREPARATION_FAILED = _Told(
         "rejected",
         "the event could not be prepared",

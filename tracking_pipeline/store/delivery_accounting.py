@@ -29,6 +29,7 @@ from tracking_pipeline.store.withheld_events import WITHHELD
 # Rows of a server-side cursor that are in memory at once; so many ids are looked up together.
 _PAGE_ROWS = 5_000
 LONGEST_REASON = 200
+LONGEST_ORDER_ID = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class ConversionRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """An event that is about an order."""
+    """An event that is about an order. ``order_id`` is cut to :data:`LONGEST_ORDER_ID`."""
 
     order_id: str
     event_name: str
@@ -541,3 +542,45 @@ def read_repeated_orders(
     arguments = {"since": since, "until": until, "window": window, "most": most}
     rows = connection.execute(_REPEATED, arguments).fetchall()
     return (rows[0][5] if rows else 0), [RepeatedOrder(*row[:5]) for row in rows]
+
+
+# In one order, so that two workers with the same events do not wait for each other in a circle.
+_NOTE_ORDERS: LiteralString = """
+insert into public.tracking_order_events (order_id, event_name, event_id, created_at)
+select r.order_id, r.event_name, r.event_id, r.created_at
+from json_to_recordset(%(rows)s::json) as r (
+    order_id text, event_name text, event_id uuid, created_at timestamptz)
+order by 1, 2, 3
+on conflict do nothing
+"""
+# An earlier event that was given up or withheld there took nothing of the order with it.
+_FIND_REPEATED: LiteralString = """
+select distinct r.event_id
+from json_to_recordset(%(rows)s::json) as r (
+    order_id text, event_name text, event_id uuid, created_at timestamptz)
+join public.tracking_order_events o
+  on o.order_id = r.order_id and o.event_name = r.event_name and o.event_id <> r.event_id
+ and (o.created_at, o.event_id) < (r.created_at, r.event_id)
+ and o.created_at >= r.created_at - %(window)s
+where not exists (
+    select from public.tracking_failed_events f
+    where f.event_id = o.event_id and f.destination = %(destination)s
+      and (f.status = 'dead_letter' or {withheld}))
+""".replace("{withheld}", WITHHELD)
+
+
+async def find_repeated(
+    connection: psycopg.AsyncConnection[Any],
+    destination: str,
+    events: Sequence[OrderEvent],
+    *,
+    window: timedelta,
+) -> set[UUID]:
+    """The ids of those of the events whose order is on its way to a destination, or has arrived
+    there, under another event id that came at most ``window`` before. Notes their orders first."""
+    rows = orjson.dumps(events).decode()
+    await connection.execute(_NOTE_ORDERS, {"rows": rows})
+    cursor = await connection.execute(
+        _FIND_REPEATED, {"rows": rows, "destination": destination, "window": window}
+    )
+    return {event_id for (event_id,) in await cursor.fetchall()}

@@ -88,6 +88,9 @@ def _made(
         in_flight=in_flight or made.limits.in_flight,
         requests_per_second=spec.own_setting(settings, "requests_per_second"),
         retry_horizon=timedelta(hours=hours) if hours else made.limits.retry_horizon,
+        order_window=timedelta(days=settings.order_window_days)
+        if settings.once_an_order and not spec.is_store
+        else None,
     )
     return made
 

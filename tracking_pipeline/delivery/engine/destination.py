@@ -31,7 +31,8 @@ class Limits:
     way. ``requests_per_second`` paces them evenly, so that a backlog leaves at a steady rate; None:
     as fast as the answers come. All workers together keep to both. ``retry_horizon``: how long
     after it was lost an event is still tried, its retries spent or not; None: until its retries are
-    spent. ``retry_base_seconds`` is what its waits are doubled from.
+    spent. ``retry_base_seconds`` is what its waits are doubled from. ``order_window``: an event
+    whose order came under another event id at most so long before is withheld; None: it is sent.
     """
 
     request_events: int
@@ -40,6 +41,7 @@ class Limits:
     requests_per_second: float | None = None
     retry_horizon: timedelta | None = None
     retry_base_seconds: float = BASE_SECONDS
+    order_window: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Retry,
     Uniform,
     Verdict,
+    withhold,
 )
 from tracking_pipeline.delivery.engine.packing import pack
 from tracking_pipeline.delivery.engine.prefetch import ClaimWindow
@@ -50,10 +51,18 @@ from tracking_pipeline.delivery.engine.settler import Settler
 from tracking_pipeline.delivery.engine.share import Share
 from tracking_pipeline.delivery.engine.totals import Tally
 from tracking_pipeline.delivery.failures import Failure
+from tracking_pipeline.events.conversion import Conversion, read_conversion
 from tracking_pipeline.store.database import AsyncPool, through_outages
+from tracking_pipeline.store.delivery_accounting import (
+    LONGEST_ORDER_ID,
+    OrderEvent,
+    find_repeated,
+)
 from tracking_pipeline.store.failed_events import Selection, read_statements_of_leads
 
 log = logging.getLogger(__name__)
+
+ORDER_REPEATED = withhold("the order came under another event id before", Failure.ORDER_REPEATED)
 
 # How long a queue that was empty is not looked into again while the other one has events.
 _REST_SECONDS = 1.0
@@ -193,10 +202,31 @@ class Drain:
                 self._tally.count_dropped(prepared.dropped)
             else:
                 not_sent.append(settlement(event, prepared, jitter=0.0))
+        if self._destination.limits.order_window is not None and ready:
+            repeated = await through_outages(partial(self._find_repeated, ready))
+            not_sent += [
+                settlement(each.event, ORDER_REPEATED, jitter=0.0)
+                for each in ready
+                if each.event.event_id in repeated
+            ]
+            ready = [each for each in ready if each.event.event_id not in repeated]
         await source.settler.put(not_sent)
         if ready:
             await self._share.join()
         return [_Batch(source, events) for events in pack(ready, self._destination.limits)]
+
+    async def _find_repeated(self, ready: Sequence[Prepared]) -> set[UUID]:
+        """The events whose order is there already, under another id."""
+        window = self._destination.limits.order_window
+        orders = [
+            OrderEvent(order[:LONGEST_ORDER_ID], event.event_name, event.event_id, event.created_at)
+            for event in (each.event for each in ready)
+            if isinstance(read := read_conversion(event), Conversion) and (order := read.order_id)
+        ]
+        if window is None or not orders:
+            return set()
+        async with self._pool.connection() as connection:
+            return await find_repeated(connection, self._destination.name, orders, window=window)
 
     async def _lease(self, source: Source, limit: int, suspects: bool) -> list[FailedEvent]:
         claimed_at = source.leases.clock()

@@ -47,6 +47,7 @@ from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.health.config import AccountingRule
 from tracking_pipeline.health.readings.rollup import OLDEST, final_until, full_hour, look_again
 from tracking_pipeline.store.delivery_accounting import (
+    LONGEST_ORDER_ID,
     AccountedRow,
     ConversionRow,
     CountedEvent,
@@ -85,7 +86,6 @@ _HOUR = timedelta(hours=1)
 SAMPLES = 10
 # So many values tell the median of an hour's.
 _VALUE_SAMPLE = 20
-_LONGEST_ORDER_ID = 200
 INTAKE = "tracking_pipeline"
 """``ingested_by`` of what our own intake recorded."""
 
@@ -119,7 +119,7 @@ def read_facts(event: CountedEvent, rule: AccountingRule) -> Facts:
         return Facts(None, "unknown", None, "", None)
     value = conversion.value if conversion.value and conversion.value > 0 else None
     currency = (conversion.currency or rule.currency) if value is not None else ""
-    order = conversion.order_id[:_LONGEST_ORDER_ID] if conversion.order_id else None
+    order = conversion.order_id[:LONGEST_ORDER_ID] if conversion.order_id else None
     return Facts(conversion, consent_of(conversion, rule), value, currency, order)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,7 +25,7 @@ from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.dead_letters import DeadLetters, read_groups
 from tracking_pipeline.store.failed_events import Settlement
 from tracking_pipeline.store.first_attempts import settle_first_attempts
-from tracking_pipeline_tests.delivery.failed_event_queue import Queue
+from tracking_pipeline_tests.delivery.failed_event_queue import Queue, payload
 from tracking_pipeline_tests.delivery.keeping_back import Kept
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of
 from tracking_pipeline_tests.store.statements import run_statement
@@ -450,3 +452,52 @@ def test_an_event_that_was_withheld_did_not_arrive_another_way(
     (group,) = read_groups(queue.connection, DeadLetters())
 
     assert (group.matched, group.delivered) == (1, 0)
+
+
+# --- once an order ---
+
+
+def order(order_id: str) -> dict[str, Any]:
+    return payload(event_name="Purchase", order_id=order_id, value=5, currency="EUR")
+
+
+def test_an_order_is_sent_once_however_many_event_ids_it_has(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    runs.limits = replace(in_requests_of(10), order_window=timedelta(days=30))
+    bought = {"event_name": "Purchase", "created_at": datetime.now(timezone.utc)}
+    first = queue.add_one(event_payload=order("A-1"), **bought)
+    of_another = queue.add_one(event_payload=order("A-2"), **bought)
+    runs.run()
+    second = queue.add_one(event_payload=order("A-1"), event_name="Purchase")
+    lead = queue.add_one(event_payload=order("A-1"), event_name="Lead")
+
+    totals = runs.run()
+
+    assert totals.by_destination["meta_capi"].withheld == 1
+    assert queue.row(second)["withheld_reason"] == "the order came under another event id before"
+    assert queue.row(second)["failure_code"] == Failure.ORDER_REPEATED.code
+    for sent in (first, of_another, lead):
+        assert queue.row(sent)["withheld_reason"] is None
+        assert queue.row(sent)["status"] == "resolved"
+
+
+def test_an_order_whose_first_event_was_given_up_goes_out_with_the_second(
+    queue: Queue, runs: Runs, sandbox: Sandbox
+) -> None:
+    runs.limits = replace(in_requests_of(10), order_window=timedelta(days=30))
+    first = queue.add_one(event_payload=order("A-1"), event_name="Purchase")
+    runs.run()
+    queue.read(
+        "update tracking_failed_events set status = 'dead_letter' where id = %s returning id",
+        first.id,
+    )
+    second = queue.add_one(event_payload=order("A-1"), event_name="Purchase")
+
+    assert not runs.run().withheld
+    assert queue.row(second)["status"] == "resolved"
+
+
+def test_without_the_setting_both_are_sent(queue: Queue, runs: Runs, sandbox: Sandbox) -> None:
+    queue.add(2, event_payload=order("A-1"), event_name="Purchase")
+    assert runs.run().by_destination["meta_capi"].resolved == 2
