@@ -119,3 +119,7 @@ def _claim(url: str) -> int:
         return claimed
 
     return asyncio.run(claim())
+
+
+if __name__ == "__main__":
+    main()
