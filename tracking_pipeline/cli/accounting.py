@@ -79,8 +79,8 @@ def _moment(option: str, text: str, *, is_end: bool = False) -> datetime | None:
 
 def show_accounting(found: Mapping[str, Any]) -> None:
     """The JSON of the accounting as tables."""
-    title = f"Conversions from {found['since'][:16]} to {found['until'][:16]} UTC"
-    table = Table(title=title.replace("T", " "), title_justify="left")
+    since, until = (found[each][:16].replace("T", " ") for each in ("since", "until"))
+    table = Table(title=f"Conversions from {since} to {until} UTC", title_justify="left")
     table.add_column("destination", no_wrap=True)
     for name in ("arrived", "change", "delivered", "assumed", *_COLUMNS.values(), "difference"):
         table.add_column(name, justify="right")
