@@ -70,6 +70,25 @@ def count_failures(
     )
 
 
+_FAILURE_CODES: LiteralString = """
+select coalesce(f.failure_code, f.error_code), count(distinct f.event_id)
+from public.tracking_failed_events f
+where f.created_at >= %s and f.created_at < %s and {is_failure}
+  and coalesce(f.failure_code, f.error_code) is not null
+group by 1
+order by 2 desc, 1
+limit %s
+""".replace("{is_failure}", IS_FAILURE)
+
+
+def count_failure_codes(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime, *, most: int
+) -> dict[str, int]:
+    """The distinct events that failed within [since, until), by the public code of their last
+    failure, else the destination's own: so many codes, the most frequent first."""
+    return dict(connection.execute(_FAILURE_CODES, (since, until, most)).fetchall())
+
+
 # In the order of the index: told to find so many rows, the planner may take a scan of the whole
 # table for cheap, and the rows of a window are its last. An id that is null is no other's.
 _EVENTS: LiteralString = """

@@ -16,7 +16,7 @@ from tracking_pipeline.health.readings.anomalies import (
     find_keys,
     find_volume,
 )
-from tracking_pipeline.health.readings.causes import contributing_segments
+from tracking_pipeline.health.readings.causes import contributing_segments, failure_causes
 
 # A Tuesday, 16:00 UTC.
 NOW = datetime(2026, 3, 10, 16, tzinfo=timezone.utc)
@@ -163,3 +163,9 @@ def test_the_segment_that_explains_most_beyond_its_size_comes_first() -> None:
     assert contributing_segments(before, halved) == []
     risen = {**before, ("page path", "/bot"): 900.0}
     assert [each.value for each in contributing_segments(before, risen, surge=True)] == ["/bot"]
+
+
+def test_a_failure_is_the_cause_when_half_of_the_events_ended_in_it() -> None:
+    codes = {"META_TOKEN_EXPIRED": 30, "HTTP_500": 20}
+    assert failure_causes(codes, 60) == ("30 of 60 failed with META_TOKEN_EXPIRED",)
+    assert failure_causes(codes, 61) == failure_causes({}, 9) == ()

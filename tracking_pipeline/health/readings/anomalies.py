@@ -8,12 +8,12 @@ when all of this holds:
 
     the expectation is at least 20 events (a surge: the window has 50 at least)
     it is 4 standard deviations away, on the scale of square roots; for a surge 6
-    at most a quarter of the expectation came; a surge: at least four times as much
+    at most a quarter of the expectation came; a surge: at least five times as much
 
 Holidays and campaigns move all names together. So what is expected of one name is scaled by what
-came of the others in the same window; where no others say anything, only a tenth counts as silence.
-Where all names are silent at once that is one finding, by the same tenth. A short outage, as of a
-deploy, is within two hours and no finding.
+came of the others in the same window; where no others say anything, only a tenth counts as silence,
+and only six and a half times as much as a surge. Where all names are silent at once that is one
+finding, by the same tenth. A short outage, as of a deploy, is within two hours and no finding.
 
 Match keys. The events of the last hours, 50 at least, within a day, are compared with the week
 before them: a key fell when its share is at most half of what it was, 20 points lower, and 6
@@ -47,7 +47,8 @@ LEAST_EXPECTED = 20.0
 LEAST_SURGE = 50
 SILENT_SHARE = 0.25
 SILENT_SHARE_ALONE = 0.1
-SURGE_TIMES = 4.0
+SURGE_TIMES = 5.0
+SURGE_TIMES_ALONE = 6.5
 SILENT_SIGMAS = 4.0
 SURGE_SIGMAS = 6.0
 # Of so many names, the most frequent ones, volume is watched.
@@ -183,9 +184,8 @@ def _finding(
                 expected >= LEAST_EXPECTED and events <= share * expected and away <= -SILENT_SIGMAS
             )
         else:
-            is_found = (
-                events >= LEAST_SURGE and events >= SURGE_TIMES * expected and away >= SURGE_SIGMAS
-            )
+            times = SURGE_TIMES if confirmed else SURGE_TIMES_ALONE
+            is_found = events >= max(LEAST_SURGE, times * expected) and away >= SURGE_SIGMAS
         if is_found:
             back = _hours_of(one, hours, kind)
             whole = (one.expected(back) or 0.0) * level

@@ -86,6 +86,14 @@ def destination_causes(
     return (f"{most} of {total} events are for {worst[0]}",)
 
 
+def failure_causes(events_by_code: Mapping[str, int], distinct_events: int) -> tuple[str, ...]:
+    """The failure that most of the events ended in, where half of them or more did."""
+    code, most = next(iter(events_by_code.items()), ("", 0))
+    if not most or most < distinct_events / 2:
+        return ()
+    return (f"{most} of {distinct_events} failed with {plain_reason(code)}",)
+
+
 def paused_causes(reason_by_destination: Mapping[str, str | None]) -> tuple[str, ...]:
     """Why each destination is paused."""
     return tuple(

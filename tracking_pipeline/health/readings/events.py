@@ -17,10 +17,15 @@ import psycopg
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.score import EmqScore, score
 from tracking_pipeline.health.metrics import Measured
-from tracking_pipeline.health.readings.causes import destination_causes, emq_causes
+from tracking_pipeline.health.readings.causes import (
+    destination_causes,
+    emq_causes,
+    failure_causes,
+)
 from tracking_pipeline.health.readings.rollup import count_events, full_hour
 from tracking_pipeline.store.health_readings import (
     count_conversions_and_failures,
+    count_failure_codes,
     count_failures,
 )
 from tracking_pipeline.store.match_key_rollup import (
@@ -32,6 +37,8 @@ from tracking_pipeline.store.rollup_progress import read_progress
 
 # So many rows of the ledger are counted in some 50 ms, and the error rate is read twice a minute.
 MOST_LEDGER_ROWS = 50_000
+# Of so many codes of failures the most frequent are kept with the error rate.
+_MOST_CODES = 3
 _HOUR = timedelta(hours=1)
 
 
@@ -86,13 +93,15 @@ class EmqReading:
 @dataclass(frozen=True, slots=True)
 class ErrorRateReading:
     """Distinct ``failed`` events of the window in percent of ``events``: them and the ledger's
-    conversions together, each once. By destination over the same denominator. None: no events."""
+    conversions together, each once. By destination over the same denominator, and the most frequent
+    codes of failures. None: no events."""
 
     percent: float | None
     failed: int
     events: int
     window_hours: int
     failed_by_destination: Mapping[str, int] = field(default_factory=dict)
+    failed_by_code: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def percent_by_destination(self) -> dict[str, float]:
@@ -107,12 +116,16 @@ class ErrorRateReading:
         return Measured(
             self.percent,
             self.events,
-            causes=destination_causes(self.failed_by_destination, self.failed),
+            causes=(
+                *destination_causes(self.failed_by_destination, self.failed),
+                *failure_causes(self.failed_by_code, self.failed),
+            ),
             detail={
                 "failed": self.failed,
                 "events": self.events,
                 "window_hours": self.window_hours,
                 "failed_by_destination": dict(self.failed_by_destination),
+                "failed_by_code": dict(self.failed_by_code),
             },
             parts=self.percent_by_destination,
         )
@@ -173,6 +186,9 @@ def read_error_rate(
         events=events,
         window_hours=config.error_rate_window_hours,
         failed_by_destination=failures.by_destination,
+        failed_by_code=count_failure_codes(connection, since, now, most=_MOST_CODES)
+        if failures.events
+        else {},
     )
 
 
