@@ -83,7 +83,7 @@ def show_accounting(found: Mapping[str, Any]) -> None:
     table = Table(title=f"Conversions from {since} to {until} UTC", title_justify="left")
     table.add_column("destination", no_wrap=True)
     for name in ("arrived", "change", "delivered", "assumed", *_COLUMNS.values(), "difference"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name == "arrived")
     for name, each in found["destinations"].items():
         table.add_row(
             name,

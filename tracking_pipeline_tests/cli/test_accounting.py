@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tracking_pipeline.cli.app import app
+from tracking_pipeline.cli.output import out
 from tracking_pipeline.errors import WrongUseError
 from tracking_pipeline_tests.health.site import Site
 
@@ -23,7 +24,8 @@ def test_the_verb_tells_what_became_of_the_conversions_and_why(
     site.add_failed(event_id=ids[1], destination="google_ec")
     run = CliRunner()
 
-    told = run.invoke(app, ["accounting"], env={"COLUMNS": "200"})
+    monkeypatch.setattr(out, "width", 200)
+    told = run.invoke(app, ["accounting"])
     assert told.exit_code == 0
     for words in ("UTC", "meta_capi", "80.0 %", "invalid phone", str(ids[0])):
         assert words in told.output
