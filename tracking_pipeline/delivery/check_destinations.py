@@ -21,7 +21,7 @@ from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.delivery.engine.retry import MakeDestinations
 from tracking_pipeline.http_client import http_client
 from tracking_pipeline.store.database import DatabaseError, connection_pool, read_clock
-from tracking_pipeline.store.destination_checks import RecordedCheck, record_check
+from tracking_pipeline.store.destination_checks import RecordedDestinationCheck, record_check
 
 _POOL_SIZE = 4
 _MOST_CONNECTIONS = 8
@@ -34,7 +34,7 @@ class DestinationChecks:
     """What each destination said, in the order of the registry. ``asked_for`` are those that were
     named: to find that one of them is not configured is no success."""
 
-    by_destination: Mapping[str, RecordedCheck]
+    by_destination: Mapping[str, RecordedDestinationCheck]
     asked_for: tuple[str, ...] = ()
 
     @property

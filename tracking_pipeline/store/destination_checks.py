@@ -28,7 +28,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedCheck:
+class RecordedDestinationCheck:
     """What a destination said at ``checked_at``; the words of ``DestinationCheck``."""
 
     destination: str
@@ -62,7 +62,7 @@ returning destination, state, detail, failure_code, error_code, duration_ms, che
 
 async def record_check(
     connection: psycopg.AsyncConnection[Any], destination: str, check: DestinationCheck
-) -> RecordedCheck:
+) -> RecordedDestinationCheck:
     """Keeps a check in the place of the last one. Endings that the last one knew stay, where this
     one could not ask or was refused."""
     knows_all = check.state == "ok" and check.all_endings
@@ -91,13 +91,13 @@ from public.tracking_destination_checks
 """
 
 
-def read_checks(connection: psycopg.Connection[Any]) -> Mapping[str, RecordedCheck]:
+def read_checks(connection: psycopg.Connection[Any]) -> Mapping[str, RecordedDestinationCheck]:
     """The last check of each destination that ever had one."""
     rows = connection.execute(_READ).fetchall()
     return {row[0]: _recorded(row) for row in rows}
 
 
-def _recorded(row: tuple[Any, ...]) -> RecordedCheck:
+def _recorded(row: tuple[Any, ...]) -> RecordedDestinationCheck:
     *told, checked_at, endings, now = row
     found = [
         Ending(what, at, (at - now).total_seconds() / 86_400)
@@ -106,7 +106,7 @@ def _recorded(row: tuple[Any, ...]) -> RecordedCheck:
     ]
     found.sort(key=lambda each: each.at)
     destination, state, detail, failure_code, error_code, duration_ms = told
-    return RecordedCheck(
+    return RecordedDestinationCheck(
         destination,
         state,
         detail,

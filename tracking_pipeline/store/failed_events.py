@@ -1,4 +1,5 @@
-"""The queue: every statement on ``tracking_failed_events`` that delivery needs.
+"""The queue: how ``tracking_failed_events`` is claimed, renewed, released, settled and rid of what
+takes workers down.
 
 A row is claimed by setting ``lease_token`` and ``lease_expires_at``; it keeps its status, because a
 dashboard in front of this table knows four statuses only. Whoever holds the newest token may renew,
@@ -232,8 +233,8 @@ async def claim_due_events(
     """Leases up to ``limit`` rows of one destination, oldest due first, and returns them: of those
     with which no worker was lost, or one group of the ``suspects``.
 
-    None while the destination is paused or throttled for all, unless this is the ``probe``, which
-    takes one of the first thousand.
+    An empty list while the destination is paused or throttled for all, unless this is the
+    ``probe``, which takes one of the first thousand.
 
     Each row is a mapping of the columns in the statement; ``payload`` and ``user_data`` are JSON
     text.

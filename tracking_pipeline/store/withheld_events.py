@@ -21,7 +21,7 @@ IS_FAILURE: LiteralString = """(
     (f.withheld_reason is null or f.status is distinct from 'resolved')
     and f.error_code is distinct from 'postponed')"""
 """Of a row ``f``: it failed once. What was withheld did not, and neither did an accepted event that
-only waits, or waited, for its own time (``delivery/outcomes.py``)."""
+only waits, or waited, for its own time (``delivery/engine/outcomes.py``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
 from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.destination_checks import RecordedCheck, read_checks
+from tracking_pipeline.store.destination_checks import RecordedDestinationCheck, read_checks
 
 TOKEN = "EAAcanaryTOKENcanary0123456789"
 SECRET = "canarysecret0123456789"
@@ -55,7 +55,7 @@ class Checks:
     def run(self, *only: str) -> DestinationChecks:
         return asyncio.run(check_destinations(self._database_url, self._make, only=only))
 
-    def of(self, name: str) -> RecordedCheck:
+    def of(self, name: str) -> RecordedDestinationCheck:
         return self.run(name).by_destination[name]
 
     def _make(

@@ -1,6 +1,8 @@
 """A platform's own error codes and the failures that they are: one table a platform.
 
-The failure says what becomes of the event, so a code stands in one place and nowhere else.
+The failure says what becomes of the event, so a code stands in one place and nowhere else. What a
+bare HTTP status means is decided in ``http_answers.classify_status``; its row only names the
+failure.
 """
 
 from __future__ import annotations

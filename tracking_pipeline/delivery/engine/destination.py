@@ -1,4 +1,4 @@
-"""What the engine needs of a destination. Each destination is one file that fulfils this protocol.
+"""What the engine needs of a destination. Each destination is one class that fulfils it.
 
 ``prepare`` decides, without I/O; ``send`` does the I/O, gives a verdict, and does not raise for
 anything that the other side does. The engine (claim, bisect, settle) knows no platform.

@@ -24,7 +24,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Verdict,
 )
 from tracking_pipeline.delivery.failures import Failure, failure_of
-from tracking_pipeline.store.destination_checks import Ending, RecordedCheck
+from tracking_pipeline.store.destination_checks import Ending, RecordedDestinationCheck
 
 CheckState = Literal["ok", "refused", "not_configured", "unreachable"]
 
@@ -90,13 +90,13 @@ def ending_words(what: str, at: datetime, days_left: float) -> str:
     return f"{what} ends in {count} {unit}{'' if count == 1 else 's'} ({moment})"
 
 
-def soonest(checks: Mapping[str, RecordedCheck]) -> list[tuple[str, Ending]]:
+def soonest(checks: Mapping[str, RecordedDestinationCheck]) -> list[tuple[str, Ending]]:
     """What ends one day, by destination, the first to end first."""
     endings = [(name, each) for name, check in checks.items() for each in check.endings]
     return sorted(endings, key=lambda pair: pair[1].at)
 
 
-def check_json(check: RecordedCheck) -> dict[str, Any]:
+def check_json(check: RecordedDestinationCheck) -> dict[str, Any]:
     """A check as commands show it."""
     failure = failure_of(check.failure_code)
     return {

@@ -49,7 +49,7 @@ from tracking_pipeline.health.readings.queue import (
 )
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.database import one_moment
-from tracking_pipeline.store.destination_checks import RecordedCheck, read_checks
+from tracking_pipeline.store.destination_checks import RecordedDestinationCheck, read_checks
 from tracking_pipeline.store.destination_state import read_destination_states
 from tracking_pipeline.store.geo_providers import read_geo_provider_states
 from tracking_pipeline.store.health_readings import count_waiting
@@ -99,7 +99,7 @@ class HealthReadings(QuickReadings):
     recovery: RecoveryReading
     withheld: WithheldReading
     geo: GeoCoverage
-    checks: Mapping[str, RecordedCheck]
+    checks: Mapping[str, RecordedDestinationCheck]
     automation: AutomationReading
     changes: ChangesReading
     seen: Collection[str] = ()

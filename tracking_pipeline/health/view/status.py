@@ -23,7 +23,7 @@ from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import Database, connect, read_now
 from tracking_pipeline.store.dead_letters import read_offers
 from tracking_pipeline.store.delivery_warnings import DeliveryWarnings, count_delivery_warnings
-from tracking_pipeline.store.destination_checks import RecordedCheck, read_checks
+from tracking_pipeline.store.destination_checks import RecordedDestinationCheck, read_checks
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
 from tracking_pipeline.store.health_readings import count_outlived
 from tracking_pipeline.store.leads import LocateBacklog, read_locate_backlog
@@ -53,7 +53,7 @@ class DestinationStatus:
     first_attempts: int
     """Events taken in that wait for their first attempt; no failed events."""
     failure: str | None = None
-    last_check: RecordedCheck | None = None
+    last_check: RecordedDestinationCheck | None = None
     """What it said when it was asked last whether events would get in."""
 
 
@@ -203,7 +203,7 @@ def _destination_status(
     error: LastError | None,
     accepted: int,
     *,
-    check: RecordedCheck | None,
+    check: RecordedDestinationCheck | None,
 ) -> DestinationStatus:
     if missing is not None:
         return DestinationStatus(

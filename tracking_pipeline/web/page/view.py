@@ -257,9 +257,10 @@ STATE_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class DestinationView:
-    """One destination. ``state`` is that of :class:`~tracking_pipeline.status.DestinationStatus`,
-    ``next_try`` a sentence. ``first_attempts`` is empty where no event waits for its first one.
-    ``failure`` is the public code of what paused it, ``remedy`` what to do about that."""
+    """One destination. ``state`` is that of
+    :class:`~tracking_pipeline.health.view.status.DestinationStatus`, ``next_try`` a sentence.
+    ``first_attempts`` is empty where no event waits for its first one. ``failure`` is the public
+    code of what paused it, ``remedy`` what to do about that."""
 
     name: str
     title: str
