@@ -11,13 +11,18 @@ from functools import cache
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 
 @contextmanager
 def fresh_instance() -> Iterator[dg.DagsterInstance]:
     """An instance with empty storage on SQLite. Making its tables takes five times as long as
-    copying them."""
-    with tempfile.TemporaryDirectory() as folder:
+    copying them.
+
+    An instance that is entered again, as a context's resources do, stays behind as the one whose
+    state definitions are loaded with: the outer block takes that back.
+    """
+    with tempfile.TemporaryDirectory() as folder, set_defs_state_storage(None):
         shutil.copytree(_template(), folder, dirs_exist_ok=True)
         with dg.instance_for_test(temp_dir=folder) as instance:
             yield instance
