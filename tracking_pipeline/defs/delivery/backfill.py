@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from tracking_pipeline.defs.launchpad import moment, require
 from tracking_pipeline.defs.metadata import table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
@@ -28,7 +29,6 @@ from tracking_pipeline.delivery.backfill import (
     backfill_destination as backfill_service,
 )
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, DestinationName, spec_of
-from tracking_pipeline.events.times import read_moment_or_day
 from tracking_pipeline.interruption import run_interruptibly
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.wiring.health import conversion_rule_from
@@ -65,13 +65,13 @@ class BackfillConfig(dg.Config):
         """The two moments. Raises ``dagster.Failure`` with one line where a value cannot be
         used."""
         spec = spec_of(self.destination)
-        _require(not spec.is_store, f"{self.destination} is the ledger itself: choose a platform")
-        _require(
+        require(not spec.is_store, f"{self.destination} is the ledger itself: choose a platform")
+        require(
             0 <= self.events_per_minute <= MOST_EVENTS_PER_MINUTE,
             f"events_per_minute must be 0 to {MOST_EVENTS_PER_MINUTE}",
         )
-        since, until = _moment("since", self.since), _moment("until", self.until)
-        _require(since is None or until is None or since < until, "since must be before until")
+        since, until = moment("since", self.since), moment("until", self.until)
+        require(since is None or until is None or since < until, "since must be before until")
         return since, until
 
     def request(self, settings: Settings) -> BackfillRequest:
@@ -86,19 +86,6 @@ class BackfillConfig(dg.Config):
             dry_run=self.dry_run,
             events_per_minute=float(self.events_per_minute) or None,
         )
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise dg.Failure(otherwise, allow_retries=False)
-
-
-def _moment(name: str, text: str) -> datetime | None:
-    if not text.strip():
-        return None
-    moment = read_moment_or_day(text)
-    _require(moment is not None, f"{name} must be a time in ISO 8601, as in 2026-11-24T10:00Z")
-    return moment
 
 
 @dg.op(

@@ -19,6 +19,7 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
+from tracking_pipeline.defs.launchpad import moment, require
 from tracking_pipeline.defs.metadata import table
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
@@ -32,7 +33,6 @@ from tracking_pipeline.delivery.replay.totals import (
     ReplayRequest,
     ReplayTotals,
 )
-from tracking_pipeline.events.times import read_moment_or_day
 from tracking_pipeline.interruption import run_interruptibly
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.dead_letters import DeadLetters, read_offers
@@ -105,13 +105,13 @@ class ReplayConfig(dg.Config):
     def request(self) -> ReplayRequest:
         """The request of these values. Raises ``dagster.Failure`` with one line where one cannot be
         used."""
-        _require(0 <= self.canary <= MOST_CANARIES, f"canary must be 0 to {MOST_CANARIES}")
-        _require(
+        require(0 <= self.canary <= MOST_CANARIES, f"canary must be 0 to {MOST_CANARIES}")
+        require(
             0 <= self.events_per_minute <= MOST_EVENTS_PER_MINUTE,
             f"events_per_minute must be 0 to {MOST_EVENTS_PER_MINUTE}",
         )
-        _require(len(self.ids) <= MOST_IDS, f"ids must be at most {MOST_IDS}")
-        _require(
+        require(len(self.ids) <= MOST_IDS, f"ids must be at most {MOST_IDS}")
+        require(
             bool(self.reason) or self.reason_match != "exact",
             "reason: an exact match needs one",
         )
@@ -126,8 +126,8 @@ class ReplayConfig(dg.Config):
                 exact_reason=self.reason_match == "exact",
                 error_code=self.error_code,
                 event_name=self.event_name,
-                since=_moment("since", self.since),
-                until=_moment("until", self.until),
+                since=moment("since", self.since),
+                until=moment("until", self.until),
                 ids=tuple(_id(text) for text in self.ids),
                 after_pause=self.after_pause,
             ),
@@ -136,19 +136,6 @@ class ReplayConfig(dg.Config):
             canaries=self.canary,
             rules=rules,
         )
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise dg.Failure(otherwise, allow_retries=False)
-
-
-def _moment(name: str, text: str) -> datetime | None:
-    if not text.strip():
-        return None
-    moment = read_moment_or_day(text)
-    _require(moment is not None, f"{name} must be a time in ISO 8601, as in 2026-11-24T10:00Z")
-    return moment
 
 
 def _id(text: str) -> UUID:
