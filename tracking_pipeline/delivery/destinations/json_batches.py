@@ -24,7 +24,7 @@ from tracking_pipeline.delivery.destinations.http_answers import (
     unreadable,
     without_answer,
 )
-from tracking_pipeline.delivery.destinations.registry import ADVERTISING_NEEDS, DestinationName
+from tracking_pipeline.delivery.destinations.registry import DestinationName, spec_of
 from tracking_pipeline.delivery.engine.destination import Limits, Reply
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import (
@@ -53,6 +53,7 @@ from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.explain import ReadingRules
 from tracking_pipeline.events.person import person_keys
+from tracking_pipeline.events.standard_events import EventNames
 from tracking_pipeline.events.texts import impersonal_text
 from tracking_pipeline.http_client import Answer, DeliveryClient, post, retry_after_seconds
 
@@ -227,15 +228,15 @@ def custom_data(
 class JsonBatches(ABC):
     """A destination that takes a JSON list of events.
 
-    ``platform`` is whose match keys are made, ``needs`` are the purposes that must not have been
-    refused. A subclass makes the event and reads the answer.
+    ``platform`` is whose match keys are made, ``event_names`` what it calls the standard events. A
+    subclass makes the event and reads the answer.
     """
 
     name: DestinationName
     codes: ClassVar[Codes]
     platform: ClassVar[str]
     title: ClassVar[str]
-    needs: ClassVar[Sequence[Purpose]] = ADVERTISING_NEEDS
+    event_names: ClassVar[Mapping[str, str]] = {}
     limits: Limits
 
     def __init__(
@@ -244,15 +245,20 @@ class JsonBatches(ABC):
         client: DeliveryClient,
         rules: ReadingRules,
         *,
-        max_age: timedelta,
         secrets: tuple[str, ...],
+        max_age: timedelta | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
-        """``max_age``: an older event is not sent."""
+        """``max_age``: an older event is not sent; None: as the registry says. ``names``: the
+        operator's names of events."""
+        spec = spec_of(self.name)
         self.request = request
         self.client = client
         self.rules = rules
         self.judge = Judge(self.title, self.codes, secrets)
-        self._max_age = max_age
+        self._names = EventNames(self.event_names, names or {})
+        self._needs = spec.needs
+        self._max_age = max_age or spec.age_limit({})
 
     @abstractmethod
     def form(
@@ -269,14 +275,15 @@ class JsonBatches(ABC):
         """The event as one element of the list."""
         rules = self.rules
         conversion = ready_conversion(
-            event, self.needs, site_url=rules.site_url, policy=rules.policy
+            event, self._needs, site_url=rules.site_url, policy=rules.policy
         )
         if not isinstance(conversion, Conversion):
             return conversion
-        words = f"the {self._max_age.days} days {self.title} accepts"
-        expired = past_age_limit(conversion, event.now, self._max_age, words)
-        if expired:
-            return expired
+        if self._max_age is not None:
+            words = f"the {self._max_age.days} days {self.title} accepts"
+            expired = past_age_limit(conversion, event.now, self._max_age, words)
+            if expired:
+                return expired
         keys, dropped = person_keys(
             conversion.reading,
             self.platform,

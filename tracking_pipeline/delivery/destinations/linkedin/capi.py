@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -34,10 +34,8 @@ from tracking_pipeline.delivery.engine.outcomes import (
 )
 from tracking_pipeline.delivery.engine.readiness import CONSENT_DENIED
 from tracking_pipeline.delivery.failures import Failure
-from tracking_pipeline.events.consent import Purpose
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.explain import ReadingRules
-from tracking_pipeline.events.standard_events import EventNames
 from tracking_pipeline.http_client import Answer, DeliveryClient, get
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
@@ -56,7 +54,6 @@ class LinkedInCapi(JsonBatches):
     codes = CODES
     platform = "linkedin"
     title = "LinkedIn"
-    needs = (Purpose.AD_STORAGE, Purpose.AD_USER_DATA, Purpose.AD_PERSONALIZATION)
     limits = Limits(request_events=5_000, request_bytes=4_000_000, in_flight=2)
 
     def __init__(
@@ -67,15 +64,13 @@ class LinkedInCapi(JsonBatches):
         *,
         conversion_rules: Mapping[str, str],
         secrets: tuple[str, ...],
-        max_age: timedelta = timedelta(days=90),
         ad_account_id: str | None = None,
         api_version: str = "",
     ) -> None:
         """``conversion_rules``: the id of the rule, or its URN, by the name of an event (``*``:
         every other one)."""
-        super().__init__(request, client, rules, max_age=max_age, secrets=secrets)
         urns = {name: _RULE + rule.removeprefix(_RULE) for name, rule in conversion_rules.items()}
-        self._rule_of = EventNames({}, urns)
+        super().__init__(request, client, rules, secrets=secrets, names=urns)
         self._rules = frozenset(urns.values())
         self._ad_account_id = ad_account_id
         self._api_version = api_version
@@ -103,7 +98,7 @@ class LinkedInCapi(JsonBatches):
     ) -> dict[str, Any] | NotSent:
         if self.is_limited(conversion):
             return withhold(CONSENT_DENIED, Failure.CONSENT_DENIED)
-        rule = self._rule_of.of(conversion.event_name)
+        rule = self._names.of(conversion.event_name)
         if rule is None:
             return withhold("no conversion rule for this event", Failure.EVENT_NOT_FOR_DESTINATION)
         user = _user(keys)

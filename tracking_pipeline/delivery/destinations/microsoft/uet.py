@@ -9,7 +9,7 @@ page, so names go out as they are, unless the operator has others.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from tracking_pipeline.delivery.destinations.json_batches import (
@@ -27,7 +27,7 @@ from tracking_pipeline.events.cart import read_cart
 from tracking_pipeline.events.consent import Purpose, Said
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.explain import ReadingRules
-from tracking_pipeline.events.standard_events import EventNames, standard_event
+from tracking_pipeline.events.standard_events import standard_event
 from tracking_pipeline.http_client import Answer, DeliveryClient
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
@@ -53,20 +53,6 @@ class MicrosoftUet(JsonBatches):
     title = "Microsoft"
     # 1 MB a request, of which the events are all but the ends.
     limits = Limits(request_events=1_000, request_bytes=999_000, in_flight=2)
-
-    def __init__(
-        self,
-        request: BatchRequest,
-        client: DeliveryClient,
-        rules: ReadingRules,
-        *,
-        secrets: tuple[str, ...],
-        max_age: timedelta = timedelta(days=7),
-        names: Mapping[str, str] | None = None,
-    ) -> None:
-        """``names``: the operator's names of events."""
-        super().__init__(request, client, rules, max_age=max_age, secrets=secrets)
-        self._names = EventNames({}, names or {})
 
     @classmethod
     def configured(

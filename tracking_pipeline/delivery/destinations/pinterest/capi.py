@@ -35,7 +35,6 @@ from tracking_pipeline.delivery.engine.destination_check import DestinationCheck
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.explain import ReadingRules
-from tracking_pipeline.events.standard_events import EventNames
 from tracking_pipeline.http_client import Answer, DeliveryClient, post
 from tracking_pipeline.identity.hashing import sha256_hex
 from tracking_pipeline.settings import Settings
@@ -81,6 +80,7 @@ class PinterestCapi(JsonBatches):
 
     name = "pinterest_capi"
     codes = CODES
+    event_names = EVENT_NAMES
     platform = "pinterest"
     title = "Pinterest"
     limits = Limits(
@@ -99,15 +99,13 @@ class PinterestCapi(JsonBatches):
         rules: ReadingRules,
         *,
         secrets: tuple[str, ...],
-        max_age: timedelta = timedelta(days=7),
+        max_age: timedelta | None = None,
         names: Mapping[str, str] | None = None,
         ads_token: str | None = None,
     ) -> None:
-        """``names``: the operator's names of events. ``ads_token``: with it a check tells the
-        quality that Pinterest reports."""
-        super().__init__(request, client, rules, max_age=max_age, secrets=secrets)
+        """``ads_token``: with it a check tells the quality that Pinterest reports."""
+        super().__init__(request, client, rules, secrets=secrets, max_age=max_age, names=names)
         self._ads_token = ads_token
-        self._names = EventNames(EVENT_NAMES, names or {})
 
     @classmethod
     def configured(

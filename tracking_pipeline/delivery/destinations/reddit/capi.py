@@ -28,7 +28,6 @@ from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.cart import read_cart
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.explain import ReadingRules
-from tracking_pipeline.events.standard_events import EventNames
 from tracking_pipeline.http_client import Answer, DeliveryClient
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
@@ -61,6 +60,7 @@ class RedditCapi(JsonBatches):
 
     name = "reddit_capi"
     codes = CODES
+    event_names = EVENT_NAMES
     platform = "reddit"
     title = "Reddit"
     # A hundred at once: what a lost answer leaves in doubt is one request.
@@ -73,13 +73,12 @@ class RedditCapi(JsonBatches):
         rules: ReadingRules,
         *,
         secrets: tuple[str, ...],
-        max_age: timedelta = timedelta(days=7),
+        max_age: timedelta | None = None,
         names: Mapping[str, str] | None = None,
         resends: bool = False,
     ) -> None:
-        """``names``: the operator's names of events; ``resends``: what is in doubt goes again."""
-        super().__init__(request, client, rules, max_age=max_age, secrets=secrets)
-        self._names = EventNames(EVENT_NAMES, names or {})
+        """``resends``: what is in doubt goes again."""
+        super().__init__(request, client, rules, secrets=secrets, max_age=max_age, names=names)
         self._resends = resends
 
     @classmethod

@@ -36,7 +36,6 @@ from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict, reject,
 from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.explain import ReadingRules
-from tracking_pipeline.events.standard_events import EventNames
 from tracking_pipeline.http_client import Answer, DeliveryClient, post
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
@@ -83,6 +82,7 @@ class SnapchatCapi(JsonBatches):
 
     name = "snapchat_capi"
     codes = CODES
+    event_names = EVENT_NAMES
     platform = "snapchat"
     title = "Snapchat"
     limits = Limits(request_events=2_000, request_bytes=4_000_000, in_flight=2)
@@ -94,15 +94,13 @@ class SnapchatCapi(JsonBatches):
         rules: ReadingRules,
         *,
         secrets: tuple[str, ...],
-        max_age: timedelta = timedelta(days=37),
+        max_age: timedelta | None = None,
         names: Mapping[str, str] | None = None,
         limited_option: str | None = None,
     ) -> None:
-        """``names``: the operator's names of events. ``limited_option``: what goes into
-        ``data_processing_options`` of somebody whose data may serve for counting only; None: such
-        an event is withheld."""
-        super().__init__(request, client, rules, max_age=max_age, secrets=secrets)
-        self._names = EventNames(EVENT_NAMES, names or {})
+        """``limited_option``: what goes into ``data_processing_options`` of somebody whose data may
+        serve for counting only; None: such an event is withheld."""
+        super().__init__(request, client, rules, secrets=secrets, max_age=max_age, names=names)
         self._limited_option = limited_option
 
     @classmethod

@@ -28,7 +28,6 @@ from tracking_pipeline.delivery.engine.outcomes import NotSent, Refused, Verdict
 from tracking_pipeline.events.cart import read_cart
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.explain import ReadingRules
-from tracking_pipeline.events.standard_events import EventNames
 from tracking_pipeline.events.texts import impersonal_text
 from tracking_pipeline.http_client import Answer, DeliveryClient
 from tracking_pipeline.settings import Settings
@@ -69,6 +68,7 @@ class TikTokEvents(JsonBatches):
 
     name = "tiktok_events"
     codes = CODES
+    event_names = EVENT_NAMES
     platform = "tiktok"
     title = "TikTok"
     limits = Limits(request_events=1_000, request_bytes=4_000_000, in_flight=4)
@@ -80,14 +80,12 @@ class TikTokEvents(JsonBatches):
         rules: ReadingRules,
         *,
         secrets: tuple[str, ...],
-        max_age: timedelta = timedelta(days=7),
+        max_age: timedelta | None = None,
         names: Mapping[str, str] | None = None,
         tests: bool = False,
     ) -> None:
-        """``names``: the operator's names of events. ``tests``: events carry a test code, of which
-        TikTok shows one a request."""
-        super().__init__(request, client, rules, max_age=max_age, secrets=secrets)
-        self._names = EventNames(EVENT_NAMES, names or {})
+        """``tests``: events carry a test code, of which TikTok shows one a request."""
+        super().__init__(request, client, rules, secrets=secrets, max_age=max_age, names=names)
         if tests:
             self.limits = Limits(request_events=1, request_bytes=4_000_000, in_flight=1)
 
