@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from psycopg.pq import PGconn, Ping
 
 from tracking_pipeline.postgres.account import RunAs
 from tracking_pipeline.postgres.error import EmbeddedPostgresError
@@ -25,6 +26,9 @@ _FAST_STOP_SECONDS = 60
 safe as a power cut, and the next start replays the log."""
 _HARD_STOP_SECONDS = 10
 _POLL_SECONDS = 0.02
+
+# Of postmaster.pid: https://www.postgresql.org/docs/current/storage-file-layout.html
+_PORT_LINE = 4
 
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
 
@@ -159,13 +163,24 @@ def _stop_fast(data: Path, chief: psutil.Process) -> None:
     """Asks the postmaster to stop, and waits while it is worth it.
 
     In crash recovery it is not: 18.4 then takes note of the request and never ends, and a hard
-    stop loses nothing, as nobody has written since the crash.
+    stop loses nothing, as nobody has written since the crash. Its process may be there for
+    milliseconds only, or not yet, so the server itself is asked.
     """
     deadline = time.monotonic() + _FAST_STOP_SECONDS
-    if not _is_in_recovery(data):
-        _signal([chief], signal.SIGINT)
+    if _turns_clients_away(data):
+        return
+    _signal([chief], signal.SIGINT)
     while is_alive(chief) and not _is_in_recovery(data) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
+
+
+def _turns_clients_away(data: Path) -> bool:
+    """Tells whether the server says that it takes no connections yet, as in crash recovery."""
+    lines = _pid_file(data)
+    if len(lines) < _PORT_LINE:
+        return False
+    address = f"host=127.0.0.1 port={lines[_PORT_LINE - 1].strip()} connect_timeout=2"
+    return PGconn.ping(address.encode()) == Ping.REJECT
 
 
 def _is_in_recovery(data: Path) -> bool:
