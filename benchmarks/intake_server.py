@@ -23,7 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import Database
 from tracking_pipeline.web.app import POOL_SIZE, create_app
-from tracking_pipeline.web.runs.desk import RunDesk
+from tracking_pipeline.web.run_desk import RunDesk
 from tracking_pipeline.web.server import listen, make_server
 from tracking_pipeline.wiring.installation import Installation
 

@@ -32,10 +32,10 @@ from tracking_pipeline.health.check import record_reading, take_reading
 from tracking_pipeline.health.metrics import METRICS, AlertSpec, alert_specs
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.migrate import migrate
+from tracking_pipeline.web import metrics as exported
 from tracking_pipeline.web.answers import ERRORS
 from tracking_pipeline.web.app import ROUTERS
 from tracking_pipeline.web.attempt_counters import AttemptCounters
-from tracking_pipeline.web.monitoring import metrics as exported
 from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline_tests.servers import find_server_binaries, reachable_folder, start_server
 

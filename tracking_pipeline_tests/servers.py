@@ -15,8 +15,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tracking_pipeline.postgres.account import blocking_folder, choose_account
 from tracking_pipeline.postgres.binaries import wheel_binaries
+from tracking_pipeline.postgres.process import blocking_folder, choose_account
 from tracking_pipeline.postgres.server import (
     EmbeddedPostgres,
     EmbeddedPostgresError,

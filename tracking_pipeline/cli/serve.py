@@ -19,7 +19,7 @@ def serve(
     from tracking_pipeline.defs.instance.runs import open_instance
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.web import server
-    from tracking_pipeline.web.runs.desk import RunDesk
+    from tracking_pipeline.web.run_desk import RunDesk
     from tracking_pipeline.wiring.health import health_config, refuse_unusable_channels
     from tracking_pipeline.wiring.installation import open_installation
 

@@ -17,8 +17,8 @@ from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, Desti
 from tracking_pipeline.delivery.engine.events import FailedEvent
 from tracking_pipeline.events.names import plain_name
 from tracking_pipeline.events.times import read_moment
-from tracking_pipeline.importing.failed_events import FailedEventRows
 from tracking_pipeline.importing.records import Problem, Record
+from tracking_pipeline.importing.rows import FailedEventRows
 from tracking_pipeline.importing.values import FieldError, encode_row
 from tracking_pipeline.store.importing import TableColumn
 

@@ -13,9 +13,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tracking_pipeline.postgres.account import Account, can_run
-from tracking_pipeline.postgres.error import EmbeddedPostgresError
-from tracking_pipeline.postgres.folder import EmbeddedFolder
+from tracking_pipeline.postgres.folder import EmbeddedFolder, EmbeddedPostgresError
+from tracking_pipeline.postgres.process import Account, can_run
 
 MAJOR = 18
 """The PostgreSQL that a new data folder is made with."""

@@ -1,6 +1,6 @@
 """The keeper: a small process that stops the server when its last user died without leaving.
 
-The protocol it is part of is written at the top of embedded.py. It imports nothing heavy, holds no
+The protocol it is part of is written at the top of `server.py`. It imports nothing heavy, holds no
 file but its locks, and ends by itself when the server is no longer used.
 """
 
@@ -13,9 +13,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tracking_pipeline.postgres.folder import EmbeddedFolder
+from tracking_pipeline.postgres.folder import EmbeddedFolder, open_log
 from tracking_pipeline.postgres.lock import try_exclusive, wait_exclusive
-from tracking_pipeline.postgres.log import open_log
 from tracking_pipeline.postgres.process import bare_environment, stop_server
 
 _logger = logging.getLogger(__name__)

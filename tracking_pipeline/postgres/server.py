@@ -50,9 +50,9 @@ import psycopg
 from psycopg import sql
 
 from tracking_pipeline.postgres.binaries import wheel_binaries
-from tracking_pipeline.postgres.error import EmbeddedPostgresError
 from tracking_pipeline.postgres.folder import (
     EmbeddedFolder,
+    EmbeddedPostgresError,
     ServerRecord,
     read_record,
     this_machine,

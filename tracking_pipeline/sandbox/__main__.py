@@ -19,8 +19,8 @@ from pathlib import Path
 import orjson
 
 from tracking_pipeline.sandbox import google, gtm, ip_api, ipinfo, meta
-from tracking_pipeline.sandbox.faults import RandomFaults
 from tracking_pipeline.sandbox.server import HOST, new_stage, serve
+from tracking_pipeline.sandbox.stage import RandomFaults
 
 _SHARES = ("transient", "rejected", "timeout", "reset", "late_reset", "throttled")
 

@@ -44,12 +44,110 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-from tracking_pipeline.sandbox import google_answers, google_rules
-from tracking_pipeline.sandbox.faults import Conditions
+from tracking_pipeline.sandbox import google_rules
 from tracking_pipeline.sandbox.google_rules import Violation, transaction_id
 from tracking_pipeline.sandbox.memory import ReceivedRequest
-from tracking_pipeline.sandbox.stage import Stage, hang, reset, retry_after_seconds
+from tracking_pipeline.sandbox.stage import Conditions, Stage, hang, reset, retry_after_seconds
 from tracking_pipeline.sandbox.steps import Reach, Step
+
+# The bodies that Google's Data Manager API answers with. Pure.
+#
+# An error is a `google.rpc.Status` (https://google.aip.dev/193); the details are those of
+# https://developers.google.com/data-manager/api/devguides/concepts/understand-errors.
+
+_TYPE = "type.googleapis.com/google.rpc."
+_DOMAIN = "datamanager.googleapis.com"
+_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_PREFIX = "PROCESSING_ERROR_REASON_"
+
+
+def accepted_body(request_id: str, warned: Sequence[Violation] = ()) -> bytes:
+    """The body of a 200: accepted, which is not the same as used."""
+    if not warned:
+        return orjson.dumps({"requestId": request_id})
+    warnings = [
+        {
+            "field": each.field,
+            "description": "The field is ignored.",
+            "reason": f"WARNING_REASON_{each.reason}",
+        }
+        for each in warned
+    ]
+    return orjson.dumps({"requestId": request_id, "fieldWarnings": warnings})
+
+
+def error_body(
+    status: int,
+    message: str,
+    request_id: str,
+    *,
+    reason: str | None = None,
+    violations: Sequence[Violation] = (),
+    quota_limit: str | None = None,
+    retry_seconds: float | None = None,
+) -> bytes:
+    """The body of any error."""
+    details: list[dict[str, Any]] = []
+    name = _STATUSES.get(status, "UNKNOWN")
+    metadata = {"requestId": request_id} | ({"quota_limit": quota_limit} if quota_limit else {})
+    details.append(
+        {
+            "@type": _TYPE + "ErrorInfo",
+            "reason": reason or name,
+            "domain": _DOMAIN,
+            "metadata": metadata,
+        }
+    )
+    if violations:
+        listed = [
+            {"field": each.field, "description": "The field is not valid.", "reason": each.reason}
+            for each in violations
+        ]
+        details.append({"@type": _TYPE + "BadRequest", "fieldViolations": listed})
+    if retry_seconds is not None:
+        details.append({"@type": _TYPE + "RetryInfo", "retryDelay": f"{retry_seconds:g}s"})
+    details.append({"@type": _TYPE + "RequestInfo", "requestId": request_id})
+    error = {"code": status, "message": message, "status": name, "details": details}
+    return orjson.dumps({"error": error})
+
+
+def step_body(step: Step, request_id: str, violations: Sequence[Violation] = ()) -> bytes:
+    """The body of a scripted error; a message in capitals is its reason."""
+    message = step.message or "The request cannot be served."
+    reason = message if message.isupper() else None
+    return error_body(step.status, message, request_id, reason=reason, violations=violations)
+
+
+def status_body(destination: Any, events: int, errors: Counter[str], *, processing: bool) -> bytes:
+    """What became of a request of so many events; `errors` counts the failed ones by reason."""
+    failed = sum(errors.values())
+    status: dict[str, Any] = {"destination": destination}
+    if processing:
+        status["requestStatus"] = "PROCESSING"
+    else:
+        status["requestStatus"] = (
+            "SUCCESS" if not failed else "FAILED" if failed == events else "PARTIAL_SUCCESS"
+        )
+        # An int64 is a text in JSON.
+        status["eventsIngestionStatus"] = {"recordCount": str(events)}
+        if failed:
+            counts = [
+                {"recordCount": str(count), "reason": _PREFIX + reason}
+                for reason, count in errors.items()
+            ]
+            status["errorInfo"] = {"errorCounts": counts}
+    return orjson.dumps({"requestStatusPerDestination": [status]})
+
 
 DESTINATION = "google_ec"
 PREFIX = "/google"
@@ -158,7 +256,7 @@ class _Google:
         if answer is None:
             accepted = self.accepted.get(request_id)
             if accepted is None:
-                body = google_answers.error_body(404, "There is no such request.", request_id)
+                body = error_body(404, "There is no such request.", request_id)
                 answer = _Answer(Step(status=404), body)
             else:
                 answer = _Answer(_GOOD, self._status(accepted))
@@ -237,7 +335,7 @@ class _Google:
         if limit is None or len(self.recent) < limit:
             self.recent.append(now)
             return None
-        body = google_answers.error_body(
+        body = error_body(
             429,
             "Quota exceeded for quota metric 'Ingest requests'.",
             request_id,
@@ -301,12 +399,10 @@ class _Google:
         if step.reach is Reach.EVENT:
             reason = step.message if step.message and step.message.isupper() else "INVALID_FORMAT"
             found = [self._placed(Violation("", reason), position) for position in culprits]
-            return _Answer(
-                step, google_answers.step_body(step, request_id, found), "refused by its script"
-            )
+            return _Answer(step, step_body(step, request_id, found), "refused by its script")
         if not step.is_good:
             return self._misbehave(step, request_id)
-        return _Answer(step, google_answers.accepted_body(request_id, self._warned(ids)))
+        return _Answer(step, accepted_body(request_id, self._warned(ids)))
 
     def _warned(self, ids: Sequence[str]) -> list[Violation]:
         """What is warned of, though the events are accepted."""
@@ -323,7 +419,7 @@ class _Google:
             return _Answer(step, _HTML, reason)
         if step.kind == "broken_json":
             return _Answer(step, b'{"requestId": ', reason)
-        return _Answer(step, google_answers.step_body(step, request_id), reason)
+        return _Answer(step, step_body(step, request_id), reason)
 
     def _accept(self, request_id: str, destination: Any, ids: tuple[str, ...]) -> None:
         twice = {each for each, count in Counter(ids).items() if count > 1}
@@ -339,7 +435,7 @@ class _Google:
                 reason = "DUPLICATE_TRANSACTION_ID"
             if reason is not None:
                 errors[reason] += 1
-        return google_answers.status_body(
+        return status_body(
             accepted.destination,
             len(accepted.ids),
             errors,
@@ -393,12 +489,12 @@ def _is_account(account: object) -> bool:
 
 def _invalid(found: Sequence[Violation], request_id: str) -> _Answer:
     message = "There was a problem with the request."
-    body = google_answers.error_body(400, message, request_id, violations=found)
+    body = error_body(400, message, request_id, violations=found)
     return _Answer(Step(status=400, code=100), body, found[0].reason)
 
 
 def _error(status: int, message: str, request_id: str) -> _Answer:
-    body = google_answers.error_body(status, message, request_id)
+    body = error_body(status, message, request_id)
     return _Answer(Step(status=status), body, message)
 
 

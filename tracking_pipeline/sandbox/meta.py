@@ -32,9 +32,8 @@ import orjson
 from aiohttp import web
 
 from tracking_pipeline.sandbox import meta_answers, meta_rules
-from tracking_pipeline.sandbox.faults import Conditions
 from tracking_pipeline.sandbox.memory import ReceivedRequest
-from tracking_pipeline.sandbox.stage import Stage, hang, reset, retry_after_seconds
+from tracking_pipeline.sandbox.stage import Conditions, Stage, hang, reset, retry_after_seconds
 from tracking_pipeline.sandbox.steps import Step
 
 DESTINATION = "meta_capi"

@@ -17,17 +17,17 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
+import orjson
 from aiohttp import web
 
 from tracking_pipeline.delivery.destinations.registry import REGISTRY
-from tracking_pipeline.sandbox import control, google, gtm, ip_api, ipinfo, meta
-from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
+from tracking_pipeline.sandbox import google, gtm, ip_api, ipinfo, meta
 from tracking_pipeline.sandbox.ip_api_rules import IpApiTraffic
 from tracking_pipeline.sandbox.memory import Journal, Memory
-from tracking_pipeline.sandbox.scripts import Scripts
-from tracking_pipeline.sandbox.stage import MetaToken, Stage
+from tracking_pipeline.sandbox.stage import Conditions, MetaToken, RandomFaults, Stage
+from tracking_pipeline.sandbox.steps import Scripts, StepError
 
 HOST = "127.0.0.1"
 
@@ -109,7 +109,7 @@ async def serve(
     Port 0 takes a free one. Raises `OSError` when the port is taken.
     """
     application = web.Application(client_max_size=_MAX_BODY_BYTES)
-    for routes in (*STAND_INS.values(), control.routes):
+    for routes in (*STAND_INS.values(), routes):
         application.add_routes(routes(stage))
     # A handler that hangs is cancelled when its client is gone, or soon after the sandbox stops.
     runner = web.AppRunner(
@@ -285,9 +285,88 @@ class Sandbox:
 def _prove_answers(port: int) -> None:
     connection = http.client.HTTPConnection(HOST, port, timeout=_START_TIMEOUT_SECONDS)
     try:
-        connection.request("GET", control.PREFIX + "/summary")
+        connection.request("GET", PREFIX + "/summary")
         status = connection.getresponse().status
     finally:
         connection.close()
     if status != 200:
         raise http.client.HTTPException(f"status {status}")
+
+
+# How another process asks the sandbox for its counts and sets its faults, over `/_sandbox/`.
+#
+# `GET  /_sandbox/summary`     the counts of `Memory.summary`
+# `POST /_sandbox/scripts`     `{event_id: [step, ...], ...}`
+# `POST /_sandbox/conditions`  `{"destination": "meta_capi", "outage": step or null,
+#                              "latency_seconds": 0.05, "throttle": {"requests": 3,
+#                              "retry_after": "30"}}`; what is left out stays as it is
+#
+# A wrong request is answered with 400 and one line that says what is wrong.
+
+PREFIX = "/_sandbox"
+
+
+def control_routes(stage: Stage) -> list[web.RouteDef]:
+    """The control_routes of the control side, under `PREFIX`."""
+
+    async def summary(_: web.Request) -> web.Response:
+        return _json(stage.memory.summary())
+
+    async def scripts(request: web.Request) -> web.Response:
+        wanted = await _object(request)
+        if not all(isinstance(steps, list) for steps in wanted.values()):
+            raise _bad_request("a script is a list of steps")
+        try:
+            stage.scripts.update(wanted)
+        except StepError as error:
+            raise _bad_request(str(error)) from error
+        return _json({"scripts": len(wanted)})
+
+    async def conditions(request: web.Request) -> web.Response:
+        wanted = await _object(request)
+        destination = wanted.pop("destination", None)
+        if destination not in stage.conditions:
+            raise _bad_request(f"destination must be one of {', '.join(stage.conditions)}")
+        _set_conditions(stage, destination, wanted)
+        return _json({"destination": destination})
+
+    return [
+        web.get(PREFIX + "/summary", summary),
+        web.post(PREFIX + "/scripts", scripts),
+        web.post(PREFIX + "/conditions", conditions),
+    ]
+
+
+def _set_conditions(stage: Stage, destination: str, wanted: dict[str, Any]) -> None:
+    conditions = stage.conditions[destination]
+    try:
+        if "outage" in wanted:
+            conditions.outage(wanted.pop("outage"))
+        if "latency_seconds" in wanted:
+            conditions.latency_seconds = float(wanted.pop("latency_seconds"))
+        if "throttle" in wanted:
+            conditions.throttle(**wanted.pop("throttle"))
+    except (TypeError, ValueError) as error:
+        raise _bad_request(str(error)) from error
+    if wanted:
+        raise _bad_request(f"no condition is called {', '.join(sorted(wanted))}")
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    try:
+        body = orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise _bad_request("the body is no JSON") from error
+    if not isinstance(body, dict):
+        raise _bad_request("the body must be an object")
+    return body
+
+
+def _bad_request(message: str) -> web.HTTPBadRequest:
+    return web.HTTPBadRequest(
+        text=orjson.dumps({"error": message}).decode(), content_type="application/json"
+    )
+
+
+def _json(body: dict[str, Any]) -> web.Response:
+    return web.Response(body=orjson.dumps(body), content_type="application/json")

@@ -1,22 +1,115 @@
-"""What all stand-ins of one sandbox share, and how a misbehaviour is acted out on a socket."""
+"""What all stand-ins of one sandbox share: the misbehaviour that no script names, and how it is
+acted out on a socket.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from hashlib import blake2b
 
 from aiohttp import web
 
-from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
 from tracking_pipeline.sandbox.ip_api_rules import IpApiTraffic
 from tracking_pipeline.sandbox.memory import Memory
-from tracking_pipeline.sandbox.scripts import Scripts
-from tracking_pipeline.sandbox.steps import Reach, Step, parse_step
+from tracking_pipeline.sandbox.steps import RawStep, Reach, Scripts, Step, StepError, parse_step
+
+_REJECTED = Step(kind="bad", status=400, code=100)
+
+
+@dataclass(frozen=True)
+class RandomFaults:
+    """Faults by lot, the same ones for the same seed. Shares are between 0 and 1.
+
+    `share_rejected` is the share of *events* that are refused for ever: drawn by (seed, event id).
+    The other shares are shares of *requests*: a request draws once, with the ticket of its first
+    event: (seed, event id, how often that event was seen). Drawn for every event, a share of 2 %
+    would fail every request of 1,000 events, and nothing would ever get through.
+    """
+
+    seed: int
+    share_transient: float = 0.0
+    share_rejected: float = 0.0
+    share_timeout: float = 0.0
+    share_reset: float = 0.0
+    share_late_reset: float = 0.0
+    share_throttled: float = 0.0
+    retry_after: str = "1"
+
+    def draw(self, event_ids: Sequence[str], sights: Callable[[str], int]) -> Step | None:
+        """What a request with these events meets; `sights` tells how often an event was seen."""
+        if self.share_rejected and any(
+            self._lot(event_id, "rejected") < self.share_rejected for event_id in event_ids
+        ):
+            return _REJECTED
+        first = event_ids[0]
+        lot = self._lot(first, sights(first))
+        for share, step in self._shares():
+            if lot < share:
+                return step
+            lot -= share
+        return None
+
+    def _shares(self) -> tuple[tuple[float, Step], ...]:
+        return (
+            (self.share_transient, Step(status=503, code=2)),
+            (self.share_timeout, Step(kind="timeout")),
+            (self.share_reset, Step(kind="reset")),
+            (self.share_late_reset, Step(kind="late_reset")),
+            (self.share_throttled, Step(status=429, code=4, retry_after=self.retry_after)),
+        )
+
+    def _lot(self, event_id: str, draw: object) -> float:
+        ticket = f"{self.seed}\0{event_id}\0{draw}".encode("utf-8", "surrogatepass")
+        return int.from_bytes(blake2b(ticket, digest_size=8).digest(), "big") / 2**64
+
+
+class Conditions:
+    """Faults and figures of one whole destination, changed at run time. Thread safe."""
+
+    def __init__(self, latency_seconds: float = 0.0) -> None:
+        """`latency_seconds` passes before every answer."""
+        self._lock = threading.Lock()
+        self._outage: Step | None = None
+        self._throttled: tuple[int, Step] | None = None
+        self.latency_seconds = latency_seconds
+        self.usage_percent = 1
+        self.regain_minutes = 0
+
+    def outage(self, step: RawStep | None) -> None:
+        """Lets every request meet this step (503, `"timeout"`, `"reset"` ...) until `None` is set.
+
+        Raises `StepError` for a step that does not exist or is no fault.
+        """
+        parsed = None if step is None else parse_step(step)
+        if parsed is not None and parsed.is_good:
+            raise StepError(f"{step!r} is no outage")
+        with self._lock:
+            self._outage = parsed
+
+    def throttle(self, requests: int, retry_after: str | None = None) -> None:
+        """Answers the next `requests` requests with 429, and with this `Retry-After` if given."""
+        step = Step(status=429, code=4, retry_after=retry_after)
+        with self._lock:
+            self._throttled = (requests, step) if requests > 0 else None
+
+    def take(self) -> Step | None:
+        """What the next request meets, whatever it carries; counts a throttled one down."""
+        with self._lock:
+            if self._outage is not None:
+                return self._outage
+            if self._throttled is None:
+                return None
+            left, step = self._throttled
+            self._throttled = (left - 1, step) if left > 1 else None
+            return step
+
 
 # Linger 0: closing the socket sends RST, which the client sees as "connection reset by peer".
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

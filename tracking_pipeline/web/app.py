@@ -21,18 +21,15 @@ from tracking_pipeline.store.database import connection_pool
 from tracking_pipeline.web.admin.router import admin_router
 from tracking_pipeline.web.context import WebContext
 from tracking_pipeline.web.errors import add_error_handlers
-from tracking_pipeline.web.http_forms import HttpForms
 from tracking_pipeline.web.intake.router import intake_router
 from tracking_pipeline.web.login import login_router
-from tracking_pipeline.web.monitoring.metrics import metrics_router
-from tracking_pipeline.web.monitoring.probe import health_probe_router
+from tracking_pipeline.web.metrics import metrics_router
+from tracking_pipeline.web.middleware import BODY_SECONDS, BodyLimit, HttpForms, SafeResponses
 from tracking_pipeline.web.page import page_router
-from tracking_pipeline.web.runs.desk import RunDesk
+from tracking_pipeline.web.probe import health_probe_router
+from tracking_pipeline.web.run_desk import RunDesk
 from tracking_pipeline.web.security.access import Access
-from tracking_pipeline.web.security.body_limit import BODY_SECONDS, BodyLimit
-from tracking_pipeline.web.security.jwks import KeySet
-from tracking_pipeline.web.security.safe_responses import SafeResponses
-from tracking_pipeline.web.security.supabase_tokens import SupabaseTokens
+from tracking_pipeline.web.security.supabase_tokens import KeySet, SupabaseTokens
 from tracking_pipeline.web.watch import Watch, watching
 from tracking_pipeline.wiring.installation import Installation
 

@@ -16,7 +16,7 @@ from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.admin_audit import AdminAction, record_action
 from tracking_pipeline.store.database import AsyncPool, connect
 from tracking_pipeline.web.attempt_counters import AttemptCounters
-from tracking_pipeline.web.runs.desk import RunDesk
+from tracking_pipeline.web.run_desk import RunDesk
 from tracking_pipeline.web.security.access import Access, Principal
 from tracking_pipeline.web.security.client_address import client_address
 from tracking_pipeline.web.watch import Watch

@@ -17,8 +17,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from tracking_pipeline.web.answers import ERRORS, Done
 from tracking_pipeline.web.context import Context
 from tracking_pipeline.web.errors import ApiError
-from tracking_pipeline.web.security.access import is_own_page
-from tracking_pipeline.web.security.session import COOKIE
+from tracking_pipeline.web.security.access import COOKIE, is_own_page
 
 login_router = APIRouter(tags=["session"], responses=ERRORS)
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from tracking_pipeline.settings import Settings, SettingsError
 from tracking_pipeline.web.app import create_app
-from tracking_pipeline.web.runs.desk import CLOSING_SECONDS, RunDesk
+from tracking_pipeline.web.run_desk import CLOSING_SECONDS, RunDesk
 from tracking_pipeline.web.security.access import generated_token
 from tracking_pipeline.wiring.installation import Installation
 

@@ -6,8 +6,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.importing.records import Problem
-from tracking_pipeline.importing.service import import_file
-from tracking_pipeline.importing.totals import ImportTotals
+from tracking_pipeline.importing.service import ImportTotals, import_file
 from tracking_pipeline_tests.importing.writing import Write
 
 

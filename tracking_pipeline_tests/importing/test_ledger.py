@@ -10,8 +10,7 @@ from psycopg.rows import dict_row
 
 from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
 from tracking_pipeline.importing.records import Problem
-from tracking_pipeline.importing.service import import_file
-from tracking_pipeline.importing.totals import ImportTotals
+from tracking_pipeline.importing.service import ImportTotals, import_file
 from tracking_pipeline_tests.importing.writing import Write
 
 LEAD = "10000000-0000-4000-8000-000000000001"

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.importing.records import PROBLEM_FIELD, ImportFileError
-from tracking_pipeline.importing.service import BATCH_RECORDS, import_file
-from tracking_pipeline.importing.totals import ImportTotals, Into
+from tracking_pipeline.importing.service import BATCH_RECORDS, ImportTotals, Into, import_file
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline_tests.importing.writing import Write
 

@@ -23,8 +23,8 @@ import psutil
 import psycopg
 import pytest
 
-from tracking_pipeline.postgres.account import blocking_folder, choose_account, run_as
 from tracking_pipeline.postgres.binaries import wheel_binaries
+from tracking_pipeline.postgres.process import blocking_folder, choose_account, run_as
 from tracking_pipeline.postgres.server import EmbeddedPostgresError, hold, hold_with
 from tracking_pipeline_tests.servers import find_server_binaries, reachable_folder
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracking_pipeline.sandbox.faults import Conditions, RandomFaults
+from tracking_pipeline.sandbox.stage import Conditions, RandomFaults
 from tracking_pipeline.sandbox.steps import StepError
 
 _IDS = [f"event-{number}" for number in range(2000)]

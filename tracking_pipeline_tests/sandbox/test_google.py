@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tracking_pipeline.sandbox.faults import RandomFaults
 from tracking_pipeline.sandbox.server import Sandbox
+from tracking_pipeline.sandbox.stage import RandomFaults
 
 Event = dict[str, Any]
 EMAIL = sha256(b"emily@example.com").hexdigest()

@@ -63,7 +63,7 @@ def test_random_faults_go_on_where_the_earlier_process_stopped(
 
 @pytest.fixture
 def faults() -> Callable[[], Any]:
-    from tracking_pipeline.sandbox.faults import RandomFaults
+    from tracking_pipeline.sandbox.stage import RandomFaults
 
     return lambda: RandomFaults(3, share_transient=0.5)
 

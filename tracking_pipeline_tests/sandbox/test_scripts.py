@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracking_pipeline.sandbox.scripts import Scripts
-from tracking_pipeline.sandbox.steps import StepError
+from tracking_pipeline.sandbox.steps import Scripts, StepError
 
 
 def _labels(scripts: Scripts, *requests: list[str]) -> list[str | None]:

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tracking_pipeline.sandbox.faults import RandomFaults
 from tracking_pipeline.sandbox.server import Sandbox, SandboxError
+from tracking_pipeline.sandbox.stage import RandomFaults
 
 
 def test_it_listens_on_the_loopback_only_and_has_done_so_when_it_is_entered(

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import Database
 from tracking_pipeline.web.app import create_app
-from tracking_pipeline.web.runs.desk import RunDesk
+from tracking_pipeline.web.run_desk import RunDesk
 from tracking_pipeline.wiring.installation import Installation
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 

@@ -13,7 +13,7 @@ import psycopg
 
 from tracking_pipeline.settings import read_settings
 from tracking_pipeline.web.app import create_app
-from tracking_pipeline.web.runs.desk import RunDesk
+from tracking_pipeline.web.run_desk import RunDesk
 from tracking_pipeline.web.server import listen, make_server
 from tracking_pipeline.wiring.installation import open_installation
 from tracking_pipeline_tests.dagster_instance import fresh_instance

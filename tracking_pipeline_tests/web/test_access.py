@@ -15,8 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tracking_pipeline.web.security import jwks
-from tracking_pipeline.web.security.jwks import KeySet, _keys_of
+from tracking_pipeline.web.security.supabase_tokens import KeySet, _keys_of
 from tracking_pipeline_tests.web.conftest import Serve
 from tracking_pipeline_tests.web.people import (
     ES256_KEY,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.web.intake import limits as intake_limits
-from tracking_pipeline.web.intake.limits import RateLimit, client_of
+from tracking_pipeline.web.intake import service as intake_limits
+from tracking_pipeline.web.intake.service import RateLimit, client_of
 from tracking_pipeline_tests.web.intake_site import KEY, Site, site
 
 EVENT = {"event_name": "Lead"}

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline.web.runs import desk as run_desk
+from tracking_pipeline.web import run_desk
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
 from tracking_pipeline_tests.web.conftest import Serve
 from tracking_pipeline_tests.web.serving import FUNCTIONS, Served, closed_queue

@@ -16,8 +16,8 @@ import pytest
 from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
 from tracking_pipeline.defs.instance.runs import RunError
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.web.runs.desk import DeskRun, RunDesk
-from tracking_pipeline.web.runs.process import RunOrder, RunProcess, prepare_processes, retry_answer
+from tracking_pipeline.web.run_desk import DeskRun, RunDesk
+from tracking_pipeline.web.run_process import RunOrder, RunProcess, prepare_processes, retry_answer
 from tracking_pipeline_tests.dagster_instance import fresh_instance
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.web.serving import closed_queue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.web.security.session import Sessions
+from tracking_pipeline.web.security.access import Sessions
 from tracking_pipeline_tests.web.serving import ADMIN_TOKEN, Served
 
 SESSIONS = Sessions(ADMIN_TOKEN)

@@ -25,7 +25,7 @@ from tracking_pipeline.defs.instance.heartbeat import end_lost_runs, heartbeat
 from tracking_pipeline.defs.instance.storage import kept_connections
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.errors import ExplainedError
-from tracking_pipeline.postgres.error import EmbeddedPostgresError
+from tracking_pipeline.postgres.folder import EmbeddedPostgresError
 from tracking_pipeline.settings import Settings, SettingsError, dagster_home
 from tracking_pipeline.store.dagster_runs import PastRun
 from tracking_pipeline.wiring.run_storage import instance_file

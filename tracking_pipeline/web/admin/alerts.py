@@ -14,10 +14,10 @@ from tracking_pipeline.health.alerts.actions import AlertAction, AlertActions, a
 from tracking_pipeline.health.metrics import AlertType, alert_types
 from tracking_pipeline.store.admin_audit import AdminAction, record_action
 from tracking_pipeline.store.alerts import read_open_alerts, read_resolved_alerts
-from tracking_pipeline.web.admin.json_route import JsonRoute
 from tracking_pipeline.web.answers import Text
 from tracking_pipeline.web.context import Admin, Context
 from tracking_pipeline.web.errors import ApiError
+from tracking_pipeline.web.middleware import JsonRoute
 from tracking_pipeline.wiring.health import health_config
 
 alerts_router = APIRouter(tags=["alerts"], route_class=JsonRoute)

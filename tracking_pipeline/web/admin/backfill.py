@@ -15,12 +15,12 @@ from tracking_pipeline.defs.delivery.backfill import (
     backfill_destination_job,
 )
 from tracking_pipeline.delivery.destinations.registry import DestinationName
-from tracking_pipeline.web.admin.json_route import JsonRoute
-from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
+from tracking_pipeline.web.admin.runs import RUN_RESPONSES, run_and_answer
 from tracking_pipeline.web.answers import Moment
 from tracking_pipeline.web.context import Admin, Context
 from tracking_pipeline.web.errors import ApiError
-from tracking_pipeline.web.runs.process import RunOrder, backfill_answer
+from tracking_pipeline.web.middleware import JsonRoute
+from tracking_pipeline.web.run_process import RunOrder, backfill_answer
 
 backfill_router = APIRouter(tags=["backfill"], route_class=JsonRoute)
 

@@ -1,22 +1,27 @@
 """How tracking stands, as the admin dashboard shows it:
-``GET /functions/v1/admin-tracking-health?start_date&end_date``.
+``GET /functions/v1/admin-tracking-health?start_date&end_date``; and one health check on demand:
+``POST /functions/v1/check-tracking-health``, for cron and for the webhooks of monitoring systems.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Discriminator, Field, Tag
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from tracking_pipeline.defs.health.check import CHECKED, answer_of, check_tracking_health_job
 from tracking_pipeline.events.policy import reading_policy
 from tracking_pipeline.health.view.status import DestinationStatus
 from tracking_pipeline.health.view.window import TrackingHealth, read_tracking_health
+from tracking_pipeline.web.admin.runs import RUN_RESPONSES, run_and_answer
 from tracking_pipeline.web.answers import AS_MEANT
-from tracking_pipeline.web.context import Context
+from tracking_pipeline.web.context import Admin, Context
 from tracking_pipeline.web.errors import ApiError
+from tracking_pipeline.web.run_process import RunOrder
 from tracking_pipeline.wiring.health import health_config
 
 tracking_health_router = APIRouter(tags=["health"])
@@ -282,3 +287,40 @@ def _diagnostics(found: TrackingHealth) -> DiagnosticsAnswer:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
+
+
+check_router = APIRouter(tags=["health"])
+
+
+class CheckMetrics(BaseModel):
+    """The values of the check; null where there was no data."""
+
+    emq_score: float | None = Field(description="Estimated Event Match Quality, 0 to 10.")
+    queue_depth: int = Field(description="Failed events that wait.")
+    error_rate: float | None = Field(description="Percent of events that failed.")
+    geo_coverage: float | None = Field(description="Percent of new leads with a whole place.")
+
+
+class CheckAnswer(BaseModel):
+    """What the check found: the keys of `tracking-pipeline check --json`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    success: bool = Field(description="The check came to its end, whatever it found.")
+    status: str = Field(description="`healthy`, `degraded` or `critical`.")
+    reason: str = Field(description="What makes it so.")
+    metrics: CheckMetrics
+    alerts_created: int = Field(description="Alerts that this check opened.")
+    alerts_resolved: int = Field(description="Alerts that this check ended.")
+    active_alerts: list[dict[str, Any]] = Field(description="All open alerts, critical first.")
+    run_id: str = Field(description="The run, also in the Dagster UI.")
+    joined: bool = Field(description="The run was under way already.")
+
+
+@check_router.post("/check-tracking-health", response_model=CheckAnswer, responses=RUN_RESPONSES)
+async def check_tracking_health(request: Request, context: Context, admin: Admin) -> JSONResponse:
+    """Check tracking's health: one run of `check_tracking_health_job`, without its report. A breach
+    is a result."""
+    # Without the report, which takes longer than somebody waits.
+    order = RunOrder(check_tracking_health_job.name, {}, answer_of, assets=tuple(CHECKED))
+    return await run_and_answer(context, request, admin, order, action="check")

@@ -19,12 +19,12 @@ from tracking_pipeline.defs.delivery.replay import (
 )
 from tracking_pipeline.delivery.destinations.registry import DestinationName, DestinationOrAll
 from tracking_pipeline.store.dead_letters import DeadLetters, read_groups
-from tracking_pipeline.web.admin.json_route import JsonRoute
-from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
+from tracking_pipeline.web.admin.runs import RUN_RESPONSES, run_and_answer
 from tracking_pipeline.web.answers import Moment, Text
 from tracking_pipeline.web.context import Admin, Context
 from tracking_pipeline.web.errors import ApiError
-from tracking_pipeline.web.runs.process import RunOrder, replay_answer
+from tracking_pipeline.web.middleware import JsonRoute
+from tracking_pipeline.web.run_process import RunOrder, replay_answer
 
 replay_router = APIRouter(tags=["dead letters"], route_class=JsonRoute)
 

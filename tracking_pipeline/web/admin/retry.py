@@ -10,11 +10,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
-from tracking_pipeline.web.admin.json_route import JsonRoute
-from tracking_pipeline.web.admin.run_answers import RUN_RESPONSES, run_and_answer
+from tracking_pipeline.web.admin.runs import RUN_RESPONSES, run_and_answer
 from tracking_pipeline.web.context import Admin, Context
 from tracking_pipeline.web.errors import ApiError
-from tracking_pipeline.web.runs.process import RunOrder, retry_answer
+from tracking_pipeline.web.middleware import JsonRoute
+from tracking_pipeline.web.run_process import RunOrder, retry_answer
 
 retry_router = APIRouter(tags=["delivery"], route_class=JsonRoute)
 

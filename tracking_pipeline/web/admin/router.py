@@ -7,9 +7,8 @@ from fastapi import APIRouter, Depends
 from tracking_pipeline.web.admin.accounting import accounting_router
 from tracking_pipeline.web.admin.alerts import alerts_router
 from tracking_pipeline.web.admin.backfill import backfill_router
-from tracking_pipeline.web.admin.check import check_router
 from tracking_pipeline.web.admin.explain import explain_router
-from tracking_pipeline.web.admin.health import tracking_health_router
+from tracking_pipeline.web.admin.health import check_router, tracking_health_router
 from tracking_pipeline.web.admin.replay import replay_router
 from tracking_pipeline.web.admin.retry import retry_router
 from tracking_pipeline.web.admin.runs import runs_router

@@ -23,8 +23,8 @@ from tracking_pipeline.identity import normalize
 from tracking_pipeline.identity.countries import country_code
 from tracking_pipeline.identity.name import split_full_name
 from tracking_pipeline.identity.subdivisions import certain_state
-from tracking_pipeline.importing.leads import LeadRows
 from tracking_pipeline.importing.records import Record
+from tracking_pipeline.importing.rows import LeadRows
 from tracking_pipeline.importing.values import FieldError, encode_row
 from tracking_pipeline.store.importing import TableColumn
 from tracking_pipeline.store.ledger import COLUMNS as LEDGER_COLUMNS

@@ -15,6 +15,7 @@ import hmac
 import logging
 import secrets
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -24,9 +25,11 @@ from fastapi import Request
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.user_roles import RolesUnreadableError, is_admin
 from tracking_pipeline.web.errors import ApiError, unavailable
-from tracking_pipeline.web.security.jwks import KeysUnavailableError
-from tracking_pipeline.web.security.session import COOKIE, SESSION_SECONDS, Sessions
-from tracking_pipeline.web.security.supabase_tokens import InvalidTokenError, SupabaseTokens
+from tracking_pipeline.web.security.supabase_tokens import (
+    InvalidTokenError,
+    KeysUnavailableError,
+    SupabaseTokens,
+)
 
 REALM = "tracking_pipeline"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -145,3 +148,38 @@ def _unauthorized(*, invalid: bool = False) -> ApiError:
     return ApiError(
         401, "an admin's bearer token is needed", headers={"WWW-Authenticate": challenge}
     )
+
+
+COOKIE = "tracking_session"
+SESSION_SECONDS = 12 * 3600
+
+
+class Sessions:
+    """Makes and reads a browser's session: a signed cookie that says who logged in and until when.
+    Times are Unix seconds.
+
+    It is no secret of its own: the key is derived from the admin token, so a new token ends all
+    sessions, and a restart of the server ends none. The cookie is HttpOnly (no script reads it),
+    SameSite=Strict (no other site sends it), and opens nothing but this application.
+    """
+
+    def __init__(self, admin_token: str) -> None:
+        self._key = hmac.digest(admin_token.encode(), b"tracking-pipeline session", "sha256")
+
+    def issue(self, actor: str, expires_at: float) -> str:
+        """The cookie for ``actor``, good until then."""
+        said = f"{int(expires_at)}.{urlsafe_b64encode(actor.encode()).decode()}"
+        return f"{said}.{self._signature(said)}"
+
+    def actor_of(self, cookie: str, now: float) -> str | None:
+        """Who logged in, None for a cookie that is not ours or has expired."""
+        said, _, signature = cookie.rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._signature(said).encode()):
+            return None
+        expires_at, _, actor = said.partition(".")
+        if int(expires_at) <= now:
+            return None
+        return urlsafe_b64decode(actor).decode()
+
+    def _signature(self, said: str) -> str:
+        return hmac.new(self._key, said.encode(), hashlib.sha256).hexdigest()

@@ -31,7 +31,7 @@ from tracking_pipeline.defs.instance.runs import (
 )
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.store.dagster_runs import PastRun
-from tracking_pipeline.web.runs.process import Answer, RunOrder, RunProcess, prepare_processes
+from tracking_pipeline.web.run_process import Answer, RunOrder, RunProcess, prepare_processes
 
 # What an answer waits for a run before it says "still at it".
 WAIT_SECONDS = 8.0
