@@ -214,8 +214,8 @@ def is_payload(fields: Mapping[str, Any], listed: str | None) -> bool:
 
 # A line as a row of ``tracking_failed_events``.
 #
-# A line with ``event_payload`` is a row: its other fields are the table's columns. Any other line is
-# the payload itself, in whatever shape delivery reads: it makes an event that is due at once. A
+# A line with ``event_payload`` is a row: its other fields are the table's columns. Any other line
+# is the payload itself, in whatever shape delivery reads: it makes an event that is due at once. A
 # payload that delivery cannot read is imported all the same, and dead-lettered with its reason.
 
 _STATUSES = ("pending", "retrying", "resolved", "dead_letter")

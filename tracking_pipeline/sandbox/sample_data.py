@@ -42,8 +42,8 @@ from tracking_pipeline.sandbox.steps import RawStep
 
 # The shapes that a failed event's payload comes in. Pure.
 #
-# Three senders wrote them: one that talks to Meta and hashes first (`meta_payload`), one that writes
-# the ledger (`ledger_payload`), and a plain form handler (`flat_payload`).
+# Three senders wrote them: one that talks to Meta and hashes first (`meta_payload`), one that
+# writes the ledger (`ledger_payload`), and a plain form handler (`flat_payload`).
 
 SITE = "https://www.example.com"
 

@@ -109,7 +109,7 @@ async def serve(
     Port 0 takes a free one. Raises `OSError` when the port is taken.
     """
     application = web.Application(client_max_size=_MAX_BODY_BYTES)
-    for routes in (*STAND_INS.values(), routes):
+    for routes in (*STAND_INS.values(), control_routes):
         application.add_routes(routes(stage))
     # A handler that hangs is cancelled when its client is gone, or soon after the sandbox stops.
     runner = web.AppRunner(

@@ -176,8 +176,8 @@ def _answer(wanted: dict[str, Any]) -> Step:
 #
 # 1. A step about the destination (bad token, rate limit) goes first: a platform looks at the token
 #    and the rate before it looks at an event.
-# 2. Then a step that refuses an event (`400`, code 100, `"bad"`): the whole batch is refused, as Meta
-#    does, so a bad event stays bad whoever travels with it.
+# 2. Then a step that refuses an event (`400`, code 100, `"bad"`): the whole batch is refused, as
+#    Meta does, so a bad event stays bad whoever travels with it.
 # 3. Then a step about the request (`500`, `"timeout"`, `"reset"` ...): the whole request meets it.
 # 4. With none of these all are accepted.
 #
@@ -186,7 +186,8 @@ def _answer(wanted: dict[str, Any]) -> Step:
 # When a step is used up: a step is consumed when its event has really met it.
 #
 # - Acted out about the destination or the request: consumed for every event of the request whose
-#   current step is the same one. Ten events with `[500, 200]` in one batch fail once, not ten times.
+#   current step is the same one. Ten events with `[500, 200]` in one batch fail once, not ten
+#   times.
 # - A refusal is consumed only when the event stood alone: the refusal of a batch tells its sender
 #   nothing about any one member, so `[400]` is refused in the batch, in every part of it, and once
 #   alone. `"bad"` is never consumed.

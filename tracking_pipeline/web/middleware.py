@@ -1,8 +1,9 @@
 """What stands between the socket and the endpoints, the outermost last: the forms of HTTP, the
 limits of a body, safe headers.
 
-The forms in which clients ask are HEAD for GET, a slash at the end, a compressed body. Monitors ask by HEAD (RFC 9110 9.3.2), some clients and proxies end every path with a slash, and
-what servers send is often compressed (RFC 9110 8.4). Behind this, none of it is to be seen.
+The forms in which clients ask are HEAD for GET, a slash at the end, a compressed body. Monitors ask
+by HEAD (RFC 9110 9.3.2), some clients and proxies end every path with a slash, and what servers
+send is often compressed (RFC 9110 8.4). Behind this, none of it is to be seen.
 """
 
 from __future__ import annotations
@@ -127,8 +128,8 @@ _CLOSE = {"Connection": "close"}
 
 
 class BodyLimit:
-    """ASGI middleware: at most ``max_bytes`` of body (else 413), within ``seconds`` of the request's
-    start (else 408), before it is held in memory.
+    """ASGI middleware: at most ``max_bytes`` of body (else 413), within ``seconds`` of the
+    request's start (else 408), before it is held in memory.
 
     What a client says about the length is believed when it is too much; what it sends is counted in
     any case.

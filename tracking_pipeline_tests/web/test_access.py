@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tracking_pipeline.web.security import supabase_tokens
 from tracking_pipeline.web.security.supabase_tokens import KeySet, _keys_of
 from tracking_pipeline_tests.web.conftest import Serve
 from tracking_pipeline_tests.web.people import (
@@ -137,7 +138,7 @@ def test_keys_are_fetched_once_and_unknown_ones_do_not_make_us_ask_again_and_aga
 def test_a_document_without_keys_does_not_replace_those_that_are_known(
     keys: KeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jwks, "SHORTEST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(supabase_tokens, "SHORTEST_PAUSE_SECONDS", 0.0)
 
     async def judge() -> None:
         async with httpx.AsyncClient() as client:

@@ -1,4 +1,4 @@
-"""The intake of one application: who may post and how often, and what becomes of what was posted."""
+"""Intake: who may post and how often, and what becomes of what was posted."""
 
 from __future__ import annotations
 

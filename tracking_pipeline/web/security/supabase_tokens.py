@@ -1,5 +1,5 @@
-"""Which user of the site a Supabase access token names, and whether that is true: by a shared secret
-or by the public keys of the identity provider, fetched from its JWKS address.
+"""Which user of the site a Supabase access token names, and whether that is true: by a shared
+secret or by the public keys of the identity provider, fetched from its JWKS address.
 
 https://supabase.com/docs/guides/auth/jwts, https://supabase.com/docs/guides/auth/signing-keys
 """
