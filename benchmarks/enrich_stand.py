@@ -20,8 +20,7 @@ from psycopg import sql
 from typing_extensions import LiteralString
 
 from benchmarks.retry_stand import temporary_postgres
-from tracking_pipeline.geo.enrich import EnrichRequest, enrich_leads
-from tracking_pipeline.geo.enrich_totals import EnrichTotals
+from tracking_pipeline.geo.enrich import EnrichRequest, EnrichTotals, enrich_leads
 from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.online import SecondsLeft
 from tracking_pipeline.geo.provider import GeoProviders

@@ -11,7 +11,6 @@ from tracking_pipeline.cli import (
     accounting,
     delivery,
     demo,
-    destinations,
     dev,
     explain,
     health,
@@ -65,7 +64,7 @@ for verb in (
     serve.serve,
 ):
     app.command()(verb)
-app.command(name="test-destinations")(destinations.ask)
+app.command(name="test-destinations")(delivery.ask)
 app.command(name="test-alerts")(health.try_channels)
 app.command(name="import")(tables.import_rows)
 app.add_typer(places.geo, name="geo")

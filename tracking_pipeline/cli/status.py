@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from tracking_pipeline.cli.delivery import show_details
-from tracking_pipeline.cli.destinations import show_last_checks
+from tracking_pipeline.cli.delivery import show_details, show_last_checks
 from tracking_pipeline.cli.health import show_alerts, show_standing, show_undelivered
 from tracking_pipeline.cli.output import (
     Json,

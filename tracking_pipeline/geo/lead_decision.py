@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from tracking_pipeline.geo.address import Refused, public_address
 from tracking_pipeline.geo.place import Place, session_place
-from tracking_pipeline.geo.provider_chain import NO_PLACE, AddressFinding, next_ask
+from tracking_pipeline.geo.provider import NO_PLACE, AddressFinding, next_ask
 from tracking_pipeline.store.lead_places import Found
 from tracking_pipeline.store.leads import Lead
 

@@ -19,8 +19,7 @@ import psycopg
 
 from tracking_pipeline.geo import mmdb
 from tracking_pipeline.geo.mmdb import ONLY_COUNTRIES, MmdbProvider
-from tracking_pipeline.geo.provider import Provider
-from tracking_pipeline.geo.provider_chain import AddressFinding, Inquiry
+from tracking_pipeline.geo.provider import AddressFinding, Inquiry, Provider
 from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.ip_locations import (
     AddressAnswer,

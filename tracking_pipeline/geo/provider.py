@@ -1,13 +1,17 @@
-"""What every source of places offers: a set of addresses in, one answer for each out."""
+"""What every source of places offers, a set of addresses in, one answer for each out; and how they
+are asked one after the other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import Enum
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 from tracking_pipeline.geo.place import Place
+from tracking_pipeline.store.ip_locations import KnownAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +92,168 @@ class GeoProviders:
 
     serving: tuple[Provider, ...]
     missing: Mapping[str, str]
+
+
+# Asks the sources of places about addresses, one after the other: the next for what is not found.
+#
+# An address is found when a source knows its city. What is less (a country, a state) is kept in
+# case nobody knows more: a place is one source's, never put together from several, because two
+# sources agree on a city hardly more often than not.
+
+AddressStatus: TypeAlias = Literal["ok", "no_data", "rate_limited", "error"]
+NO_PLACE = Place()
+
+# How long an address is left alone after no source gave an answer.
+FIRST_WAIT = timedelta(minutes=5)
+LONGEST_WAIT = timedelta(hours=2)
+MOST_LOOK_UPS_AGAIN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class AddressFinding:
+    """What came of one address.
+
+    ``status`` None: no source could be asked, and nothing is spent. ``wait_seconds`` is the time
+    until it is asked about again after ``attempts`` look-ups in vain; None: never.
+    """
+
+    status: AddressStatus | None
+    place: Place = NO_PLACE
+    source: str | None = None
+    hosting: bool = False
+    attempts: int = 0
+    wait_seconds: float | None = None
+
+    @classmethod
+    def of_known(cls, known: KnownAddress) -> AddressFinding:
+        """What is on record. A record without a status is another worker's question."""
+        return cls(
+            status=known.status,  # type: ignore[arg-type]  # the table's own check
+            place=Place(known.city, known.state, known.state_code, known.zip, known.country),
+            source=known.source,
+            hosting=known.hosting,
+            attempts=known.attempts,
+            wait_seconds=known.wait_seconds,
+        )
+
+    def or_else(self, lesser: AddressFinding) -> AddressFinding:
+        """This finding, with the lesser place of another source where it has none."""
+        if self.place != NO_PLACE or lesser.place == NO_PLACE:
+            return self
+        return replace(
+            self,
+            status="ok" if self.status == "no_data" else self.status,
+            place=lesser.place,
+            source=lesser.source,
+            hosting=self.hosting or lesser.hosting,
+        )
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What the sources have said about one address so far."""
+
+    place: Place = NO_PLACE
+    source: str | None = None
+    hosting: bool = False
+    later: AskLater | None = None
+    answered: bool = False
+    passed_over: bool = False
+
+
+class Inquiry:
+    """One question to several sources, about a set of addresses."""
+
+    def __init__(self, addresses: Iterable[str]) -> None:
+        self._heard = {address: _Heard() for address in addresses}
+
+    async def ask(self, providers: Sequence[Provider]) -> None:
+        """Asks the providers in their order, each about what those before did not find."""
+        for provider in providers:
+            if not (still_open := self.not_found()):
+                return
+            answers = await provider.locate(still_open)
+            for address in still_open:
+                self._hear(address, answers, provider)
+
+    def not_found(self) -> list[str]:
+        """The addresses whose city nobody knew yet."""
+        return [address for address, heard in self._heard.items() if not heard.place.city]
+
+    def of_hosting(self) -> dict[str, AddressFinding]:
+        """What was found about the addresses of data centres and proxies."""
+        return {
+            address: AddressFinding("ok", heard.place, heard.source, hosting=True)
+            for address, heard in self._heard.items()
+            if heard.hosting and heard.place.city
+        }
+
+    def unanswered(self) -> frozenset[str]:
+        """The addresses about which no source has said anything yet."""
+        return frozenset(address for address, heard in self._heard.items() if not heard.answered)
+
+    def finding(self, address: str, attempts: int) -> AddressFinding:
+        """What came of the address, which was asked about in vain ``attempts`` times before."""
+        heard = self._heard[address]
+        found = AddressFinding("ok", heard.place, heard.source, heard.hosting)
+        if heard.place.city:
+            return found
+        if not heard.answered:
+            return AddressFinding(None)
+        if heard.later or heard.passed_over:
+            wait = _wait_seconds(heard.later, attempts + 1)
+            return replace(
+                found, status=_why(heard.later), attempts=attempts + 1, wait_seconds=wait
+            )
+        return found if heard.place != NO_PLACE else AddressFinding("no_data")
+
+    def _hear(self, address: str, answers: Mapping[str, Answer], provider: Provider) -> None:
+        heard = self._heard[address]
+        answer = answers.get(address)
+        if answer is None:
+            heard.passed_over = True
+            return
+        heard.answered = True
+        if isinstance(answer, AskLater):
+            heard.later = heard.later or answer
+        elif isinstance(answer, Located):
+            # It is said of the address, whoever knows more of the place.
+            heard.hosting = heard.hosting or answer.hosting
+            if _tells_more(answer.place, heard.place):
+                heard.place, heard.source = answer.place, provider.source
+
+
+def next_ask(attempts: int) -> timedelta | None:
+    """The wait before an address is looked up again after ``attempts`` look-ups that failed: 5, 10,
+    20, 40 and 80 minutes, never over two hours; ``None`` where it is given up.
+
+    Raises ``ValueError`` where no look-up has failed yet.
+    """
+    if attempts < 1:
+        raise ValueError("an address that was never looked up has nothing to wait for")
+    if attempts > MOST_LOOK_UPS_AGAIN:
+        return None
+    return min(FIRST_WAIT * (1 << (attempts - 1)), LONGEST_WAIT)
+
+
+def _why(later: AskLater | None) -> AddressStatus:
+    """A source that named a wait has a limit, as has one that was passed over; all else failed."""
+    return "error" if later and later.after_seconds is None else "rate_limited"
+
+
+def _wait_seconds(later: AskLater | None, attempts: int) -> float | None:
+    """The wait after so many look-ups in vain, and never less than a source asked for."""
+    wait = next_ask(attempts)
+    named = (later.after_seconds if later else None) or 0.0
+    return None if wait is None else max(wait.total_seconds(), named)
+
+
+def _tells_more(place: Place, than: Place) -> bool:
+    return _precision(place) > _precision(than)
+
+
+def _precision(place: Place) -> int:
+    for precision, part in ((3, place.city), (2, place.state), (1, place.country)):
+        if part:
+            return precision
+    return 0

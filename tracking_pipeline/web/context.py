@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from tracking_pipeline.settings import Settings
-from tracking_pipeline.store.admin_audit import AdminAction, record_action
+from tracking_pipeline.store.admins import AdminAction, record_action
 from tracking_pipeline.store.database import AsyncPool, connect
 from tracking_pipeline.web.attempt_counters import AttemptCounters
 from tracking_pipeline.web.run_desk import RunDesk

@@ -16,8 +16,11 @@ import pytest
 from dagster_postgres import PostgresRunStorage
 from sqlalchemy import Engine, event
 
-from tracking_pipeline.defs.instance.storage import TrackingStorage, dagster_storage_url
-from tracking_pipeline.defs.instance.tables import make_dagster_tables
+from tracking_pipeline.defs.instance.storage import (
+    TrackingStorage,
+    dagster_storage_url,
+    make_dagster_tables,
+)
 from tracking_pipeline.postgres.folder import EmbeddedFolder, read_record
 from tracking_pipeline_tests.delivery.failed_event_queue import wait_until
 from tracking_pipeline_tests.dev_process import CHECKOUT, COMMAND

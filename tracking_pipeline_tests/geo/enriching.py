@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tracking_pipeline.geo.enrich import EnrichRequest, enrich_leads
-from tracking_pipeline.geo.enrich_totals import EnrichTotals
+from tracking_pipeline.geo.enrich import EnrichRequest, EnrichTotals, enrich_leads
 from tracking_pipeline.geo.ip_api import IpApi
 from tracking_pipeline.geo.ipinfo import IpInfo
 from tracking_pipeline.geo.mmdb import MmdbProvider

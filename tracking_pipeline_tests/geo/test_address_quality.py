@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tracking_pipeline.geo.address_quality import judge_addresses, read_suspicion
+from tracking_pipeline.geo.coverage import judge_addresses, read_suspicion
 from tracking_pipeline.store.geo_coverage import StoredAddress
 from tracking_pipeline_tests.geo.asking import addresses
 from tracking_pipeline_tests.geo.databases import write_database

@@ -15,7 +15,7 @@ from tracking_pipeline.geo.lead_decision import (
     question,
 )
 from tracking_pipeline.geo.place import Place
-from tracking_pipeline.geo.provider_chain import AddressFinding
+from tracking_pipeline.geo.provider import AddressFinding
 from tracking_pipeline.store.lead_places import PLACE_COLUMNS
 from tracking_pipeline.store.leads import Lead
 

@@ -12,8 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.geo.place import Place
-from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located
-from tracking_pipeline.geo.provider_chain import NO_PLACE, AddressFinding, Inquiry, next_ask
+from tracking_pipeline.geo.provider import (
+    NO_PLACE,
+    NOWHERE,
+    AddressFinding,
+    Answer,
+    AskLater,
+    Inquiry,
+    Located,
+    next_ask,
+)
 
 ADDRESS = "8.8.8.8"
 MIAMI, ONLY_FLORIDA, ONLY_US = (

@@ -11,7 +11,7 @@ import pytest
 
 from tracking_pipeline.events.reading import read_payload
 from tracking_pipeline.geo.place import session_place
-from tracking_pipeline.geo.provider_chain import NO_PLACE
+from tracking_pipeline.geo.provider import NO_PLACE
 from tracking_pipeline.identity import normalize
 from tracking_pipeline.identity.quick import name_for_meta
 from tracking_pipeline.importing.service import import_file

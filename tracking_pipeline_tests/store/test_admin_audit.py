@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tracking_pipeline.store.admin_audit import AdminAction, record_action
+from tracking_pipeline.store.admins import AdminAction, record_action
 
 ACTION = AdminAction("token 1", "retry", "started", {"run_id": "1"}, "81.2.69.160")
 

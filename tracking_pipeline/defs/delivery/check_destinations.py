@@ -10,9 +10,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from tracking_pipeline.defs.metadata import table
+from tracking_pipeline.defs.metadata import AGAIN_FROM_THE_START, GROUP_TAG, table
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG
 from tracking_pipeline.defs.ticks import every
 from tracking_pipeline.delivery.check_destinations import DestinationChecks, check_destinations
 from tracking_pipeline.delivery.destinations.registry import DestinationOrAll

@@ -20,9 +20,14 @@ import dagster as dg
 from pydantic import Field
 
 from tracking_pipeline.defs.launchpad import moment, require
-from tracking_pipeline.defs.metadata import table
+from tracking_pipeline.defs.metadata import (
+    AGAIN_FROM_THE_START,
+    DESTINATION_TAG,
+    GROUP_TAG,
+    LONG_RUN,
+    table,
+)
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
 from tracking_pipeline.defs.ticks import number, present_window
 from tracking_pipeline.delivery.destinations.registry import DestinationOrAll
 from tracking_pipeline.delivery.replay import CANARIES

@@ -25,9 +25,13 @@ import psycopg
 from pydantic import Field
 
 from tracking_pipeline.defs.delivery.backlog import read_due_events, runs_called_for
-from tracking_pipeline.defs.instance.kept_in_log import KEPT_IN_LOG
-from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, DESTINATION_TAG, GROUP_TAG, LONG_RUN
+from tracking_pipeline.defs.metadata import (
+    AGAIN_FROM_THE_START,
+    DESTINATION_TAG,
+    GROUP_TAG,
+    LONG_RUN,
+)
+from tracking_pipeline.defs.resources import KEPT_IN_LOG, DrainProgress, TrackingResource
 from tracking_pipeline.defs.ticks import count_under_way
 from tracking_pipeline.delivery.destinations.registry import (
     DESTINATIONS,

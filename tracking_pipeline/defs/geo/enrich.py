@@ -18,12 +18,15 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
-from tracking_pipeline.defs.metadata import table
+from tracking_pipeline.defs.metadata import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN, table
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.defs.ticks import every, is_under_way
-from tracking_pipeline.geo.enrich import TIME_BUDGET_SECONDS, EnrichRequest, enrich_leads
-from tracking_pipeline.geo.enrich_totals import EnrichTotals
+from tracking_pipeline.geo.enrich import (
+    TIME_BUDGET_SECONDS,
+    EnrichRequest,
+    EnrichTotals,
+    enrich_leads,
+)
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.leads import read_locate_backlog
 

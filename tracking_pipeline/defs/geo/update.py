@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import dagster as dg
 
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
+from tracking_pipeline.defs.metadata import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.geo.download import (
     GeoDownloadError,
     database_file,

@@ -12,9 +12,8 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from tracking_pipeline.defs.metadata import table
+from tracking_pipeline.defs.metadata import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG, table
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
 from tracking_pipeline.health.alerts.actions import AlertActions, act_on_alerts
 from tracking_pipeline.health.formatting import moment
 from tracking_pipeline.health.metrics import AlertType, alert_types

@@ -17,7 +17,7 @@ from tracking_pipeline.defs.instance.automation import read_automation
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
 from tracking_pipeline.health.check import CheckResult, Reading, record_reading, take_reading
-from tracking_pipeline.health.notifications.dead_mans_switch import ping
+from tracking_pipeline.health.notifications.notify import ping
 from tracking_pipeline.wiring.health import health_config
 
 GROUP = "tracking_health"

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.defs.health.assets import ALERTS, READINGS
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
+from tracking_pipeline.defs.metadata import AGAIN_FROM_THE_START, FIRST_IN_QUEUE, GROUP_TAG
 from tracking_pipeline.defs.ticks import every
 from tracking_pipeline.health.view.summary import check_json
 

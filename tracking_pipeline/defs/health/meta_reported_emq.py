@@ -10,9 +10,8 @@ from typing import Any
 import dagster as dg
 
 from tracking_pipeline.defs.health.assets import GROUP, OWNERS
-from tracking_pipeline.defs.metadata import floats, table
+from tracking_pipeline.defs.metadata import AGAIN_FROM_THE_START, GROUP_TAG, floats, table
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.health.readings.meta_reported import ReportedEmq, record_reported_emq
 from tracking_pipeline.wiring.health import health_config

@@ -12,10 +12,9 @@ import dagster as dg
 from tracking_pipeline.defs.health.check import check_tracking_health_job, checked_on_an_edge
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.ticks import WINDOW_SECONDS, is_under_way, present_window
-from tracking_pipeline.health.alerts.evaluation import evaluate_quickly
+from tracking_pipeline.health.alerts.evaluation import Trigger, evaluate_quickly, find_triggers
 from tracking_pipeline.health.alerts.heartbeat import Heartbeat, watch_heartbeat
 from tracking_pipeline.health.alerts.rules import AlertState
-from tracking_pipeline.health.alerts.triggers import Trigger, find_triggers
 from tracking_pipeline.health.formatting import duration
 from tracking_pipeline.health.metrics import METRICS, AlertType, Metric, alert_types
 from tracking_pipeline.health.readings.readings import read_quickly

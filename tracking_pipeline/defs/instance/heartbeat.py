@@ -5,7 +5,7 @@ a run of the command line or the API that was killed would stand as started for 
 so would the daemon's when the machine goes. It would take a slot of the run queue, and schedules
 and sensors would wait for it.
 
-So a thread beside each run writes a sign of life into Dagster's database (`store/run_heartbeats`),
+So a thread beside each run writes a sign of life into Dagster's database (`store/dagster_runs`),
 where the run's own events go too: a run that cannot write there cannot go on either. Whoever looks
 next, from any machine, ends a run that is silent: `lost_runs_sensor` every half minute, and whoever
 asks whether a run is under way. Runs that wait in the queue have no process and no heartbeat, and
@@ -30,8 +30,7 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 import psycopg
 
-from tracking_pipeline.store.database import DatabaseError, connect
-from tracking_pipeline.store.run_heartbeats import (
+from tracking_pipeline.store.dagster_runs import (
     BEAT_SECONDS,
     RunHeartbeat,
     claim_run,
@@ -41,6 +40,7 @@ from tracking_pipeline.store.run_heartbeats import (
     take_silent_runs,
     write_heartbeat,
 )
+from tracking_pipeline.store.database import DatabaseError, connect
 
 _QUEUED = dg.DagsterRunStatus.QUEUED
 

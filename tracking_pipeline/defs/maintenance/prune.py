@@ -13,8 +13,8 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import psycopg
 
+from tracking_pipeline.defs.metadata import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.health_snapshots import prune_snapshots
 

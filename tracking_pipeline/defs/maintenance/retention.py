@@ -10,8 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from tracking_pipeline.defs.metadata import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.defs.resources import TrackingResource
-from tracking_pipeline.defs.tags import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.geo.retention import RetentionTotals, apply_ip_retention
 
 

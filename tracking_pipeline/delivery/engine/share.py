@@ -31,7 +31,7 @@ from tracking_pipeline.delivery.engine.allotment import (
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.pace import Pace
 from tracking_pipeline.store.database import AsyncPool, through_outages
-from tracking_pipeline.store.destination_shares import Shares, read_shares, replace_shares
+from tracking_pipeline.store.destination_state import Shares, read_shares, replace_shares
 
 LOOK_EVERY_SECONDS = 0.5
 # A lease that has less left is written anew.

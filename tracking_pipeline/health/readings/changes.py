@@ -31,7 +31,7 @@ from tracking_pipeline.health.readings.anomalies import (
 from tracking_pipeline.health.readings.causes import Segment, contributing_segments
 from tracking_pipeline.health.readings.rollup import full_hour, mask_of_event
 from tracking_pipeline.identity import plain_reason
-from tracking_pipeline.store.ledger_segments import (
+from tracking_pipeline.store.health_readings import (
     SEGMENTS,
     Window,
     read_events_with_segments,

@@ -12,7 +12,7 @@ import psycopg
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, spec_of
 from tracking_pipeline.delivery.engine.destination_check import check_json
 from tracking_pipeline.delivery.failures import remedy_of
-from tracking_pipeline.geo.address_quality import Suspicion, read_suspicion
+from tracking_pipeline.geo.coverage import Suspicion, read_suspicion
 from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.readings.causes import DeadLetterBatch, outlived_words

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from tracking_pipeline.health.alerts.actions import AlertAction, AlertActions, act_on_alerts
 from tracking_pipeline.health.metrics import AlertType, alert_types
-from tracking_pipeline.store.admin_audit import AdminAction, record_action
+from tracking_pipeline.store.admins import AdminAction, record_action
 from tracking_pipeline.store.alerts import read_open_alerts, read_resolved_alerts
 from tracking_pipeline.web.answers import Text
 from tracking_pipeline.web.context import Admin, Context

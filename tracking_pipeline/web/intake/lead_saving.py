@@ -12,17 +12,17 @@ import psycopg
 
 from tracking_pipeline.geo.lead_decision import found_by_address, found_without_look_up, question
 from tracking_pipeline.geo.mmdb import MmdbProvider
-from tracking_pipeline.geo.provider_chain import Inquiry
+from tracking_pipeline.geo.provider import Inquiry
 from tracking_pipeline.geo.saving import save
 from tracking_pipeline.identity import normalize
 from tracking_pipeline.store.importing import TableColumn, read_columns
 from tracking_pipeline.store.intake import (
     KnownLead,
+    fill_lead,
     find_lead_by_email,
     find_lead_by_id,
     insert_lead,
 )
-from tracking_pipeline.store.lead_filling import fill_lead
 from tracking_pipeline.store.lead_places import Found
 from tracking_pipeline.store.leads import Lead
 from tracking_pipeline.web.context import WebContext

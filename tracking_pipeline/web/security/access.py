@@ -22,8 +22,8 @@ from uuid import UUID
 
 from fastapi import Request
 
+from tracking_pipeline.store.admins import RolesUnreadableError, is_admin
 from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.user_roles import RolesUnreadableError, is_admin
 from tracking_pipeline.web.errors import ApiError, unavailable
 from tracking_pipeline.web.security.supabase_tokens import (
     InvalidTokenError,

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.defs.health.assets import tracking_health
-from tracking_pipeline.defs.health.geo_checks import (
+from tracking_pipeline.defs.health.checks import (
     addresses_are_visitors,
     enrichment_keeps_up,
     leads_have_an_address,

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from tracking_pipeline.definitions import build_defs
-from tracking_pipeline.defs.health.alert_notification import alert_notification_sensor
+from tracking_pipeline.defs.health.notify import alert_notification_sensor
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.health.notifications.channels import read_channels
 from tracking_pipeline.store.alert_notifications import Notification, enqueue

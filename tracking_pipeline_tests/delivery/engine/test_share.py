@@ -12,7 +12,7 @@ from tracking_pipeline.delivery.engine import share
 from tracking_pipeline.delivery.engine.allotment import LEASE_SECONDS
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline.store.destination_shares import read_shares
+from tracking_pipeline.store.destination_state import read_shares
 from tracking_pipeline_tests.delivery.engine.test_crash import Workers
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
 from tracking_pipeline_tests.delivery.runs import Runs, in_requests_of

@@ -20,7 +20,7 @@ FAILED_EVENTS = Table(
     ),
 )
 
-# Who did what through the API, and from where; store/admin_audit.py. It holds addresses, and those
+# Who did what through the API, and from where; store/admins.py. It holds addresses, and those
 # whom it is about need not read it.
 ADMIN_ACTIONS = Table(
     "tracking_admin_actions",

@@ -21,5 +21,5 @@ SHARES = Table(
 
 
 def upgrade() -> None:
-    """Creates the table of the workers' shares; store/destination_shares.py."""
+    """Creates the table of the workers' shares; store/destination_state.py."""
     Adoption.of(op.get_context()).create_or_adopt((SHARES,))

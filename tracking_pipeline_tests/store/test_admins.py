@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from tracking_pipeline.store.user_roles import RolesUnreadableError, is_admin
+from tracking_pipeline.store.admins import RolesUnreadableError, is_admin
 from tracking_pipeline_tests.servers import TestServer, find_server_binaries
 from tracking_pipeline_tests.store.site import Site, login_role, new_site, site_server
 

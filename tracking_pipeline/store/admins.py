@@ -1,15 +1,19 @@
-"""Whether a user of the site is an admin: reads ``public.user_roles``, a table of the site's own.
+"""Whether a user of the site is an admin, and what admins did by hand.
 
-Its usual shape on Supabase: ``user_id uuid``, ``role`` (text or an enum of the site's), row
-security on, and ``public.has_role(uuid, role)``, a function that sees past it.
+The first is read from ``public.user_roles``, a table of the site's own. Its usual shape on
+Supabase: ``user_id uuid``, ``role`` (text or an enum of the site's), row security on, and
+``public.has_role(uuid, role)``, a function that sees past it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.types.json import Jsonb
 from typing_extensions import LiteralString
 
 
@@ -63,3 +67,38 @@ async def _first(
 ) -> tuple[Any, ...] | None:
     cursor = await connection.execute(statement, arguments)
     return await cursor.fetchone()
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAction:
+    """One action, for the append-only ``tracking_admin_actions``. ``actor`` is a token's
+    fingerprint or a user's id, ``remote`` the address that the request came from. ``detail`` holds
+    ids, filters and counts; no secret, and nothing of an event.
+    """
+
+    actor: str
+    action: str
+    outcome: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    remote: str | None = None
+
+
+_RECORD: LiteralString = """
+insert into public.tracking_admin_actions (actor, action, outcome, detail, remote)
+values (%s, %s, %s, %s, %s)
+"""
+
+
+def record_action(connection: psycopg.Connection[Any], action: AdminAction) -> None:
+    """Writes the action, in the caller's transaction where there is one: what is not on record
+    is then not done either."""
+    connection.execute(
+        _RECORD,
+        (
+            action.actor,
+            action.action,
+            action.outcome,
+            Jsonb(dict(action.detail)),
+            action.remote,
+        ),
+    )

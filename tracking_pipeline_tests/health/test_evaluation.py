@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracking_pipeline.health.alerts.evaluation import find_triggers, trigger_of
 from tracking_pipeline.health.alerts.rules import AlertState
-from tracking_pipeline.health.alerts.triggers import find_triggers, trigger_of
 from tracking_pipeline.health.config import AlertRules
 from tracking_pipeline_tests.health.series import RESULTS, Watch
 
