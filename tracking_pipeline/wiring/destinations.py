@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -14,7 +14,6 @@ from tracking_pipeline.delivery.destinations.registry import REGISTRY, Destinati
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.events.explain import ReadingRules
 from tracking_pipeline.http_client import DeliveryClient, http_client
-from tracking_pipeline.sandbox.addresses import SandboxAddresses
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 
@@ -35,6 +34,12 @@ def configured_destinations(
         else _made(spec, settings, client, pool)
         for spec in REGISTRY
     ]
+
+
+class SandboxAddresses(Protocol):
+    """The base URLs to put in the place of the platforms' own."""
+
+    def address_of(self, destination: str) -> str: ...
 
 
 def sandbox_destinations(

@@ -16,6 +16,7 @@ from tracking_pipeline.delivery.engine.readiness import (
     EXPIRED_AT_ARRIVAL,
     NO_CONSENT,
 )
+from tracking_pipeline.health import formatting
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.formatting import count_of, percent, signed
 from tracking_pipeline.health.metrics import Measured
@@ -42,7 +43,6 @@ from tracking_pipeline.health.readings.arrivals import (
 )
 from tracking_pipeline.health.readings.rollup import full_hour, hour_after
 from tracking_pipeline.health.thresholds import Thresholds, evaluate
-from tracking_pipeline.health.view import words
 from tracking_pipeline.store.database import one_moment
 
 HOW_DELIVERED = ("first_try", "retry", "warning", "by_hand")
@@ -313,7 +313,7 @@ def funnel_view(found: DestinationAccount, limits: Thresholds, days: int) -> Fun
     shown = found.reasons
     return FunnelView(
         name=found.name,
-        title=words.destination(found.name),
+        title=formatting.destination_title(found.name),
         level=_level(total, limits),
         percent="–" if total.percent is None else percent(total.percent),
         summary=f"of {count_of(total.due, 'conversion')} that should have arrived",
@@ -403,7 +403,7 @@ def _reasons(found: Sequence[Reason]) -> list[ReasonView]:
     return [
         ReasonView(
             what=BECAME_WORDS[each.became],
-            why=_WAITING.get(each.reason) or words.reason(each.reason),
+            why=_WAITING.get(each.reason) or formatting.reason_text(each.reason),
             events=f"{each.events:,}",
             samples=each.samples,
         )
