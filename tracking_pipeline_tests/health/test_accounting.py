@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from tracking_pipeline.delivery.worth import Money
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.readings.accounting import (
     AccountingReading,
-    Money,
     read_accounting,
     read_lately,
 )

@@ -41,6 +41,7 @@ from tracking_pipeline.delivery.engine.readiness import (
     EXPIRED_AT_ARRIVAL,
     without_consent,
 )
+from tracking_pipeline.delivery.worth import stated_value
 from tracking_pipeline.events.consent import Said
 from tracking_pipeline.events.conversion import Conversion, read_conversion
 from tracking_pipeline.events.row import StoredRow
@@ -92,11 +93,11 @@ INTAKE = "tracking_pipeline"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a conversion says of itself. ``value`` None: it has none, or nothing above 0."""
+    """What a conversion says of itself. ``currency`` empty: it states no value above 0."""
 
     conversion: Conversion | None
     consent: str
-    value: float | None
+    value: float
     currency: str
     order_id: str | None
 
@@ -116,9 +117,8 @@ def read_facts(event: CountedEvent, rule: AccountingRule) -> Facts:
         policy=rule.policy,
     )
     if not isinstance(conversion, Conversion):
-        return Facts(None, "unknown", None, "", None)
-    value = conversion.value if conversion.value and conversion.value > 0 else None
-    currency = (conversion.currency or rule.currency) if value is not None else ""
+        return Facts(None, "unknown", 0.0, "", None)
+    value, currency = stated_value(conversion, rule.currency)
     order = conversion.order_id[:LONGEST_ORDER_ID] if conversion.order_id else None
     return Facts(conversion, consent_of(conversion, rule), value, currency, order)
 
@@ -210,7 +210,7 @@ class HourCount:
             in_ledger = event.destinations is None
             if in_ledger:
                 key = (event.event_name, facts.consent, facts.currency)
-                self._conversions[key].append(facts.value or 0.0)
+                self._conversions[key].append(facts.value)
                 if facts.order_id and event.event_id:
                     self._orders.append(
                         OrderEvent(
@@ -227,7 +227,7 @@ class HourCount:
         of = (destination, event.event_name, in_ledger, fate.became, fate.reason, facts.currency)
         total = self._sums[of]
         total.events += 1
-        total.value += facts.value or 0.0
+        total.value += facts.value
         if event.event_id and fate.became != ASSUMED and len(total.samples) < SAMPLES:
             total.samples.append(event.event_id)
 

@@ -27,7 +27,6 @@ from tracking_pipeline.health.readings.accounting import (
     AccountingReading,
     DestinationAccount,
     Line,
-    Money,
     Reason,
     read_accounting,
 )
@@ -322,7 +321,7 @@ def funnel_view(found: DestinationAccount, limits: Thresholds, days: int) -> Fun
         steps=[_step(each, total.conversions) for each in steps_of(found)],
         missing=f"{total.missing:,}" if total.missing else "",
         since=_since(found),
-        worth=worth(found.at_risk) if total.missing else "",
+        worth=found.at_risk.words if total.missing else "",
         to_do=_to_do(found),
         reasons=_reasons([each for each in shown if each.became in MISSING]),
         withheld=_reasons([each for each in shown if each.became == WITHHELD]),
@@ -383,18 +382,6 @@ def _step(step: Step, received: int) -> StepView:
         share=100.0 * min((step.events or 0) / received, 1.0) if received else 0.0,
         change="" if change is None else f"{signed(change, 0)} %",
     )
-
-
-def worth(money: Money) -> str:
-    """What conversions are worth, in words; empty where nobody knows."""
-    parts = []
-    if money.amount or money.estimated:
-        about = "about " if money.estimated else ""
-        parts.append(f"{about}{money.amount:,.2f} {money.currency}")
-    parts += [f"{amount:,.2f} {currency}" for currency, amount in money.other.items()]
-    if parts and money.unpriced:
-        parts.append(f"{money.unpriced:,} without a value")
-    return " + ".join(parts)
 
 
 def _reasons(found: Sequence[Reason]) -> list[ReasonView]:
