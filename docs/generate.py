@@ -11,6 +11,8 @@ import ast
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from functools import partial
 from importlib.metadata import PackageMetadata, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,6 @@ from fastapi import FastAPI
 from packaging.requirements import Requirement
 from pydantic import SecretStr
 
-from docs.filled import failures_page, table, with_tables
 from docs.tables import COLUMNS, TABLES
 from tracking_pipeline import settings as settings_module
 from tracking_pipeline.cli.app import app as command_line
@@ -84,15 +85,9 @@ def pages(database_url: str) -> dict[Path, str]:
         DOCS / "reference/alerts.md": alerts_page(),
         DOCS / "reference/dagster.md": dagster_page(),
         DOCS / "decisions/README.md": decisions_page(),
-        DOCS / "failures.md": failures_page(),
         **{
             path: with_tables(path)
-            for path in (
-                DOCS / "how-to/destinations.md",
-                DOCS / "what-we-read.md",
-                DOCS / "identity-differences.md",
-                ROOT / "README.md",
-            )
+            for path in (DOCS / "how-to/destinations.md", ROOT / "README.md")
         },
     }
 
@@ -148,7 +143,7 @@ def settings_page() -> str:
     for title, names in grouped_settings().items():
         lines += [
             f"## {title}",
-            table(
+            _table(
                 ("variable", "meaning", "default"),
                 (
                     (
@@ -165,7 +160,7 @@ def settings_page() -> str:
         "\n".join(f"- `..._{name.upper()}`: {text}" for name, text in COMMON.items()),
         "Pace and requests in flight are kept by all runs, processes and machines together. A "
         "horizon reaches at most to the destination's age limit.",
-        table(
+        _table(
             ("prefix", *(f"`_{name.upper()}`" for name in COMMON)),
             (
                 (f"`{spec.settings}`", *(_common_default(spec, name) for name in COMMON))
@@ -211,7 +206,7 @@ def commands_page() -> str:
         "same Dagster jobs as the UI: their runs stand there too, and can be executed again. "
         "`status` and `explain` only read: where nothing was made yet they make nothing and say "
         "so. `--rehearsal` works on [the rehearsal database](../explanation/rehearsal.md).",
-        table(
+        _table(
             ("exit status", "meaning"),
             (
                 ("0", "done; events that failed again or a paused destination are results"),
@@ -235,7 +230,7 @@ def commands_page() -> str:
             if (record := parameter.get_help_record(context)) and "--help" not in record[0]
         ]
         if rows:
-            lines.append(table(("option", "meaning"), rows))
+            lines.append(_table(("option", "meaning"), rows))
     return _page(lines)
 
 
@@ -285,7 +280,7 @@ def http_page() -> str:
             ]
             fields += [(f"`{name}` (body)", text) for name, text in _body(api, operation)]
             if fields:
-                lines.append(table(("parameter", "meaning"), fields))
+                lines.append(_table(("parameter", "meaning"), fields))
             own = [
                 f"- {code}: {_text(answer['description'])}"
                 for code, answer in sorted(operation["responses"].items())
@@ -344,16 +339,16 @@ def tables_page(database_url: str) -> str:
         "it only adds. Of an adopted table the page shows the columns that the pipeline needs or "
         "adds. Names and types never change.",
     ]
-    for name in dict.fromkeys(row[0] for row in rows):
+    for table in dict.fromkeys(row[0] for row in rows):
         lines += [
-            f"## {name}",
-            TABLES[name],
-            table(
+            f"## {table}",
+            TABLES[table],
+            _table(
                 ("column", "type", "meaning"),
                 (
-                    (f"`{column}`", _type(kind, not_null, default), _meaning(name, column))
+                    (f"`{column}`", _type(kind, not_null, default), _meaning(table, column))
                     for owner, column, kind, not_null, default in rows
-                    if owner == name
+                    if owner == table
                 ),
             ),
         ]
@@ -400,7 +395,7 @@ def metrics_page(database_url: str) -> str:
             "`GET /metrics` serves them. A value for which there is no data is absent, so that no "
             "rule mistakes it for 0. Queries and what to alert on: "
             "[how to draw a dashboard](../how-to/dashboard.md).",
-            table(("metric", "type", "labels", "meaning"), sorted(rows)),
+            _table(("metric", "type", "labels", "meaning"), sorted(rows)),
         ]
     )
 
@@ -416,7 +411,7 @@ def alerts_page() -> str:
         "threshold an alert is a `warning`, beyond its critical one it is `critical`. What to do "
         "about each: [the runbooks](../operations.md#runbooks). Its fields and messages: "
         "[how alerts work](../explanation/health.md).",
-        table(
+        _table(
             ("`alert_type`", "means", "warning", "critical", "asset check"),
             (
                 (
@@ -464,7 +459,7 @@ def dagster_page() -> str:
             "The code location is `tracking_pipeline`. Everything is on by default, except what "
             "says that it is off. Each job does the right thing when it is launched untouched.",
             "## Jobs",
-            table(
+            _table(
                 ("job", "does"),
                 (
                     (f"`{each.name}`", _text(each.description))
@@ -472,7 +467,7 @@ def dagster_page() -> str:
                 ),
             ),
             "## Schedules",
-            table(
+            _table(
                 ("schedule", "cron", "does"),
                 (
                     (f"`{each.name}`", f"`{each.cron_schedule}`", _text(each.description))
@@ -480,7 +475,7 @@ def dagster_page() -> str:
                 ),
             ),
             "## Sensors",
-            table(
+            _table(
                 ("sensor", "looks every", "does"),
                 (
                     (
@@ -492,12 +487,12 @@ def dagster_page() -> str:
                 ),
             ),
             "## Assets",
-            table(
+            _table(
                 ("asset", "shows"),
                 ((f"`{each.key.to_user_string()}`", _text(each.description)) for each in assets),
             ),
             "## Asset checks",
-            table(
+            _table(
                 ("asset", "check", "asks"),
                 (
                     (
@@ -530,6 +525,62 @@ def decisions_page() -> str:
             "\n".join(["| | decision |", "|---|---|", *lines]),
         ]
     )
+
+
+# --- destinations, between marks of hand-written pages ---
+
+
+def with_tables(path: Path) -> str:
+    """The page with what stands between its marks ``<!-- name -->`` written anew."""
+    text = path.read_text(encoding="utf-8")
+    for name, table in (("destinations", needed_settings()), ("limits", limits())):
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*(<!-- /{name} -->)",
+            partial(_filled, table),
+            text,
+            flags=re.DOTALL,
+        )
+    return text
+
+
+def _filled(table: str, marks: re.Match[str]) -> str:
+    return f"{marks[1]}\n{table}\n\n{marks[2]}"
+
+
+def needed_settings() -> str:
+    unset = Settings.model_construct()
+    return _table(
+        ("destination", "name", "needs"),
+        ((spec.title, f"`{spec.name}`", _needs(tuple(spec.required(unset)))) for spec in REGISTRY),
+    )
+
+
+def _needs(names: tuple[str, ...]) -> str:
+    return ", ".join(re.sub(r"([A-Z0-9_]+)", r"`\1`", each) for each in names) or "nothing"
+
+
+def limits() -> str:
+    unset = Settings.model_construct().model_dump()
+    return _table(
+        ("destination", "oldest event", "same id recognised"),
+        (
+            (
+                f"`{spec.name}`",
+                _days(spec.age_limit(unset)) or "any age",
+                {None: "no limit is known", "0 hours": "never"}.get(
+                    within := _days(spec.duplicate_window), f"for {within}"
+                ),
+            )
+            for spec in REGISTRY
+        ),
+    )
+
+
+def _days(span: timedelta | None) -> str | None:
+    if span is None:
+        return None
+    hours = round(span / timedelta(hours=1))
+    return f"{hours // 24} days" if hours > 48 else f"{hours} hour{'s' * (hours != 1)}"
 
 
 # --- licences ---
@@ -585,7 +636,7 @@ def licences_page() -> str:
             MADE,
             "The project is under Apache 2.0. It brings none of these packages; `pip` installs "
             "them. Those under the LGPL and the MPL are used as libraries, unchanged.",
-            table(
+            _table(
                 ("package", "licence"),
                 ((f"`{name}`", licence) for name, licence in sorted(licences().items())),
             ),
@@ -598,6 +649,15 @@ def licences_page() -> str:
 
 def _page(blocks: Iterable[str]) -> str:
     return "\n\n".join(blocks) + "\n"
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(_cell(text) for text in row)} |" for row in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _text(text: str | None) -> str:

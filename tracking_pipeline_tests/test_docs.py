@@ -93,7 +93,7 @@ WRITTEN_BY_HAND = [
     page
     for page in MARKDOWN
     if page.parent.name not in ("reference", "benchmarks")
-    if page.name != "failures.md"
+    if page.name not in ("failures.md", "what-we-read.md")
 ]
 
 
