@@ -76,9 +76,6 @@ chaos-engine: $(VENV)/.installed
 
 # The pages of docs/ that are made from the code; a test tells when they are out of date.
 docs: $(VENV)/.installed
-	$(BIN)/python -m tracking_pipeline.events.describe > docs/what-we-read.md
-	$(BIN)/python -m tracking_pipeline.delivery.describe > docs/failures.md
-	$(BIN)/python -m tracking_pipeline.identity.describe docs/identity-differences.md
 	$(BIN)/python -m docs.generate
 
 # In an environment of its own: nothing of it is needed by the project.

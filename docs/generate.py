@@ -11,8 +11,6 @@ import ast
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
-from functools import partial
 from importlib.metadata import PackageMetadata, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from fastapi import FastAPI
 from packaging.requirements import Requirement
 from pydantic import SecretStr
 
+from docs.filled import failures_page, table, with_tables
 from docs.tables import COLUMNS, TABLES
 from tracking_pipeline import settings as settings_module
 from tracking_pipeline.cli.app import app as command_line
@@ -85,9 +84,15 @@ def pages(database_url: str) -> dict[Path, str]:
         DOCS / "reference/alerts.md": alerts_page(),
         DOCS / "reference/dagster.md": dagster_page(),
         DOCS / "decisions/README.md": decisions_page(),
+        DOCS / "failures.md": failures_page(),
         **{
             path: with_tables(path)
-            for path in (DOCS / "how-to/destinations.md", ROOT / "README.md")
+            for path in (
+                DOCS / "how-to/destinations.md",
+                DOCS / "what-we-read.md",
+                DOCS / "identity-differences.md",
+                ROOT / "README.md",
+            )
         },
     }
 
@@ -143,7 +148,7 @@ def settings_page() -> str:
     for title, names in grouped_settings().items():
         lines += [
             f"## {title}",
-            _table(
+            table(
                 ("variable", "meaning", "default"),
                 (
                     (
@@ -160,7 +165,7 @@ def settings_page() -> str:
         "\n".join(f"- `..._{name.upper()}`: {text}" for name, text in COMMON.items()),
         "Pace and requests in flight are kept by all runs, processes and machines together. A "
         "horizon reaches at most to the destination's age limit.",
-        _table(
+        table(
             ("prefix", *(f"`_{name.upper()}`" for name in COMMON)),
             (
                 (f"`{spec.settings}`", *(_common_default(spec, name) for name in COMMON))
@@ -206,7 +211,7 @@ def commands_page() -> str:
         "same Dagster jobs as the UI: their runs stand there too, and can be executed again. "
         "`status` and `explain` only read: where nothing was made yet they make nothing and say "
         "so. `--rehearsal` works on [the rehearsal database](../explanation/rehearsal.md).",
-        _table(
+        table(
             ("exit status", "meaning"),
             (
                 ("0", "done; events that failed again or a paused destination are results"),
@@ -230,7 +235,7 @@ def commands_page() -> str:
             if (record := parameter.get_help_record(context)) and "--help" not in record[0]
         ]
         if rows:
-            lines.append(_table(("option", "meaning"), rows))
+            lines.append(table(("option", "meaning"), rows))
     return _page(lines)
 
 
@@ -280,7 +285,7 @@ def http_page() -> str:
             ]
             fields += [(f"`{name}` (body)", text) for name, text in _body(api, operation)]
             if fields:
-                lines.append(_table(("parameter", "meaning"), fields))
+                lines.append(table(("parameter", "meaning"), fields))
             own = [
                 f"- {code}: {_text(answer['description'])}"
                 for code, answer in sorted(operation["responses"].items())
@@ -339,16 +344,16 @@ def tables_page(database_url: str) -> str:
         "it only adds. Of an adopted table the page shows the columns that the pipeline needs or "
         "adds. Names and types never change.",
     ]
-    for table in dict.fromkeys(row[0] for row in rows):
+    for name in dict.fromkeys(row[0] for row in rows):
         lines += [
-            f"## {table}",
-            TABLES[table],
-            _table(
+            f"## {name}",
+            TABLES[name],
+            table(
                 ("column", "type", "meaning"),
                 (
-                    (f"`{column}`", _type(kind, not_null, default), _meaning(table, column))
+                    (f"`{column}`", _type(kind, not_null, default), _meaning(name, column))
                     for owner, column, kind, not_null, default in rows
-                    if owner == table
+                    if owner == name
                 ),
             ),
         ]
@@ -395,7 +400,7 @@ def metrics_page(database_url: str) -> str:
             "`GET /metrics` serves them. A value for which there is no data is absent, so that no "
             "rule mistakes it for 0. Queries and what to alert on: "
             "[how to draw a dashboard](../how-to/dashboard.md).",
-            _table(("metric", "type", "labels", "meaning"), sorted(rows)),
+            table(("metric", "type", "labels", "meaning"), sorted(rows)),
         ]
     )
 
@@ -411,7 +416,7 @@ def alerts_page() -> str:
         "threshold an alert is a `warning`, beyond its critical one it is `critical`. What to do "
         "about each: [the runbooks](../operations.md#runbooks). Its fields and messages: "
         "[how alerts work](../explanation/health.md).",
-        _table(
+        table(
             ("`alert_type`", "means", "warning", "critical", "asset check"),
             (
                 (
@@ -459,7 +464,7 @@ def dagster_page() -> str:
             "The code location is `tracking_pipeline`. Everything is on by default, except what "
             "says that it is off. Each job does the right thing when it is launched untouched.",
             "## Jobs",
-            _table(
+            table(
                 ("job", "does"),
                 (
                     (f"`{each.name}`", _text(each.description))
@@ -467,7 +472,7 @@ def dagster_page() -> str:
                 ),
             ),
             "## Schedules",
-            _table(
+            table(
                 ("schedule", "cron", "does"),
                 (
                     (f"`{each.name}`", f"`{each.cron_schedule}`", _text(each.description))
@@ -475,7 +480,7 @@ def dagster_page() -> str:
                 ),
             ),
             "## Sensors",
-            _table(
+            table(
                 ("sensor", "looks every", "does"),
                 (
                     (
@@ -487,12 +492,12 @@ def dagster_page() -> str:
                 ),
             ),
             "## Assets",
-            _table(
+            table(
                 ("asset", "shows"),
                 ((f"`{each.key.to_user_string()}`", _text(each.description)) for each in assets),
             ),
             "## Asset checks",
-            _table(
+            table(
                 ("asset", "check", "asks"),
                 (
                     (
@@ -525,62 +530,6 @@ def decisions_page() -> str:
             "\n".join(["| | decision |", "|---|---|", *lines]),
         ]
     )
-
-
-# --- destinations, between marks of hand-written pages ---
-
-
-def with_tables(path: Path) -> str:
-    """The page with what stands between its marks ``<!-- name -->`` written anew."""
-    text = path.read_text(encoding="utf-8")
-    for name, table in (("destinations", needed_settings()), ("limits", limits())):
-        text = re.sub(
-            rf"(<!-- {name} -->\n).*(<!-- /{name} -->)",
-            partial(_filled, table),
-            text,
-            flags=re.DOTALL,
-        )
-    return text
-
-
-def _filled(table: str, marks: re.Match[str]) -> str:
-    return f"{marks[1]}\n{table}\n\n{marks[2]}"
-
-
-def needed_settings() -> str:
-    unset = Settings.model_construct()
-    return _table(
-        ("destination", "name", "needs"),
-        ((spec.title, f"`{spec.name}`", _needs(tuple(spec.required(unset)))) for spec in REGISTRY),
-    )
-
-
-def _needs(names: tuple[str, ...]) -> str:
-    return ", ".join(re.sub(r"([A-Z0-9_]+)", r"`\1`", each) for each in names) or "nothing"
-
-
-def limits() -> str:
-    unset = Settings.model_construct().model_dump()
-    return _table(
-        ("destination", "oldest event", "same id recognised"),
-        (
-            (
-                f"`{spec.name}`",
-                _days(spec.age_limit(unset)) or "any age",
-                {None: "no limit is known", "0 hours": "never"}.get(
-                    within := _days(spec.duplicate_window), f"for {within}"
-                ),
-            )
-            for spec in REGISTRY
-        ),
-    )
-
-
-def _days(span: timedelta | None) -> str | None:
-    if span is None:
-        return None
-    hours = round(span / timedelta(hours=1))
-    return f"{hours // 24} days" if hours > 48 else f"{hours} hour{'s' * (hours != 1)}"
 
 
 # --- licences ---
@@ -636,7 +585,7 @@ def licences_page() -> str:
             MADE,
             "The project is under Apache 2.0. It brings none of these packages; `pip` installs "
             "them. Those under the LGPL and the MPL are used as libraries, unchanged.",
-            _table(
+            table(
                 ("package", "licence"),
                 ((f"`{name}`", licence) for name, licence in sorted(licences().items())),
             ),
@@ -649,15 +598,6 @@ def licences_page() -> str:
 
 def _page(blocks: Iterable[str]) -> str:
     return "\n\n".join(blocks) + "\n"
-
-
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(_cell(text) for text in row)} |" for row in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _text(text: str | None) -> str:

@@ -84,6 +84,9 @@ def replay(  # noqa: PLR0917  typer calls it by name
     after_pause: Annotated[
         bool, typer.Option("--after-pause", help="Only those of a pause that is over.")
     ] = False,
+    with_waiting: Annotated[
+        bool, typer.Option("--with-waiting", help="Also plan what waits to be sent again.")
+    ] = False,
     repair: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Rules that mend each payload first."),
@@ -117,6 +120,7 @@ def replay(  # noqa: PLR0917  typer calls it by name
         until=until,
         ids=[str(each) for each in ids or []],
         after_pause=after_pause,
+        with_waiting=with_waiting,
         repair=rules,
         events_per_minute=rate,
         canary=canary,
@@ -292,6 +296,8 @@ def show_replay(totals: Mapping[str, Any]) -> None:
             f"{totals['may_count_twice']} events are older than the time in which a copy is "
             "recognised: those that their destination has already would count twice."
         )
+    for each in totals["plan"]:
+        _show_plan(each)
     if totals["matched"]:
         out.print(
             f"{totals['events_per_minute']:g} events a minute for each destination: "
@@ -299,6 +305,23 @@ def show_replay(totals: Mapping[str, Any]) -> None:
         )
     else:
         out.print("No dead letter matches.")
+
+
+def _show_plan(plan: Mapping[str, Any]) -> None:
+    """What the order of one destination's events brings."""
+    from tracking_pipeline.delivery.worth import Money
+
+    def told(name: str) -> str:
+        worth = Money(**plan[f"worth_{name}"]).words
+        return f"{plan[name]}, worth {worth}" if worth else f"{plan[name]}"
+
+    line = f"  {plan['destination']}: of {plan['events']} become due in time {told('in_time')}"
+    if told("in_time") != told("in_time_oldest_first"):
+        line += f" (the oldest first: {told('in_time_oldest_first')})"
+    out.print(Text(line))
+    if plan["first"]:
+        first = ", ".join(f"{each['event_name']} {each['event_id']}" for each in plan["first"][:3])
+        out.print(Text(f"    first: {first}"))
 
 
 def show_details(destinations: Mapping[str, Any]) -> None:

@@ -4,8 +4,6 @@ They hold no secret themselves: settings are read from the environment when a re
 that loading the definitions needs neither an environment nor a database.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal

@@ -29,10 +29,9 @@ import psycopg
 
 from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
 from tracking_pipeline.delivery.destinations.registry import DestinationName
-from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured, prepare
 from tracking_pipeline.delivery.engine.events import FailedEvent, event_of, read_json
 from tracking_pipeline.delivery.engine.outcomes import Rejected, Withheld
-from tracking_pipeline.delivery.engine.preparation import prepare
 from tracking_pipeline.delivery.engine.readiness import EXPIRED, EXPIRED_AT_ARRIVAL
 from tracking_pipeline.delivery.engine.retry import MakeDestinations
 from tracking_pipeline.delivery.replay.totals import chosen_rate

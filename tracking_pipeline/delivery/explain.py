@@ -21,10 +21,9 @@ import psycopg
 from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
 from tracking_pipeline.delivery.destinations.registry import STORES
 from tracking_pipeline.delivery.engine.breaker import told_reason
-from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured, prepare
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, event_of
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Postponed, Rejected
-from tracking_pipeline.delivery.engine.preparation import prepare
 from tracking_pipeline.delivery.engine.readiness import latest_of_lead
 from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.delivery.failures import remedy_of

@@ -10,9 +10,8 @@ from functools import lru_cache
 
 import orjson
 
-from tracking_pipeline.identity.countries import country_code
+from tracking_pipeline.identity.countries import certain_state, country_code
 from tracking_pipeline.identity.refusal import Refusal
-from tracking_pipeline.identity.subdivisions import certain_state
 from tracking_pipeline.identity.text import has_letter, text_of
 
 # No place has a longer name: Bangkok's, in full, has 168 letters.

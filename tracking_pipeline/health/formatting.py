@@ -1,9 +1,14 @@
-"""Moments, spans and numbers as people read them; English, times in UTC. Pure."""
+"""Moments, spans and numbers as people read them, and what they call destinations, reasons and the
+states of runs; English, times in UTC. Pure.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+
+from tracking_pipeline.delivery.destinations.registry import REGISTRY
+from tracking_pipeline.identity import plain_reason
 
 
 def moment(when: datetime) -> str:
@@ -91,3 +96,39 @@ def about(seconds: float) -> str:
     if whole < 2 * 86_400:
         return f"{whole // 3600} h"
     return f"{whole // 86_400} days"
+
+
+_DESTINATION_TITLES = {spec.name: spec.title for spec in REGISTRY}
+REASON_WORDS = {
+    "expired": "Too old for the destination",
+    "max_retries": "Still failing after the last retry",
+    "worker_crash": "Workers were lost again and again while they held this event, at last alone",
+    "unknown": "No reason on record",
+}
+SOURCE_WORDS = {
+    "user": "The visitor",
+    "session": "The visitor's session",
+    "mmdb": "Local IP database",
+    "ip_api": "ip-api",
+    "ipinfo": "ipinfo",
+}
+RUN_STATE_WORDS = {
+    "SUCCESS": "Succeeded",
+    "FAILURE": "Failed",
+    "STARTED": "Running",
+    "STARTING": "Starting",
+    "QUEUED": "Queued",
+    "NOT_STARTED": "Queued",
+    "CANCELING": "Being stopped",
+    "CANCELED": "Stopped",
+}
+
+
+def reason_text(text: str) -> str:
+    """Why events were given up, in words; what others wrote loses its personal data."""
+    return REASON_WORDS.get(text) or capital(plain_reason(text))
+
+
+def destination_title(name: str) -> str:
+    """The destination's name for people."""
+    return _DESTINATION_TITLES.get(name, name)

@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from tracking_pipeline.identity.countries import country_code
+from tracking_pipeline.identity.countries import country_code, subdivision_code
 from tracking_pipeline.identity.refusal import Refusal
-from tracking_pipeline.identity.subdivisions import subdivision_code
 from tracking_pipeline.identity.text import has_letter, letters_and_digits
 
 _US_ZIP = re.compile("[0-9]{5}(?:[ -]?[0-9]{4})?")

@@ -28,7 +28,7 @@ from tracking_pipeline.events.shapes import CATALOGUE_MARKS, CONTACT_KEYS, JOURN
 from tracking_pipeline.events.tree import PAIR_NAMES, PAIR_VALUES
 from tracking_pipeline.identity.countries import country_code
 from tracking_pipeline.identity.hashing import already_hashed
-from tracking_pipeline.identity.phone_in_text import REMOVED, without_phones
+from tracking_pipeline.identity.phone import REMOVED, without_phones
 
 _PERSONAL_KEYS = frozenset(["em", "ph", "fn", "ln", "ge", "db", "ct", "st", "zp", "external_id"])
 # Of a product, a place or a name is the product's; these are a person's even there.

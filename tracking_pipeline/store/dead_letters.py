@@ -28,7 +28,8 @@ class DeadLetters:
     ``reason`` is contained in the reason, whatever its case, or is the reason itself with
     ``exact_reason``. ``since`` and ``until`` bound the moment at which the event became a dead
     letter. ``ids`` are those of rows or of their events. ``after_pause`` takes those that a pause
-    of their destination caused which is over since.
+    of their destination caused which is over since. ``with_waiting``: also what waits to be sent
+    again; its reason is :data:`WAITING`, and the moment is that at which it last changed.
     """
 
     destinations: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class DeadLetters:
     until: datetime | None = None
     ids: tuple[UUID, ...] = ()
     after_pause: bool = False
+    with_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +59,19 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One dead letter to replay."""
+    """One dead letter to replay, or one event that waits."""
 
     id: UUID
     destination: str
     reason: str
+    is_waiting: bool = False
 
 
+WAITING = "waiting"
 # The same words that `status` counts them by.
-_REASON: LiteralString = "coalesce(f.dead_letter_reason, f.error_code, 'unknown')"
+_REASON: LiteralString = """case
+        when f.status = 'dead_letter' then coalesce(f.dead_letter_reason, f.error_code, 'unknown')
+        else 'waiting' end"""
 _DIED_AT: LiteralString = "coalesce(f.updated_at, f.created_at)"
 _DELIVERED: LiteralString = """exists (
         select from public.tracking_failed_events r
@@ -73,6 +79,8 @@ _DELIVERED: LiteralString = """exists (
           and r.status = 'resolved' and r.withheld_reason is null and r.id <> f.id)"""
 FREE: LiteralString = f"f.status = 'dead_letter' and {lease_is_free('f')}"
 """The rows ``f`` that are dead letters and that nobody holds."""
+FREE_WAITING: LiteralString = f"f.status in ('pending', 'retrying') and {lease_is_free('f')}"
+"""The rows ``f`` that wait to be sent again and that nobody holds."""
 
 # A pause is over when its destination is open again and has taken an event since. Its dead letters
 # failed with the same words, or spent their retries on the same code; a platform may refuse single
@@ -107,7 +115,9 @@ _OF_AN_ENDED_PAUSE: LiteralString = """exists (
 
 
 def _where(letters: DeadLetters) -> LiteralString:
-    conditions: list[LiteralString] = [FREE]
+    conditions: list[LiteralString] = [
+        f"(({FREE}) or ({FREE_WAITING}))" if letters.with_waiting else FREE
+    ]
     if letters.destinations:
         conditions.append("f.destination = any(%(destinations)s)")
     if letters.reason and letters.exact_reason:
@@ -203,6 +213,7 @@ from (
         count(*) over (partition by f.destination, {reason}) as size
     from public.tracking_failed_events f
     where {where}
+      and f.status = 'dead_letter'
       and not {delivered}) as ranked
 where place <= %(each)s and size > %(each)s
 """
@@ -221,7 +232,7 @@ async def pick_canaries(
 # Not again in this run: a canary that was refused is a dead letter once more.
 _STREAM: LiteralString = """
 {pauses}
-select f.id, f.destination, {reason} as reason
+select f.id, f.destination, {reason} as reason, f.status <> 'dead_letter' as is_waiting
 from public.tracking_failed_events f
 where {where}
   and coalesce(f.replayed_at < %(started_at)s, true)

@@ -48,8 +48,7 @@ from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.health.metrics import alert_types
 from tracking_pipeline.store.access import is_behind
-from tracking_pipeline.store.address import describe_connection
-from tracking_pipeline.store.database import DatabaseError, connect
+from tracking_pipeline.store.database import DatabaseError, connect, describe_connection
 from tracking_pipeline.store.migrations.adoption import (
     VERSION_TABLE,
     Adoption,

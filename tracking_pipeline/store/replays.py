@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
-from tracking_pipeline.store.dead_letters import FREE
+from tracking_pipeline.store.dead_letters import FREE, FREE_WAITING
 from tracking_pipeline.store.failed_events import STATEMENTS_OF_LEAD
 from tracking_pipeline.store.fragments import LEAD_COLUMNS
 from tracking_pipeline.store.withheld_events import WITHHELD
@@ -36,14 +36,15 @@ select f.id, f.event_id, f.event_name, f.event_type, f.event_payload::text as pa
     case when f.lead_id is not null then {statements} end as statements
 from public.tracking_failed_events f
 left join public.leads l on l.id = f.lead_id
-where f.id = any(%s) and f.status = 'dead_letter'
+where f.id = any(%s) and f.status <> 'resolved'
 """
 
 
-async def read_dead_letters(
+async def read_unsettled(
     connection: psycopg.AsyncConnection[Any], ids: Sequence[UUID], *, lock: bool
 ) -> dict[UUID, dict[str, Any]]:
-    """Those of the rows that are dead letters, by id, with their leads; the JSON columns are text.
+    """Those of the rows that are dead letters or wait, by id, with their leads; the JSON columns
+    are text.
 
     ``lock`` keeps them until the transaction ends, without those that another one has.
     """
@@ -101,12 +102,52 @@ returning f.id
 """
 
 
+# What waits keeps its tries and what is known of them: it is only its turn that changes.
+_RESCHEDULE: LiteralString = """
+with free as materialized (
+    select f.id
+    from public.tracking_failed_events f
+    where f.id = any(%(ids)s)
+      and {free}
+    order by f.id
+    for update skip locked
+)
+update public.tracking_failed_events f
+set next_retry_at = %(started_at)s + make_interval(secs => replay.after_seconds),
+    event_payload = coalesce(replay.payload::jsonb, f.event_payload),
+    updated_at = now()
+from unnest(%(ids)s::uuid[], %(after)s::float8[], %(payloads)s::text[])
+    as replay (id, after_seconds, payload)
+join free using (id)
+where f.id = replay.id
+returning f.id
+"""
+
+
 async def replay(
     connection: psycopg.AsyncConnection[Any], rows: Sequence[Replay], *, started_at: datetime
 ) -> set[UUID]:
     """Puts the rows back into the queue. Returns the ids of those that were dead letters still."""
+    statement = sql.SQL(_REPLAY).format(free=sql.SQL(FREE))
+    return await _put_back(connection, statement, rows, started_at)
+
+
+async def reschedule(
+    connection: psycopg.AsyncConnection[Any], rows: Sequence[Replay], *, started_at: datetime
+) -> set[UUID]:
+    """Gives rows that wait another moment. Returns the ids of those that waited still."""
+    statement = sql.SQL(_RESCHEDULE).format(free=sql.SQL(FREE_WAITING))
+    return await _put_back(connection, statement, rows, started_at)
+
+
+async def _put_back(
+    connection: psycopg.AsyncConnection[Any],
+    statement: sql.Composed,
+    rows: Sequence[Replay],
+    started_at: datetime,
+) -> set[UUID]:
     cursor = await connection.execute(
-        sql.SQL(_REPLAY).format(free=sql.SQL(FREE)),
+        statement,
         {
             "started_at": started_at,
             "ids": [row.id for row in rows],

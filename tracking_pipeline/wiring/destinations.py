@@ -6,17 +6,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
+import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from tracking_pipeline.delivery.destinations.registry import REGISTRY, DestinationSpec
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.replay.turns import PlanningRule
+from tracking_pipeline.delivery.worth import read_prices
 from tracking_pipeline.events.explain import ReadingRules
 from tracking_pipeline.http_client import DeliveryClient, http_client
-from tracking_pipeline.sandbox.addresses import SandboxAddresses
 from tracking_pipeline.settings import Settings
-from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.database import AsyncPool, DatabaseError, connect, read_now
 
 Made: TypeAlias = Destination | NotConfigured
 
@@ -35,6 +37,12 @@ def configured_destinations(
         else _made(spec, settings, client, pool)
         for spec in REGISTRY
     ]
+
+
+class SandboxAddresses(Protocol):
+    """The base URLs to put in the place of the platforms' own."""
+
+    def address_of(self, destination: str) -> str: ...
 
 
 def sandbox_destinations(
@@ -75,6 +83,31 @@ def missing_settings(settings: Settings) -> dict[str, str]:
         for spec in REGISTRY
     }
     return {name: f"set {_listed(unset)}" for name, unset in found.items() if unset}
+
+
+def age_limits(settings: Settings) -> dict[str, timedelta]:
+    """How old an event may be, by destination; one that is not in it takes any."""
+    found = {spec.name: spec.age_limit(settings.model_dump()) for spec in REGISTRY}
+    return {name: limit for name, limit in found.items() if limit is not None}
+
+
+def planning_rule(settings: Settings, database_url: str) -> PlanningRule:
+    """What the order of a replay goes by, with the values of the last weeks. Raises
+    :class:`DatabaseError`."""
+    with connect(database_url) as connection:
+        try:
+            prices = read_prices(
+                connection,
+                read_now(connection),
+                currency=settings.lead_value_currency,
+                otherwise=settings.lead_value,
+            )
+        except psycopg.Error as error:
+            raise DatabaseError(
+                "the database failed while the values of conversions were read (SQLSTATE "
+                f"{error.sqlstate or 'none'}): nothing is replayed, run it again"
+            ) from None
+    return PlanningRule(prices, age_limits(settings))
 
 
 def _made(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from tracking_pipeline.geo import ip_api, ipinfo, mmdb
@@ -15,7 +16,6 @@ from tracking_pipeline.geo.mmdb import MmdbProvider
 from tracking_pipeline.geo.online import SecondsLeft
 from tracking_pipeline.geo.provider import GeoProviders, Provider
 from tracking_pipeline.http_client import DeliveryClient
-from tracking_pipeline.sandbox.addresses import GeoAddresses
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 
@@ -57,6 +57,13 @@ def configured_providers(
     missing = missing_geo_settings(settings)
     names = dict.fromkeys(settings.geo_providers)
     return GeoProviders(tuple(makers[name]() for name in names if name not in missing), missing)
+
+
+class GeoAddresses(Protocol):
+    """The base URLs to put in the place of the geo services' own."""
+
+    @property
+    def ip_api_url(self) -> str: ...
 
 
 def sandbox_providers(

@@ -24,7 +24,7 @@ from tracking_pipeline.health.notifications.channels import (
 from tracking_pipeline.health.thresholds import Thresholds
 from tracking_pipeline.settings import Settings, SettingsError
 from tracking_pipeline.store.match_key_rollup import ConversionRule
-from tracking_pipeline.wiring.destinations import missing_settings
+from tracking_pipeline.wiring.destinations import age_limits, missing_settings
 
 # Meta's standard events that are conversions of a lead-generation site, and the names that such
 # sites give their own.
@@ -106,7 +106,6 @@ def conversion_rule_from(settings: Settings) -> ConversionRule:
 
 def accounting_rule_from(settings: Settings) -> AccountingRule:
     """How it is told what became of a conversion that left no trace."""
-    age_limits = {spec.name: spec.age_limit(settings.model_dump()) for spec in REGISTRY}
     return AccountingRule(
         conversion_rule_from(settings),
         policy=reading_policy(settings),
@@ -114,7 +113,7 @@ def accounting_rule_from(settings: Settings) -> AccountingRule:
         handed_over=settings.log_event_forward_to,
         sent_by_site=settings.site_sends_to,
         needs={spec.name: spec.needs for spec in REGISTRY},
-        age_limits={name: limit for name, limit in age_limits.items() if limit is not None},
+        age_limits=age_limits(settings),
         currency=settings.lead_value_currency,
         value_without=settings.lead_value,
         order_window=timedelta(days=settings.order_window_days),

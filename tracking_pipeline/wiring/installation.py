@@ -26,8 +26,12 @@ from tracking_pipeline.postgres.folder import EmbeddedFolder
 from tracking_pipeline.postgres.server import EmbeddedPostgres, hold
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import check_access
-from tracking_pipeline.store.address import describe_connection
-from tracking_pipeline.store.database import POOL_ANSWER_SECONDS, Database, connect
+from tracking_pipeline.store.database import (
+    POOL_ANSWER_SECONDS,
+    Database,
+    connect,
+    describe_connection,
+)
 from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
 from tracking_pipeline.wiring.destinations import (
     configured_destinations,

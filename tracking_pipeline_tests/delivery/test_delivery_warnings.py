@@ -13,7 +13,7 @@ from tracking_pipeline.delivery.destinations.meta.answers import classify as cla
 from tracking_pipeline.delivery.engine.outcomes import Delivered, PerEvent, Uniform
 from tracking_pipeline.http_client import Answer
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline.store.delivery_warnings import DeliveredFor, count_delivery_warnings
+from tracking_pipeline.store.health_readings import DeliveredFor, count_delivery_warnings
 from tracking_pipeline_tests.delivery.claimed import NOW
 from tracking_pipeline_tests.delivery.destinations.google.test_google_runs import (
     GoogleRuns,

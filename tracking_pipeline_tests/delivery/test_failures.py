@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from tracking_pipeline.delivery.describe import page, tables
+from docs.filled import tables_of_codes
 from tracking_pipeline.delivery.destinations import ledger
 from tracking_pipeline.delivery.destinations.codes import Codes, Known
 from tracking_pipeline.delivery.failures import DOES, Failure
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.refusals import culprit_of
 
-DOCS = Path(__file__).parents[2] / "docs"
 # What is written in capitals and is no setting: Meta's and Google's products are never so long.
 _SETTING = re.compile(r"\b(?:[A-Z]+_)+[A-Z]+\b")
 
@@ -41,7 +39,7 @@ def test_no_two_failures_are_the_same() -> None:
     assert len(set(told)) == len(told) == len(Failure.__members__)
 
 
-@pytest.mark.parametrize("codes", tables().values(), ids=tables().keys())
+@pytest.mark.parametrize("codes", tables_of_codes().values(), ids=tables_of_codes().keys())
 def test_every_code_of_a_platform_is_one_failure_with_a_source(codes: Codes) -> None:
     for code, known in codes.table.items():
         assert codes.failure(known.failure.outcome, code) is known.failure
@@ -57,7 +55,3 @@ def test_the_ledgers_codes_lead_to_what_is_said_of_their_culprit(code: str, know
     culprit = culprit_of(type("Refused", (psycopg.Error,), {"sqlstate": state})())
 
     assert known.failure.outcome == {"server": "retry", "table": "paused"}[culprit]
-
-
-def test_the_page_of_failures_is_made_of_the_tables() -> None:
-    assert (DOCS / "failures.md").read_text() == page(), "make docs writes it anew"

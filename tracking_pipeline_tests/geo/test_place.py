@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tracking_pipeline.geo.place import Place, place_of, session_place, stated_place
 from tracking_pipeline.identity import normalize
-from tracking_pipeline.identity.subdivisions import certain_state, full_names
+from tracking_pipeline.identity.countries import certain_state, full_names
 
 
 @pytest.mark.parametrize(

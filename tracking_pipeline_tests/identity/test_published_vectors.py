@@ -12,9 +12,7 @@ from hashlib import sha256
 import pytest
 
 from tracking_pipeline.identity import match_keys, normalize
-from tracking_pipeline.identity.describe import section
 from tracking_pipeline.identity.platforms import PLATFORMS
-from tracking_pipeline_tests.identity.differences import PAGE
 
 VECTORS = [
     ("em", "John_Smith@gmail.com", "john_smith@gmail.com", "62a14e44"),
@@ -132,7 +130,3 @@ def test_metas_hash_of_a_phone_serves_nobody_who_hashes_the_plus() -> None:
         with_plus = rules["ph"].hashes_of == "google"
         assert found == (googles if with_plus else metas)
         assert ("ph" in match_keys({"ph": metas}, platform)) is not with_plus
-
-
-def test_the_page_of_differences_is_made_of_the_tables() -> None:
-    assert PAGE.read_text(encoding="utf-8").endswith(section()), "make docs writes it anew"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.identity import match_keys, sanitize
-from tracking_pipeline.identity.phone_in_text import REMOVED
+from tracking_pipeline.identity.phone import REMOVED
 from tracking_pipeline.identity.sanitize import (
     _EMAIL,
     _SIGN,

@@ -12,6 +12,7 @@ What a second run does: it finds what is a dead letter by then. Two at the same 
 and no event goes back twice.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal
 from uuid import UUID
@@ -41,6 +42,7 @@ from tracking_pipeline.delivery.replay.totals import (
 from tracking_pipeline.interruption import run_interruptibly
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.dead_letters import DeadLetters, read_offers
+from tracking_pipeline.wiring.destinations import planning_rule
 
 MOST_IDS = 10_000
 MOST_CANARIES = 100
@@ -90,6 +92,11 @@ class ReplayConfig(dg.Config):
         default=False,
         description="Only those that a pause of their destination caused which is over since.",
     )
+    with_waiting: bool = Field(
+        default=False,
+        description="Also what waits to be sent again: it keeps its tries, and gets its turn among "
+        "the dead letters.",
+    )
     events_per_minute: int = Field(
         default=0,
         description="How many events of each destination become due in a minute. 0: half of what "
@@ -135,6 +142,7 @@ class ReplayConfig(dg.Config):
                 until=moment("until", self.until),
                 ids=tuple(_id(text) for text in self.ids),
                 after_pause=self.after_pause,
+                with_waiting=self.with_waiting,
             ),
             dry_run=self.dry_run,
             events_per_minute=float(self.events_per_minute) or None,
@@ -163,8 +171,15 @@ def replay_dead_letters(
     request = config.request()
     context.instance.add_run_tags(context.run_id, {DESTINATION_TAG: config.destination})
     with tracking.open() as installation, installation.destinations() as destinations:
+        url = installation.database.url
         totals = run_interruptibly(
-            replay_service(installation.database.url, destinations, request, run_id=context.run_id)
+            replay_service(
+                url,
+                destinations,
+                request,
+                planning=planning_rule(installation.settings, url),
+                run_id=context.run_id,
+            )
         )
     _log(context.log, totals)
     context.add_output_metadata(replay_metadata(totals))
@@ -193,12 +208,28 @@ def replay_metadata(totals: ReplayTotals) -> dict[str, Any]:
         **table("groups", found["groups"]),
         **table("canaries", found["canaries"]),
         **table("repairs", found["repairs"]),
+        **table("plan", [_plan_row(each) for each in found["plan"]]),
         **table("refusals", found["refusals"]),
         **table("withheld_by_reason", found["withheld_by_reason"]),
         **{name: found[name] for name in NUMBERS},
         "events_per_minute": dg.MetadataValue.float(float(found["events_per_minute"])),
         "minutes": dg.MetadataValue.float(float(found["minutes"])),
         "seconds": dg.MetadataValue.float(float(found["seconds"])),
+    }
+
+
+def _plan_row(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan of one destination without its sample, amounts as numbers."""
+    worth = {
+        name: plan[name]["amount"]
+        for name in ("worth", "worth_in_time", "worth_in_time_oldest_first")
+    }
+    numbers = {name: plan[name] for name in ("events", "in_time", "in_time_oldest_first")}
+    return {
+        "destination": plan["destination"],
+        **numbers,
+        **worth,
+        "currency": plan["worth"]["currency"],
     }
 
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from tracking_pipeline.delivery.engine.share import Share
 
 
+import logging
+
+from tracking_pipeline.delivery.engine.outcomes import reject
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much goes to a destination at once, and for how long it is tried.
@@ -130,3 +135,21 @@ class NotConfigured:
 
     name: DestinationName
     missing: str
+
+
+# An event in its destination's form, whatever the event is: for all who ask a destination.
+
+log = logging.getLogger(__name__)
+
+
+def prepare(destination: Destination, event: FailedEvent) -> Prepared | NotSent:
+    """What the destination makes of the event. A bug in reading one payload must not stop its
+    neighbours: such an event is parked, where it can be replayed once the bug is mended."""
+    try:
+        return destination.prepare(event)
+    except Exception as error:  # whatever it is: the event stays, as a dead letter
+        # orjson's error is a plain TypeError; only its words tell the depth from a bug of ours.
+        if isinstance(error, RecursionError) or "Recursion limit" in str(error):
+            return reject("event_payload is nested too deeply", Failure.EVENT_UNREADABLE)
+        log.warning("an event cannot be prepared: %s", type(error).__name__)
+        return reject(f"cannot be prepared: {type(error).__name__}", Failure.PREPARATION_FAILED)

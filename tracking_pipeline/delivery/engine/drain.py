@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
@@ -28,7 +28,7 @@ import psycopg
 from tracking_pipeline.delivery.engine.backoff import is_last_try
 from tracking_pipeline.delivery.engine.bisection import INTERRUPTED, deliver_batch
 from tracking_pipeline.delivery.engine.circuit import Circuit
-from tracking_pipeline.delivery.engine.destination import Destination, Reply
+from tracking_pipeline.delivery.engine.destination import Destination, Limits, Reply, prepare
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, event_of, read_json
 from tracking_pipeline.delivery.engine.leases import Leases
 from tracking_pipeline.delivery.engine.outcomes import (
@@ -42,9 +42,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Verdict,
     withhold,
 )
-from tracking_pipeline.delivery.engine.packing import pack
 from tracking_pipeline.delivery.engine.prefetch import ClaimWindow
-from tracking_pipeline.delivery.engine.preparation import prepare
 from tracking_pipeline.delivery.engine.queues import Queue
 from tracking_pipeline.delivery.engine.settlement import settlement
 from tracking_pipeline.delivery.engine.settler import Settler
@@ -59,6 +57,33 @@ from tracking_pipeline.store.delivery_accounting import (
     find_repeated,
 )
 from tracking_pipeline.store.failed_events import Selection, read_statements_of_leads
+
+
+def pack(ready: Sequence[Prepared], limits: Limits) -> Iterator[list[Prepared]]:
+    """The events in requests of one ``shared`` part each that keep the destination's bounds on
+    number and size. An event that is larger than a request goes alone."""
+    groups: dict[bytes, list[Prepared]] = {}
+    for prepared in ready:
+        groups.setdefault(prepared.shared, []).append(prepared)
+    for shared, members in groups.items():
+        yield from _within_bounds(members, len(shared), limits)
+
+
+def _within_bounds(
+    members: Sequence[Prepared], shared: int, limits: Limits
+) -> Iterator[list[Prepared]]:
+    batch: list[Prepared] = []
+    size = shared
+    for prepared in members:
+        length = len(prepared.body) + 1
+        if batch and (len(batch) >= limits.request_events or size + length > limits.request_bytes):
+            yield batch
+            batch, size = [], shared
+        batch.append(prepared)
+        size += length
+    if batch:
+        yield batch
+
 
 log = logging.getLogger(__name__)
 

@@ -24,12 +24,12 @@ from tracking_pipeline.delivery.engine.allotment import (
     NOTHING,
     Holding,
     Holdings,
+    Pace,
     Part,
     left,
     renewed,
 )
 from tracking_pipeline.delivery.engine.destination import Limits
-from tracking_pipeline.delivery.engine.pace import Pace
 from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.destination_state import Shares, read_shares, replace_shares
 

@@ -9,10 +9,9 @@ from datetime import timedelta
 from typing import Literal
 
 from tracking_pipeline.delivery.destinations.registry import spec_of
-from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
+from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured, prepare
 from tracking_pipeline.delivery.engine.events import FailedEvent
 from tracking_pipeline.delivery.engine.outcomes import Postponed, Rejected, Withheld
-from tracking_pipeline.delivery.engine.preparation import prepare
 from tracking_pipeline.events.conversion import Conversion, read_conversion
 
 

@@ -3,8 +3,9 @@
     count by destination and reason
     dry run:   forecast each event, change nothing
     else:      a few canaries of each larger group, at once, through the normal drain
-               the groups whose canaries were not refused again, the oldest events first, each
-               destination's spread evenly over the coming minutes
+               the groups whose canaries were not refused again, each destination's spread evenly
+               over the coming minutes, in the order in which most of what they are worth arrives
+               in time (``plan.py``)
 
 A replay sends nothing itself but the canaries: it makes rows ``pending`` with a time, and the
 retry runs do the rest, under every limit they keep. So it may be killed at any point and run again:
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -28,7 +29,7 @@ import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.engine.events import event_of
+from tracking_pipeline.delivery.engine.events import FailedEvent, event_of
 from tracking_pipeline.delivery.engine.retry import (
     MakeDestinations,
     RetryRequest,
@@ -45,6 +46,7 @@ from tracking_pipeline.delivery.replay.totals import (
     chosen_rate,
     shown_groups,
 )
+from tracking_pipeline.delivery.replay.turns import Planned, PlanningRule, Turns
 from tracking_pipeline.http_client import http_client
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.database import (
@@ -55,6 +57,7 @@ from tracking_pipeline.store.database import (
     read_clock,
 )
 from tracking_pipeline.store.dead_letters import (
+    PAGE,
     Group,
     Match,
     count_groups,
@@ -64,13 +67,16 @@ from tracking_pipeline.store.dead_letters import (
 from tracking_pipeline.store.destination_state import read_destination_state
 from tracking_pipeline.store.replays import (
     Replay,
-    read_dead_letters,
     read_live_rate,
+    read_unsettled,
     replay,
+    reschedule,
 )
 
 # The stream of matches keeps one connection; the pages are written through another.
 _POOL_SIZE = 3
+# Of more than these the oldest are planned by themselves: so many are in memory at once.
+MOST_PLANNED = 100_000
 
 
 async def replay_dead_letters(
@@ -78,6 +84,7 @@ async def replay_dead_letters(
     make_destinations: MakeDestinations,
     request: ReplayRequest,
     *,
+    planning: PlanningRule | None = None,
     run_id: str | None = None,
 ) -> ReplayTotals:
     """One replay on the database at ``url``. Raises :class:`DatabaseError`."""
@@ -98,10 +105,16 @@ async def replay_dead_letters(
                 groups = await count_groups(connection, request.letters)
                 live_rate = await read_live_rate(connection)
             work = _Replay(
-                pool, request, groups, started_at, chosen_rate(request.events_per_minute, live_rate)
+                pool,
+                request,
+                groups,
+                started_at,
+                events_per_minute=chosen_rate(request.events_per_minute, live_rate),
+                destinations={each.name: each for each in make_destinations(client, pool)},
+                planning=planning or PlanningRule(),
             )
             if request.dry_run:
-                await work.foresee({each.name: each for each in make_destinations(client, pool)})
+                await work.foresee()
             else:
                 canaries = await work.put_canaries_back()
                 await work.put_rest_back(await try_canaries(pool, canaries, send_one))
@@ -114,24 +127,10 @@ async def replay_dead_letters(
     return work.totals(time.monotonic() - started)
 
 
-class Pace:
-    """Gives each destination's events their moments, evenly."""
-
-    def __init__(self, events_per_minute: float) -> None:
-        self._seconds_apart = 60.0 / events_per_minute
-        self._given: Counter[str] = Counter()
-
-    def next_seconds(self, destination: str) -> float:
-        """The moment of the destination's next event, in seconds after the start."""
-        seconds = self._given[destination] * self._seconds_apart
-        self._given[destination] += 1
-        return seconds
-
-    @property
-    def minutes(self) -> float:
-        """How long it takes until the last event of all destinations is due."""
-        most = max(self._given.values(), default=0)
-        return max(most - 1, 0) * self._seconds_apart / 60
+def _paged(turns: Sequence[tuple[Match, float]]) -> Iterator[Sequence[tuple[Match, float]]]:
+    """The same in pages."""
+    for start in range(0, len(turns), PAGE):
+        yield turns[start : start + PAGE]
 
 
 class _Replay:
@@ -141,50 +140,84 @@ class _Replay:
         request: ReplayRequest,
         groups: Sequence[Group],
         started_at: datetime,
+        *,
         events_per_minute: float,
+        destinations: Mapping[str, Destination | NotConfigured],
+        planning: PlanningRule,
     ) -> None:
         self._pool = pool
         self._request = request
         self._groups = groups
         self._started_at = started_at
         self._rate = events_per_minute
-        self._pace = Pace(events_per_minute)
+        self._destinations = destinations
+        self._turns = Turns(planning, events_per_minute)
         self._numbers: dict[tuple[str, str], Counter[str]] = {}
         self._canaries: tuple[CanaryTotals, ...] = ()
         self._repairs: Counter[tuple[int, str]] = Counter()
         self._refusals: Counter[tuple[str, str]] = Counter()
         self._withheld: Counter[tuple[str, str]] = Counter()
 
-    async def foresee(self, destinations: Mapping[str, Destination | NotConfigured]) -> None:
+    async def foresee(self) -> None:
         """Counts what would become of every match, and changes nothing."""
         held = await self._held_destinations()
+        async with aclosing(self._in_turn(held_back=())) as pages:
+            async for page in pages:
+                rows = await self._read([match for match, _ in page])
+                for match, seconds in page:
+                    if match.id in rows:
+                        event = self._event(rows[match.id], self._repair(rows[match.id]), seconds)
+                        found = self._forecast(match, event, is_held=match.destination in held)
+                        self._count_forecast(match, found)
+
+    async def _in_turn(
+        self, *, held_back: Collection[tuple[str, str]]
+    ) -> AsyncGenerator[Sequence[tuple[Match, float]], None]:
+        """What goes back with its moments in seconds after the start, in pages, of so many events
+        as are planned together the earliest first. Groups that are held back are only counted."""
+        planned: list[Planned] = []
         async with self._pool.connection() as streaming:
             matches = stream_matches(streaming, self._request.letters, started_at=self._started_at)
             async with aclosing(matches):
                 async for page in matches:
-                    async with self._pool.connection() as connection:
-                        rows = await read_dead_letters(
-                            connection, [match.id for match in page], lock=False
-                        )
-                    for match in page:
-                        if match.id in rows:
-                            destination = destinations.get(match.destination)
-                            is_held = match.destination in held
-                            found = self._foresee_one(rows[match.id], match, destination, is_held)
-                            self._count_forecast(match, found)
+                    planned += await self._to_plan(page, held_back)
+                    if len(planned) >= MOST_PLANNED:
+                        for turns in _paged(self._turns.give(planned)):
+                            yield turns
+                        planned = []
+                for turns in _paged(self._turns.give(planned)):
+                    yield turns
 
-    def _foresee_one(
-        self,
-        row: Mapping[str, Any],
-        match: Match,
-        destination: Destination | NotConfigured | None,
-        is_held: bool,
-    ) -> Forecast:
-        repaired = self._repair(row)
-        moment = self._started_at + timedelta(seconds=self._pace.next_seconds(match.destination))
-        payload = repaired.payload or row["payload"]
-        event = event_of({**row, "payload": payload, "now": moment})
-        return forecast(event, destination, is_held=is_held)
+    async def _to_plan(
+        self, page: Sequence[Match], held_back: Collection[tuple[str, str]]
+    ) -> list[Planned]:
+        go = []
+        for match in page:
+            if (match.destination, match.reason) in held_back:
+                self._count(match, "held_back")
+            else:
+                go.append(match)
+        rows = await self._read(go)
+        planned = []
+        for match in go:
+            if match.id in rows:
+                repaired = repair(rows[match.id]["payload"], self._request.rules)
+                event = self._event(rows[match.id], repaired, 0.0)
+                found = self._forecast(match, event, is_held=False)
+                planned.append(self._turns.planned(match, event, found))
+        return planned
+
+    async def _read(self, matches: Sequence[Match]) -> dict[UUID, dict[str, Any]]:
+        async with self._pool.connection() as connection:
+            return await read_unsettled(connection, [each.id for each in matches], lock=False)
+
+    def _event(self, row: Mapping[str, Any], repaired: Repaired, seconds: float) -> FailedEvent:
+        """The event of a row as it will be so long after the start."""
+        moment = self._started_at + timedelta(seconds=seconds)
+        return event_of({**row, "payload": repaired.payload or row["payload"], "now": moment})
+
+    def _forecast(self, match: Match, event: FailedEvent, *, is_held: bool) -> Forecast:
+        return forecast(event, self._destinations.get(match.destination), is_held=is_held)
 
     async def put_canaries_back(self) -> list[Match]:
         """Makes the canaries due at once; gives those that still were dead letters."""
@@ -201,31 +234,30 @@ class _Replay:
         """Gives what is left its moment, but for the groups whose canaries hold them back."""
         self._canaries = canaries
         held_back = {(each.destination, each.reason) for each in canaries if each.holds_back}
-        async with self._pool.connection() as streaming:
-            matches = stream_matches(streaming, self._request.letters, started_at=self._started_at)
-            async with aclosing(matches):
-                async for page in matches:
-                    go: list[Match] = []
-                    for match in page:
-                        if (match.destination, match.reason) in held_back:
-                            self._count(match, "held_back")
-                        else:
-                            go.append(match)
-                    moments = {each.id: self._pace.next_seconds(each.destination) for each in go}
-                    await self._put_back(go, moments)
+        async with aclosing(self._in_turn(held_back=held_back)) as pages:
+            async for page in pages:
+                moments = {match.id: seconds for match, seconds in page}
+                await self._put_back([match for match, _ in page], moments)
 
     async def _put_back(
         self, matches: Sequence[Match], moments: Mapping[UUID, float | None]
     ) -> set[UUID]:
+        waiting = {match.id for match in matches if match.is_waiting}
         async with self._pool.connection() as connection, connection.transaction():
             if self._request.rules:
-                rows = await read_dead_letters(connection, list(moments), lock=True)
+                rows = await read_unsettled(connection, list(moments), lock=True)
                 payloads = {key: self._repair(row).payload for key, row in rows.items()}
             else:
                 payloads = dict.fromkeys(moments)
+            rows_back = [Replay(key, moments[key], payload) for key, payload in payloads.items()]
             back = await replay(
                 connection,
-                [Replay(key, moments[key], payload) for key, payload in payloads.items()],
+                [each for each in rows_back if each.id not in waiting],
+                started_at=self._started_at,
+            )
+            back |= await reschedule(
+                connection,
+                [each for each in rows_back if each.id in waiting],
                 started_at=self._started_at,
             )
         for match in matches:
@@ -271,8 +303,9 @@ class _Replay:
             repairs=dict(self._repairs),
             refusals=dict(self._refusals),
             withheld=dict(self._withheld),
+            plans=self._turns.plans,
             events_per_minute=self._rate,
-            minutes=self._pace.minutes,
+            minutes=self._turns.minutes,
             seconds=seconds,
         )
 

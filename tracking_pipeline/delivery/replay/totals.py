@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+from uuid import UUID
 
 from tracking_pipeline.delivery.replay import CANARIES
 from tracking_pipeline.delivery.replay.canary import CanaryTotals
 from tracking_pipeline.delivery.replay.repair import Rule
+from tracking_pipeline.delivery.worth import Money
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.dead_letters import DeadLetters
 
@@ -79,6 +81,31 @@ def shown_groups(groups: Iterable[GroupTotals]) -> tuple[GroupTotals, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedEvent:
+    """An event and when it is due, in minutes after the start of the replay."""
+
+    event_id: UUID
+    event_name: str
+    after_minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTotals:
+    """The order in which one destination's events go back: of the ``events`` that go out, as far as
+    is known, so many become due ``in_time`` for its age limit, and so many would with the oldest
+    first. ``first`` are those that go first."""
+
+    destination: str
+    events: int
+    in_time: int
+    in_time_oldest_first: int
+    worth: Money
+    worth_in_time: Money
+    worth_in_time_oldest_first: Money
+    first: tuple[PlannedEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayTotals:
     """One replay, its reasons without personal data. ``repairs`` counts events by (number of the
     rule, change); ``refusals`` counts forecast refusals by (destination, reason), and ``withheld``
@@ -91,6 +118,7 @@ class ReplayTotals:
     repairs: Mapping[tuple[int, str], int] = field(default_factory=dict)
     refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
     withheld: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    plans: tuple[PlanTotals, ...] = ()
     events_per_minute: float = 0.0
     minutes: float = 0.0
     seconds: float = 0.0
@@ -128,10 +156,23 @@ class ReplayTotals:
                 {"destination": destination, "reason": reason, "count": count}
                 for (destination, reason), count in sorted(self.withheld.items())
             ],
+            "plan": [_plan_json(each) for each in self.plans],
             "events_per_minute": round(self.events_per_minute, 1),
             "minutes": round(self.minutes, 1),
             "seconds": round(self.seconds, 3),
         }
+
+
+def _plan_json(plan: PlanTotals) -> dict[str, Any]:
+    first = [
+        {
+            "event_id": str(each.event_id),
+            "event_name": each.event_name,
+            "after_minutes": round(each.after_minutes, 1),
+        }
+        for each in plan.first
+    ]
+    return {**asdict(plan), "first": first}
 
 
 NUMBERS = (

@@ -17,7 +17,8 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, STORES, spec_of
-from tracking_pipeline.health.config import AccountingRule, HealthConfig
+from tracking_pipeline.delivery.worth import Money, Prices, read_prices
+from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.formatting import count_of, percent
 from tracking_pipeline.health.metrics import Measured
 from tracking_pipeline.health.readings.arrivals import (
@@ -30,7 +31,6 @@ from tracking_pipeline.health.readings.arrivals import (
     UNTRIED,
     WAITING,
     WITHHELD,
-    stale_hours,
 )
 from tracking_pipeline.health.readings.rollup import OLDEST, full_hour
 from tracking_pipeline.identity import plain_reason
@@ -40,7 +40,6 @@ from tracking_pipeline.store.delivery_accounting import (
     count_conversions_by_day,
     read_accounted,
     read_consent,
-    read_median_values,
     read_repeated_orders,
     read_samples,
 )
@@ -54,21 +53,7 @@ ACCOUNTING_DAYS = 7
 REPEATED_ORDERS = 20
 # An event that is younger may well be on its way.
 SETTLED_AFTER = timedelta(hours=1)
-_MEDIAN_DAYS = 28
 _MOST_CAUSES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """What conversions are worth: ``amount`` in the site's own ``currency``, of which for
-    ``estimated`` events the median value of their name was taken; ``other`` currencies' amounts;
-    ``unpriced`` events, of whose names nobody knows a value."""
-
-    amount: float = 0.0
-    currency: str = ""
-    estimated: int = 0
-    unpriced: int = 0
-    other: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +172,7 @@ def read_accounting(
     conversions = count_conversions_by_day(
         connection, since, until, rule.conversions, rolled_until=rolled_until
     )
-    prices = Prices.of(
-        read_median_values(connection, until - timedelta(days=_MEDIAN_DAYS), until), rule
-    )
+    prices = read_prices(connection, until, currency=rule.currency, otherwise=rule.value_without)
     samples = read_samples(connection, since, until, most=SAMPLES)
     unmatched = count_unmatched(connection, since, until)
     unmatched_before = count_unmatched(connection, earlier, since)
@@ -216,54 +199,12 @@ def read_accounting(
         since,
         until,
         progress.rolled_until,
-        len(stale_hours(progress.stale_hours)),
+        len(progress.stale_hours),
         found,
         dict(consent),
         repeated_orders,
         repeated,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """What a conversion is worth where it does not say: the median of its name, by (event name,
-    currency), and else ``otherwise``. ``currency`` is the site's own: that of most values."""
-
-    currency: str
-    medians: Mapping[tuple[str, str], float]
-    otherwise: float | None = None
-
-    @classmethod
-    def of(cls, medians: Iterable[tuple[str, str, float, int]], rule: AccountingRule) -> Prices:
-        """The prices of these medians (event name, currency, median, events)."""
-        found = list(medians)
-        events: Counter[str] = Counter()
-        for _, currency, _, count in found:
-            events[currency] += count
-        own = max(events, key=lambda each: (events[each], each == rule.currency), default=None)
-        return cls(
-            own or rule.currency,
-            {(name, currency): median for name, currency, median, _ in found},
-            rule.value_without if (own or rule.currency) == rule.currency else None,
-        )
-
-    def at_risk(self, rows: Iterable[Accounted]) -> Money:
-        """What these events are worth together."""
-        amounts: defaultdict[str, float] = defaultdict(float)
-        estimated = unpriced = 0
-        for row in rows:
-            if row.currency:
-                amounts[row.currency] += row.value
-                continue
-            price = self.medians.get((row.event_name, self.currency), self.otherwise)
-            if price is None:
-                unpriced += row.events
-            else:
-                amounts[self.currency] += price * row.events
-                estimated += row.events
-        amount = amounts.pop(self.currency, 0.0)
-        other = {currency: round(each, 2) for currency, each in sorted(amounts.items())}
-        return Money(round(amount, 2), self.currency, estimated, unpriced, other)
 
 
 def _account(
@@ -310,7 +251,7 @@ def _account(
                 reasons.items(), key=lambda item: (BECAME.index(item[0][0]), -item[1], item[0])
             )
         ],
-        at_risk=prices.at_risk(row for row in inside if row.became in MISSING),
+        at_risk=prices.worth(row for row in inside if row.became in MISSING),
         outside=dict(_became(outside)),
     )
 

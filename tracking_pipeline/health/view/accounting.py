@@ -16,6 +16,7 @@ from tracking_pipeline.delivery.engine.readiness import (
     EXPIRED_AT_ARRIVAL,
     NO_CONSENT,
 )
+from tracking_pipeline.health import formatting
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.formatting import count_of, percent, signed
 from tracking_pipeline.health.metrics import Measured
@@ -26,7 +27,6 @@ from tracking_pipeline.health.readings.accounting import (
     AccountingReading,
     DestinationAccount,
     Line,
-    Money,
     Reason,
     read_accounting,
 )
@@ -40,9 +40,8 @@ from tracking_pipeline.health.readings.arrivals import (
     WITHHELD,
     account,
 )
-from tracking_pipeline.health.readings.rollup import full_hour, hour_after, roll_up
+from tracking_pipeline.health.readings.rollup import full_hour, hour_after
 from tracking_pipeline.health.thresholds import Thresholds, evaluate
-from tracking_pipeline.health.view import words
 from tracking_pipeline.store.database import one_moment
 
 HOW_DELIVERED = ("first_try", "retry", "warning", "by_hand")
@@ -65,7 +64,6 @@ def account_for(
     """Counts what has changed since the last check, then reads the accounting of [since, until), of
     the full hours that these are in; the last :data:`ACCOUNTING_DAYS` where it is not said. None
     where it is empty. ``connection`` is in autocommit mode."""
-    roll_up(connection, config.counting, time_budget_seconds=time_budget_seconds)
     account(connection, config.accounting, time_budget_seconds=time_budget_seconds)
     with one_moment(connection) as now:
         end = min(until or now, now)
@@ -314,7 +312,7 @@ def funnel_view(found: DestinationAccount, limits: Thresholds, days: int) -> Fun
     shown = found.reasons
     return FunnelView(
         name=found.name,
-        title=words.destination(found.name),
+        title=formatting.destination_title(found.name),
         level=_level(total, limits),
         percent="–" if total.percent is None else percent(total.percent),
         summary=f"of {count_of(total.due, 'conversion')} that should have arrived",
@@ -323,7 +321,7 @@ def funnel_view(found: DestinationAccount, limits: Thresholds, days: int) -> Fun
         steps=[_step(each, total.conversions) for each in steps_of(found)],
         missing=f"{total.missing:,}" if total.missing else "",
         since=_since(found),
-        worth=worth(found.at_risk) if total.missing else "",
+        worth=found.at_risk.words if total.missing else "",
         to_do=_to_do(found),
         reasons=_reasons([each for each in shown if each.became in MISSING]),
         withheld=_reasons([each for each in shown if each.became == WITHHELD]),
@@ -386,25 +384,13 @@ def _step(step: Step, received: int) -> StepView:
     )
 
 
-def worth(money: Money) -> str:
-    """What conversions are worth, in words; empty where nobody knows."""
-    parts = []
-    if money.amount or money.estimated:
-        about = "about " if money.estimated else ""
-        parts.append(f"{about}{money.amount:,.2f} {money.currency}")
-    parts += [f"{amount:,.2f} {currency}" for currency, amount in money.other.items()]
-    if parts and money.unpriced:
-        parts.append(f"{money.unpriced:,} without a value")
-    return " + ".join(parts)
-
-
 def _reasons(found: Sequence[Reason]) -> list[ReasonView]:
     """The most frequent of them."""
     ordered = sorted(found, key=lambda each: -each.events)[:_MOST_REASONS]
     return [
         ReasonView(
             what=BECAME_WORDS[each.became],
-            why=_WAITING.get(each.reason) or words.reason(each.reason),
+            why=_WAITING.get(each.reason) or formatting.reason_text(each.reason),
             events=f"{each.events:,}",
             samples=each.samples,
         )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from tracking_pipeline.health import formatting
 from tracking_pipeline.health.emq.keys import BIT_OF, KEY_WORDS, KEYS, without_keys_from_ip
 from tracking_pipeline.health.emq.score import score as emq_score
 from tracking_pipeline.health.formatting import count_of, duration, score, signed
 from tracking_pipeline.health.metrics import Level, Measured, Metric, MetricSpec, alert_specs
 from tracking_pipeline.health.readings.queue import RECOVERY_AGES
 from tracking_pipeline.health.thresholds import Thresholds, evaluate
-from tracking_pipeline.health.view import words
 from tracking_pipeline.health.view.calibration_note import CalibrationNote
 from tracking_pipeline.health.view.report_data import ReportData
 from tracking_pipeline.health.view.summary import HealthSummary
@@ -200,7 +200,9 @@ def reason_lines(data: ReportData) -> list[ReasonLine]:
     batches = data.summary.detail("queue_depth").get("dead_letters_by_reason") or ()
     return [
         ReasonLine(
-            words.destination(each["destination"]), words.reason(each["reason"]), each["events"]
+            formatting.destination_title(each["destination"]),
+            formatting.reason_text(each["reason"]),
+            each["events"],
         )
         for each in batches
     ]
@@ -221,8 +223,8 @@ def withheld_lines(summary: HealthSummary) -> list[WithheldLine]:
     """What was withheld as of the last check, by destination and reason, the most first."""
     return [
         WithheldLine(
-            words.destination(each["destination"]),
-            words.reason(each["reason"]),
+            formatting.destination_title(each["destination"]),
+            formatting.reason_text(each["reason"]),
             each["last_day"],
             each["last_week"],
         )

@@ -22,10 +22,13 @@ from tracking_pipeline.store.accepted_events import read_accepted_backlog
 from tracking_pipeline.store.attempts import LastError, read_last_errors
 from tracking_pipeline.store.database import Database, connect, read_now
 from tracking_pipeline.store.dead_letters import read_offers
-from tracking_pipeline.store.delivery_warnings import DeliveryWarnings, count_delivery_warnings
 from tracking_pipeline.store.destination_checks import RecordedDestinationCheck, read_checks
 from tracking_pipeline.store.destination_state import DestinationState, read_destination_states
-from tracking_pipeline.store.health_readings import count_outlived
+from tracking_pipeline.store.health_readings import (
+    DeliveryWarnings,
+    count_delivery_warnings,
+    count_outlived,
+)
 from tracking_pipeline.store.leads import LocateBacklog, read_locate_backlog
 from tracking_pipeline.store.queue_counts import (
     Waiting,

@@ -81,6 +81,9 @@ class ReplayBody(BaseModel):
     after_pause: bool = Field(
         False, description="Only those that a pause caused which is over since."
     )
+    with_waiting: bool = Field(
+        False, description="Also what waits to be sent again: it gets its turn among them."
+    )
     events_per_minute: int = Field(
         0, ge=0, le=MOST_EVENTS_PER_MINUTE, description="0: half of the live rate, 10 to 600."
     )

@@ -20,9 +20,8 @@ from tracking_pipeline.events.texts import id_text, text
 from tracking_pipeline.events.tree import SEVERAL_EVENTS
 from tracking_pipeline.geo.address import public_address
 from tracking_pipeline.identity import normalize
-from tracking_pipeline.identity.countries import country_code
+from tracking_pipeline.identity.countries import certain_state, country_code
 from tracking_pipeline.identity.name import split_full_name
-from tracking_pipeline.identity.subdivisions import certain_state
 from tracking_pipeline.importing.records import Record
 from tracking_pipeline.importing.rows import LeadRows
 from tracking_pipeline.importing.values import FieldError, encode_row

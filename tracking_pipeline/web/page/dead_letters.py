@@ -12,8 +12,8 @@ from typing import Any
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.delivery.failures import failure_of, failure_of_reason
+from tracking_pipeline.health import formatting
 from tracking_pipeline.health.formatting import count_of
-from tracking_pipeline.health.view import words
 from tracking_pipeline.health.view.status import DestinationStatus
 from tracking_pipeline.identity import sanitize
 from tracking_pipeline.store.dead_letters import DeadLetters, Group
@@ -135,7 +135,7 @@ def dead_letters_view(
         groups=[_group(each, order) for each in groups],
         chosen=chosen,
         order=order,
-        destinations=[(name, words.destination(name)) for name in DESTINATIONS],
+        destinations=[(name, formatting.destination_title(name)) for name in DESTINATIONS],
         spans=list(SPAN_WORDS.items()),
     )
 
@@ -148,7 +148,7 @@ def offers(groups: Sequence[Group]) -> list[Offer]:
         counts[group.destination] = counts.get(group.destination, 0) + left
     return [
         Offer(
-            title=f"{words.destination(name)} works again",
+            title=f"{formatting.destination_title(name)} works again",
             message=f"While it was paused {count_of(n, 'event')} became dead letters. They can be "
             "sent again now.",
             order={"destination": name, "after_pause": True},
@@ -159,7 +159,7 @@ def offers(groups: Sequence[Group]) -> list[Offer]:
 
 
 def _group(group: Group, order: Mapping[str, Any]) -> GroupView:
-    shown = words.reason(group.reason)
+    shown = formatting.reason_text(group.reason)
     failure = failure_of(group.failure_code) or failure_of_reason(group.reason)
     is_plain = sanitize(group.reason) == group.reason
     exact = {
@@ -170,7 +170,7 @@ def _group(group: Group, order: Mapping[str, Any]) -> GroupView:
     }
     delivered = f"{group.delivered:,} arrived another way" if group.delivered else ""
     return GroupView(
-        destination=words.destination(group.destination),
+        destination=formatting.destination_title(group.destination),
         reason=shown,
         failure=failure.code if failure else "",
         remedy=failure.remedy if failure else "",

@@ -19,8 +19,8 @@ from tracking_pipeline.delivery.explain import (
     retries_words,
     why_not,
 )
+from tracking_pipeline.health import formatting
 from tracking_pipeline.health.formatting import Moment, capital, moment_near
-from tracking_pipeline.health.view import words
 
 STATUS_WORDS = {
     "pending": "Waits to be sent again",
@@ -175,7 +175,7 @@ def event_view(event: EventExplained, now: datetime) -> EventView:
     row = event.row
     title = f"{name or 'Event'}"
     if row.destination:
-        title += f" to {words.destination(row.destination)}"
+        title += f" to {formatting.destination_title(row.destination)}"
     return EventView(
         title=title,
         standing=STATUS_WORDS.get(row.status, row.status),
@@ -208,7 +208,7 @@ def _facts(row: RowSeen, now: datetime) -> Iterator[Line]:
     if row.replays:
         yield Line("Replayed", f"{row.replays} times")
     if row.reason:
-        yield Line("Reason", words.reason(row.reason))
+        yield Line("Reason", formatting.reason_text(row.reason))
     if row.error:
         yield Line("Last error", " ".join(filter(None, (row.error, row.error_code))))
     if row.failure and row.status != "resolved":
@@ -224,7 +224,7 @@ def _attempt(each: AttemptSeen, now: datetime) -> AttemptView:
         when=f"{each.at.astimezone(timezone.utc):%d %b %Y, %H:%M:%S} UTC",
         words=ATTEMPT_WORDS.get(each.outcome, each.outcome),
         level=_LEVELS.get(each.outcome, ""),
-        destination=words.destination(each.destination),
+        destination=formatting.destination_title(each.destination),
         detail=" · ".join(filter(None, (each.failure, status, each.code, each.message))),
         said=" · ".join(filter(None, (each.platform_message, each.field_path, each.trace_id))),
         worker=f"run {each.run_id[:8]}" if each.run_id else each.worker or "",
@@ -234,7 +234,7 @@ def _attempt(each: AttemptSeen, now: datetime) -> AttemptView:
 def _destination(each: DestinationSeen, now: datetime) -> DestinationView:
     titles = (("For all events of the request", each.shared), ("The event", each.body))
     return DestinationView(
-        title=words.destination(each.name),
+        title=formatting.destination_title(each.name),
         is_own=each.own,
         words=OUTCOME_WORDS[each.outcome],
         level=_LEVELS.get(each.outcome, ""),

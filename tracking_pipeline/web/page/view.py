@@ -12,6 +12,7 @@ from typing import Any
 
 from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
+from tracking_pipeline.health import formatting
 from tracking_pipeline.health.formatting import (
     Moment,
     about,
@@ -21,7 +22,6 @@ from tracking_pipeline.health.formatting import (
     percent,
 )
 from tracking_pipeline.health.metrics import MetricSpec, figures
-from tracking_pipeline.health.view import words
 from tracking_pipeline.health.view.accounting import ArrivalsView, arrivals_view
 from tracking_pipeline.health.view.alerts import AlertView, EndedAlert, ended_alerts, open_alerts
 from tracking_pipeline.health.view.rows import WithheldLine, withheld_lines
@@ -131,7 +131,7 @@ def _run(run: PastRun, now: datetime, dagster_url: str) -> RunView:
         job=capital(run.job.removesuffix("_job").replace("_", " ")),
         url=f"{dagster_url}/runs/{run.run_id}",
         state=run.status,
-        words=words.RUN_STATE_WORDS.get(run.status, run.status.capitalize()),
+        words=formatting.RUN_STATE_WORDS.get(run.status, run.status.capitalize()),
         started=started,
         took=_took(run.seconds),
     )
@@ -218,7 +218,7 @@ def _of_destination(detail: Mapping[str, Any]) -> str:
     if not detail:
         return "Nothing to deliver yet"
     due, hours = count_of(detail["due"], "conversion"), detail["window_hours"]
-    return f"{words.destination(detail['destination'])}, of {due} in {hours} h"
+    return f"{formatting.destination_title(detail['destination'])}, of {due} in {hours} h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def notices(reading: PageReading) -> list[Notice]:
     ]
     return silent + [
         Notice(
-            f"{words.destination(name)} is not set up",
+            f"{formatting.destination_title(name)} is not set up",
             f"{count_of(each.waiting.waiting, 'event')} wait for it. To have them sent, "
             f"{each.detail}.",
         )
@@ -306,7 +306,7 @@ def _destination(name: str, status: DestinationStatus, now: datetime) -> Destina
     last_error = capital(plain_reason(error.message)) if error else ""
     return DestinationView(
         name=name,
-        title=words.destination(name),
+        title=formatting.destination_title(name),
         state=status.state,
         state_words=STATE_WORDS[status.state],
         detail=detail,
@@ -390,7 +390,7 @@ def places_view(found: Mapping[str, Any]) -> PlacesView | None:
             for name, key in (("City", "city"), ("State", "state"), ("Zip code", "zip"))
         ],
         sources=[
-            SourceView(words.SOURCE_WORDS.get(name, name), f"{n:,}", 100.0 * n / leads)
+            SourceView(formatting.SOURCE_WORDS.get(name, name), f"{n:,}", 100.0 * n / leads)
             for name, n in sorted(by_source.items(), key=lambda item: -item[1])
         ],
         summary=f"{summary}; {waiting:,} still to be looked up." if waiting else f"{summary}.",

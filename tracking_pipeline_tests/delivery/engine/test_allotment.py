@@ -15,12 +15,12 @@ from tracking_pipeline.delivery.engine.allotment import (
     NOTHING,
     TURN_SECONDS,
     Holdings,
+    Pace,
     Part,
     left,
     renewed,
 )
 from tracking_pipeline.delivery.engine.destination import Limits
-from tracking_pipeline.delivery.engine.pace import Pace
 
 
 def limits_of(in_flight: int = 4, per_second: float | None = None) -> Limits:

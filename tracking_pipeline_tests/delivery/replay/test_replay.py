@@ -18,8 +18,10 @@ from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.delivery.replay.repair import read_rules
-from tracking_pipeline.delivery.replay.service import Pace, replay_dead_letters
+from tracking_pipeline.delivery.replay.service import replay_dead_letters
 from tracking_pipeline.delivery.replay.totals import ReplayRequest, ReplayTotals, chosen_rate
+from tracking_pipeline.delivery.replay.turns import Pace, PlanningRule
+from tracking_pipeline.delivery.worth import Money, Prices
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
@@ -40,6 +42,7 @@ class Replays:
         self._queue = queue
 
     def replay(self, rules: str = "", **options: Any) -> ReplayTotals:
+        planning = options.pop("planning", None)
         names = ("dry_run", "events_per_minute", "canaries")
         own = {name: options.pop(name) for name in names if name in options}
         request = ReplayRequest(
@@ -47,7 +50,11 @@ class Replays:
             letters=DeadLetters(**options),
             rules=read_rules(rules),
         )
-        return asyncio.run(replay_dead_letters(self._url, self._make, request, run_id="a-replay"))
+        return asyncio.run(
+            replay_dead_letters(
+                self._url, self._make, request, planning=planning, run_id="a-replay"
+            )
+        )
 
     def _make(
         self, client: DeliveryClient, pool: AsyncPool
@@ -343,6 +350,78 @@ def test_a_dry_run_sees_that_the_last_events_would_expire_before_their_turn(
 def test_a_payload_that_nobody_can_read_is_forecast_and_fails_nothing(replays: Replays) -> None:
     replays.bury(1, event_payload={"event_time": "never", "email": "a@example.com"})
     assert replays.replay(dry_run=True).total("refused") == 1
+
+
+# The order
+
+PLANNING = PlanningRule(
+    Prices("EUR", {("Purchase", "EUR"): 20.0}, unnamed_currency="EUR"),
+    {"meta_capi": timedelta(days=7)},
+)
+
+
+def leaving(minutes: float, **fields: Any) -> dict[str, Any]:
+    """A payload that Meta takes for so many minutes yet, its margin included."""
+    now = datetime.now(timezone.utc)
+    moment = now - timedelta(days=7) + timedelta(minutes=minutes + 1)
+    return payload(event_time=int(moment.timestamp()) + 5, **fields)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_where_not_all_arrive_in_time_the_dear_ones_do_and_the_rest_comes_after_them(
+    replays: Replays, queue: Queue, dry_run: bool
+) -> None:
+    cheap = replays.bury(4, event_payload=leaving(2, value=1, currency="EUR"))
+    dear = replays.bury(2, event_payload=leaving(2, value=90, currency="EUR"))
+    (usual,) = replays.bury(event_name="Purchase", event_payload=leaving(2))
+    refused = replays.bury(event_payload=payload(consent="denied"))
+    totals = replays.replay(dry_run=dry_run, canaries=0, events_per_minute=1.0, planning=PLANNING)
+    (plan,) = totals.as_json()["plan"]
+    assert (plan["events"], plan["in_time"], plan["in_time_oldest_first"]) == (7, 3, 3)
+    assert plan["worth"]["amount"] == 204.0
+    assert plan["worth_in_time"] == {
+        "amount": 200.0, "currency": "EUR", "estimated": 1, "unpriced": 0, "other": {}
+    }  # fmt: skip
+    assert plan["worth_in_time_oldest_first"]["amount"] == 3.0
+    in_time = {str(row.event_id) for row in (*dear, usual)}
+    assert {each["event_id"] for each in plan["first"][:3]} == in_time
+    if dry_run:
+        assert (totals.total("sent"), totals.total("expired")) == (3, 4)
+    else:
+        due = {row: queue.row(row)["next_retry_at"] for row in (*dear, usual, *cheap, *refused)}
+        order = sorted(due, key=lambda row: due[row])
+        assert (set(order[:3]), order[-1:]) == ({*dear, usual}, refused)
+
+
+def test_what_its_destination_takes_longer_than_others_is_not_taken_for_lost(
+    replays: Replays,
+) -> None:
+    old = leaving(-600, action_source="physical_store", value=5, currency="EUR")
+    replays.bury(event_payload=old)
+    (plan,) = replays.replay(dry_run=True, planning=PLANNING).plans
+    assert (plan.in_time, plan.worth_in_time) == (1, Money(5.0, "EUR"))
+
+
+def test_what_waits_gets_its_turn_where_it_is_asked_for_and_keeps_its_tries(
+    replays: Replays, queue: Queue
+) -> None:
+    later = NOW + timedelta(hours=5)
+    (letter,) = replays.bury(created_at=NOW - timedelta(hours=1))
+    waiting = queue.add_one(
+        status="retrying", retry_count=3, next_retry_at=later, created_at=NOW - timedelta(hours=2)
+    )
+    held = queue.add_one(status="retrying", next_retry_at=later, lease_expires_at=later)
+    before = queue.row(held)
+    assert replays.replay(dry_run=True).total("matched") == 1
+    totals = replays.replay(with_waiting=True)
+    assert {each.reason: each.replayed for each in totals.groups} == {
+        "max_retries": 1,
+        "waiting": 1,
+    }
+    found = queue.row(waiting)
+    assert (found["status"], found["retry_count"], found["replays"]) == ("retrying", 3, 0)
+    assert found["next_retry_at"] < queue.row(letter)["next_retry_at"] < later
+    assert queue.row(held) == before
 
 
 # Repairs

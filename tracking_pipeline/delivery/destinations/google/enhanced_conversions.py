@@ -65,7 +65,7 @@ from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy, readi
 from tracking_pipeline.events.texts import identifier_text, text
 from tracking_pipeline.http_client import Answer, DeliveryClient, post
 from tracking_pipeline.identity import sanitize
-from tracking_pipeline.identity.phone_in_text import REMOVED
+from tracking_pipeline.identity.phone import REMOVED
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.google_requests import keep_google_request

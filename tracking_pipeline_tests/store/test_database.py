@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.store.address import UNTOLD, describe, describe_connection, why_not
-from tracking_pipeline.store.database import DatabaseError, connect
+from tracking_pipeline.store.database import (
+    UNTOLD,
+    DatabaseError,
+    connect,
+    describe,
+    describe_connection,
+    why_not,
+)
 from tracking_pipeline_tests.servers import TestServer
 
 RESERVED = ":/?#[]@!$&'()*+,;=%\"<>\\^`{|} \u00e9"
