@@ -57,7 +57,8 @@ GROUPS = {
     ),
     "Alerts": ("alert_", "dead_mans_switch"),
     "Operation": (
-        *("retry_workers", "replay_", "snapshot_", "run_retention", "lead_value", "dagster_ui"),
+        *("retry_workers", "replay_", "snapshot_", "run_retention", "attempt_", "rollup_"),
+        *("notification_", "lead_value", "dagster_ui"),
     ),
     "HTTP": (
         *("admin_api", "supabase_jw", "intake_", "cors_", "trusted_", "log_event_", "max_body"),
@@ -207,10 +208,10 @@ def commands_page() -> str:
         "`make demo` installs them into `.venv/bin`; elsewhere `pip install` of the wheel or of a "
         "checkout does. With `--json` a command prints one JSON object on standard output and "
         "everything else on standard error.",
-        "`retry`, `enrich`, `check`, `heal`, `replay`, `backfill` and `test-destinations` run the "
-        "same Dagster jobs as the UI: their runs stand there too, and can be executed again. "
-        "`status` and `explain` only read: where nothing was made yet they make nothing and say "
-        "so. `--rehearsal` works on [the rehearsal database](../explanation/rehearsal.md).",
+        "`retry`, `enrich`, `check`, `heal`, `replay`, `backfill`, `prune` and `test-destinations` "
+        "run the same Dagster jobs as the UI: their runs stand there too, and can be executed "
+        "again. `status` and `explain` only read: where nothing was made yet they make nothing and "
+        "say so. `--rehearsal` works on [the rehearsal database](../explanation/rehearsal.md).",
         table(
             ("exit status", "meaning"),
             (

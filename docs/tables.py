@@ -14,7 +14,7 @@ TABLES = {
     "tracking_conversion_hourly": "Ledger conversions by hour, event name, what was said of "
     "consent and currency of their value.",
     "tracking_delivery_attempts": "Every try to deliver an event, also when nothing was sent. "
-    "Append-only.",
+    "Append-only; those of settled events go after `ATTEMPT_RETENTION_DAYS`.",
     "tracking_delivery_hourly": "What became of the conversions of each hour at each destination: "
     "what delivery accounting is made of.",
     "tracking_destination_checks": "What the last check of each destination found.",
@@ -30,6 +30,8 @@ TABLES = {
     "tracking_health_alerts": "Alerts: at most one open alert of each type, and those that ended.",
     "tracking_health_snapshots": "What each health check measured.",
     "tracking_ip_locations": "Places of addresses that were looked up, until they expire.",
+    "tracking_launches": "Which sensor or schedule launched which run of a job just now, so that "
+    "two at once do not launch the same.",
     "tracking_match_key_hourly": "Ledger conversions by hour, event name and the match keys that "
     "they carry: what the score is computed from.",
     "tracking_order_events": "Which event ids an order came under.",
@@ -114,10 +116,13 @@ COLUMNS = {
     "intent_tier": "How serious the visit is.",
     "ip": "The address, or its network once it is old.",
     "ip_hash": "A hash of the address, as older sites store it.",
+    "job": "The name of the job.",
     "keys": "The match keys that the events carry, as bits.",
     "kind": "What is told: that an alert began, worsened, goes on or is over.",
     "last_error": "Why the channel did not take it.",
     "last_name": "Last name.",
+    "launched_at": "When it did.",
+    "launched_by": "The sensor or the schedule.",
     "lead_id": "The lead that the event is of.",
     "lead_score": "The site's own score of the lead.",
     "lease_expires_at": "Until when a worker may send it. Null or past: nobody holds it.",
@@ -144,6 +149,7 @@ COLUMNS = {
     "page_path": "The page.",
     "phone": "Phone number.",
     "phone_sha256": "SHA-256 of the phone number.",
+    "place": "Which of the runs that may be under way at once, from 0.",
     "platform_message": "What the platform says of it, for people.",
     "probe_at": "When the next event is sent to see whether it takes events again.",
     "probe_interval_seconds": "Seconds between probes; they double.",

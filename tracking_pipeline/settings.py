@@ -565,6 +565,15 @@ class Settings(BaseSettings):
     healthchecks.io; a secret. It tells you when nothing here can. Never from a rehearsal."""
     snapshot_retention_days: Days = 90
     """Days for which readings of metrics are kept."""
+    # The database itself refuses to delete younger attempts: store/migrations.
+    attempt_retention_days: Annotated[int, Field(ge=100, le=3650)] = 400
+    """Days for which the attempts of settled events are kept, and what Google said of its
+    requests."""
+    # Windows of readings look back over 90 days at most.
+    rollup_retention_days: Annotated[int, Field(ge=100, le=3650)] = 400
+    """Days for which counts by hour are kept: what scores and the accounting are made of."""
+    notification_retention_days: Days = 400
+    """Days for which the messages of alerts that ended are kept."""
     run_retention_days: Days = 30
     """Days for which Dagster's runs are kept."""
 

@@ -59,6 +59,7 @@ for verb in (
     health.heal,
     status.status,
     accounting.accounting,
+    tables.prune,
     demo.demo,
     dev.dev,
     serve.serve,

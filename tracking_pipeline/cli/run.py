@@ -14,6 +14,7 @@ from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
 from tracking_pipeline.defs.geo.enrich import enrich_leads_job
 from tracking_pipeline.defs.health.check import answer_of, check_tracking_health_job
 from tracking_pipeline.defs.instance.runs import open_instance, run_job
+from tracking_pipeline.defs.maintenance.prune import maintenance_job
 from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
 from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.settings import dagster_home, read_settings
@@ -98,6 +99,13 @@ def run_check(rehearsal: bool) -> dict[str, Any]:
     """One run of the health check in this process; its answer as JSON."""
     health_config(read_settings())  # a setting that cannot be used is wrong use, and no failed run
     return answer_of(run_ops(check_tracking_health_job.name, {}, rehearsal))
+
+
+def run_prune(rehearsal: bool) -> dict[str, Any]:
+    """One run of the maintenance job in this process; its totals as JSON."""
+    result = run_ops(maintenance_job.name, {}, rehearsal)
+    totals: dict[str, Any] = result.output_for_node("prune_history").as_json()
+    return {**totals, "run_id": result.run_id}
 
 
 def run_ops(

@@ -127,6 +127,8 @@ def show_queue(status: Mapping[str, Any]) -> None:
                 style="yellow",
             )
         )
+    if advice := status["queue"]["vacuum_advice"]:
+        out.print(Text(f"  {advice}", style="yellow"))
     _show_geo(status["geo"])
     reasons = status["queue"]["dead_letters_by_reason"]
     if reasons:

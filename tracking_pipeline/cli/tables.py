@@ -1,4 +1,5 @@
-"""The verbs that make the tables and fill them: ``migrate`` and ``import``."""
+"""The verbs that make the tables, fill them and keep them small: ``migrate``, ``import`` and
+``prune``."""
 
 from __future__ import annotations
 
@@ -154,3 +155,18 @@ def show_import(totals: Mapping[str, Any]) -> None:
         out.print(f"  and {totals['rejected'] - len(totals['problems'])} more")
     if totals["ignored_columns"]:
         out.print(Text(f"ignored columns: {', '.join(totals['ignored_columns'])}"))
+
+
+def prune(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
+    """Delete what is old enough: one run of maintenance_job, which the daemon launches nightly."""
+    from tracking_pipeline.cli.run import run_prune
+
+    show(as_json, run_prune(rehearsal), show_pruned)
+
+
+def show_pruned(found: Mapping[str, Any]) -> None:
+    """The JSON of a pruning."""
+    for name, count in found["deleted"].items():
+        out.print(f"{count:>9,} {name.replace('_', ' ')} deleted")
+    if not found["done"]:
+        out.print("The time was over before the work: run it again for the rest.", style="yellow")

@@ -70,13 +70,16 @@ class NotConfiguredError(ExplainedError):
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
     """Which conversions, by the moment at which the ledger got them. ``since`` None: as long ago as
-    ``age_limit``; ``until`` None: now. ``events_per_minute`` None: half the site's own rate."""
+    ``age_limit``; ``until`` None: now. ``events_per_minute`` None: half the site's own rate.
+    ``attempts_kept``: of what is older nobody knows any more whether it was sent, so it is not
+    looked at."""
 
     destination: DestinationName
     conversions: ConversionRule
     since: datetime | None = None
     until: datetime | None = None
     age_limit: timedelta | None = None
+    attempts_kept: timedelta = timedelta(days=400)
     dry_run: bool = True
     events_per_minute: float | None = None
 
@@ -165,7 +168,10 @@ class _Backfill:
         self._rate = events_per_minute
         # Behind the last one of an earlier backfill, where that one still waits.
         self._next_seconds = last_seconds + 60.0 / self._rate if last_seconds else 0.0
-        self._since = request.since or started_at - (request.age_limit or _USUAL_AGE)
+        self._since = max(
+            request.since or started_at - (request.age_limit or _USUAL_AGE),
+            started_at - request.attempts_kept,
+        )
         # What comes later is handed over by whoever writes it.
         self._until = min(request.until or started_at, started_at)
         self._matched = self._taken = self._handed_over = 0

@@ -186,14 +186,3 @@ def read_seconds_since_check(connection: psycopg.Connection[Any]) -> float | Non
     """How long ago the last check was, None where there was none."""
     row = connection.execute(_LAST_CHECK, (HEARTBEAT_METRIC,)).fetchone()
     return row[0] if row else None
-
-
-_PRUNE: LiteralString = """
-delete from public.tracking_health_snapshots
-where taken_at < now() - make_interval(days => %s)
-"""
-
-
-def prune_snapshots(connection: psycopg.Connection[Any], *, older_than_days: int) -> int:
-    """Deletes old snapshots. Returns how many."""
-    return connection.execute(_PRUNE, (older_than_days,)).rowcount

@@ -270,6 +270,22 @@ def test_enrich_fills_in_places_and_leaves_a_run_behind(
     assert "Enrichment run" in people.stdout
 
 
+def test_prune_deletes_what_is_old_and_leaves_a_run_behind(
+    call: Call, connection: psycopg.Connection, database_url: str
+) -> None:
+    connection.execute(
+        "insert into tracking_health_snapshots (check_id, metric, value, taken_at)"
+        " select gen_random_uuid(), 'queue_depth', 1, now() - make_interval(days => days)"
+        " from unnest(array[1, 20, 30]) as days"
+    )
+    variables = {"TRACKING_DATABASE_URL": database_url, "SNAPSHOT_RETENTION_DAYS": "10"}
+    found = answer(call("prune", "--json", **variables))
+    assert (found["success"], found["done"], found["deleted"]["snapshots"]) == (True, True, 2)
+    status = answer(call("status", "--json", **variables))
+    assert found["run_id"] in [run["run_id"] for run in status["last_runs"]]
+    assert "0 snapshots deleted" in call("prune", **variables).stdout
+
+
 def test_absent_sources_of_places_are_a_result_and_no_failure(
     call: Call, connection: psycopg.Connection, database_url: str
 ) -> None:

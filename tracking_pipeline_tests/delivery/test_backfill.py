@@ -250,6 +250,19 @@ def test_the_window_is_that_of_the_ledger_and_reaches_as_far_as_the_age_limit(
     assert run(database_url, replace(dry, until=datetime.max.replace(tzinfo=timezone.utc)))
 
 
+def test_what_is_older_than_the_attempts_on_record_is_left_alone(
+    database_url: str, ledger: Ledger
+) -> None:
+    for days in (1, 5, 9):
+        ledger.add(ago=days * DAY)
+    asked = replace(REQUEST, since=ledger.now - 100 * DAY, age_limit=None, attempts_kept=6 * DAY)
+
+    found = run(database_url, asked)
+
+    assert found.matched == 2
+    assert timedelta() <= ledger.now - found.since + timedelta(minutes=5) <= 7 * DAY
+
+
 def test_events_become_due_evenly_and_behind_those_of_an_earlier_backfill(
     database_url: str, ledger: Ledger, queue: Queue
 ) -> None:

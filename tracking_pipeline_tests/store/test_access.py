@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +14,8 @@ from psycopg.rows import dict_row
 from tracking_pipeline.health.readings.rollup import recount_recent
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.access import COMMANDS, AccessError, check_access, newest_revision
-from tracking_pipeline.store.health_snapshots import prune_snapshots
 from tracking_pipeline.store.migrate import is_migrated, migrate
+from tracking_pipeline.store.table_growth import ATTEMPTS, SNAPSHOTS, prune
 from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.servers import TestServer, find_server_binaries
@@ -140,7 +141,9 @@ def test_the_worker_role_does_a_whole_health_check_and_prunes_it(site: Site) -> 
     assert site.run("select sum(events) from tracking_match_key_hourly") == [(40,)]
     with psycopg.connect(site.url_for(WORKER), autocommit=True) as connection:
         assert recount_recent(connection, health_config(Settings()).counting).finished
-        assert prune_snapshots(connection, older_than_days=0) > 0
+        deadline = time.monotonic() + 60
+        assert prune(connection, SNAPSHOTS, older_than_days=0, deadline=deadline).deleted
+        assert prune(connection, ATTEMPTS, older_than_days=100, deadline=deadline).done
     assert site.run("select count(*) from tracking_health_snapshots") == [(0,)]
 
 

@@ -46,6 +46,7 @@ OWN_TABLES = (
     "tracking_geo_providers",
     "tracking_google_requests",
     "tracking_ip_locations",
+    "tracking_launches",
     "tracking_match_key_hourly",
     "tracking_order_events",
     "tracking_rollup_progress",

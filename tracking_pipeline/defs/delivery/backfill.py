@@ -11,7 +11,7 @@ What a second run does: it finds what is unseen by then. Two at the same time sh
 event is handed over twice.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -54,7 +54,8 @@ class BackfillConfig(dg.Config):
     since: str = Field(
         default="",
         description="Only conversions that the ledger got at this moment or later: ISO 8601, in "
-        "UTC where it names no zone. Empty: as long ago as the destination takes them.",
+        "UTC where it names no zone. Empty: as long ago as the destination takes them. Never "
+        "longer ago than ATTEMPT_RETENTION_DAYS: nobody knows what was sent before.",
     )
     until: str = Field(
         default="",
@@ -88,6 +89,7 @@ class BackfillConfig(dg.Config):
             since=since,
             until=until,
             age_limit=spec_of(self.destination).age_limit(dict(settings)),
+            attempts_kept=timedelta(days=settings.attempt_retention_days),
             dry_run=self.dry_run,
             events_per_minute=float(self.events_per_minute) or None,
         )

@@ -19,6 +19,7 @@ from tracking_pipeline.wiring.installation import Installation
 
 # Fewer are sent before another run has started.
 EVENTS_FOR_ANOTHER_RUN = 1000
+LAUNCHED_BY_ANOTHER = "another sensor or schedule has just launched them"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ looked at.
 import dagster as dg
 
 from tracking_pipeline.defs.delivery.backlog import (
+    LAUNCHED_BY_ANOTHER,
     read_due_events,
     runs_called_for,
     why_nothing_is_due,
@@ -22,6 +23,7 @@ from tracking_pipeline.defs.ticks import (
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.store.health_readings import count_waiting
 from tracking_pipeline.store.health_snapshots import read_last_value
+from tracking_pipeline.store.launches import take_places
 from tracking_pipeline.wiring.health import health_config
 
 METRIC = "queue_depth"
@@ -46,22 +48,20 @@ def queue_growth_sensor(
         window = present_window(connection)
         workers = installation.settings.retry_workers
         least = health_config(installation.settings).thresholds[METRIC].warning or 0.0
-    requests, words = [], []
-    if due.count == 0:
-        words.append(why_nothing_is_due(due))
-    else:
-        words.append(f"{number(due.count)} due")
-        under_way = count_under_way(context.instance, retry_failed_events_job.name)
-        if under_way:
-            words.append(
-                "a retry run is under way"
-                if under_way == 1
-                else f"{under_way} retry runs are under way"
-            )
-        requests += [
-            dg.RunRequest(f"due:{window}:{nth}", job_name=retry_failed_events_job.name)
-            for nth in range(under_way, runs_called_for(due.count, workers))
-        ]
+        retry = retry_failed_events_job.name
+        under_way = count_under_way(context.instance, retry) if due.count else 0
+        called_for = range(under_way, runs_called_for(due.count, workers))
+        places = take_places(connection, retry, called_for, by=queue_growth_sensor.name)
+    requests = [dg.RunRequest(f"due:{window}:{place}", job_name=retry) for place in places]
+    words = [f"{number(due.count)} due" if due.count else why_nothing_is_due(due)]
+    if under_way:
+        words.append(
+            "a retry run is under way"
+            if under_way == 1
+            else f"{under_way} retry runs are under way"
+        )
+    if called_for and not places:
+        words.append(LAUNCHED_BY_ANOTHER)
     if has_grown(waiting, at_last_check, least=least):
         words.append(f"grown from {at_last_check:.0f} to {waiting} since the last check")
         if not is_under_way(context.instance, check_tracking_health_job.name):

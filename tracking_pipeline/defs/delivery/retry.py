@@ -16,6 +16,7 @@ minute: in smaller groups then, because one of them may have been what killed it
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -24,7 +25,11 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from tracking_pipeline.defs.delivery.backlog import read_due_events, runs_called_for
+from tracking_pipeline.defs.delivery.backlog import (
+    LAUNCHED_BY_ANOTHER,
+    read_due_events,
+    runs_called_for,
+)
 from tracking_pipeline.defs.metadata import (
     AGAIN_FROM_THE_START,
     DESTINATION_TAG,
@@ -47,6 +52,7 @@ from tracking_pipeline.delivery.engine.totals import NUMBERS, RetryTotals
 from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.interruption import run_interruptibly
 from tracking_pipeline.store.database import connect
+from tracking_pipeline.store.launches import take_places
 
 
 class RetryConfig(dg.Config):
@@ -278,22 +284,26 @@ def retry_failed_events_schedule(
     context: dg.ScheduleEvaluationContext, tracking: TrackingResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     under_way = count_under_way(context.instance, retry_failed_events_job.name)
-    requests = [
-        dg.RunRequest(f"retry:{nth}") for nth in range(under_way, max(1, _called_for(tracking)))
-    ]
-    return requests or dg.SkipReason(
+    places = _places(tracking, under_way)
+    if places:
+        return [dg.RunRequest(f"retry:{place}") for place in places]
+    return dg.SkipReason(
         f"{under_way} runs of {retry_failed_events_job.name} under way"
+        if under_way
+        else LAUNCHED_BY_ANOTHER
     )
 
 
-def _called_for(tracking: TrackingResource) -> int:
-    """How many runs the queue calls for; one where that cannot be told: the run says why."""
+def _places(tracking: TrackingResource, under_way: int) -> Sequence[int]:
+    """Which runs are to be launched beside those under way; where that cannot be told, the first
+    one: the run says why."""
+    job_name = retry_failed_events_job.name
     try:
-        with tracking.open() as installation:
+        with tracking.open() as installation, connect(installation.database.url) as connection:
             workers = installation.settings.retry_workers
-            if workers == 1:
-                return 1
-            with connect(installation.database.url) as connection:
-                return runs_called_for(read_due_events(installation, connection).count, workers)
+            due = read_due_events(installation, connection).count if workers > 1 else 0
+            called_for = max(1, runs_called_for(due, workers))
+            to_come = range(under_way, called_for)
+            return take_places(connection, job_name, to_come, by=retry_failed_events_schedule.name)
     except (dg.Failure, psycopg.Error):
-        return 1
+        return range(under_way, 1)

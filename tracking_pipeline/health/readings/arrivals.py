@@ -46,7 +46,7 @@ from tracking_pipeline.events.consent import Said
 from tracking_pipeline.events.conversion import Conversion, read_conversion
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.health.config import AccountingRule
-from tracking_pipeline.health.readings.rollup import OLDEST, final_until, full_hour, look_again
+from tracking_pipeline.health.readings.rollup import final_until, full_hour, look_again
 from tracking_pipeline.store.delivery_accounting import (
     LONGEST_ORDER_ID,
     AccountedRow,
@@ -80,7 +80,6 @@ BECAME = (DELIVERED, ASSUMED, WAITING, DEAD, WITHHELD, NEVER)
 # As far back the accounting goes when it begins, and as far back late answers are followed.
 HISTORY_DAYS = 35
 RECOUNT_DAYS = 8
-KEPT_DAYS = 400
 # Alerts wait for it.
 TIME_BUDGET_SECONDS = 20.0
 _HOUR = timedelta(hours=1)
@@ -306,8 +305,6 @@ def _begin(connection: psycopg.Connection[Any], rule: AccountingRule) -> list[st
                 *find_changed_hours(connection, since, DESTINATIONS, horizon=horizon),
                 *find_full_hours(connection, min(first, since), now),
             }
-        if is_new_day:
-            forget_hours(connection, OLDEST, now - timedelta(days=KEPT_DAYS))
         # What commits later than now was created after this moment, or changed after it.
         reached = final_until(now, running, before) or before.rolled_until
         progress = replace(

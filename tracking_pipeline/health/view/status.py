@@ -36,6 +36,7 @@ from tracking_pipeline.store.queue_counts import (
     count_unclaimable,
     read_waiting,
 )
+from tracking_pipeline.store.table_growth import read_vacuum_advice
 
 # So far back dead letters are counted that a longer horizon would have saved.
 OUTLIVED_SINCE_DAYS = 7
@@ -91,6 +92,8 @@ class Status:
     destination."""
     withheld: WithheldReading
     warnings: DeliveryWarnings
+    vacuum_advice: str | None
+    """What to do where the queue's dead rows are cleared late."""
 
     def as_json(self) -> dict[str, Any]:
         """The command's JSON."""
@@ -120,6 +123,7 @@ class Status:
                 "leased": sum(each.leased for each in waiting),
                 "dead_letters": sum(each.dead_letters for each in waiting),
                 "unclaimable": self.unclaimable,
+                "vacuum_advice": self.vacuum_advice,
                 "dead_letters_by_reason": [_batch_json(each) for each in self.dead_letters],
                 "replayable_after_pause": [_batch_json(each) for each in self.replayable],
                 "saved_by_longer_horizon": [
@@ -173,6 +177,7 @@ def read_status(
             ),
             withheld=read_withheld(connection),
             warnings=count_delivery_warnings(connection),
+            vacuum_advice=read_vacuum_advice(connection),
         )
 
 

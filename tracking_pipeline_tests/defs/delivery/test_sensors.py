@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import dagster as dg
 import psycopg
@@ -127,7 +129,11 @@ def test_a_queue_calls_for_a_run_for_each_thousand_events_up_to_the_setting(
 
 @pytest.mark.parametrize("beside", [0, 1, 2, 3])
 def test_a_long_queue_is_given_as_many_runs_as_it_calls_for_and_those_under_way_count(
-    queue: Queue, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, beside: int
+    queue: Queue,
+    instance: dg.DagsterInstance,
+    connection: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    beside: int,
 ) -> None:
     monkeypatch.setenv("RETRY_WORKERS", "3")
     monkeypatch.setattr(backlog_module, "EVENTS_FOR_ANOTHER_RUN", 2)
@@ -137,7 +143,33 @@ def test_a_long_queue_is_given_as_many_runs_as_it_calls_for_and_those_under_way_
     answer = queue_growth_sensor(dg.build_sensor_context(instance), tracking=TrackingResource())
     wanted = answer.run_requests if isinstance(answer, dg.SensorResult) else []
     assert len({request.run_key for request in wanted or ()}) == 3 - beside
+    # Those are launched, if nobody sees them yet.
+    assert scheduled(instance) == 0
+    let_places_go(connection)
     assert scheduled(instance) == 3 - beside
+
+
+def test_a_sensor_and_a_schedule_in_the_same_second_launch_no_more_than_the_setting(
+    queue: Queue, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRY_WORKERS", "3")
+    monkeypatch.setattr(backlog_module, "EVENTS_FOR_ANOTHER_RUN", 2)
+    queue.add(5)
+
+    def by_sensor() -> int:
+        answer = queue_growth_sensor(dg.build_sensor_context(instance), tracking=TrackingResource())
+        return len(answer.run_requests or ()) if isinstance(answer, dg.SensorResult) else 0
+
+    with ThreadPoolExecutor() as ticks_at_once:
+        launched_by = [
+            ticks_at_once.submit(each) for each in (by_sensor, partial(scheduled, instance))
+        ]
+        assert sum(each.result() for each in launched_by) == 3
+
+
+def let_places_go(connection: psycopg.Connection) -> None:
+    """As if the last ticks had been longer ago than their runs can be unseen."""
+    connection.execute("update tracking_launches set launched_at = launched_at - interval '1 min'")
 
 
 def test_the_schedule_launches_one_run_where_nothing_is_known_to_be_due(

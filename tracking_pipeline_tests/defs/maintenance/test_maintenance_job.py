@@ -54,16 +54,26 @@ def test_pruning_ends_with_its_time(instance: dg.DagsterInstance) -> None:
     assert prune(instance, in_days=31, seconds=0.0) == 0
 
 
-def test_the_job_deletes_old_snapshots_and_says_how_many(
+def test_the_job_deletes_old_rows_and_says_how_many(
     connection: psycopg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACKING_DATABASE_URL", database_url)
+    monkeypatch.setenv("ATTEMPT_RETENTION_DAYS", "100")
     site = Site(connection)
     check_tracking_health(database_url, policy())
     site.let_pass(days=91)
     old = site.one("select count(*) from tracking_health_snapshots")
     check_tracking_health(database_url, policy())
+    connection.execute(
+        "insert into tracking_delivery_attempts (failed_event_id, event_id, destination, attempt,"
+        " outcome, lease_token, attempted_at) select gen_random_uuid(), gen_random_uuid(),"
+        " 'meta_capi', 1, 'delivered', 1, now() - make_interval(days => days)"
+        " from unnest(array[99, 101, 102]) as days"
+    )
     result = build_defs().get_job_def("maintenance_job").execute_in_process()
     (output,) = result.filter_events(lambda event: event.is_successful_output)
-    assert output.step_output_data.metadata["snapshots_deleted"].value == old
+    metadata = output.step_output_data.metadata
+    assert metadata["snapshots_deleted"].value == old
+    assert metadata["attempts_deleted"].value == 2
     assert site.one("select count(distinct check_id) from tracking_health_snapshots") == 1
+    assert site.one("select count(*) from tracking_delivery_attempts") == 1
