@@ -17,6 +17,8 @@ TABLES = {
     "Append-only; those of settled events go after `ATTEMPT_RETENTION_DAYS`.",
     "tracking_delivery_hourly": "What became of the conversions of each hour at each destination: "
     "what delivery accounting is made of.",
+    "tracking_delivery_slices": "The parts in which an hour with many conversions is counted, and "
+    "what each came to.",
     "tracking_destination_checks": "What the last check of each destination found.",
     "tracking_destination_shares": "How a destination's limits are shared among the workers that "
     "run now.",
@@ -233,6 +235,9 @@ COLUMNS = {
     "tracking_conversion_hourly.events": "So many conversions.",
     "tracking_conversion_hourly.value_sample": "Some of their values, in order, each for as many "
     "as the others.",
+    "tracking_delivery_slices.since": "Conversions created from this moment on.",
+    "tracking_delivery_slices.until": "And before this one.",
+    "tracking_delivery_slices.counted": "The rows that they would be in the two tables by hour.",
     "tracking_order_events.order_id": "The order's id.",
     "tracking_geo_providers.not_before": "The source is not asked before then.",
     "tracking_google_requests.outcome": "What Google said in the end.",

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tracking_rollup_progress": ("select", "insert", "update"),
     "tracking_delivery_hourly": ("select", "insert", "delete"),
     "tracking_conversion_hourly": ("select", "insert", "delete"),
+    "tracking_delivery_slices": ("select", "insert", "delete"),
     "tracking_order_events": ("select", "insert", "delete"),
     "tracking_health_snapshots": ("select", "insert", "delete"),
     "tracking_alert_state": ("select", "insert", "update"),

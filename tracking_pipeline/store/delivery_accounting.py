@@ -3,9 +3,11 @@
     tracking_delivery_hourly      what became of an hour's conversions, by destination
     tracking_conversion_hourly    the conversions themselves: consent, values
     tracking_order_events         which event ids an order has
+    tracking_delivery_slices      the parts that a dense hour is counted in
 
 An hour (UTC) is always written whole, so that counting it once more is never wrong. What is read
-for it is found by the hour itself or by event id, by an index each: it costs what the hour holds.
+for it is found by its time or by event id, by an index each: it costs what the hour holds. Of an
+hour that holds much, what each slice came to is kept beside, and the hour is the sum of its slices.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from tracking_pipeline.store.withheld_events import WITHHELD
 
 # Rows of a server-side cursor that are in memory at once; so many ids are looked up together.
 _PAGE_ROWS = 5_000
+_HOUR = timedelta(hours=1)
 LONGEST_REASON = 200
 LONGEST_ORDER_ID = 200
 
@@ -101,12 +104,19 @@ class OrderEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class CountedHour:
-    """All that is kept of one hour."""
+class Counted:
+    """What the conversions of an hour, or of a slice of it, came to."""
 
     accounted: Sequence[AccountedRow]
     conversions: Sequence[ConversionRow]
-    orders: Sequence[OrderEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The part of an hour created within [since, until)."""
+
+    since: datetime
+    until: datetime
 
 
 _LEDGER: LiteralString = """
@@ -225,17 +235,27 @@ def read_traces(connection: psycopg.Connection[Any], ids: Collection[UUID]) -> T
     return traces
 
 
-_FORGET: tuple[LiteralString, ...] = (
+_FORGET_HOURS: tuple[LiteralString, ...] = (
     "delete from public.tracking_delivery_hourly where hour >= %s and hour < %s",
     "delete from public.tracking_conversion_hourly where hour >= %s and hour < %s",
-    "delete from public.tracking_order_events where created_at >= %s and created_at < %s",
 )
+_FORGET_SLICES: LiteralString = """
+delete from public.tracking_delivery_slices where since >= %s and since < %s
+"""
+_FORGET_ORDERS: LiteralString = """
+delete from public.tracking_order_events where created_at >= %s and created_at < %s
+"""
 
 
 def forget_hours(connection: psycopg.Connection[Any], since: datetime, until: datetime) -> None:
-    """Removes the hours that begin within [since, until)."""
-    for statement in _FORGET:
+    """Removes the hours that begin within [since, until), with their slices and orders."""
+    for statement in (*_FORGET_HOURS, _FORGET_SLICES, _FORGET_ORDERS):
         connection.execute(statement, (since, until))
+
+
+def forget_slices(connection: psycopg.Connection[Any], since: datetime, until: datetime) -> None:
+    """Removes the slices that begin within [since, until). The hours stay as they are."""
+    connection.execute(_FORGET_SLICES, (since, until))
 
 
 _ADD_ACCOUNTED: LiteralString = """
@@ -262,15 +282,95 @@ on conflict do nothing
 """
 
 
-def write_hour(connection: psycopg.Connection[Any], hour: datetime, counted: CountedHour) -> None:
-    """Writes an hour that was forgotten before."""
+def write_hour(connection: psycopg.Connection[Any], hour: datetime, counted: Counted) -> None:
+    """Writes an hour, in place of what was there."""
+    for statement in _FORGET_HOURS:
+        connection.execute(statement, (hour, hour + _HOUR))
     for statement, rows in (
         (_ADD_ACCOUNTED, counted.accounted),
         (_ADD_CONVERSIONS, counted.conversions),
-        (_ADD_ORDERS, counted.orders),
     ):
         if rows:
             connection.execute(statement, {"hour": hour, "rows": orjson.dumps(rows).decode()})
+
+
+def write_orders(
+    connection: psycopg.Connection[Any], part: Slice, orders: Sequence[OrderEvent]
+) -> None:
+    """Writes the orders of a slice, in place of what was there."""
+    connection.execute(_FORGET_ORDERS, (part.since, part.until))
+    if orders:
+        connection.execute(_ADD_ORDERS, {"rows": orjson.dumps(orders).decode()})
+
+
+_ADD_SLICE: LiteralString = """
+insert into public.tracking_delivery_slices (since, until, counted) values (%s, %s, %s)
+"""
+
+
+def write_slice(connection: psycopg.Connection[Any], part: Slice, counted: Counted) -> None:
+    """Writes what a slice came to, in place of all that began in it."""
+    forget_slices(connection, part.since, part.until)
+    connection.execute(_ADD_SLICE, (part.since, part.until, orjson.dumps(counted).decode()))
+
+
+_SLICES: LiteralString = """
+select since, until from public.tracking_delivery_slices
+where since >= %s and since < %s
+order by since
+"""
+
+
+def read_slices(connection: psycopg.Connection[Any], hour: datetime) -> list[Slice]:
+    """The slices of an hour, in order; none where it is counted as a whole."""
+    return [Slice(*row) for row in connection.execute(_SLICES, (hour, hour + _HOUR)).fetchall()]
+
+
+_COUNTED: LiteralString = """
+select counted::text from public.tracking_delivery_slices
+where since >= %s and since < %s
+order by since
+"""
+
+
+def read_counted(connection: psycopg.Connection[Any], hour: datetime) -> list[Counted]:
+    """What the slices of an hour came to, in order."""
+    found = []
+    for (text,) in connection.execute(_COUNTED, (hour, hour + _HOUR)).fetchall():
+        counted = orjson.loads(text)
+        found.append(
+            Counted(
+                [AccountedRow(**row) for row in counted["accounted"]],
+                [ConversionRow(**row) for row in counted["conversions"]],
+            )
+        )
+    return found
+
+
+# The time of the row after so many, of the ledger or of the queue, whichever comes first. Rows of
+# one moment are never parted.
+_SLICE_END: LiteralString = """
+select least(
+    %(until)s,
+    (select greatest(e.created_at, %(since)s + interval '1 microsecond')
+     from public.wm_event_log e
+     where e.created_at >= %(since)s and e.created_at < %(until)s
+     order by e.created_at offset %(most)s limit 1),
+    (select greatest(f.created_at, %(since)s + interval '1 microsecond')
+     from public.tracking_failed_events f
+     where f.created_at >= %(since)s and f.created_at < %(until)s
+     order by f.created_at offset %(most)s limit 1))
+"""
+
+
+def find_slice_end(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime, *, most_rows: int
+) -> datetime:
+    """The end of the slice of about ``most_rows`` events that begins at ``since``; ``until`` at
+    the latest."""
+    arguments = {"since": since, "until": until, "most": most_rows}
+    row = connection.execute(_SLICE_END, arguments).fetchone()
+    return row[0] if row else until
 
 
 # One probe of an index an hour, however many rows the hours hold.
@@ -289,14 +389,19 @@ with recursive hours (hour) as (
     from hours h
     where h.hour is not null and h.hour <= %(until)s
 )
-select hour from hours where hour is not null and hour <= %(until)s
+select coalesce(s.since, h.hour)
+from hours h
+left join public.tracking_delivery_slices s
+  on s.since >= h.hour and s.since < h.hour + interval '1 hour' and s.until > %(since)s
+where h.hour is not null and h.hour <= %(until)s
 """
 
 
 def find_full_hours(
     connection: psycopg.Connection[Any], since: datetime, until: datetime
 ) -> list[datetime]:
-    """The hours within [since, until] in which anything came or failed."""
+    """The hours within [since, until] in which anything came or failed; of those that are counted
+    in slices, the beginnings of the slices that reach beyond ``since``."""
     arguments = {"since": since, "until": until}
     return [hour for (hour,) in connection.execute(_FULL_HOURS, arguments).fetchall()]
 
@@ -319,7 +424,11 @@ with changed as (
     union
     select f.event_id, f.id from public.tracking_failed_events f where f.replayed_at >= %(since)s
 )
-select distinct date_trunc('hour', found.created_at, 'UTC')
+select distinct coalesce(
+    (select max(s.since) from public.tracking_delivery_slices s
+     where s.since <= found.created_at
+       and s.since >= date_trunc('hour', found.created_at, 'UTC')),
+    date_trunc('hour', found.created_at, 'UTC'))
 from (
     select e.created_at
     from changed
@@ -340,7 +449,8 @@ def find_changed_hours(
     *,
     horizon: datetime,
 ) -> list[datetime]:
-    """The hours from ``horizon`` on of whose events anything has become since ``since``."""
+    """The hours from ``horizon`` on of whose events anything has become since ``since``; of those
+    that are counted in slices, the beginnings of the slices."""
     arguments = {"since": since, "horizon": horizon, "destinations": list(destinations)}
     return [hour for (hour,) in connection.execute(_CHANGED_HOURS, arguments).fetchall()]
 

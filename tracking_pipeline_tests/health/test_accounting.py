@@ -40,8 +40,8 @@ def site(connection: psycopg.Connection) -> Site:
     return Site(connection)
 
 
-def accounted(site: Site, config: HealthConfig, days: float = 7) -> AccountingReading:
-    account(site.connection, config.accounting)
+def accounted(site: Site, config: HealthConfig, days: float = 7, **how: int) -> AccountingReading:
+    account(site.connection, config.accounting, **how)
     with one_moment(site.connection) as now:
         return read_accounting(site.connection, config, full_hour(now - timedelta(days=days)), now)
 
@@ -215,6 +215,7 @@ class History:
 
 
 def test_the_sum_holds_on_a_hundred_histories(site: Site) -> None:
+    """In hours that are counted whole at first, and in slices when more has come."""
     config = policy(**FORWARDED)
     histories = [History(site, seed) for seed in range(HISTORIES)]
     for history in histories:
@@ -224,15 +225,16 @@ def test_the_sum_holds_on_a_hundred_histories(site: Site) -> None:
         history.go_on()
         if seed % 2:
             history.answer_late()
-    accounted(site, config)
+        history.record(1)
+    accounted(site, config, slice_events=5)
     for history in histories:
         history.go_on()
 
-    found = accounted(site, config)
+    found = accounted(site, config, slice_events=5)
 
     for name in ("meta_capi", "google_ec"):
         each = found.destinations[name]
-        assert each.total.conversions == 6 * HISTORIES
+        assert each.total.conversions == 7 * HISTORIES
         assert all(line.difference == 0 for line in each.lines.values())
         reasons = Counter({(one.became, one.reason): one.events for one in each.reasons})
         reasons += Counter({("delivered", how): n for how, n in each.total.delivered.items()})
@@ -244,6 +246,43 @@ def test_the_sum_holds_on_a_hundred_histories(site: Site) -> None:
                     became += Counter(line.became)
             expected = Counter(fate for fate, _ in history.fates(name).elements())
             assert became == expected, f"{history.name} at {name}"
+
+
+def slices(site: Site) -> list[dict[str, Any]]:
+    return site.read(
+        "select since, until, xmin::text as written_by from tracking_delivery_slices order by since"
+    )
+
+
+def test_a_change_in_a_dense_hour_costs_one_slice_of_it(site: Site) -> None:
+    config, hour = policy(**SENDS_ITSELF), full_hour(site.ago(hours=5))
+    ids = [site.add_events(at=hour + timedelta(minutes=at))[0] for at in range(40)]
+    accounted(site, config, slice_events=10)
+    before = slices(site)
+    assert [each["since"].minute for each in before] == [0, 10, 20, 30]
+    assert before[-1]["until"] == hour + timedelta(hours=1)
+    site.add_failed(event_id=ids[25])
+
+    found = accounted(site, config, slice_events=10)
+
+    changed = [each["since"].minute for each in slices(site) if each not in before]
+    assert changed == [20]
+    assert total(found) == {"assumed": 39, "waiting": 1}
+
+
+def test_an_hour_that_a_pass_leaves_half_counted_stays_as_it_was(site: Site) -> None:
+    config, hour = policy(**SENDS_ITSELF), full_hour(site.ago(hours=5))
+    site.add_events(at=hour)
+    accounted(site, config)
+    for minute in range(50):
+        site.add_failed(event_id=site.add_events(at=hour + timedelta(minutes=minute))[0])
+    done = account(site.connection, config.accounting, time_budget_seconds=0, slice_events=1)
+    while done.left:
+        with one_moment(site.connection) as now:
+            found = read_lately(site.connection, config, now)
+        assert total(found) == {"assumed": 1}
+        done = account(site.connection, config.accounting, time_budget_seconds=0, slice_events=1)
+    assert total(accounted(site, config, slice_events=1)) == {"assumed": 1, "waiting": 50}
 
 
 def total(found: AccountingReading, name: str = "meta_capi") -> dict[str, int]:

@@ -40,6 +40,7 @@ OWN_TABLES = (
     "tracking_conversion_hourly",
     "tracking_delivery_attempts",
     "tracking_delivery_hourly",
+    "tracking_delivery_slices",
     "tracking_destination_checks",
     "tracking_destination_shares",
     "tracking_destination_state",
@@ -776,6 +777,7 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
         ("tracking_conversion_hourly", "select"),
         ("tracking_delivery_attempts", "select"),
         ("tracking_delivery_hourly", "select"),
+        ("tracking_delivery_slices", "select"),
         ("tracking_destination_checks", "select"),
         ("tracking_destination_shares", "select"),
         ("tracking_destination_state", "select"),
@@ -814,6 +816,7 @@ def granted_to(site: Site, role: str) -> dict[str, str]:
 SINCE_THEN = (
     "tracking_conversion_hourly",
     "tracking_delivery_hourly",
+    "tracking_delivery_slices",
     "tracking_destination_checks",
     "tracking_destination_shares",
     "tracking_order_events",

@@ -31,6 +31,7 @@ from tracking_pipeline.health.readings.arrivals import (
     UNTRIED,
     WAITING,
     WITHHELD,
+    stale_hours,
 )
 from tracking_pipeline.health.readings.rollup import OLDEST, full_hour
 from tracking_pipeline.identity import plain_reason
@@ -199,7 +200,7 @@ def read_accounting(
         since,
         until,
         progress.rolled_until,
-        len(progress.stale_hours),
+        len(stale_hours(progress.stale_hours)),
         found,
         dict(consent),
         repeated_orders,

@@ -12,9 +12,10 @@ the ledger's conversions. A failed event whose conversion is not in the ledger i
 
 What becomes of an event may change for weeks: a retry, a replay, a late answer. So an hour is
 counted anew, whole, whenever something has become of one of its events since it was counted, and
-the last days once a day for what nothing tells of. It costs what those hours hold, however long the
-ledger is. The newest hours are counted first; a pass that spends its time budget leaves the rest to
-the next one, and one that is killed loses the hour in hand.
+the last days once a day for what nothing tells of. An hour of many events is counted in slices, of
+which only those with such an event are counted anew: a change costs the same however long the
+ledger is, and however dense. The newest hours are counted first; a pass that spends its time budget
+leaves the rest to the next one, and one that is killed loses a few seconds of work.
 """
 
 from __future__ import annotations
@@ -46,23 +47,30 @@ from tracking_pipeline.events.consent import Said
 from tracking_pipeline.events.conversion import Conversion, read_conversion
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.health.config import AccountingRule
-from tracking_pipeline.health.readings.rollup import final_until, full_hour, look_again
+from tracking_pipeline.health.readings.rollup import OLDEST, final_until, full_hour, look_again
 from tracking_pipeline.store.delivery_accounting import (
     LONGEST_ORDER_ID,
     AccountedRow,
     ConversionRow,
+    Counted,
     CountedEvent,
-    CountedHour,
     OrderEvent,
+    Slice,
     Trace,
     Traces,
     find_changed_hours,
     find_destinations_with_failures,
     find_full_hours,
+    find_slice_end,
     forget_hours,
+    forget_slices,
+    read_counted,
+    read_slices,
     read_traces,
     stream_counted_events,
     write_hour,
+    write_orders,
+    write_slice,
 )
 from tracking_pipeline.store.rollup_progress import (
     DELIVERY,
@@ -82,6 +90,10 @@ HISTORY_DAYS = 35
 RECOUNT_DAYS = 8
 # Alerts wait for it.
 TIME_BUDGET_SECONDS = 20.0
+# An hour of more events is counted in slices of so many.
+SLICE_EVENTS = 1_000
+# So many slices are one transaction.
+_MOST_SLICES = 20
 _HOUR = timedelta(hours=1)
 SAMPLES = 10
 # So many values tell the median of an hour's.
@@ -191,15 +203,24 @@ class _Sum:
     samples: list[UUID] = field(default_factory=list)
 
 
-class HourCount:
-    """The count of one hour: :meth:`add` takes its events, :attr:`counted` is what it came to."""
+@dataclass(slots=True)
+class _Conversions:
+    events: int = 0
+    values: list[float] = field(default_factory=list)
+
+
+class EventCount:
+    """The count of an hour or a slice: :meth:`add` takes events, :meth:`add_counted` what others
+    came to; :attr:`counted` is what all came to, :attr:`orders` what the events are about."""
 
     def __init__(self, rule: AccountingRule, destinations: Sequence[str]) -> None:
         self._rule = rule
         self._destinations = destinations
         self._sums: defaultdict[tuple[str, str, bool, str, str, str], _Sum] = defaultdict(_Sum)
-        self._conversions: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
-        self._orders: list[OrderEvent] = []
+        self._conversions: defaultdict[tuple[str, str, str], _Conversions] = defaultdict(
+            _Conversions
+        )
+        self.orders: list[OrderEvent] = []
 
     def add(self, events: Iterable[CountedEvent], traces: Traces) -> None:
         """Counts these events."""
@@ -208,10 +229,12 @@ class HourCount:
             own: Mapping[str, Trace] = traces.get(event.event_id, {}) if event.event_id else {}
             in_ledger = event.destinations is None
             if in_ledger:
-                key = (event.event_name, facts.consent, facts.currency)
-                self._conversions[key].append(facts.value)
+                of_name = self._conversions[event.event_name, facts.consent, facts.currency]
+                of_name.events += 1
+                if facts.currency:
+                    of_name.values.append(facts.value)
                 if facts.order_id and event.event_id:
-                    self._orders.append(
+                    self.orders.append(
                         OrderEvent(
                             facts.order_id, event.event_name, event.event_id, event.created_at
                         )
@@ -230,18 +253,36 @@ class HourCount:
         if event.event_id and fate.became != ASSUMED and len(total.samples) < SAMPLES:
             total.samples.append(event.event_id)
 
+    def add_counted(self, part: Counted) -> None:
+        """Adds what a slice came to."""
+        for row in part.accounted:
+            total = self._sums[
+                row.destination,
+                row.event_name,
+                row.in_ledger,
+                row.became,
+                row.reason,
+                row.currency,
+            ]
+            total.events += row.events
+            total.value += row.value
+            total.samples.extend(row.samples[: SAMPLES - len(total.samples)])
+        for each in part.conversions:
+            of_name = self._conversions[each.event_name, each.consent, each.currency]
+            of_name.events += each.events
+            of_name.values.extend(each.value_sample)
+
     @property
-    def counted(self) -> CountedHour:
-        return CountedHour(
+    def counted(self) -> Counted:
+        return Counted(
             [
                 AccountedRow(*key, each.events, each.value, each.samples)
                 for key, each in self._sums.items()
             ],
             [
-                ConversionRow(*key, len(values), value_sample(values) if key[2] else ())
-                for key, values in self._conversions.items()
+                ConversionRow(*key, each.events, value_sample(each.values))
+                for key, each in self._conversions.items()
             ],
-            self._orders,
         )
 
 
@@ -256,7 +297,8 @@ def value_sample(values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """What a pass did: ``hours`` that it counted, and those that are ``left`` to the next one."""
+    """What a pass did: ``hours`` that it counted, each or a part of it, and those that are ``left``
+    to the next one."""
 
     hours: int
     left: int
@@ -267,22 +309,31 @@ def account(
     rule: AccountingRule,
     *,
     time_budget_seconds: float = TIME_BUDGET_SECONDS,
+    slice_events: int = SLICE_EVENTS,
 ) -> Accounting:
     """Counts what has changed since the last pass. ``connection`` is in autocommit mode."""
     deadline = time.monotonic() + time_budget_seconds
     destinations = _begin(connection, rule)
-    hours = 0
+    hours: set[datetime] = set()
     while True:
         with locked_progress(connection, DELIVERY) as progress:
             if not progress.stale_hours:
-                return Accounting(hours, 0)
-            hour = max(progress.stale_hours)
-            rest = tuple(each for each in progress.stale_hours if each != hour)
-            _count_hour(connection, hour, rule, destinations)
+                return Accounting(len(hours), 0)
+            hour = full_hour(max(progress.stale_hours))
+            stale = {each for each in progress.stale_hours if full_hour(each) == hour}
+            left = _count_hour(
+                connection, hour, stale, rule, destinations, slice_events=slice_events
+            )
+            rest = tuple(sorted({*progress.stale_hours}.difference(stale) | left))
             save_progress(connection, replace(progress, stale_hours=rest), DELIVERY)
-        hours += 1
+        hours.add(hour)
         if time.monotonic() >= deadline:
-            return Accounting(hours, len(rest))
+            return Accounting(len(hours), len(stale_hours(rest)))
+
+
+def stale_hours(stale: Iterable[datetime]) -> set[datetime]:
+    """The hours that are to be counted: ``stale`` holds them, or the beginnings of slices."""
+    return {full_hour(each) for each in stale}
 
 
 def _begin(connection: psycopg.Connection[Any], rule: AccountingRule) -> list[str]:
@@ -305,6 +356,8 @@ def _begin(connection: psycopg.Connection[Any], rule: AccountingRule) -> list[st
                 *find_changed_hours(connection, since, DESTINATIONS, horizon=horizon),
                 *find_full_hours(connection, min(first, since), now),
             }
+        if is_new_day:
+            forget_slices(connection, OLDEST, horizon)
         # What commits later than now was created after this moment, or changed after it.
         reached = final_until(now, running, before) or before.rolled_until
         progress = replace(
@@ -351,13 +404,63 @@ def _day(moment: datetime) -> datetime:
 def _count_hour(
     connection: psycopg.Connection[Any],
     hour: datetime,
+    stale: Iterable[datetime],
     rule: AccountingRule,
     destinations: Sequence[str],
-) -> None:
-    """Counts an hour anew, within the transaction that is under way."""
-    count = HourCount(rule, destinations)
-    for page in stream_counted_events(connection, hour, hour + _HOUR, rule.conversions):
+    *,
+    slice_events: int,
+) -> set[datetime]:
+    """Counts an hour anew, as far as it is ``stale`` and within :data:`_MOST_SLICES`, in the
+    transaction that is under way. Returns what of it is stale still: so long it stays as it was."""
+    slices = read_slices(connection, hour)
+    left = set(stale)
+    for _ in range(_MOST_SLICES):
+        if not left:
+            break
+        part = slice_at(min(left), hour, slices)
+        end = find_slice_end(connection, part.since, part.until, most_rows=slice_events)
+        left = {each for each in left if not part.since <= each < end}
+        if end < part.until:
+            left.add(end)
+        part = replace(part, until=end)
+        counted = _count(connection, part, rule, destinations)
+        if part == Slice(hour, hour + _HOUR):
+            write_hour(connection, hour, counted)
+            return left
+        write_slice(connection, part, counted)
+        slices = [each for each in slices if not part.since <= each.since < end]
+        slices = sorted([*slices, part], key=lambda each: each.since)
+    if not left:
+        whole = EventCount(rule, destinations)
+        for each in read_counted(connection, hour):
+            whole.add_counted(each)
+        write_hour(connection, hour, whole.counted)
+    return left
+
+
+def slice_at(moment: datetime, hour: datetime, slices: Sequence[Slice]) -> Slice:
+    """The slice of an hour that a moment is in; where it is in none, the gap."""
+    since, until = hour, hour + _HOUR
+    for each in slices:
+        if each.since <= moment < each.until:
+            return each
+        if each.until <= moment:
+            since = each.until
+        elif each.since > moment:
+            return Slice(since, each.since)
+    return Slice(since, until)
+
+
+def _count(
+    connection: psycopg.Connection[Any],
+    part: Slice,
+    rule: AccountingRule,
+    destinations: Sequence[str],
+) -> Counted:
+    """Counts a slice, and writes its orders."""
+    count = EventCount(rule, destinations)
+    for page in stream_counted_events(connection, part.since, part.until, rule.conversions):
         ids = [event.event_id for event in page if event.event_id is not None]
         count.add(page, read_traces(connection, ids))
-    forget_hours(connection, hour, hour + _HOUR)
-    write_hour(connection, hour, count.counted)
+    write_orders(connection, part, count.orders)
+    return count.counted

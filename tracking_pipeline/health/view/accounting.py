@@ -40,7 +40,7 @@ from tracking_pipeline.health.readings.arrivals import (
     WITHHELD,
     account,
 )
-from tracking_pipeline.health.readings.rollup import full_hour, hour_after
+from tracking_pipeline.health.readings.rollup import full_hour, hour_after, roll_up
 from tracking_pipeline.health.thresholds import Thresholds, evaluate
 from tracking_pipeline.store.database import one_moment
 
@@ -64,6 +64,7 @@ def account_for(
     """Counts what has changed since the last check, then reads the accounting of [since, until), of
     the full hours that these are in; the last :data:`ACCOUNTING_DAYS` where it is not said. None
     where it is empty. ``connection`` is in autocommit mode."""
+    roll_up(connection, config.counting, time_budget_seconds=time_budget_seconds)
     account(connection, config.accounting, time_budget_seconds=time_budget_seconds)
     with one_moment(connection) as now:
         end = min(until or now, now)
