@@ -11,8 +11,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from tracking_pipeline.defs import delivery, geo, health, maintenance
-from tracking_pipeline.defs.instance.heartbeat import in_process_with_heartbeat
-from tracking_pipeline.defs.resources import default_resources
+from tracking_pipeline.defs.resources import surroundings
 
 # Dagster itself passes this parameter when it copies a sensor, and warns of its own doing.
 warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition")
@@ -24,10 +23,7 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
     domains = (delivery, geo, health, maintenance)
     return dg.Definitions.merge(
         *(dg.load_definitions_from_package_module(domain) for domain in domains),
-        dg.Definitions(
-            resources={**default_resources, **(resource_overrides or {})},
-            executor=in_process_with_heartbeat,
-        ),
+        surroundings(resource_overrides),
     )
 
 

@@ -647,8 +647,7 @@ def read_settings() -> Settings:
     """
     file = project_folder() / ENV_FILE
     written = _names_in_env_file(file)
-    for name, meant in unknown_names((*os.environ, *written)):
-        _warn_once(f"{name} is no setting: did you mean {meant}?")
+    _warn_of_unknown((*os.environ, *written))
     try:
         return _settings(file, file.read_bytes() if written else b"", frozenset(os.environ.items()))
     except ValidationError as error:
@@ -715,6 +714,12 @@ def unknown_names(names: Iterable[str]) -> list[tuple[str, str]]:
         near = difflib.get_close_matches(name.upper(), sorted(known), n=1, cutoff=cutoff)
         found += [(name, meant) for meant in near]
     return found
+
+
+@cache
+def _warn_of_unknown(names: tuple[str, ...]) -> None:
+    for name, meant in unknown_names(names):
+        _warn_once(f"{name} is no setting: did you mean {meant}?")
 
 
 @cache

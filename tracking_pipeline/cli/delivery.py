@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.output import (
     Json,
     Rehearsal,
@@ -48,7 +49,8 @@ def retry(  # noqa: PLR0917  typer calls it by name
     as_json: Json = False,
 ) -> None:
     """Send failed events to their destinations again: one run of retry_failed_events_job."""
-    from tracking_pipeline.cli.run import run_retry
+    with loading():
+        from tracking_pipeline.cli.run import run_retry
 
     totals = run_retry(
         {
@@ -102,10 +104,11 @@ def replay(  # noqa: PLR0917  typer calls it by name
     as_json: Json = False,
 ) -> None:
     """Put dead letters back in the queue: one run of replay_dead_letters_job."""
-    import dagster as dg
+    with loading():
+        import dagster as dg
 
-    from tracking_pipeline.cli.run import run_ops
-    from tracking_pipeline.defs.delivery.replay import ReplayConfig, replay_dead_letters_job
+        from tracking_pipeline.cli.run import run_ops
+        from tracking_pipeline.defs.delivery.replay import ReplayConfig, replay_dead_letters_job
 
     rules = repair.read_text(errors="replace") if repair else ""
     if repair and not rules.strip():
@@ -131,7 +134,7 @@ def replay(  # noqa: PLR0917  typer calls it by name
     except dg.Failure as error:
         raise typer.BadParameter(error.description or "") from None
     ops = {"replay_dead_letters": config.model_dump()}
-    result = run_ops(replay_dead_letters_job.name, ops, rehearsal)
+    result = run_ops(replay_dead_letters_job, ops, rehearsal)
     totals = result.output_for_node("replay_dead_letters").as_json()
     show(as_json, {**totals, "run_id": result.run_id}, show_replay)
 
@@ -148,10 +151,14 @@ def backfill(  # noqa: PLR0917  typer calls it by name
     as_json: Json = False,
 ) -> None:
     """Hand ledger conversions to a destination that never saw them: backfill_destination_job."""
-    import dagster as dg
+    with loading():
+        import dagster as dg
 
-    from tracking_pipeline.cli.run import run_ops
-    from tracking_pipeline.defs.delivery.backfill import BackfillConfig, backfill_destination_job
+        from tracking_pipeline.cli.run import run_ops
+        from tracking_pipeline.defs.delivery.backfill import (
+            BackfillConfig,
+            backfill_destination_job,
+        )
 
     config = BackfillConfig(
         destination=destination,
@@ -165,7 +172,7 @@ def backfill(  # noqa: PLR0917  typer calls it by name
     except dg.Failure as error:
         raise typer.BadParameter(error.description or "") from None
     ops = {"backfill_destination": config.model_dump()}
-    result = run_ops(backfill_destination_job.name, ops, rehearsal)
+    result = run_ops(backfill_destination_job, ops, rehearsal)
     totals = result.output_for_node("backfill_destination").as_json()
     show(as_json, {**totals, "run_id": result.run_id}, show_backfill)
 
@@ -345,10 +352,12 @@ def ask(
 ) -> None:
     """Ask each destination whether events would get in, and send none: one run of
     check_destinations_job. Exit status 1 where one that is configured does not let them in."""
-    from tracking_pipeline.cli.run import run_ops
+    with loading():
+        from tracking_pipeline.cli.run import run_ops
+        from tracking_pipeline.defs.delivery.check_destinations import check_destinations_job
 
     config = {"check_destinations": {"destination": destination or "all"}}
-    result = run_ops("check_destinations_job", config, rehearsal)
+    result = run_ops(check_destinations_job, config, rehearsal)
     found: dict[str, Any] = result.output_for_node("check_destinations").as_json()
     show(as_json, {**found, "run_id": result.run_id}, show_checks)
     if not found["success"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.delivery import show_retry
 from tracking_pipeline.cli.health import show_check
 from tracking_pipeline.cli.output import Json, out, show
@@ -20,7 +21,8 @@ SAMPLE_DAYS = 15
 
 def demo(as_json: Json = False) -> None:
     """Show the loop once, on sample events and the sandbox, in the rehearsal database."""
-    from tracking_pipeline.cli.run import run_heal
+    with loading():
+        from tracking_pipeline.cli.run import run_heal
     from tracking_pipeline.geo.coverage import read_geo_coverage
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.store.database import connect

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.delivery import show_retry
 from tracking_pipeline.cli.output import Json, Rehearsal, out, show, span
 from tracking_pipeline.cli.places import show_enrich
@@ -21,14 +22,16 @@ _STYLES = {"critical": "red", "warning": "yellow", "degraded": "yellow", "ok": "
 
 def check(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     """Check tracking's health: one run of check_tracking_health_job. A breach is a result."""
-    from tracking_pipeline.cli.run import run_check
+    with loading():
+        from tracking_pipeline.cli.run import run_check
 
     show(as_json, {**run_check(rehearsal), **_told(rehearsal)}, show_check)
 
 
 def heal(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     """One pass of the loop: retry, enrich, check, in that order."""
-    from tracking_pipeline.cli.run import run_heal
+    with loading():
+        from tracking_pipeline.cli.run import run_heal
 
     answers = run_heal(rehearsal, quiet=as_json)
     show(as_json, {**answers, "check": {**answers["check"], **_told(rehearsal)}}, show_heal)

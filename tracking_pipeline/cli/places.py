@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.output import Json, Rehearsal, count_text, out, show
 
 
@@ -27,7 +28,8 @@ def enrich(
     as_json: Json = False,
 ) -> None:
     """Fill in the places of leads that came without: one run of enrich_leads_job."""
-    from tracking_pipeline.cli.run import run_enrich
+    with loading():
+        from tracking_pipeline.cli.run import run_enrich
 
     config = {"limit": limit, "dry_run": dry_run, "recheck_failed": recheck_failed}
     show(as_json, run_enrich(config, rehearsal), show_enrich)

@@ -9,12 +9,10 @@ from typing import Any
 import dagster as dg
 from rich.progress import Progress, TaskID
 
+from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.output import progress_bar
 from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
-from tracking_pipeline.defs.geo.enrich import enrich_leads_job
-from tracking_pipeline.defs.health.check import answer_of, check_tracking_health_job
-from tracking_pipeline.defs.instance.runs import open_instance, run_job
-from tracking_pipeline.defs.maintenance.prune import maintenance_job
+from tracking_pipeline.defs.instance.runs import Job, open_instance, run_job
 from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
 from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.settings import dagster_home, read_settings
@@ -77,7 +75,7 @@ def run_retry(config: dict[str, Any], *, rehearsal: bool, quiet: bool) -> dict[s
     ):
         result = run_job(
             instance,
-            retry_failed_events_job.name,
+            retry_failed_events_job,
             {"plan_retry": {"config": config}},
             resources={
                 "tracking": TrackingResource(rehearsal="yes" if rehearsal else "auto"),
@@ -90,33 +88,42 @@ def run_retry(config: dict[str, Any], *, rehearsal: bool, quiet: bool) -> dict[s
 
 def run_enrich(config: dict[str, Any], rehearsal: bool) -> dict[str, Any]:
     """One run of the enrichment job in this process; its totals as JSON."""
-    result = run_ops(enrich_leads_job.name, {"enrich_leads": config}, rehearsal)
+    with loading():
+        from tracking_pipeline.defs.geo.enrich import enrich_leads_job
+
+    result = run_ops(enrich_leads_job, {"enrich_leads": config}, rehearsal)
     totals: dict[str, Any] = result.output_for_node("enrich_leads").as_json()
     return {**totals, "run_id": result.run_id}
 
 
 def run_check(rehearsal: bool) -> dict[str, Any]:
     """One run of the health check in this process; its answer as JSON."""
+    with loading():
+        from tracking_pipeline.defs.health.check import answer_of, check_tracking_health_job
+
     health_config(read_settings())  # a setting that cannot be used is wrong use, and no failed run
-    return answer_of(run_ops(check_tracking_health_job.name, {}, rehearsal))
+    return answer_of(run_ops(check_tracking_health_job, {}, rehearsal))
 
 
 def run_prune(rehearsal: bool) -> dict[str, Any]:
     """One run of the maintenance job in this process; its totals as JSON."""
-    result = run_ops(maintenance_job.name, {}, rehearsal)
+    with loading():
+        from tracking_pipeline.defs.maintenance.prune import maintenance_job
+
+    result = run_ops(maintenance_job, {}, rehearsal)
     totals: dict[str, Any] = result.output_for_node("prune_history").as_json()
     return {**totals, "run_id": result.run_id}
 
 
 def run_ops(
-    job_name: str, config: dict[str, dict[str, Any]], rehearsal: bool
+    job: Job, config: dict[str, dict[str, Any]], rehearsal: bool
 ) -> dg.ExecuteInProcessResult:
     """One run of a job that needs no progress bar; ``config`` is that of its ops."""
     dry_run = any(each.get("dry_run", False) for each in config.values())
     with _opened_instance(rehearsal, dry_run=dry_run) as instance:
         return run_job(
             instance,
-            job_name,
+            job,
             {name: {"config": each} for name, each in config.items()},
             resources={"tracking": TrackingResource(rehearsal="yes" if rehearsal else "auto")},
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 from rich.text import Text
 
+from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.output import CommandError, Json, Rehearsal, err, out, progress_bar, show
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.errors import WrongUseError
@@ -159,7 +160,8 @@ def show_import(totals: Mapping[str, Any]) -> None:
 
 def prune(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     """Delete what is old enough: one run of maintenance_job, which the daemon launches nightly."""
-    from tracking_pipeline.cli.run import run_prune
+    with loading():
+        from tracking_pipeline.cli.run import run_prune
 
     show(as_json, run_prune(rehearsal), show_pruned)
 

@@ -4,7 +4,7 @@ They hold no secret themselves: settings are read from the environment when a re
 that loading the definitions needs neither an environment nor a database.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import dagster as dg
 from dagster._core.events import HandledOutputData
 from pydantic import TypeAdapter
 
+from tracking_pipeline.defs.instance.heartbeat import in_process_with_heartbeat
 from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.settings import read_settings
@@ -97,8 +98,15 @@ class DrainProgress:
         )
 
 
-default_resources: dict[str, object] = {
+_RESOURCES: dict[str, object] = {
     "tracking": TrackingResource(),
     "progress": DrainProgress(),
     "io_manager": KeptInLog(),
 }
+
+
+def surroundings(overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+    """What every job runs with: the resources, some of them replaced, and the executor."""
+    return dg.Definitions(
+        resources={**_RESOURCES, **(overrides or {})}, executor=in_process_with_heartbeat
+    )

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -20,10 +21,9 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from tracking_pipeline.definitions import build_defs
 from tracking_pipeline.defs.instance.heartbeat import end_lost_runs, heartbeat
 from tracking_pipeline.defs.instance.storage import kept_connections
-from tracking_pipeline.defs.resources import TrackingResource
+from tracking_pipeline.defs.resources import TrackingResource, surroundings
 from tracking_pipeline.errors import ExplainedError
 from tracking_pipeline.postgres.folder import EmbeddedPostgresError
 from tracking_pipeline.settings import Settings, SettingsError, dagster_home
@@ -82,9 +82,12 @@ _CODE_LOCATION = RemoteRepositoryOrigin(
 _TAGS = {".dagster/repository": _CODE_LOCATION.get_label(), "dagster/max_retries": "0"}
 
 
+Job = dg.JobDefinition | UnresolvedAssetJobDefinition
+
+
 def run_job(
     instance: dg.DagsterInstance,
-    job_name: str,
+    job: Job | str,
     ops: Mapping[str, Any],
     *,
     resources: Mapping[str, object],
@@ -92,17 +95,18 @@ def run_job(
     run_id: str | None = None,
     trigger: str = "command line",
 ) -> dg.ExecuteInProcessResult:
-    """Runs a job in this process and returns its result. ``ops`` is the run configuration of its
-    ops; ``assets`` narrows an asset job to these, ``trigger`` says in the UI who asked.
+    """Runs a job, itself or by its name, in this process and returns its result. ``ops`` is the run
+    configuration of its ops; ``assets`` narrows an asset job to these, ``trigger`` says in the UI
+    who asked.
 
     Raises :class:`RunError` when it did not finish.
     """
-    job = build_defs(resources).resolve_job_def(job_name)
+    resolved = resolve_job(job, resources)
     run_id = run_id or str(uuid4())
     # Where no daemon runs, those who come next are the only ones to look.
     end_lost_runs(instance)
-    with heartbeat(instance, run_id), _noting_origin(instance, job_name, resources):
-        result = job.execute_in_process(
+    with heartbeat(instance, run_id), _noting_origin(instance, resolved.name, resources):
+        result = resolved.execute_in_process(
             run_config={
                 "ops": dict(ops),
                 # The run's log is kept in the instance; a terminal shows its result.
@@ -119,6 +123,18 @@ def run_job(
             raise KeyboardInterrupt
         raise RunError(_why(result))
     return result
+
+
+def resolve_job(job: Job | str, resources: Mapping[str, object]) -> dg.JobDefinition:
+    """The job with its resources. One of ops needs none of the other definitions, so they are not
+    loaded for it."""
+    if isinstance(job, dg.JobDefinition):
+        alone = dg.Definitions.merge(dg.Definitions(jobs=[job]), surroundings(resources))
+        return alone.resolve_job_def(job.name)
+    # Everything that can be loaded.
+    from tracking_pipeline.definitions import build_defs  # noqa: PLC0415
+
+    return build_defs(resources).resolve_job_def(job if isinstance(job, str) else job.name)
 
 
 @contextmanager

@@ -6,8 +6,10 @@ Each Dagster process that opens its instance holds the embedded server for as lo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -37,10 +39,18 @@ from dagster_postgres import (
 from dagster_postgres.run_storage import run_storage
 from dagster_postgres.utils import pg_alembic_config, retry_pg_connection_fn
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, inspect, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, inspect, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from tracking_pipeline.settings import read_settings
-from tracking_pipeline.store.database import CONNECT_TIMEOUT_SECONDS, KEEP_ALIVE, connect
+from tracking_pipeline.store.database import (
+    CONNECT_TIMEOUT_SECONDS,
+    KEEP_ALIVE,
+    PROVEN_SECONDS,
+    connect,
+)
 from tracking_pipeline.wiring.run_storage import run_storage_url
 
 # Makes Dagster's own tables, all of them or none.
@@ -198,22 +208,25 @@ class TrackingStorage(DagsterPostgresStorage):
 
 @contextmanager
 def kept_connections(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Lets the parts of the instance's storage share a few connections, for the time of one verb:
-    Dagster makes a new one for each statement, a hundred for the shortest run. Another storage than
-    PostgreSQL's, or one with passwords that change, stays as it is.
+    """Lets the parts of the instance's storage share a few connections, for the time of one verb,
+    and remember which tables and columns there are: Dagster makes a new connection for each
+    statement, a hundred for the shortest run, and asks for the columns with each event. Another
+    storage than PostgreSQL's, or one with passwords that change, stays as it is.
 
-    Each connection is tried before it is used, so that a server that was started again costs
-    nothing.
+    A connection that was not in use just now is tried before it is, so that a server that was
+    started again costs nothing.
     """
     engines: dict[str, Engine] = {}
     for part in (instance.event_log_storage, instance.run_storage, instance.schedule_storage):
         if isinstance(part, _PARTS) and part._token_provider is None:
             url = part.postgres_url
             if url not in engines:
-                engines[url] = create_engine(
-                    url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, pool_size=2
-                )
+                engines[url] = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=2)
+                _try_what_rested(engines[url])
             part._engine = engines[url]
+            for name in _ASKED_AGAIN:
+                if ask := getattr(part, name, None):
+                    setattr(part, name, cache(ask))
     try:
         yield
     finally:
@@ -222,6 +235,32 @@ def kept_connections(instance: dg.DagsterInstance) -> Iterator[None]:
 
 
 _PARTS = (PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage)
+_ASKED_AGAIN = (
+    "has_table",
+    "has_run_stats_index_cols",
+    "has_backfill_id_column",
+    "has_asset_key_index_cols",
+)
+
+
+def _try_what_rested(engine: Engine) -> None:
+    """SQLAlchemy's ``pool_pre_ping`` for those connections only that have not answered lately."""
+
+    @event.listens_for(engine, "checkin")
+    def note(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info["answered_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def check(
+        connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
+    ) -> None:
+        answered_at = record.info.get("answered_at")
+        if answered_at is None or time.monotonic() - answered_at < PROVEN_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error:
+            raise DisconnectionError from None  # the pool makes another one
 
 
 class TrackingComputeLogs(LocalComputeLogManager):
