@@ -185,9 +185,20 @@ _CATALOGUE = (
     MetricSpec(
         name="emq_coverage",
         title="Match keys",
-        read=lambda readings: Measured(None, parts=readings.emq.score.coverage_percent),
+        read=lambda readings: readings.emq.coverage,
         only_parts=True,
         chart=ChartSpec("Match keys", "% of events", highest=100.0),
+    ),
+    MetricSpec(
+        name="matchable",
+        title="Conversions with enough match keys",
+        read=lambda readings: readings.emq.matchable,
+        only_parts=True,
+        export=(
+            "tracking_matchable_percent",
+            "Share of the ledger's conversions with the match keys that a platform asks for.",
+        ),
+        export_label="destination",
     ),
     MetricSpec(
         name="queue_depth",

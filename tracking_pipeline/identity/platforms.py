@@ -228,6 +228,26 @@ PLATFORMS: dict[str, Mapping[str, KeyRule]] = {
 }
 """The tables by platform, and in them the rules by match key."""
 
+Ways: TypeAlias = tuple[tuple[str, ...], ...]
+"""Sets of match keys, each of which is enough by itself where it is whole."""
+
+
+def _any_of(rules: Mapping[str, KeyRule]) -> Ways:
+    return tuple((key,) for key in rules)
+
+
+SUFFICIENT: dict[str, Ways] = {
+    # A name, a place or a browser's make alone finds nobody.
+    "tiktok": (("em",), ("ph",), ("external_id",), ("ttclid",), ("ttp",), ("client_ip_address",)),
+    "linkedin": (("em",), ("li_fat_id",), ("fn", "ln")),
+    "pinterest": (("em",), ("hashed_maids",), ("client_ip_address", "client_user_agent")),
+    "snapchat": (("em",), ("ph",), ("client_ip_address", "client_user_agent")),
+    "microsoft": _any_of(_MICROSOFT),
+    "reddit": _any_of(_REDDIT),
+}
+"""What a platform asks for at least, as its pages say; one without a row says it in another way.
+An advertising id of a device (``hashed_maids``) is no match key of ours."""
+
 # A destination's name serves as well as its platform's.
 _OF_DESTINATION = {
     "meta_capi": "meta",
@@ -257,6 +277,11 @@ _RULES: dict[str, Mapping[str, KeyRule]] = {
 }
 
 MATCH_KEYS: tuple[str, ...] = tuple(_META)
+
+
+def platform_of(destination: str) -> str | None:
+    """Gives the platform whose match keys a destination takes; None where it takes none."""
+    return _OF_DESTINATION.get(destination)
 
 
 def rules_of(platform: str, external_id: ExternalIdMode = "hashed") -> Mapping[str, KeyRule]:

@@ -33,6 +33,10 @@ from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.match_key_rollup import ConversionRule
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
 
+NOBODY = (
+    "nothing to match on: needs em, or ph, or external_id, or client_ip_address, or "
+    "client_user_agent, or msclkid, or uetvid"
+)
 RULE = ConversionRule(("Lead",))
 EMAIL = sha256(b"jane@example.com").hexdigest()
 REQUEST = BackfillRequest("microsoft_uet", RULE, dry_run=False, age_limit=timedelta(days=7))
@@ -199,7 +203,7 @@ def test_what_is_kept_back_is_counted_by_reason_and_makes_no_row(
         assert totals.withheld == {
             "consent denied": 2,
             "expired": 3,
-            "missing userData: nothing to match on": 1,
+            NOBODY: 1,
         }
     assert (rows_of_a_dry_run, dry.handed_over, dry.taken) == (0, 0, 1)
     assert queue.one("select count(*) from tracking_failed_events") == real.handed_over == 1

@@ -534,6 +534,10 @@ def test_each_reading_is_a_row_with_its_verdict_and_its_thresholds(site: Site, c
     assert queue["detail"]["due"] == 12
     assert rows["queue_depth", "meta_capi"]["value"] == 12
     assert rows["emq_coverage", "em"]["value"] == 100
+    assert rows["emq_coverage", "ttclid"]["value"] == 0
+    assert rows["matchable", "meta_capi"]["value"] == 100
+    assert ("matchable", "google_ec") not in rows
+    assert ("matchable", None) not in rows
     assert rows["emq_score", "Lead"]["value"] == rows["emq_score", None]["value"] > 9
     assert rows["error_rate", None]["value"] == pytest.approx(100 * 12 / 212)
     assert rows["recovery_rate", None]["value"] == 0

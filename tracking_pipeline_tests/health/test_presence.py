@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.emq.keys import keys_of, mask_of
+from tracking_pipeline.health.emq.keys import VISITOR_BIT_OF, keys_of, mask_of
 from tracking_pipeline.health.emq.presence import is_program, present_keys, with_lead_address
 from tracking_pipeline.identity.match import read_match_keys
+from tracking_pipeline.identity.platforms import VISITOR_IDS
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36"
 
@@ -38,6 +39,27 @@ def test_a_row_as_delivery_writes_it_has_all_its_keys() -> None:
     expected = {"em", "ph", "fn", "ct", "client_ip_address", "client_user_agent"}
     assert found(user_data) == expected
     assert found(json.dumps(user_data)) == expected
+
+
+@pytest.mark.parametrize("key", VISITOR_BIT_OF)
+@pytest.mark.parametrize(
+    "user_data",
+    [
+        {"{key}": "id-17.of-a-visitor"},
+        {"_{key}": "id-17.of-a-visitor"},
+        {"{key}": ["id-17.of-a-visitor"]},
+        {"cookies": {"{key}": "id-17.of-a-visitor"}},
+    ],
+)
+def test_what_a_platform_calls_a_click_or_a_browser_counts_for_it(
+    key: str, user_data: dict[str, Any]
+) -> None:
+    user_data = json.loads(json.dumps(user_data).replace("{key}", key))
+    expected = read_match_keys({"user_data": user_data}, VISITOR_IDS).keys.keys()
+    assert present_keys(user_data) == sum(VISITOR_BIT_OF[each] for each in expected)
+    assert present_keys({key: "id-17.of-a-visitor"}) == VISITOR_BIT_OF[key]
+    assert present_keys({key: "undefined"}) == 0
+    assert present_keys({key: None}) == 0
 
 
 def test_columns_count_beside_user_data_and_without_it() -> None:

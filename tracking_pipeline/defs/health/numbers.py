@@ -10,10 +10,11 @@ from tracking_pipeline.defs.metadata import floats, table
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.geo.coverage import GeoCoverage
 from tracking_pipeline.health.check import CheckResult, Reading
-from tracking_pipeline.health.emq.keys import KEYS
+from tracking_pipeline.health.emq.platforms import KEY_BIT_OF
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.formatting import duration
 from tracking_pipeline.health.metrics import Metric, alert_types
+from tracking_pipeline.health.readings.events import EmqReading
 from tracking_pipeline.health.readings.queue import RecoveryReading, recovered_percent
 from tracking_pipeline.health.view.accounting import line_json
 from tracking_pipeline.health.view.summary import system_status
@@ -44,7 +45,9 @@ def emq_metadata(reading: Reading) -> dict[str, Any]:
         **_next_best(score),
         **table("by_event", _by_event(score)),
         **table("by_match_key", _by_key(score)),
-        **floats({f"coverage_{key}_percent": score.coverage_percent.get(key) for key in KEYS}),
+        **table("by_destination", _by_destination(emq)),
+        **floats({f"coverage_{key}_percent": emq.coverage.parts.get(key) for key in KEY_BIT_OF}),
+        **floats({f"{name}_matchable_percent": each for name, each in emq.matchable.parts.items()}),
         **_no_verdict(reading, "emq_score"),
     }
 
@@ -80,6 +83,22 @@ def _by_key(score: EmqScore) -> list[dict[str, Any]]:
             "gain if all had it": round(gain, 2),
         }
         for term, gain in gains
+    ]
+
+
+def _by_destination(emq: EmqReading) -> list[dict[str, Any]]:
+    """What each destination could match: the share of the events with enough of its match keys, and
+    with each of them. Empty where its platform says nothing of that, or has no such key."""
+    return [
+        {
+            "destination": name,
+            "enough, %": "" if each.matchable_percent is None else round(each.matchable_percent, 1),
+            **{
+                key: round(each.percent_by_key[key], 1) if key in each.percent_by_key else ""
+                for key in KEY_BIT_OF
+            },
+        }
+        for name, each in emq.platforms.items()
     ]
 
 

@@ -17,10 +17,16 @@ from typing import Any
 import orjson
 
 from tracking_pipeline.events.names import meaning_of
-from tracking_pipeline.health.emq.keys import BIT_OF, FROM_IP_BIT_OF, mask_of
+from tracking_pipeline.health.emq.keys import (
+    BIT_OF,
+    FROM_IP_BIT_OF,
+    VISITOR_BIT_OF,
+    mask_of,
+)
 from tracking_pipeline.identity.hashing import is_final_hash
 from tracking_pipeline.identity.match import read_match_keys
 from tracking_pipeline.identity.match_value import normalize
+from tracking_pipeline.identity.platforms import VISITOR_IDS
 
 # Crawlers, and the defaults of what servers send requests with; Deno is Supabase's edge functions.
 # "Cubot" makes telephones.
@@ -114,14 +120,20 @@ def _of_user_data(user_data: object, country: str) -> int:
         if name == "fb_login_id":
             mask |= _fb_login_bit(value)
             continue
-        identifier = meaning_of(name).identifier if isinstance(name, str) else None
-        if identifier is None:
-            return _read_in_full(user_data, country)
-        bit = _simple_bit(identifier.key, value, country)
+        key = _key_named(name)
+        bit = _simple_bit(key, value, country) if key else None
         if bit is None:
             return _read_in_full(user_data, country)
         mask |= bit
     return mask
+
+
+def _key_named(name: object) -> str | None:
+    """The match key that a name is for; a platform's own as the ledger names it."""
+    if name in VISITOR_BIT_OF:
+        return str(name)
+    identifier = meaning_of(name).identifier if isinstance(name, str) else None
+    return identifier.key if identifier else None
 
 
 def _simple_bit(key: str, value: object, country: str) -> int | None:
@@ -142,12 +154,16 @@ def _read_in_full(user_data: object, country: str) -> int:
         mask |= _bit("client_user_agent", agent, country)
     if isinstance(user_data, dict):
         mask |= _fb_login_bit(user_data.get("fb_login_id"))
+    for key in read_match_keys({"user_data": user_data}, VISITOR_IDS, country).keys:
+        mask |= VISITOR_BIT_OF[key]
     return mask
 
 
 def _bit(key: str, value: Any, country: str) -> int:
     if key == "client_user_agent":
         return _user_agent_bit(value)
+    if key in VISITOR_BIT_OF:
+        return VISITOR_BIT_OF[key] if normalize(key, value, VISITOR_IDS) else 0
     if is_final_hash(value) and key in _HASHED_BIT_OF:
         return BIT_OF[key]
     return BIT_OF[key] if normalize(key, value, country=country) else 0

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.emq.platforms import PlatformCoverage, platform_coverage
 from tracking_pipeline.health.emq.score import EmqScore, score
 from tracking_pipeline.health.metrics import Measured
 from tracking_pipeline.health.readings.causes import (
@@ -49,7 +50,8 @@ class EmqReading:
 
     ``complete``: all events of both windows were counted. It is not while the first roll-up of a
     long history is under way; then there is no score, and ``counted_until`` says how far it is.
-    ``weights`` are those of the model's terms.
+    ``weights`` are those of the model's terms, ``platforms`` what each destination could match of
+    the window, by its name.
     """
 
     score: EmqScore
@@ -58,6 +60,22 @@ class EmqReading:
     complete: bool
     counted_until: datetime | None
     weights: Mapping[str, float] = field(default_factory=dict)
+    platforms: Mapping[str, PlatformCoverage] = field(default_factory=dict)
+
+    @property
+    def coverage(self) -> Measured:
+        """The share of the window's events with each match key of any platform."""
+        every = (each.percent_by_key for each in self.platforms.values())
+        by_key = {key: share for shares in every for key, share in shares.items()}
+        return Measured(None, parts={**self.score.coverage_percent, **by_key})
+
+    @property
+    def matchable(self) -> Measured:
+        """The share of the window's events that each destination could match."""
+        shares = {name: each.matchable_percent for name, each in self.platforms.items()}
+        return Measured(
+            None, parts={name: share for name, share in shares.items() if share is not None}
+        )
 
     @property
     def trend(self) -> float | None:
@@ -145,15 +163,19 @@ def read_emq(
         rolled_until = read_progress(connection).rolled_until
         return EmqReading(nothing, nothing, config.emq_window_days, False, rolled_until)
     since, earlier = full_hour(now - window), full_hour(now - 2 * window)
-    scores = [
-        score(
-            count_events(connection, begin, end, config.counting),
-            config.emq_model,
-            config.emq_weights,
-        )
+    counts, before = (
+        count_events(connection, begin, end, config.counting)
         for begin, end in ((since, now), (earlier, since))
-    ]
-    return EmqReading(scores[0], scores[1], config.emq_window_days, True, now, config.emq_weights)
+    )
+    return EmqReading(
+        score=score(counts, config.emq_model, config.emq_weights),
+        before=score(before, config.emq_model, config.emq_weights),
+        window_days=config.emq_window_days,
+        complete=True,
+        counted_until=now,
+        weights=config.emq_weights,
+        platforms=platform_coverage(counts),
+    )
 
 
 def read_error_rate(

@@ -22,6 +22,7 @@ from tracking_pipeline.health.view.accounting import ArrivalsView, arrivals_view
 from tracking_pipeline.health.view.alerts import AlertView, open_alerts
 from tracking_pipeline.health.view.calibration_note import CalibrationNote, calibration_note
 from tracking_pipeline.health.view.charts import charts_of
+from tracking_pipeline.health.view.platforms import PlatformLine, platform_lines
 from tracking_pipeline.health.view.report_data import ReportData
 from tracking_pipeline.health.view.rows import (
     EventLine,
@@ -70,6 +71,7 @@ class HealthReport:
     advice: Sequence[str]
     metrics: Sequence[MetricLine]
     match_keys: Sequence[KeyLine]
+    platforms: Sequence[PlatformLine]
     event_names: Sequence[EventLine]
     dead_letters: Sequence[ReasonLine]
     withheld: Sequence[WithheldLine]
@@ -98,6 +100,7 @@ def make_report(data: ReportData) -> HealthReport:
         advice=_advice(data),
         metrics=metrics,
         match_keys=keys,
+        platforms=platform_lines(data.summary, data.config),
         event_names=event_lines(data, calibration),
         dead_letters=reason_lines(data),
         withheld=withheld_lines(data.summary),

@@ -111,6 +111,7 @@ class Status:
                     "remedy": remedy_of(each.failure),
                     **{k: v for k, v in asdict(each.waiting).items() if k != "destination"},
                     "first_attempts": each.first_attempts,
+                    "matchable_percent": _percent(self.health.parts("matchable").get(name)),
                     "next_try_seconds": each.next_try_seconds,
                     "last_error": _error_json(each.last_error),
                     "last_check": check_json(each.last_check) if each.last_check else None,
@@ -261,6 +262,10 @@ def _batch_json(batch: DeadLetterBatch) -> dict[str, Any]:
         "failure": batch.failure or None,
         "remedy": remedy_of(batch.failure),
     }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else round(share, 1)
 
 
 def _error_json(error: LastError | None) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import STORES
 from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.emq.platforms import PlatformCoverage, platform_coverage
 from tracking_pipeline.health.emq.score import EmqScore, score
 from tracking_pipeline.health.readings.rollup import count_events, full_hour
 from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
@@ -56,6 +57,7 @@ class TrackingHealth:
     counted_until: datetime | None
     score: EmqScore
     previous: EmqScore
+    platforms: Mapping[str, PlatformCoverage]
     destinations: Mapping[str, DestinationStatus]
     settled_today: SettledToday
     conversions: int
@@ -97,6 +99,7 @@ def read_tracking_health(
             counted_until=reached,
             score=score(counts, config.emq_model, config.emq_weights),
             previous=score(before, config.emq_model, config.emq_weights),
+            platforms=platform_coverage(counts),
             destinations=read_destinations(connection, missing),
             settled_today=count_settled_today(connection),
             conversions=sum(sum(of_name.values()) for of_name in counts.values()),

@@ -36,12 +36,27 @@ _STEADY = 0.1
 Trend = Literal["up", "down", "stable"]
 
 
+class DestinationMatch(BaseModel):
+    """What one destination could match of the window's conversions."""
+
+    matchable: float | None = Field(
+        description="Percent of conversions with the match keys that its platform asks for at "
+        "least; null: there were none, or it does not say."
+    )
+    breakdown: dict[str, float] = Field(
+        description="Percent of conversions that carry each match key of its platform."
+    )
+
+
 class EmqScoreAnswer(BaseModel):
     """The estimated Event Match Quality of the window's conversions, 0 to 10."""
 
     overall: float | None = Field(description="The mean of all conversions; null: there were none.")
     breakdown: dict[str, float] = Field(
         description="Percent of conversions that carry each match key, by Meta's names (`em`, ...)."
+    )
+    byDestination: dict[str, DestinationMatch] = Field(  # noqa: N815
+        description="What each destination could match, by its name."
     )
     trend: Trend | None = Field(
         description="Against the equal window before, from 0.1 on; null: one of them has no score."
@@ -226,6 +241,13 @@ def _emq_score(found: TrackingHealth) -> EmqScoreAnswer:
     return EmqScoreAnswer(
         overall=_rounded(overall),
         breakdown={key: round(share, 1) for key, share in found.score.coverage_percent.items()},
+        byDestination={
+            name: DestinationMatch(
+                matchable=_rounded(each.matchable_percent),
+                breakdown={key: round(share, 1) for key, share in each.percent_by_key.items()},
+            )
+            for name, each in found.platforms.items()
+        },
         trend=trend(overall, previous),
         previousScore=_rounded(previous),
         totalEvents=found.score.events,

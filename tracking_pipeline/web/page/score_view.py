@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tracking_pipeline.health.emq.keys import KEY_WORDS
+from tracking_pipeline.health.config import HealthConfig
+from tracking_pipeline.health.emq.keys import KEY_WORDS, KEYS
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE
 from tracking_pipeline.health.formatting import capital, count_of, percent, signed
 from tracking_pipeline.health.metrics import Severity
+from tracking_pipeline.health.view.platforms import PlatformLine, platform_lines
 from tracking_pipeline.health.view.summary import HealthSummary
 from tracking_pipeline.health.view.svg import Chart, Limit, Line
 from tracking_pipeline.store.health_snapshots import Point, Snapshot
@@ -53,10 +55,11 @@ class ScoreView:
     critical: float | None
     keys: Sequence[KeyView]
     names: Sequence[NameView]
+    platforms: Sequence[PlatformLine]
     course: Chart | None
 
 
-def score_view(summary: HealthSummary, course: Sequence[Point]) -> ScoreView:
+def score_view(summary: HealthSummary, course: Sequence[Point], config: HealthConfig) -> ScoreView:
     """The score of the last check and its course."""
     rows = summary.check.snapshots if summary.check else []
     score = summary.snapshot("emq_score") or Snapshot("emq_score", None, None)
@@ -73,6 +76,7 @@ def score_view(summary: HealthSummary, course: Sequence[Point]) -> ScoreView:
         critical=score.critical,
         keys=_keys(rows),
         names=_names(rows, detail.get("events_by_name") or {}),
+        platforms=platform_lines(summary, config),
         course=score_course(course, score, summary.now),
     )
 
@@ -100,16 +104,16 @@ def _advice(key: str | None, gain: float) -> str:
 
 
 def _keys(rows: Sequence[Snapshot]) -> list[KeyView]:
-    """The match keys, the most frequent first."""
+    """The match keys of the score, the most frequent first."""
     found = [
         KeyView(
             each.dimension,
-            capital(KEY_WORDS.get(each.dimension, each.dimension)),
+            capital(KEY_WORDS[each.dimension]),
             percent(each.value),
             each.value,
         )
         for each in rows
-        if each.metric == "emq_coverage" and each.dimension and each.value is not None
+        if each.metric == "emq_coverage" and each.dimension in KEYS and each.value is not None
     ]
     return sorted(found, key=lambda each: -each.percent)
 

@@ -110,7 +110,7 @@ def page_view(
         offers=offers(reading.offers),
         arrivals=arrivals_view(reading.accounting, reading.config.thresholds["delivery_rate"]),
         ended_alerts=ended_alerts(reading.ended_alerts, now),
-        score=score_view(reading.summary, reading.course),
+        score=score_view(reading.summary, reading.course, reading.config),
         queue=queue_view(reading.destinations, now),
         dead_letters=dead_letters_view(reading.dead_letters, reading.destinations, chosen, now),
         withheld=withheld_lines(reading.summary),

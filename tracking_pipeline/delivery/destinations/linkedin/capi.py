@@ -29,7 +29,6 @@ from tracking_pipeline.delivery.engine.outcomes import (
     NotSent,
     Refused,
     Verdict,
-    reject,
     withhold,
 )
 from tracking_pipeline.delivery.engine.readiness import CONSENT_DENIED
@@ -101,16 +100,14 @@ class LinkedInCapi(JsonBatches):
         rule = self._names.of(conversion.event_name)
         if rule is None:
             return withhold("no conversion rule for this event", Failure.EVENT_NOT_FOR_DESTINATION)
-        user = _user(keys)
-        if user is None:
-            return reject(
-                "missing user: needs an e-mail, li_fat_id or both names", Failure.EVENT_UNIDENTIFIED
-            )
+        nobody = self.unidentified(keys)
+        if nobody:
+            return nobody
         element: dict[str, Any] = {
             "conversion": rule,
             "conversionHappenedAt": int(conversion.event_time.timestamp()) * 1000,
             "eventId": _event_id(conversion.event_id),
-            "user": user,
+            "user": _user(keys),
         }
         if conversion.value is not None and conversion.currency is not None:
             element["conversionValue"] = {
@@ -202,16 +199,14 @@ def version_end(version: str) -> datetime | None:
     return datetime(*end, tzinfo=timezone.utc)
 
 
-def _user(keys: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Who it was; None where nothing of it is enough for LinkedIn."""
+def _user(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Who it was. A name goes whole or not at all."""
     ids = [{"idType": kind, "idValue": keys[key]} for key, kind in _IDS.items() if key in keys]
     user: dict[str, Any] = {"userIds": ids}
     if "fn" in keys and "ln" in keys:
         user["userInfo"] = {"firstName": keys["fn"], "lastName": keys["ln"]}
         if "country" in keys:
             user["userInfo"]["countryCode"] = keys["country"]
-    elif not ids:
-        return None
     if "external_id" in keys:
         user["externalIds"] = [keys["external_id"]]
     return user

@@ -21,8 +21,7 @@ from tracking_pipeline.delivery.destinations.microsoft.answers import classify
 from tracking_pipeline.delivery.destinations.microsoft.codes import CODES
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
-from tracking_pipeline.delivery.engine.outcomes import NotSent, Refused, Verdict, reject
-from tracking_pipeline.delivery.failures import Failure
+from tracking_pipeline.delivery.engine.outcomes import NotSent, Refused, Verdict
 from tracking_pipeline.events.cart import read_cart
 from tracking_pipeline.events.consent import Purpose, Said
 from tracking_pipeline.events.conversion import Conversion
@@ -75,9 +74,10 @@ class MicrosoftUet(JsonBatches):
     def form(
         self, conversion: Conversion, keys: Mapping[str, Any], dropped: list[tuple[str, str]]
     ) -> dict[str, Any] | NotSent:
+        nobody = self.unidentified(keys)
+        if nobody:
+            return nobody
         user = {theirs: keys[key] for key, theirs in _USER.items() if key in keys}
-        if not user:
-            return reject("missing userData: nothing to match on", Failure.EVENT_UNIDENTIFIED)
         name = self._names.of(conversion.event_name) or conversion.event_name
         event: dict[str, Any] = {
             "eventType": "pageLoad" if standard_event(name) == "PageView" else "custom",

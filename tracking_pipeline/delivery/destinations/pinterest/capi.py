@@ -25,7 +25,6 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     JsonBatches,
     bearer_headers,
     custom_data,
-    unidentified,
 )
 from tracking_pipeline.delivery.destinations.pinterest.answers import classify
 from tracking_pipeline.delivery.destinations.pinterest.codes import CODES
@@ -67,7 +66,6 @@ _PLAIN = {
     "client_user_agent": "client_user_agent",
     "epik": "click_id",
 }
-_IDENTIFYING = (("em",), ("hashed_maids",), ("client_ip_address", "client_user_agent"))
 _ADVERTISING_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_ADVERTISING_ID = "00000000-0000-0000-0000-000000000000"
 _APPLE = re.compile(r"iphone|ipad|ios|cfnetwork|darwin", re.IGNORECASE)
@@ -133,7 +131,7 @@ class PinterestCapi(JsonBatches):
         self, conversion: Conversion, keys: Mapping[str, Any], dropped: list[tuple[str, str]]
     ) -> dict[str, Any] | NotSent:
         user_data = _user_data(conversion, keys)
-        nobody = unidentified(user_data, _IDENTIFYING)
+        nobody = self.unidentified(user_data)
         if nobody:
             return nobody
         source = _action_source(conversion, keys)

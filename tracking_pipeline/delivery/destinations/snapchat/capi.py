@@ -26,7 +26,6 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     JsonBatches,
     bearer_headers,
     custom_data,
-    unidentified,
 )
 from tracking_pipeline.delivery.destinations.snapchat.answers import classify
 from tracking_pipeline.delivery.destinations.snapchat.codes import CODES
@@ -73,7 +72,6 @@ _PLAIN = {
     "sccid": "sc_click_id",
     "scid": "sc_cookie1",
 }
-_IDENTIFYING = (("em",), ("ph",), ("client_ip_address", "client_user_agent"))
 TEST_EVENT = "tracking_pipeline_test"
 
 
@@ -135,7 +133,7 @@ class SnapchatCapi(JsonBatches):
                 "no event of Snapchat's: give it a name in SNAPCHAT_EVENT_NAMES",
                 Failure.EVENT_NAME_REFUSED,
             )
-        nobody = unidentified(keys, _IDENTIFYING)
+        nobody = self.unidentified(keys)
         if nobody:
             return nobody
         is_limited = self.is_limited(conversion)

@@ -18,7 +18,6 @@ import orjson
 from tracking_pipeline.delivery.destinations.json_batches import (
     BatchRequest,
     JsonBatches,
-    unidentified,
 )
 from tracking_pipeline.delivery.destinations.tiktok.answers import classify
 from tracking_pipeline.delivery.destinations.tiktok.codes import CODES
@@ -59,8 +58,6 @@ _USER = {
     "ttclid": "ttclid",
     "ttp": "ttp",
 }
-# Any of these finds somebody; a name, a place or a browser's make alone finds nobody.
-_IDENTIFYING = (("em",), ("ph",), ("external_id",), ("ttclid",), ("ttp",), ("client_ip_address",))
 
 
 class TikTokEvents(JsonBatches):
@@ -115,7 +112,7 @@ class TikTokEvents(JsonBatches):
     def form(
         self, conversion: Conversion, keys: Mapping[str, Any], dropped: list[tuple[str, str]]
     ) -> dict[str, Any] | NotSent:
-        nobody = unidentified(keys, _IDENTIFYING)
+        nobody = self.unidentified(keys)
         if nobody:
             return nobody
         event: dict[str, Any] = {
