@@ -179,6 +179,8 @@ COLUMNS = {
     "seen_at": "When it was looked at last.",
     "seen_transactions": "Transactions that were under way then.",
     "sent_at": "When it was sent. Null: not yet.",
+    "sent_lease_token": "The lease under which a request with it began, where a destination "
+    "recognises no copy.",
     "session_data": "What the site knows of the visit.",
     "session_id": "The visit.",
     "severity": "`warning` or `critical`.",

@@ -793,8 +793,9 @@ class Failure(Enum):
     REDDIT_OUTCOME_UNKNOWN = _Told(
         "rejected",
         "nobody knows whether Reddit has the event",
-        "The request was sent and no answer of Reddit's came back. Reddit promises to recognise "
-        "no second request of a server, so sending it again may count the conversion twice.",
+        "The request was sent and no answer of Reddit's came back, or our worker ended before it "
+        "did. Reddit promises to recognise no second request of a server, so sending it again may "
+        "count the conversion twice.",
         "Compare with Reddit's Events Manager; replay what is missing there. To have such events "
         "sent again by themselves, set REDDIT_RESEND_IN_DOUBT.",
     )

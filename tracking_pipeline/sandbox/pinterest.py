@@ -46,6 +46,7 @@ _HASHED = tuple("em ph fn ln ge db ct st zp country external_id hashed_maids".sp
 _PLAIN = frozenset(("client_ip_address", "client_user_agent", "click_id", "partner_id"))
 _CODES = {401: 2, 403: 29, 404: 50, 429: 8}
 _INVALID, _RAMPED_DOWN = 4196, 4197
+_REFUSALS = frozenset((400, 413, 422))
 
 
 class _Pinterest(JsonPlatform):
@@ -110,7 +111,7 @@ class _Pinterest(JsonPlatform):
         if wrongs:
             # All of them were refused, or the request would have been taken in part.
             return _by_row(1 + max(each.position for each in wrongs), wrongs)
-        code = _CODES.get(step.status, _RAMPED_DOWN if step.status >= 500 else _INVALID)
+        code = _CODES.get(step.status, _INVALID if step.status in _REFUSALS else _RAMPED_DOWN)
         return {"code": code, "message": step.message or "The request was invalid."}
 
     def http_status(self, step: Step, *, some_refused: bool) -> int:

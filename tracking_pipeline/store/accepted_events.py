@@ -32,8 +32,10 @@ from tracking_pipeline.store.leases import (
     Wanted,
     all_of,
     is_clean,
+    is_in_doubt,
     is_suspect,
     next_group,
+    stays_in_doubt,
 )
 from tracking_pipeline.store.queue_counts import BACKLOG_CAP
 
@@ -70,17 +72,18 @@ with {before}due as materialized (
 ), claimed as (
     update public.tracking_accepted_events a
     set lease_token = a.lease_token + 1,
+        sent_lease_token = {stays_in_doubt},
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
         lease_losses = a.lease_losses + (a.lease_expires_at is not null)::int,
         lease_group = (select count(*) from due)
     from due
     where a.id = due.id
     returning a.id, a.event_id, a.event_name, a.event_type, a.event_payload, a.lead_id,
-        a.session_id, a.created_at, a.lease_token
+        a.session_id, a.created_at, a.lease_token, a.sent_lease_token
 )
 select c.id, c.event_id, c.event_name, c.event_type, c.event_payload::text as payload,
     null as user_data, c.lead_id, c.session_id, 0 as retry_count, {max_retries} as max_retries,
-    c.created_at, now() as now, c.lease_token,
+    c.created_at, now() as now, c.lease_token, {is_in_doubt} as in_doubt,
     {lead}, false as is_replayed
 from claimed c
 left join public.leads l on l.id = c.lead_id
@@ -120,6 +123,8 @@ async def claim_accepted_events(
     wanted = _wanted(selection, probe=probe, suspects=suspects)
     statement = sql.SQL(_CLAIM).format(
         lead=sql.SQL(LEAD_COLUMNS),
+        stays_in_doubt=stays_in_doubt("a"),
+        is_in_doubt=is_in_doubt("c"),
         before=wanted.before,
         rows=wanted.rows,
         most=wanted.most,

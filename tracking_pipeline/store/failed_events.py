@@ -31,8 +31,10 @@ from tracking_pipeline.store.leases import (
     all_of,
     is_clean,
     is_crashed,
+    is_in_doubt,
     is_suspect,
     next_group,
+    stays_in_doubt,
 )
 
 
@@ -188,19 +190,21 @@ with {before}due as materialized (
 ), claimed as (
     update public.tracking_failed_events f
     set lease_token = f.lease_token + 1,
+        sent_lease_token = {stays_in_doubt},
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s),
         lease_losses = f.lease_losses + (f.lease_expires_at is not null)::int,
         lease_group = (select count(*) from due)
     from due
     where f.id = due.id
     returning f.id, f.event_id, f.event_name, f.event_type, f.event_payload, f.user_data, f.lead_id,
-        f.session_id, f.retry_count, f.max_retries, f.created_at, f.lease_token, f.replayed_at
+        f.session_id, f.retry_count, f.max_retries, f.created_at, f.lease_token, f.sent_lease_token,
+        f.replayed_at
 )
 select c.id, c.event_id, c.event_name, c.event_type, c.event_payload::text as payload,
     c.user_data::text as user_data, c.lead_id, c.session_id,
     coalesce(c.retry_count, 0) as retry_count, coalesce(c.max_retries, 5) as max_retries,
     case when c.created_at between '0001-01-02' and '9999-12-30' then c.created_at else now() end
-        as created_at, now() as now, c.lease_token,
+        as created_at, now() as now, c.lease_token, {is_in_doubt} as in_doubt,
     {lead},
     c.replayed_at is not null as is_replayed
 from claimed c
@@ -246,6 +250,8 @@ async def claim_due_events(
         most=wanted.most,
         due_at=sql.SQL(_DUE_AT),
         lead=sql.SQL(LEAD_COLUMNS),
+        stays_in_doubt=stays_in_doubt("f"),
+        is_in_doubt=is_in_doubt("c"),
     )
     arguments = {
         **_arguments(selection),

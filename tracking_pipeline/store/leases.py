@@ -13,6 +13,10 @@ taken it down. The culprit is searched for in ever smaller groups:
 ``lease_losses`` counts the losses in a row, and ``lease_group`` is the number of rows that the last
 claim took. A settle makes a row clean again: its worker has survived it. A release proves nothing:
 of a suspect it leaves both as they are.
+
+Where a destination would count a second event twice, ``sent_lease_token`` says under which lease a
+request with the row began. While that is the row's newest token, nobody knows what came of it: a
+claim and a release keep it so, and a settle, whose token is a newer one, ends the doubt.
 """
 
 from __future__ import annotations
@@ -50,6 +54,10 @@ _SUSPECT: LiteralString = """(({q}.lease_expires_at <= now()
           and {crashed} is not true)"""
 
 _LOSSES: LiteralString = "({q}.lease_losses + ({q}.lease_expires_at is not null)::integer)"
+_IN_DOUBT: LiteralString = "({q}.sent_lease_token is not distinct from {q}.lease_token)"
+_STAYS_IN_DOUBT: LiteralString = (
+    "case when {q}.sent_lease_token = {q}.lease_token then {q}.lease_token + 1 end"
+)
 # Half of those with which it was lost; as many as last time where it was handed back.
 _SIZE: LiteralString = """greatest(1, coalesce({q}.lease_group, %(limit)s)
             / case when {q}.lease_expires_at is null then 1 else 2 end)"""
@@ -108,6 +116,16 @@ def is_suspect(row: LiteralString) -> sql.Composed:
     return sql.SQL(_SUSPECT).format(q=sql.SQL(row), crashed=is_crashed(row))
 
 
+def is_in_doubt(row: LiteralString) -> sql.Composed:
+    """The condition: whoever held the row last began to send it and settled nothing."""
+    return _of_row(row, _IN_DOUBT)
+
+
+def stays_in_doubt(row: LiteralString) -> sql.Composed:
+    """The ``sent_lease_token`` of a row whose token a statement raises without knowing more."""
+    return _of_row(row, _STAYS_IN_DOUBT)
+
+
 def _of_row(row: LiteralString, fragment: LiteralString) -> sql.Composed:
     return sql.SQL(fragment).format(q=sql.SQL(row))
 
@@ -156,10 +174,40 @@ async def renew_leases(
     return {row_id: row_id in renewed for row_id, _ in held}
 
 
+# All of them or none: what is marked and then not sent would be given up for nothing.
+_MARK_SENT: LiteralString = """
+with ours as materialized (
+    select q.id
+    from public.{table} q
+    join unnest(%(ids)s::uuid[], %(tokens)s::bigint[]) as ours (id, lease_token)
+      on q.id = ours.id and q.lease_token = ours.lease_token,
+    set_config('lock_timeout', %(lock_milliseconds)s, true)
+    where q.lease_expires_at > now()
+    for update of q
+)
+update public.{table} as q
+set sent_lease_token = q.lease_token
+from ours
+where q.id = ours.id and (select count(*) from ours) = cardinality(%(ids)s)
+"""
+
+
+async def mark_sent(
+    connection: psycopg.AsyncConnection[Any], table: QueueTable, tokens: dict[UUID, int]
+) -> bool:
+    """Says on the held rows that a request with them begins. False, and nothing is said, where one
+    of them is not held any more. Raises psycopg.errors.LockNotAvailable where somebody keeps one
+    locked."""
+    arguments = {**_held(tokens), "lock_milliseconds": str(LOCK_MILLISECONDS)}
+    cursor = await connection.execute(_of(table, _MARK_SENT), arguments)
+    return cursor.rowcount == len(tokens)
+
+
 _RELEASE: LiteralString = """
 {held}
 update public.{table} as q
 set lease_expires_at = null, lease_token = q.lease_token + 1,
+    sent_lease_token = {stays_in_doubt},
     lease_group = case when q.lease_losses > 0 then q.lease_group end
 from free
 where q.id = free.id
@@ -198,4 +246,6 @@ def _held(tokens: dict[UUID, int]) -> dict[str, Any]:
 
 def _of(table: QueueTable, statement: LiteralString) -> sql.Composed:
     name = sql.Identifier(table)
-    return sql.SQL(statement).format(table=name, held=sql.SQL(_HELD).format(table=name))
+    return sql.SQL(statement).format(
+        table=name, held=sql.SQL(_HELD).format(table=name), stays_in_doubt=stays_in_doubt("q")
+    )

@@ -1,8 +1,9 @@
 """A worker process for the crash tests: one retry run that ends where the test wants it to.
 
-    python worker.py DATABASE_URL META_URL [FREEZE] [--poison ID]... [--ledger]
+    python worker.py DATABASE_URL URL [FREEZE] [--destination NAME] [--poison ID]... [--ledger]
         [--request-events N] [--in-flight N] [--per-second N]
 
+URL is the stand-in's of the destination, which is Meta's where none is named.
 FREEZE is ``claimed`` (before the first request), ``answered`` (after an answer, before its
 settle) or ``never``. The worker says where it froze on standard output. With the event of a row ID
 it is killed instead: before it sends the event, or with ``answered`` when it has delivered it. With
@@ -19,16 +20,17 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from tracking_pipeline.delivery.destinations.ledger import Ledger
-from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
-from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
+from tracking_pipeline.delivery.destinations.registry import spec_of
 from tracking_pipeline.delivery.engine.destination import Destination, Limits, Reply
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.outcomes import NotSent
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.http_client import DeliveryClient
+from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool
 
 REQUEST_EVENTS = 10
@@ -38,9 +40,9 @@ LONGEST_LIFE_SECONDS = 60
 
 
 class Freezing:
-    """Meta's destination in a process that stops at one point, or is killed by an event."""
+    """A destination in a process that stops at one point, or is killed by an event."""
 
-    def __init__(self, real: MetaCapi, freeze: str, poison: list[str], limits: Limits) -> None:
+    def __init__(self, real: Destination, freeze: str, poison: list[str], limits: Limits) -> None:
         self._real = real
         self._freeze = freeze
         self._poison = poison
@@ -73,8 +75,9 @@ def main() -> None:
     """One run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("database_url")
-    parser.add_argument("meta_url")
+    parser.add_argument("url")
     parser.add_argument("freeze", nargs="?", default="never")
+    parser.add_argument("--destination", default="meta_capi")
     parser.add_argument("--poison", action="append", default=[])
     parser.add_argument("--request-events", type=int, default=REQUEST_EVENTS)
     parser.add_argument("--in-flight", type=int, default=IN_FLIGHT)
@@ -84,11 +87,16 @@ def main() -> None:
     faulthandler.dump_traceback_later(LONGEST_LIFE_SECONDS, exit=True)
 
     def make(client: DeliveryClient, pool: AsyncPool) -> Sequence[Destination]:
-        meta = MetaCapi(MetaAccount("1", "token", url=asked.meta_url), client)
-        limits = Limits(
-            asked.request_events, meta.limits.request_bytes, asked.in_flight, asked.per_second
+        spec = spec_of(asked.destination)
+        settings = Settings.model_validate({**spec.rehearsal, spec.url_setting: asked.url})
+        real = spec.implementation().configured(settings, client, pool)
+        limits = replace(
+            real.limits,
+            request_events=asked.request_events,
+            in_flight=asked.in_flight,
+            requests_per_second=asked.per_second,
         )
-        freezing = Freezing(meta, asked.freeze, asked.poison, limits)
+        freezing = Freezing(real, asked.freeze, asked.poison, limits)
         return [freezing, Ledger(pool)] if asked.ledger else [freezing]
 
     asyncio.run(retry_failed_events(asked.database_url, make, RetryRequest()))

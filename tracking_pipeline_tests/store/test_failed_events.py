@@ -21,7 +21,12 @@ from tracking_pipeline.store.failed_events import (
     find_settled,
     settle_attempts,
 )
-from tracking_pipeline.store.leases import MOST_LEASE_LOSSES, release_leases, renew_leases
+from tracking_pipeline.store.leases import (
+    MOST_LEASE_LOSSES,
+    mark_sent,
+    release_leases,
+    renew_leases,
+)
 from tracking_pipeline.store.queue_counts import read_backlog
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue
 from tracking_pipeline_tests.store.statements import AsyncConnection, run_statement
@@ -48,12 +53,22 @@ class Worker:
         self, limit: int = 1_000, *, suspects: bool = False, **selection: Any
     ) -> dict[UUID, int]:
         """Claims what is due; the tokens by row."""
+        claimed = self.claimed(limit, suspects=suspects, **selection)
+        return {row["id"]: row["lease_token"] for row in claimed}
+
+    def claimed(
+        self, limit: int = 1_000, *, suspects: bool = False, **selection: Any
+    ) -> list[dict[str, Any]]:
+        """Claims what is due; its rows."""
 
         async def claim(connection: AsyncConnection) -> list[dict[str, Any]]:
             chosen = Selection(started_at=await read_clock(connection), **selection)
             return await claim_due_events(connection, "meta_capi", chosen, limit, suspects=suspects)
 
-        return {row["id"]: row["lease_token"] for row in self.run(claim)}
+        return self.run(claim)
+
+    def begin(self, tokens: dict[UUID, int]) -> bool:
+        return self.run(lambda connection: mark_sent(connection, TABLE, tokens))
 
     def settle(self, *settlements: Settlement) -> set[UUID]:
         return self.run(
@@ -272,6 +287,40 @@ def test_a_row_that_somebody_has_locked_is_neither_renewed_nor_lost(
 
     assert queue.row(locked)["lease_expires_at"] is not None
     assert queue.row(free)["lease_expires_at"] is None
+
+
+def test_an_event_whose_request_began_stays_in_doubt_until_it_is_settled(
+    queue: Queue, worker: Worker
+) -> None:
+    added = queue.add_one()
+
+    def claim() -> tuple[bool, dict[UUID, int]]:
+        (row,) = worker.claimed() or worker.claimed(suspects=True)
+        return row["in_doubt"], {row["id"]: row["lease_token"]}
+
+    in_doubt, tokens = claim()
+    assert not in_doubt
+    worker.release(tokens)
+    in_doubt, tokens = claim()
+    assert not in_doubt
+    assert worker.begin(tokens)
+    for end in (lambda _: queue.expire_leases(), worker.release, worker.release):
+        end(tokens)
+        in_doubt, tokens = claim()
+        assert in_doubt
+    worker.settle(Settlement(added.id, added.event_id, tokens[added.id], "throttled", 1))
+    assert not claim()[0]
+
+
+def test_of_a_batch_with_a_lost_lease_no_event_is_said_to_be_sent(
+    queue: Queue, worker: Worker
+) -> None:
+    kept, lost = queue.add(2)
+    tokens = worker.claim()
+
+    assert not worker.begin({**tokens, lost.id: tokens[lost.id] - 1})
+    assert queue.row(kept)["sent_lease_token"] is None
+    assert worker.begin(tokens)
 
 
 def test_a_dead_letter_is_no_settlement_of_the_lease_that_was_lost(

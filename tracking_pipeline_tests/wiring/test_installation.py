@@ -10,11 +10,13 @@ import httpx
 import psycopg
 import pytest
 
+from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
-from tracking_pipeline.settings import read_settings
+from tracking_pipeline.settings import Settings, read_settings
 from tracking_pipeline.store.access import AccessError
 from tracking_pipeline.store.database import AsyncPool, DatabaseError, connect
 from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
+from tracking_pipeline.wiring.destinations import preparing_destinations
 from tracking_pipeline.wiring.installation import Installation, open_installation
 from tracking_pipeline_tests.servers import TestServer, reachable_folder
 
@@ -93,6 +95,16 @@ async def test_each_destination_is_tried_for_as_long_as_its_own_horizon(
         if not isinstance(each, NotConfigured):
             horizon = None if hours is None else timedelta(hours=hours)
             assert each.limits.retry_horizon == horizon
+
+
+def test_what_may_have_arrived_goes_again_only_where_a_copy_is_recognised() -> None:
+    by_name = {each.name: each for each in preparing_destinations(Settings(), rehearsal=True)}
+    again = {
+        name: each.limits.unknown_end is None
+        for name, each in by_name.items()
+        if not isinstance(each, NotConfigured)
+    }
+    assert again == {spec.name: spec.recognises_copies for spec in REGISTRY}
 
 
 @pytest.mark.anyio

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from tracking_pipeline.delivery.failures import Failure, FailureOutcome
 
+IN_DOUBT = "no answer to a request that was sent"
+"""Stands for a code where a platform that recognises no copy may have the event."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:

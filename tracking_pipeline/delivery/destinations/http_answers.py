@@ -89,6 +89,12 @@ def is_web_page(answer: Answer) -> bool:
     return "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
 
 
+def is_passing(status: int) -> bool:
+    """Whether a status says of a request that it may be taken later: RFC 9110 15.5.9 and 15.6, RFC
+    8470 5.2."""
+    return status in (408, 425) or status >= 500
+
+
 def bounded_throttle(seconds: float) -> float:
     """So many seconds, but at least one and at most :data:`LONGEST_THROTTLE_SECONDS`."""
     return min(max(seconds, 1.0), LONGEST_THROTTLE_SECONDS)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
 import orjson
 
-from tracking_pipeline.delivery.destinations.codes import Codes
+from tracking_pipeline.delivery.destinations.codes import IN_DOUBT, Codes
 from tracking_pipeline.delivery.destinations.http_answers import (
     DEFAULT_THROTTLE_SECONDS,
     bounded_throttle,
     classify_status,
+    is_passing,
     unreadable,
     without_answer,
 )
@@ -40,6 +41,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Uniform,
     Verdict,
     reject,
+    unknown_end,
 )
 from tracking_pipeline.delivery.engine.readiness import (
     is_limited,
@@ -56,6 +58,10 @@ from tracking_pipeline.events.person import person_keys
 from tracking_pipeline.events.standard_events import EventNames
 from tracking_pipeline.events.texts import impersonal_text
 from tracking_pipeline.http_client import Answer, DeliveryClient, post, retry_after_seconds
+from tracking_pipeline.identity.platforms import SUFFICIENT
+
+# Of a gateway that waited in vain for what it had passed on; the second is Cloudflare's.
+_GATEWAY_TIMEOUTS = (504, 524)
 
 FEWER_RECEIVED = "fewer_received"
 """The kind of warning that an acceptance draws which counts fewer events than were sent."""
@@ -90,8 +96,9 @@ class Judge:
         is None) only the HTTP status counts.
 
         A rate limit goes first, then what the table says, then the status; a code that nobody here
-        knows, with a status of success, is taken for the call's. ``now`` is used only for a
-        ``Retry-After`` date in an answer without a ``Date``.
+        knows, with a status of success, is taken for the call's, and no event is refused with a
+        status that says that it may go later. ``now`` is used only for a ``Retry-After`` date in an
+        answer without a ``Date``.
         """
         if answer.fault or answer.status is None:
             return Uniform(without_answer(answer))
@@ -107,6 +114,8 @@ class Judge:
             is_known = outcome is not None
             if outcome is None and answer.status < 300:
                 outcome = "paused"
+            if outcome == "rejected" and is_passing(answer.status):
+                outcome = "retry"
         meant: Throttled | Retry | Paused | None = None
         if outcome == "throttled" or answer.status == 429:
             meant = Throttled(fault_as("throttled"), throttle_seconds)
@@ -182,18 +191,17 @@ class BatchRequest:
         return self.head + b",".join(events) + self.tail
 
 
+def may_be_taken(answer: Answer) -> bool:
+    """Whether the request left and what came back says neither yes nor no: no answer, one that
+    broke off, a success in words of somebody else, a gateway that waited in vain."""
+    if answer.status is None or answer.fault:
+        return answer.sent
+    return answer.status < 300 or answer.status in _GATEWAY_TIMEOUTS
+
+
 def bearer_headers(token: str) -> dict[str, str]:
     """The headers of a JSON request with a token (RFC 6750 2.1)."""
     return {"content-type": "application/json", "authorization": f"Bearer {token}"}
-
-
-def unidentified(keys: Mapping[str, Any], ways: Iterable[Sequence[str]]) -> Rejected | None:
-    """Why an event with these identifiers finds nobody: none of the ``ways`` is whole, each of
-    which is enough by itself."""
-    if any(all(key in keys for key in way) for way in ways):
-        return None
-    wanted = ", or ".join(" and ".join(way) for way in ways)
-    return reject(f"nothing to match on: needs {wanted}", Failure.EVENT_UNIDENTIFIED)
 
 
 def custom_data(
@@ -229,7 +237,8 @@ class JsonBatches(ABC):
     """A destination that takes a JSON list of events.
 
     ``platform`` is whose match keys are made, ``event_names`` what it calls the standard events. A
-    subclass makes the event and reads the answer.
+    subclass makes the event and reads the answer. Of a platform that recognises no copy, an event
+    which it may have is not sent again.
     """
 
     name: DestinationName
@@ -248,9 +257,11 @@ class JsonBatches(ABC):
         secrets: tuple[str, ...],
         max_age: timedelta | None = None,
         names: Mapping[str, str] | None = None,
+        resends: bool = False,
     ) -> None:
         """``max_age``: an older event is not sent; None: as the registry says. ``names``: the
-        operator's names of events."""
+        operator's names of events. ``resends``: what a platform may have that recognises no copy
+        is sent again all the same."""
         spec = spec_of(self.name)
         self.request = request
         self.client = client
@@ -259,6 +270,9 @@ class JsonBatches(ABC):
         self._names = EventNames(self.event_names, names or {})
         self._needs = spec.needs
         self._max_age = max_age or spec.age_limit({})
+        if not spec.recognises_copies and not resends:
+            failure = self.codes.failure("rejected", IN_DOUBT)
+            self.limits = replace(self.limits, unknown_end=failure)
 
     @abstractmethod
     def form(
@@ -300,6 +314,14 @@ class JsonBatches(ABC):
             return reject("larger than a request may be", Failure.EVENT_TOO_LARGE)
         return Prepared(event, body, tuple(dropped))
 
+    def unidentified(self, keys: Mapping[str, Any]) -> Rejected | None:
+        """Why an event with these match keys finds nobody: it has none of what is enough."""
+        ways = SUFFICIENT[self.platform]
+        if any(all(key in keys for key in way) for way in ways):
+            return None
+        wanted = ", or ".join(" and ".join(way) for way in ways)
+        return reject(f"nothing to match on: needs {wanted}", Failure.EVENT_UNIDENTIFIED)
+
     def is_limited(self, conversion: Conversion) -> bool:
         """Whether the person's data may serve to count the conversion and for nothing else."""
         refused = conversion.choices().get(Purpose.AD_PERSONALIZATION) is False
@@ -308,7 +330,18 @@ class JsonBatches(ABC):
     async def send(self, batch: Sequence[Prepared], now: datetime) -> Reply:
         """One POST of the batch."""
         answer = await self.post([member.body for member in batch])
-        return Reply(self.read(answer, now, len(batch)), answer.duration_ms)
+        verdict = self.read(answer, now, len(batch))
+        return Reply(self._not_again(answer, verdict), answer.duration_ms)
+
+    def _not_again(self, answer: Answer, verdict: Verdict) -> Verdict:
+        """The verdict; where the events would go again and the platform may have them, that nobody
+        knows their end."""
+        failure = self.limits.unknown_end
+        outcome = verdict.outcome if isinstance(verdict, Uniform) else None
+        if failure is None or not isinstance(outcome, Retry) or not may_be_taken(answer):
+            return verdict
+        message = f"{outcome.fault.message}: {self.title} may have the event"
+        return Uniform(unknown_end(replace(outcome.fault, message=message, failure=failure)))
 
     async def post(self, events: Iterable[bytes]) -> Answer:
         """The answer to a request with these events; without any it is a question only."""

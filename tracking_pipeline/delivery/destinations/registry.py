@@ -61,7 +61,8 @@ class DestinationSpec:
     likes, or it hangs on the event.
 
     ``conversions_only``: other events are not handed to it. ``duplicate_window``: it takes a second
-    event with the same id for a copy only so long after the first; None: for good, or never.
+    event with the same id for a copy only so long after the first; None: no end of it is known;
+    none at all: it recognises none.
     ``answers_later``: it accepts a request now and judges its events later. ``is_store``: it is the
     site's own and no platform.
 
@@ -90,6 +91,11 @@ class DestinationSpec:
         """The destination's class."""
         found: Implementation = pkgutil.resolve_name(self.class_path)
         return found
+
+    @property
+    def recognises_copies(self) -> bool:
+        """Whether it takes a second event with the same id for a copy at all."""
+        return self.duplicate_window != timedelta(0)
 
     def variable(self, name: str) -> str:
         """The variable of one of its settings, such as ``retry_horizon_hours``."""

@@ -38,6 +38,8 @@ class Limits:
     after it was lost an event is still tried, its retries spent or not; None: until its retries are
     spent. ``retry_base_seconds`` is what its waits are doubled from. ``order_window``: an event
     whose order came under another event id at most so long before is withheld; None: it is sent.
+    ``unknown_end`` is the failure of an event that may have been taken without anybody knowing it,
+    where a second one may count twice; None: it is sent again.
     """
 
     request_events: int
@@ -47,6 +49,7 @@ class Limits:
     retry_horizon: timedelta | None = None
     retry_base_seconds: float = BASE_SECONDS
     order_window: timedelta | None = None
+    unknown_end: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)

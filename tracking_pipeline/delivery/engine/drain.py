@@ -40,6 +40,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Retry,
     Uniform,
     Verdict,
+    unknown_end,
     withhold,
 )
 from tracking_pipeline.delivery.engine.prefetch import ClaimWindow
@@ -221,7 +222,7 @@ class Drain:
         ready: list[Prepared] = []
         not_sent = []
         for event in events:
-            prepared = prepare(self._destination, event)
+            prepared = self._not_again(event) or prepare(self._destination, event)
             if isinstance(prepared, Prepared):
                 ready.append(prepared)
                 self._tally.count_dropped(prepared.dropped)
@@ -239,6 +240,13 @@ class Drain:
         if ready:
             await self._share.join()
         return [_Batch(source, events) for events in pack(ready, self._destination.limits)]
+
+    def _not_again(self, event: FailedEvent) -> Rejected | None:
+        """Why an event is not sent that its last worker may have sent; None where it is."""
+        failure = self._destination.limits.unknown_end
+        if failure is None or not event.in_doubt:
+            return None
+        return unknown_end(Fault("the worker ended while it sent the event", failure))
 
     async def _find_repeated(self, ready: Sequence[Prepared]) -> set[UUID]:
         """The events whose order is there already, under another id."""
@@ -329,7 +337,11 @@ class Drain:
     async def _may_send(self, leases: Leases, batch: Sequence[Prepared]) -> bool:
         # First the wait, then the questions: their answers may have changed meanwhile.
         await self._share.turn(self._may_go_on)
-        return self._may_go_on() and leases.allow(batch)
+        if not self._may_go_on() or not leases.allow(batch):
+            return False
+        if self._destination.limits.unknown_end is None:
+            return True
+        return await leases.mark_sent(batch) and self._may_go_on()
 
     def _is_last_try(self, prepared: Prepared, retry: Retry) -> bool:
         event = prepared.event
@@ -345,8 +357,9 @@ class Drain:
         except Exception as error:  # an unknown end of a request is a retry, never a lost event
             log.warning("%s: request failed: %s", self._destination.name, type(error).__name__)
             name = type(error).__name__
-            fault = Fault(f"the request failed: {name}", Failure.REQUEST_FAILED, name)
-            reply = Reply(Uniform(Retry(fault)), 0)
+            message, failure = f"the request failed: {name}", self._destination.limits.unknown_end
+            fault = Fault(message, failure or Failure.REQUEST_FAILED, name)
+            reply = Reply(Uniform(unknown_end(fault) if failure else Retry(fault)), 0)
         self._window.answer()
         reply = replace(reply, verdict=self._circuit.suspected(reply.verdict, events=len(batch)))
         probing = self._circuit.state == "probing"

@@ -23,12 +23,16 @@ __all__ = [
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class FailedEvent(StoredRow):
-    """A claimed row of ``tracking_failed_events``; ``now`` is the database's clock at the claim."""
+    """A claimed row of ``tracking_failed_events``; ``now`` is the database's clock at the claim.
+
+    ``in_doubt``: the worker that held it before began to send it and settled nothing.
+    """
 
     id: UUID
     retry_count: int
     max_retries: int
     lease_token: int
+    in_doubt: bool = False
 
 
 def event_of(row: Mapping[str, Any]) -> FailedEvent:
@@ -47,6 +51,7 @@ def event_of(row: Mapping[str, Any]) -> FailedEvent:
         created_at=row["created_at"],
         now=row["now"],
         lease_token=row["lease_token"],
+        in_doubt=row.get("in_doubt", False),
         lead=lead_of(row),
         statements=read_json(text) if (text := row.get("statements")) else (),
     )

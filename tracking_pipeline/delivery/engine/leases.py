@@ -18,7 +18,12 @@ import psycopg
 from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.delivery.engine.queues import FAILED, Queue
 from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.leases import LEASE_SECONDS, release_leases, renew_leases
+from tracking_pipeline.store.leases import (
+    LEASE_SECONDS,
+    mark_sent,
+    release_leases,
+    renew_leases,
+)
 
 RENEW_EVERY_SECONDS = 20.0
 # No request starts with less: it may take 20 seconds, and settling takes a moment.
@@ -61,6 +66,16 @@ class Leases:
         return all(
             self._deadlines.get(prepared.event.id, 0.0) >= needed_until for prepared in batch
         )
+
+    async def mark_sent(self, batch: Sequence[Prepared]) -> bool:
+        """Puts on record that the batch is about to be sent. False where that is not certain, and
+        then it must not be."""
+        tokens = {each.event.id: each.event.lease_token for each in batch}
+        try:
+            async with self._pool.connection() as connection:
+                return await mark_sent(connection, self._queue.table, tokens)
+        except psycopg.OperationalError:
+            return False
 
     async def release(self, ids: Iterable[UUID]) -> None:
         """Hands back rows that were not started. Fails open: a lease that cannot be handed back

@@ -142,6 +142,16 @@ def reject(reason: str, failure: Failure, *, code: str | None = None) -> Rejecte
     return Rejected(reason, Fault(reason, failure, code))
 
 
+OUTCOME_UNKNOWN = "outcome unknown"
+"""The reason of a dead letter that the destination may have."""
+
+
+def unknown_end(fault: Fault) -> Rejected:
+    """The end of an event that was sent where nobody knows what came of it, and where a second one
+    may count twice."""
+    return Rejected(OUTCOME_UNKNOWN, fault, in_doubt=True)
+
+
 def withhold(reason: str, failure: Failure) -> Withheld:
     """What the person's refusal or the site's own rule keeps back: its message is its reason."""
     return Withheld(reason, Fault(reason, failure))

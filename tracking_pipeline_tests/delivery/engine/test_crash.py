@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tracking_pipeline.delivery.destinations.registry import REGISTRY
+from tracking_pipeline.delivery.engine.outcomes import OUTCOME_UNKNOWN
 from tracking_pipeline.delivery.engine.prefetch import AHEAD
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery import worker as worker_program
@@ -19,19 +21,26 @@ from tracking_pipeline_tests.delivery.runs import Runs
 EVENTS = 60
 # In flight, or sent and waiting to be settled.
 MOST_UNSETTLED_EVENTS = worker_program.REQUEST_EVENTS * (worker_program.IN_FLIGHT + AHEAD)
+MOST_IN_FLIGHT_EVENTS = worker_program.REQUEST_EVENTS * worker_program.IN_FLIGHT
+WITHOUT_COPIES = [spec.name for spec in REGISTRY if not spec.recognises_copies]
 
 
 class Workers:
     """Starts worker processes on one queue and one sandbox."""
 
     def __init__(self, database_url: str, sandbox: Sandbox) -> None:
-        self._arguments = [database_url, sandbox.meta_url]
+        self._database_url = database_url
+        self._sandbox = sandbox
 
     @contextmanager
-    def started(self, freeze: str = "never", *options: str) -> Iterator[subprocess.Popen[str]]:
+    def started(
+        self, freeze: str = "never", *options: str, destination: str = "meta_capi"
+    ) -> Iterator[subprocess.Popen[str]]:
         """A worker; killed at the end of the block, whatever it does."""
         program = str(Path(worker_program.__file__))
-        command = [sys.executable, program, *self._arguments, freeze, *options]
+        url = self._sandbox.address_of(destination)
+        command = [sys.executable, program, self._database_url, url, freeze, *options]
+        command += ["--destination", destination]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 yield process
@@ -106,6 +115,36 @@ def test_a_worker_killed_in_the_middle_of_a_settle_loses_nothing(
     sandbox.conditions["meta_capi"].latency_seconds = 0.0
 
     _assert_a_second_drain_delivers_all(queue, runs, sandbox, rows)
+
+
+@pytest.mark.parametrize("destination", WITHOUT_COPIES)
+@pytest.mark.parametrize("is_new", [False, True])
+def test_what_a_killed_worker_may_have_sent_goes_no_second_time_where_it_would_count_twice(
+    queue: Queue, sandbox: Sandbox, workers: Workers, destination: str, is_new: bool
+) -> None:
+    rows = (queue.accept if is_new else queue.add)(EVENTS, destination=destination)
+    with workers.started("answered", destination=destination) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+    taken = sandbox.memory.accepted_ids
+    assert taken
+    queue.expire_leases()
+
+    with workers.started(destination=destination) as process:
+        assert process.wait(60) == 0
+
+    assert {sandbox.memory.accepted(row.sent_as) for row in rows} <= {0, 1}
+    unknown = queue.read(
+        "select event_id, dead_letter_reason, failure_code from tracking_failed_events"
+        " where status = 'dead_letter'"
+    )
+    assert {row["dead_letter_reason"] for row in unknown} == {OUTCOME_UNKNOWN}
+    assert all(row["failure_code"].endswith("OUTCOME_UNKNOWN") for row in unknown)
+    assert taken <= {str(row["event_id"]) for row in unknown}
+    assert len(unknown) <= MOST_IN_FLIGHT_EVENTS
+    # What was claimed and not begun had no part in it.
+    assert len(sandbox.memory.accepted_ids - taken) == EVENTS - len(unknown)
+    assert not queue.accepted()
 
 
 def test_a_worker_that_is_killed_spends_no_retry(

@@ -3,13 +3,16 @@
 https://ads-api.reddit.com/docs/v3/operations/Post%20Conversion%20Events
 
 The names are those of version 3; several public connectors still send those of version 2, which it
-does not read. The conversion token goes in a header. Timeouts are dear here: see ``answers``.
+does not read. The conversion token goes in a header.
+
+Reddit promises to know a conversion again between its pixel and a server, and nothing between two
+requests of a server: what is sent twice may count twice. So timeouts are dear here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -23,8 +26,7 @@ from tracking_pipeline.delivery.destinations.reddit.answers import classify
 from tracking_pipeline.delivery.destinations.reddit.codes import CODES
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
-from tracking_pipeline.delivery.engine.outcomes import NotSent, Refused, Verdict, reject
-from tracking_pipeline.delivery.failures import Failure
+from tracking_pipeline.delivery.engine.outcomes import NotSent, Refused, Verdict
 from tracking_pipeline.events.cart import read_cart
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.explain import ReadingRules
@@ -66,21 +68,6 @@ class RedditCapi(JsonBatches):
     # A hundred at once: what a lost answer leaves in doubt is one request.
     limits = Limits(request_events=100, request_bytes=2_000_000, in_flight=2)
 
-    def __init__(
-        self,
-        request: BatchRequest,
-        client: DeliveryClient,
-        rules: ReadingRules,
-        *,
-        secrets: tuple[str, ...],
-        max_age: timedelta | None = None,
-        names: Mapping[str, str] | None = None,
-        resends: bool = False,
-    ) -> None:
-        """``resends``: what is in doubt goes again."""
-        super().__init__(request, client, rules, secrets=secrets, max_age=max_age, names=names)
-        self._resends = resends
-
     @classmethod
     def configured(cls, settings: Settings, client: DeliveryClient, pool: AsyncPool) -> RedditCapi:
         """The pixel that the settings name."""
@@ -103,9 +90,10 @@ class RedditCapi(JsonBatches):
     def form(
         self, conversion: Conversion, keys: Mapping[str, Any], dropped: list[tuple[str, str]]
     ) -> dict[str, Any] | NotSent:
+        nobody = self.unidentified(keys)
+        if nobody:
+            return nobody
         user: dict[str, Any] = {ours: keys[key] for key, ours in _USER.items() if key in keys}
-        if not user and "rdt_cid" not in keys:
-            return reject("missing user: nothing to match on", Failure.EVENT_UNIDENTIFIED)
         if self.is_limited(conversion):
             user["data_processing_options"] = {"modes": ["LDU"]}
         event: dict[str, Any] = {
@@ -132,13 +120,13 @@ class RedditCapi(JsonBatches):
         return {"tracking_type": "CUSTOM", "custom_event_name": (found or name)[:_LONGEST_NAME]}
 
     def read(self, answer: Answer, now: datetime, events: int) -> Verdict:
-        return classify(answer, now, self.judge, events=events, resends=self._resends)
+        return classify(answer, now, self.judge, events=events)
 
     async def check(self, now: datetime) -> DestinationCheck:
         """A request without events: Reddit looks at the token and the pixel before the list, and
         its refusal of the list says that those are right."""
         answer = await self.post([])
-        verdict = classify(answer, now, self.judge, resends=True)
+        verdict = classify(answer, now, self.judge)
         if isinstance(verdict, Refused):
             return DestinationCheck(
                 "ok", "Reddit knows the token and the pixel", duration_ms=answer.duration_ms

@@ -1,15 +1,13 @@
-"""What Reddit's answers mean. Its errors have the HTTP status for a code; two rows are our own
-names for what no answer says."""
+"""What Reddit's answers mean. Its errors have the HTTP status for a code; one row is for what
+no answer says."""
 
 from __future__ import annotations
 
-from tracking_pipeline.delivery.destinations.codes import Codes, known
+from tracking_pipeline.delivery.destinations.codes import IN_DOUBT, Codes, known
 from tracking_pipeline.delivery.failures import Failure
 
 _API = "https://ads-api.reddit.com/docs/v3/operations/Post%20Conversion%20Events"
 _CONNECTOR = "rudderlabs/rudder-transformer, src/v0/destinations/reddit"
-
-IN_DOUBT = "no answer to a request that was sent"
 
 CODES = Codes(
     {
@@ -18,7 +16,7 @@ CODES = Codes(
         **known(Failure.REDDIT_PERMISSION_MISSING, _API, "403"),
         **known(Failure.REDDIT_PIXEL_UNKNOWN, _API, "404"),
         **known(Failure.DESTINATION_RATE_LIMITED, _API, "429"),
-        **known(Failure.REDDIT_OUTCOME_UNKNOWN, _CONNECTOR, IN_DOUBT, "504"),
+        **known(Failure.REDDIT_OUTCOME_UNKNOWN, _CONNECTOR, IN_DOUBT),
     },
     {
         "retry": Failure.DESTINATION_UNAVAILABLE,

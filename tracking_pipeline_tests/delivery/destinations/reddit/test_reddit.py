@@ -8,10 +8,17 @@ import httpx
 import orjson
 import pytest
 
-from tracking_pipeline.delivery.destinations.reddit.answers import OUTCOME_UNKNOWN, classify
+from tracking_pipeline.delivery.destinations.json_batches import may_be_taken
+from tracking_pipeline.delivery.destinations.reddit.answers import classify
 from tracking_pipeline.delivery.destinations.reddit.capi import RedditCapi, reddit_request
 from tracking_pipeline.delivery.engine.events import Prepared
-from tracking_pipeline.delivery.engine.outcomes import Delivered, Refused, Retry, Uniform
+from tracking_pipeline.delivery.engine.outcomes import (
+    OUTCOME_UNKNOWN,
+    Delivered,
+    Refused,
+    Retry,
+    Uniform,
+)
 from tracking_pipeline.events.explain import ReadingRules
 from tracking_pipeline.http_client import Answer, DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
@@ -128,21 +135,18 @@ def test_an_acceptance_of_fewer_than_were_sent_is_a_warning() -> None:
         (Answer(200, fault="oversized"), True),
         (Answer(200, {}, b"{"), True),
         (Answer(504), True),
+        (Answer(504, {}, b'{"error": {"code": 504, "message": "in vain"}}'), True),
+        (Answer(524), True),
         (Answer(500), False),
         (Answer(503, {}, b'{"error": {"code": 503, "message": "later"}}'), False),
     ],
 )
 def test_only_what_may_have_been_taken_is_in_doubt(answer: Answer, is_in_doubt: bool) -> None:
-    def outcome(*, resends: bool) -> Any:
-        verdict = classify(answer, NOW, made().judge, resends=resends)
-        assert isinstance(verdict, Uniform)
-        return verdict.outcome
+    verdict = classify(answer, NOW, made().judge)
 
-    assert isinstance(outcome(resends=True), Retry)
-    if is_in_doubt:
-        assert outcome(resends=False).reason == OUTCOME_UNKNOWN
-    else:
-        assert isinstance(outcome(resends=False), Retry)
+    assert isinstance(verdict, Uniform)
+    assert isinstance(verdict.outcome, Retry)
+    assert may_be_taken(answer) == is_in_doubt
 
 
 @pytest.fixture
@@ -161,6 +165,7 @@ def stand(database_url: str) -> Iterator[HttpStand]:
 @pytest.mark.parametrize(
     ("fault", "status"),
     [
+        (answers(504), "dead_letter"),
         (takes_and_resets, "dead_letter"),
         (breaks_off, "dead_letter"),
         (hangs_up, "dead_letter"),
