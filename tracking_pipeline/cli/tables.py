@@ -15,7 +15,7 @@ from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.output import CommandError, Json, Rehearsal, err, out, progress_bar, show
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.errors import WrongUseError
-from tracking_pipeline.importing.service import Into
+from tracking_pipeline.importing.records import Into
 
 if TYPE_CHECKING:
     from tracking_pipeline.store.migrate import Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from tracking_pipeline.errors import ExplainedError
 
@@ -14,6 +14,9 @@ LONGEST_LINE_BYTES = 4_000_000
 BOM = b"\xef\xbb\xbf"
 PROBLEM_FIELD = "import_problem"
 """The column, or key, in which a file of refused rows says why. An import does not read it."""
+
+Into: TypeAlias = Literal["failed-events", "leads", "ledger"]
+"""What the rows of a file are. The command line knows it, and loads nothing for it."""
 
 _PLACE = re.compile(r" \(character \d+\)")
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO
 
 import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.importing.files import open_records
-from tracking_pipeline.importing.records import Problem, Record
+from tracking_pipeline.importing.records import Into, Problem, Record
 from tracking_pipeline.importing.rejects import open_rejects
 from tracking_pipeline.importing.rows import FailedEventRows, LeadRows, LedgerRows, Row, RowMaker
 from tracking_pipeline.importing.values import FieldError, encode_row
@@ -122,9 +122,6 @@ def _with_known_lead(
     if not loose:
         raise FieldError("lead_id is not in leads: import the lead first or leave lead_id out")
     return {name: value for name, value in values.items() if name != "lead_id"}
-
-
-Into: TypeAlias = Literal["failed-events", "leads", "ledger"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tracking_pipeline.importing.records import ImportFileError
-from tracking_pipeline.importing.service import Into, import_file
+from tracking_pipeline.importing.records import ImportFileError, Into
+from tracking_pipeline.importing.service import import_file
 
 ANA = ("ana@example.com", "Ana", "St. Petersburg", "00501")
 BO = ("bo@example.com", "Bö", "Zürich", "8001")

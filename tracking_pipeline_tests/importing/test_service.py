@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.importing.records import PROBLEM_FIELD, ImportFileError
-from tracking_pipeline.importing.service import BATCH_RECORDS, ImportTotals, Into, import_file
+from tracking_pipeline.importing.records import PROBLEM_FIELD, ImportFileError, Into
+from tracking_pipeline.importing.service import BATCH_RECORDS, ImportTotals, import_file
 from tracking_pipeline.store.database import DatabaseError
 from tracking_pipeline_tests.importing.writing import Write
 
