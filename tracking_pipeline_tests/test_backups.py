@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -78,5 +79,5 @@ def test_a_restored_queue_is_held_until_it_is_let_go_and_sends_under_the_same_id
         connection.execute(let_go.encode())
         again = Runs(restored_url, sandbox).run()
     assert (again.total("resolved"), again.total("accepted_delivered")) == (2, 0)
-    sent_again = [event["event_id"] for event in sandbox.memory.accepted_events[3:]]
-    assert sorted(sent_again) == sorted(sent[1:])
+    times_sent = Counter(event["event_id"] for event in sandbox.memory.accepted_events)
+    assert times_sent == {sent[0]: 1, sent[1]: 2, sent[2]: 2}
