@@ -33,7 +33,6 @@ What is left out stays as it is.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -46,8 +45,13 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox import google_rules
 from tracking_pipeline.sandbox.google_rules import Violation, transaction_id
-from tracking_pipeline.sandbox.memory import ReceivedRequest
-from tracking_pipeline.sandbox.stage import Conditions, Stage, hang, reset, retry_after_seconds
+from tracking_pipeline.sandbox.stage import (
+    Service,
+    Stage,
+    StandInAnswer,
+    json_or_none,
+    misbehaviour,
+)
 from tracking_pipeline.sandbox.steps import Reach, Step
 
 # The bodies that Google's Data Manager API answers with. Pure.
@@ -155,7 +159,6 @@ ADDRESS = PREFIX
 
 REQUESTS_PER_MINUTE = 300
 _GOOD = Step()
-_HTML = b"<html><body><h1>Error 502 (Server Error)</h1></body></html>"
 _SCOPE = "https://www.googleapis.com/auth/datamanager"
 # Google answers with one violation for each bad field; a sender needs only the first few.
 _MOST_VIOLATIONS = 100
@@ -171,15 +174,6 @@ def routes(stage: Stage) -> list[web.RouteDef]:
         web.post(PREFIX + "/tokeninfo", google.tokeninfo),
         web.post(PREFIX + "/_behaviour", google.behave),
     ]
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What a request meets, the body it is told, and why it is no success."""
-
-    step: Step
-    body: bytes
-    reason: str | None = None
 
 
 @dataclass
@@ -206,23 +200,18 @@ class Behaviour:
 
 
 @dataclass
-class _Google:
-    stage: Stage
+class _Google(Service):
+    destination = DESTINATION
     behaviour: Behaviour = field(default_factory=Behaviour)
     accepted: dict[str, _Accepted] = field(default_factory=dict)
     known_ids: set[str] = field(default_factory=set)
     recent: deque[float] = field(default_factory=deque)
     issued_tokens: int = 0
 
-    @property
-    def conditions(self) -> Conditions:
-        return self.stage.conditions[DESTINATION]
-
     async def ingest(self, request: web.Request) -> web.Response:
         """Answers one batch of events."""
-        memory = self.stage.memory
-        memory.check_waited(DESTINATION)
-        payload = _loads(await request.read())
+        self.stage.memory.check_waited(DESTINATION)
+        payload = json_or_none(await request.read())
         payload = payload if isinstance(payload, dict) else {}
         listed = payload.get("events")
         events = listed if isinstance(listed, list) else []
@@ -232,22 +221,11 @@ class _Google:
         accepts = answer.step.accepts and payload.get("validateOnly") is not True
         if answer.step.accepts and not accepts:
             answer = replace(answer, body=b"{}")
-        memory.remember(
-            ReceivedRequest(
-                destination=DESTINATION,
-                at=time.monotonic(),
-                event_ids=ids,
-                answer=answer.step.label,
-                accepted=accepts,
-                reason=answer.reason,
-            ),
-            events,
-            clock_seconds=self.stage.clock(),
-        )
+        self.remember(answer, ids, events, accepted=accepts)
         if accepts:
             self._accept(request_id, payload["destinations"][0], ids)
-        await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
-        return await self._send(request, answer)
+        await self.delay(answer.step)
+        return await self.send(request, answer)
 
     async def retrieve(self, request: web.Request) -> web.Response:
         """Tells what became of an accepted request."""
@@ -257,10 +235,10 @@ class _Google:
             accepted = self.accepted.get(request_id)
             if accepted is None:
                 body = error_body(404, "There is no such request.", request_id)
-                answer = _Answer(Step(status=404), body)
+                answer = StandInAnswer(Step(status=404), body)
             else:
-                answer = _Answer(_GOOD, self._status(accepted))
-        return await self._send(request, answer)
+                answer = StandInAnswer(_GOOD, self._status(accepted))
+        return await self.send(request, answer)
 
     async def token(self, request: web.Request) -> web.Response:
         """Gives an access token for a signed assertion or a refresh token, as OAuth does."""
@@ -279,13 +257,13 @@ class _Google:
         """Tells how long a token lasts and what it is for."""
         refused = self._refuse_token(request, "") or self._meet_conditions("")
         if refused is not None:
-            return await self._send(request, refused)
+            return await self.send(request, refused)
         told = {"expires_in": str(self.behaviour.token_seconds), "scope": _SCOPE}
         return web.json_response(told)
 
     async def behave(self, request: web.Request) -> web.Response:
         """Takes over what is to change."""
-        wanted = _loads(await request.read())
+        wanted = json_or_none(await request.read())
         if not isinstance(wanted, dict) or wanted.keys() - vars(self.behaviour).keys():
             names = ", ".join(vars(self.behaviour))
             return web.json_response({"error": f"an object of {names} is wanted"}, status=400)
@@ -301,7 +279,7 @@ class _Google:
         payload: Mapping[str, Any],
         events: list[Any],
         request_id: str,
-    ) -> _Answer:
+    ) -> StandInAnswer:
         """Decides the answer, in the order that the module describes."""
         return (
             self._refuse_token(request, request_id)
@@ -312,7 +290,7 @@ class _Google:
             or self._meet_faults(events, request_id)
         )
 
-    def _refuse_token(self, request: web.Request, request_id: str) -> _Answer | None:
+    def _refuse_token(self, request: web.Request, request_id: str) -> StandInAnswer | None:
         tokens = self.behaviour.tokens
         for name in ("access_token", "key", "token"):
             if name in request.query:
@@ -323,11 +301,11 @@ class _Google:
             return _error(401, "Request had invalid authentication credentials.", request_id)
         return None
 
-    def _meet_conditions(self, request_id: str) -> _Answer | None:
+    def _meet_conditions(self, request_id: str) -> StandInAnswer | None:
         fault = self.conditions.take()
         return None if fault is None else self._misbehave(fault, request_id)
 
-    def _refuse_rate(self, request_id: str) -> _Answer | None:
+    def _refuse_rate(self, request_id: str) -> StandInAnswer | None:
         """Google counts the requests of a Cloud project in each minute."""
         limit, now = self.behaviour.requests_per_minute, time.monotonic()
         while self.recent and self.recent[0] <= now - 60:
@@ -343,11 +321,11 @@ class _Google:
             quota_limit="IngestRequestsPerMinutePerProject",
             retry_seconds=60,
         )
-        return _Answer(Step(status=429, code=4), body, "over the rate")
+        return StandInAnswer(Step(status=429, code=4), body, "over the rate")
 
     def _refuse_request(
         self, payload: Mapping[str, Any], events: list[Any], request_id: str
-    ) -> _Answer | None:
+    ) -> StandInAnswer | None:
         found = self._request_violations(payload, events)
         if not found:
             return None
@@ -370,7 +348,7 @@ class _Google:
 
     def _refuse_events(
         self, payload: Mapping[str, Any], events: list[Any], request_id: str
-    ) -> _Answer | None:
+    ) -> StandInAnswer | None:
         if self.stage.lenient:
             return None
         now = self.stage.clock()
@@ -392,17 +370,17 @@ class _Google:
         place = f"events[{position}].{violation.field}".rstrip(".")
         return Violation(place, violation.reason)
 
-    def _meet_faults(self, events: list[Any], request_id: str) -> _Answer:
+    def _meet_faults(self, events: list[Any], request_id: str) -> StandInAnswer:
         ids = [transaction_id(event) for event in events]
         culprits = self.stage.culprits(ids)
         step = self.stage.fault(ids) or _GOOD
         if step.reach is Reach.EVENT:
             reason = step.message if step.message and step.message.isupper() else "INVALID_FORMAT"
             found = [self._placed(Violation("", reason), position) for position in culprits]
-            return _Answer(step, step_body(step, request_id, found), "refused by its script")
+            return StandInAnswer(step, step_body(step, request_id, found), "refused by its script")
         if not step.is_good:
             return self._misbehave(step, request_id)
-        return _Answer(step, accepted_body(request_id, self._warned(ids)))
+        return StandInAnswer(step, accepted_body(request_id, self._warned(ids)))
 
     def _warned(self, ids: Sequence[str]) -> list[Violation]:
         """What is warned of, though the events are accepted."""
@@ -413,13 +391,8 @@ class _Google:
             if event_id in reasons
         ]
 
-    def _misbehave(self, step: Step, request_id: str) -> _Answer:
-        reason = f"misbehaved: {step.label if step.kind == 'answer' else step.kind}"
-        if step.kind == "html":
-            return _Answer(step, _HTML, reason)
-        if step.kind == "broken_json":
-            return _Answer(step, b'{"requestId": ', reason)
-        return _Answer(step, step_body(step, request_id), reason)
+    def _misbehave(self, step: Step, request_id: str) -> StandInAnswer:
+        return misbehaviour(step, b'{"requestId": ', step_body(step, request_id))
 
     def _accept(self, request_id: str, destination: Any, ids: tuple[str, ...]) -> None:
         twice = {each for each, count in Counter(ids).items() if count > 1}
@@ -440,23 +413,6 @@ class _Google:
             len(accepted.ids),
             errors,
             processing=self.behaviour.processing,
-        )
-
-    async def _send(self, request: web.Request, answer: _Answer) -> web.Response:
-        step = answer.step
-        if step.kind == "timeout":
-            await hang()
-        if step.kind in ("reset", "late_reset"):
-            return reset(request)
-        headers = {}
-        if step.retry_after is not None:
-            headers["Retry-After"] = step.retry_after
-            seconds = retry_after_seconds(step.retry_after, self.stage.clock())
-            if seconds is not None:
-                self.stage.memory.told_to_wait(DESTINATION, seconds)
-        content_type = "text/html" if step.kind == "html" else "application/json"
-        return web.Response(
-            status=step.status, body=answer.body, content_type=content_type, headers=headers
         )
 
 
@@ -487,19 +443,12 @@ def _is_account(account: object) -> bool:
     return isinstance(account_id, str) and account_id.isdecimal()
 
 
-def _invalid(found: Sequence[Violation], request_id: str) -> _Answer:
+def _invalid(found: Sequence[Violation], request_id: str) -> StandInAnswer:
     message = "There was a problem with the request."
     body = error_body(400, message, request_id, violations=found)
-    return _Answer(Step(status=400, code=100), body, found[0].reason)
+    return StandInAnswer(Step(status=400, code=100), body, found[0].reason)
 
 
-def _error(status: int, message: str, request_id: str) -> _Answer:
+def _error(status: int, message: str, request_id: str) -> StandInAnswer:
     body = error_body(status, message, request_id)
-    return _Answer(Step(status=status), body, message)
-
-
-def _loads(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
+    return StandInAnswer(Step(status=status), body, message)

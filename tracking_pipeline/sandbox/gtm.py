@@ -23,7 +23,6 @@ refuses nothing, it is the 413 of the server.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,8 +32,13 @@ import orjson
 from aiohttp import web
 
 from tracking_pipeline.sandbox import gtm_rules
-from tracking_pipeline.sandbox.memory import ReceivedRequest
-from tracking_pipeline.sandbox.stage import Stage, hang, reset, retry_after_seconds
+from tracking_pipeline.sandbox.stage import (
+    Service,
+    Stage,
+    StandInAnswer,
+    json_or_none,
+    misbehaviour,
+)
 from tracking_pipeline.sandbox.steps import Step
 
 DESTINATION = "gtm_server"
@@ -45,7 +49,6 @@ ADDRESS = PREFIX + "/main"
 _PREVIEW_HEADER = "X-Gtm-Server-Preview"
 _GOOD = Step()
 _UNCLAIMED = Step(status=400, code=100)
-_HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
 # The Data Client's own, in every answer that it gives.
 _CORS = {
     "Access-Control-Max-Age": "600",
@@ -98,22 +101,21 @@ def routes(stage: Stage) -> list[web.RouteDef]:
 
 
 @dataclass(frozen=True)
-class _Answer:
-    step: Step
-    body: bytes = b""
+class _ContainerAnswer(StandInAnswer):
+    """``status`` is the container's own where it has one."""
+
     by_data_client: bool = False
     status: int | None = None
-    reason: str | None = None
 
 
 @dataclass
-class _Gtm:
-    stage: Stage
+class _Gtm(Service):
+    destination = DESTINATION
 
     async def post_data(self, request: web.Request) -> web.Response:
         """Answers as the Data Client does."""
         container = _container(request)
-        sent = _loads(await request.read())
+        sent = json_or_none(await request.read())
         listed = isinstance(sent, list)
         events = sent if isinstance(sent, list) else [sent]
         events = [_as_seen(event, events, request) for event in events]
@@ -127,14 +129,19 @@ class _Gtm:
             answer = _misbehave(step, by_data_client=container.published)
         else:
             models = events if listed and not lost else events[0]
-            answer = _Answer(step, _body(container, models), True, container.status)
+            answer = _ContainerAnswer(
+                step,
+                _body(container, models),
+                by_data_client=True,
+                status=container.status,
+            )
         return await self._answer(request, events, answer)
 
     async def post_measurement(self, request: web.Request) -> web.Response:
         """Answers as a Measurement Protocol client does: 204, whatever comes."""
         container = _container(request)
         body = await request.read()
-        payload = _loads(body)
+        payload = json_or_none(body)
         payload = payload if isinstance(payload, dict) else {}
         events = _measured(payload)
         step = self._step(container, events)
@@ -148,22 +155,22 @@ class _Gtm:
                 self.stage.memory.violate("dropped_in_silence", problem)
             if not (request.query.get("measurement_id") and request.query.get("api_secret")):
                 self.stage.memory.violate("dropped_in_silence", "no measurement_id or api_secret")
-        answer = _Answer(step, status=204) if step.is_good else _misbehave(step)
+        answer = _ContainerAnswer(step, status=204) if step.is_good else _misbehave(step)
         return await self._answer(request, events, answer)
 
     async def post_debug(self, request: web.Request) -> web.Response:
         """Answers as Google's validation does, which finds every empty list wanting."""
         if not _container(request).validates:
             return await self.post_unclaimed(request)
-        payload = _loads(await request.read())
+        payload = json_or_none(await request.read())
         events = payload.get("events") if isinstance(payload, dict) else None
         found = [] if events else [{"fieldPath": "events", "validationCode": "VALUE_REQUIRED"}]
         body = orjson.dumps({"validationMessages": found})
-        return await self._answer(request, [], _Answer(_GOOD, body))
+        return await self._answer(request, [], _ContainerAnswer(_GOOD, body))
 
     async def get_health(self, request: web.Request) -> web.Response:
         """Says that the container runs, where it does so."""
-        fault = self.stage.conditions[DESTINATION].take()
+        fault = self.conditions.take()
         if fault is not None:
             return await self._send(request, _misbehave(fault), fault.status)
         if request.match_info["path"] != _container(request).health_path:
@@ -179,7 +186,7 @@ class _Gtm:
         if not container.published:
             return _UNCLAIMED
         return (
-            self.stage.conditions[DESTINATION].take()
+            self.conditions.take()
             or self.stage.fault([_event_id(event) for event in events])
             or _GOOD
         )
@@ -200,48 +207,28 @@ class _Gtm:
                 memory.violate("filled_in_by_container", problem, _event_id(seen))
 
     async def _answer(
-        self, request: web.Request, events: Sequence[Any], answer: _Answer
+        self, request: web.Request, events: Sequence[Any], answer: _ContainerAnswer
     ) -> web.Response:
         step = answer.step
         status = answer.status or step.status
         self.stage.memory.check_waited(DESTINATION)
-        self.stage.memory.remember(
-            ReceivedRequest(
-                destination=DESTINATION,
-                at=time.monotonic(),
-                event_ids=tuple(_event_id(event) for event in events),
-                answer=str(status) if step.is_good else step.label,
-                accepted=step.accepts,
-                reason=answer.reason,
-                test_event_code=request.headers.get(_PREVIEW_HEADER),
-            ),
+        self.remember(
+            answer,
+            map(_event_id, events),
             events,
-            clock_seconds=self.stage.clock(),
+            told=str(status) if step.is_good else None,
+            test_event_code=request.headers.get(_PREVIEW_HEADER),
         )
-        latency = self.stage.conditions[DESTINATION].latency_seconds
-        await asyncio.sleep(latency + step.delay_seconds)
+        await self.delay(step)
         return await self._send(request, answer, status)
 
-    async def _send(self, request: web.Request, answer: _Answer, status: int) -> web.Response:
-        step = answer.step
-        if step.kind == "timeout":
-            await hang()
-        if step.kind in ("reset", "late_reset"):
-            return reset(request)
+    async def _send(
+        self, request: web.Request, answer: _ContainerAnswer, status: int
+    ) -> web.Response:
         headers = dict(_CORS) if answer.by_data_client else {}
-        if step.retry_after is not None:
-            headers["Retry-After"] = step.retry_after
-            seconds = retry_after_seconds(step.retry_after, self.stage.clock())
-            if seconds is not None:
-                self.stage.memory.told_to_wait(DESTINATION, seconds)
         if status in (301, 302):
             headers["Location"] = "https://www.example.com/"
-        if not answer.body:
-            return web.Response(status=status, headers=headers)
-        content_type = "text/html" if step.kind == "html" else "application/json"
-        return web.Response(
-            status=status, body=answer.body, content_type=content_type, headers=headers
-        )
+        return await self.send(request, answer, status=status, headers=headers)
 
 
 def _container(request: web.Request) -> Container:
@@ -249,12 +236,11 @@ def _container(request: web.Request) -> Container:
     return CONTAINERS.get(name, CONTAINERS["unpublished"])
 
 
-def _misbehave(step: Step, *, by_data_client: bool = False) -> _Answer:
-    reason = f"misbehaved: {step.label if step.kind == 'answer' else step.kind}"
-    bodies = {"html": _HTML, "broken_json": b'{"timestamp": '}
+def _misbehave(step: Step, *, by_data_client: bool = False) -> _ContainerAnswer:
+    found = misbehaviour(step, b'{"timestamp": ')
     # A proxy in front of the container answers the rest.
     claimed = by_data_client and step.status == 400
-    return _Answer(step, bodies.get(step.kind, b""), claimed, reason=reason)
+    return _ContainerAnswer(step, found.body, found.reason, by_data_client=claimed)
 
 
 def _as_seen(event: object, events: Sequence[Any], request: web.Request) -> Any:
@@ -303,10 +289,3 @@ def _event_id(event: object) -> str:
     place = parameters if isinstance(parameters, dict) else event
     event_id = place.get("event_id")
     return event_id if isinstance(event_id, str) else ""
-
-
-def _loads(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None

@@ -21,8 +21,6 @@ journal. `Stage.ip_api` counts what was asked.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +30,13 @@ from aiohttp import web
 from tracking_pipeline.sandbox import ip_api_rules
 from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, known
 from tracking_pipeline.sandbox.ip_api_rules import Counted, Endpoint
-from tracking_pipeline.sandbox.memory import ReceivedRequest
-from tracking_pipeline.sandbox.stage import Stage, hang, reset
+from tracking_pipeline.sandbox.stage import (
+    Service,
+    Stage,
+    StandInAnswer,
+    json_or_none,
+    misbehaviour,
+)
 from tracking_pipeline.sandbox.steps import Step
 
 DESTINATION = "ip_api"
@@ -41,7 +44,7 @@ PREFIX = "/ip-api"
 PAID_PREFIX = "/ip-api-pro"
 
 _GOOD = Step()
-_HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+_BROKEN = b'[{"status": "succ'
 
 
 def routes(stage: Stage) -> list[web.RouteDef]:
@@ -59,29 +62,21 @@ def routes(stage: Stage) -> list[web.RouteDef]:
 
 
 @dataclass(frozen=True)
-class _Answer:
-    step: Step
-    body: bytes = b""
-    counted: Counted | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
 class _Question:
     query: str
     fields: frozenset[str]
 
 
 @dataclass
-class _IpApi:
-    stage: Stage
+class _IpApi(Service):
+    destination = DESTINATION
 
     async def post_batch(self, request: web.Request) -> web.Response:
         """Answers up to a hundred questions."""
         body = await request.read()
         answer, counted = self._admit(request, "batch")
         if answer is None:
-            answer = self._answer_batch(_loads(body), request.query.get("fields"))
+            answer = self._answer_batch(json_or_none(body), request.query.get("fields"))
         return await self._send(request, answer, counted)
 
     async def get_one(self, request: web.Request) -> web.Response:
@@ -95,7 +90,7 @@ class _IpApi:
 
     def _admit(
         self, request: web.Request, endpoint: Endpoint
-    ) -> tuple[_Answer | None, Counted | None]:
+    ) -> tuple[StandInAnswer | None, Counted | None]:
         """Why the request is turned away before it is read, and what its source has left."""
         memory = self.stage.memory
         memory.check_waited(DESTINATION)
@@ -103,7 +98,7 @@ class _IpApi:
         if request.path.startswith(PAID_PREFIX):
             counted = None
             if not has_key:
-                return _Answer(Step(status=403), reason="no key"), None
+                return StandInAnswer(Step(status=403), reason="no key"), None
         else:
             if has_key:
                 memory.violate("key_in_the_clear", "a key was sent to the free service")
@@ -113,21 +108,21 @@ class _IpApi:
                 seconds = counted.resets_in_seconds
                 memory.violate("over_the_limit", f"X-Rl was 0 for {seconds} s more")
             if counted.banned:
-                return _Answer(Step(status=403), reason="banned"), counted
+                return StandInAnswer(Step(status=403), reason="banned"), counted
             if counted.over:
-                return _Answer(Step(status=429), reason="over the limit"), counted
-        fault = self.stage.conditions[DESTINATION].take()
-        return (_misbehave(fault) if fault else None), counted
+                return StandInAnswer(Step(status=429), reason="over the limit"), counted
+        fault = self.conditions.take()
+        return (misbehaviour(fault, _BROKEN) if fault else None), counted
 
-    def _answer_batch(self, asked: object, fields: str | None) -> _Answer:
+    def _answer_batch(self, asked: object, fields: str | None) -> StandInAnswer:
         if not isinstance(asked, list):
-            return _Answer(Step(status=400), reason="no list")
+            return StandInAnswer(Step(status=400), reason="no list")
         if len(asked) > ip_api_rules.MAX_QUERIES:
             self.stage.memory.violate("too_many_queries", f"{len(asked)} in one request")
-            return _Answer(Step(status=422), reason="too many queries")
+            return StandInAnswer(Step(status=422), reason="too many queries")
         return self._places([_question(item, fields) for item in asked], one=False)
 
-    def _places(self, questions: list[_Question], *, one: bool) -> _Answer:
+    def _places(self, questions: list[_Question], *, one: bool) -> StandInAnswer:
         traffic = self.stage.ip_api
         queries = [question.query for question in questions]
         traffic.note(queries)
@@ -135,7 +130,7 @@ class _IpApi:
             self.stage.memory.violate("own_address_asked", "a question without an address")
         step = self.stage.scripts.take(queries) or _GOOD
         if not step.is_good:
-            return _misbehave(step)
+            return misbehaviour(step, _BROKEN)
         items = [
             traffic.written_as.get(question.query) or _written(question)
             for question in questions
@@ -143,37 +138,23 @@ class _IpApi:
         ]
         if traffic.in_another_order:
             items.reverse()
-        return _Answer(step, items[0] if one and items else b"[%s]" % b",".join(items))
+        return StandInAnswer(step, items[0] if one and items else b"[%s]" % b",".join(items))
 
     async def _send(
-        self, request: web.Request, answer: _Answer, counted: Counted | None
+        self, request: web.Request, answer: StandInAnswer, counted: Counted | None
     ) -> web.Response:
-        stage, step = self.stage, answer.step
-        stage.memory.remember(
-            ReceivedRequest(
-                destination=DESTINATION,
-                at=time.monotonic(),
-                event_ids=(),
-                answer=step.label,
-                accepted=step.accepts,
-                reason=answer.reason,
-            ),
-            [],
-            clock_seconds=stage.clock(),
-        )
-        latency = stage.conditions[DESTINATION].latency_seconds
-        await asyncio.sleep(latency + step.delay_seconds)
-        if step.kind == "timeout":
-            await hang()
-        if step.kind in ("reset", "late_reset"):
-            return reset(request)
+        step = answer.step
+        self.remember(answer)
+        await self.delay(step)
         headers = {} if counted is None else _limit_headers(counted)
         if step.status == 429 and counted is not None and not counted.over:
             headers = self._throttle_headers(step)
-        content_type = "text/html" if step.kind == "html" else "application/json"
-        return web.Response(
-            status=step.status, body=answer.body, content_type=content_type, headers=headers
-        )
+        return await self.send(request, answer, headers=headers)
+
+    def wait_headers(self, step: Step) -> dict[str, str]:
+        """None: ip-api tells by headers of its own how long to wait."""
+        del step
+        return {}
 
     def _throttle_headers(self, step: Step) -> dict[str, str]:
         """Those of a scripted 429, which may leave out for how long."""
@@ -186,12 +167,6 @@ class _IpApi:
 
 def _limit_headers(counted: Counted) -> dict[str, str]:
     return {"X-Rl": str(counted.left), "X-Ttl": str(counted.resets_in_seconds)}
-
-
-def _misbehave(step: Step) -> _Answer:
-    reason = f"misbehaved: {step.label if step.kind == 'answer' else step.kind}"
-    bodies = {"html": _HTML, "broken_json": b'[{"status": "succ'}
-    return _Answer(step, bodies.get(step.kind, b""), reason=reason)
 
 
 def _question(item: object, fields: str | None) -> _Question:
@@ -242,10 +217,3 @@ def _item(query: str) -> dict[str, Any]:
         "hosting": found.hosting,
         "query": query,
     }
-
-
-def _loads(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None

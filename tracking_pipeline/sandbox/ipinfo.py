@@ -11,8 +11,6 @@ A body goes through: token -> faults of the whole service -> the list -> scripts
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -21,8 +19,13 @@ import orjson
 from aiohttp import web
 
 from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, Known, known
-from tracking_pipeline.sandbox.memory import ReceivedRequest
-from tracking_pipeline.sandbox.stage import Stage, hang, reset, retry_after_seconds
+from tracking_pipeline.sandbox.stage import (
+    Service,
+    Stage,
+    StandInAnswer,
+    json_or_none,
+    misbehaviour,
+)
 from tracking_pipeline.sandbox.steps import Step
 
 DESTINATION = "ipinfo"
@@ -31,7 +34,7 @@ MAX_ADDRESSES = 1000
 
 _BEARER = "Bearer "
 _GOOD = Step()
-_HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+_BROKEN = b'{"8.8.8.8": {'
 
 
 def routes(stage: Stage) -> list[web.RouteDef]:
@@ -43,89 +46,47 @@ def routes(stage: Stage) -> list[web.RouteDef]:
     ]
 
 
-@dataclass(frozen=True)
-class _Answer:
-    step: Step
-    body: bytes = b""
-    reason: str | None = None
-
-
 @dataclass
-class _IpInfo:
-    stage: Stage
+class _IpInfo(Service):
+    destination = DESTINATION
 
     async def post_batch(self, request: web.Request) -> web.Response:
         """Answers up to a thousand addresses."""
-        stage = self.stage
-        stage.memory.check_waited(DESTINATION)
-        answer = self._answer(request, _loads(await request.read()))
-        step = answer.step
-        stage.memory.remember(
-            ReceivedRequest(
-                destination=DESTINATION,
-                at=time.monotonic(),
-                event_ids=(),
-                answer=step.label,
-                accepted=step.accepts,
-                reason=answer.reason,
-            ),
-            [],
-            clock_seconds=stage.clock(),
-        )
-        latency = stage.conditions[DESTINATION].latency_seconds
-        await asyncio.sleep(latency + step.delay_seconds)
-        if step.kind == "timeout":
-            await hang()
-        if step.kind in ("reset", "late_reset"):
-            return reset(request)
-        return self._send(answer)
+        self.stage.memory.check_waited(DESTINATION)
+        answer = self._answer(request, json_or_none(await request.read()))
+        self.remember(answer)
+        await self.delay(answer.step)
+        return await self.send(request, answer)
 
-    def _answer(self, request: web.Request, asked: object) -> _Answer:
+    def _answer(self, request: web.Request, asked: object) -> StandInAnswer:
         service = request.match_info.get("service", "core")
         refused = self._refuse_token(request, service)
         if refused:
             return refused
-        fault = self.stage.conditions[DESTINATION].take()
+        fault = self.conditions.take()
         if fault:
-            return _misbehave(fault)
+            return misbehaviour(fault, _BROKEN)
         if not isinstance(asked, list) or not all(isinstance(item, str) for item in asked):
-            return _Answer(Step(status=400), reason="no list of addresses")
+            return StandInAnswer(Step(status=400), reason="no list of addresses")
         if len(asked) > MAX_ADDRESSES:
             self.stage.memory.violate("too_many_addresses", f"{len(asked)} in one request")
-            return _Answer(Step(status=400), reason="too many addresses")
+            return StandInAnswer(Step(status=400), reason="too many addresses")
         step = self.stage.scripts.take(asked) or _GOOD
         if not step.is_good:
-            return _misbehave(step)
-        return _Answer(step, orjson.dumps({address: _item(address, service) for address in asked}))
+            return misbehaviour(step, _BROKEN)
+        return StandInAnswer(
+            step, orjson.dumps({address: _item(address, service) for address in asked})
+        )
 
-    def _refuse_token(self, request: web.Request, service: str) -> _Answer | None:
+    def _refuse_token(self, request: web.Request, service: str) -> StandInAnswer | None:
         if "token" in request.query:
             self.stage.memory.violate("token_in_url", "token in the query of the URL")
         token = request.headers.get("Authorization", "").removeprefix(_BEARER)
         if not token:
-            return _Answer(Step(status=401), reason="no token")
+            return StandInAnswer(Step(status=401), reason="no token")
         if token.startswith("free") and service != "lite":
-            return _Answer(Step(status=403), reason="not in the free plan")
+            return StandInAnswer(Step(status=403), reason="not in the free plan")
         return None
-
-    def _send(self, answer: _Answer) -> web.Response:
-        step = answer.step
-        headers = {}
-        if step.retry_after is not None:
-            headers["Retry-After"] = step.retry_after
-            seconds = retry_after_seconds(step.retry_after, self.stage.clock())
-            if seconds is not None:
-                self.stage.memory.told_to_wait(DESTINATION, seconds)
-        content_type = "text/html" if step.kind == "html" else "application/json"
-        return web.Response(
-            status=step.status, body=answer.body, content_type=content_type, headers=headers
-        )
-
-
-def _misbehave(step: Step) -> _Answer:
-    reason = f"misbehaved: {step.label if step.kind == 'answer' else step.kind}"
-    bodies = {"html": _HTML, "broken_json": b'{"8.8.8.8": {'}
-    return _Answer(step, bodies.get(step.kind, b""), reason)
 
 
 def _item(address: str, service: str) -> dict[str, Any]:
@@ -188,10 +149,3 @@ def _legacy(found: Known) -> dict[str, Any]:
         "timezone": country.timezone,
         "privacy": {"vpn": False, "proxy": False, "tor": False, "hosting": found.hosting},
     }
-
-
-def _loads(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None

@@ -11,9 +11,7 @@ as a request of its own, so that an event's own count stays right.
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +21,16 @@ from typing import Any, ClassVar
 import orjson
 from aiohttp import web
 
-from tracking_pipeline.sandbox.memory import ReceivedRequest
-from tracking_pipeline.sandbox.stage import Stage, hang, reset, retry_after_seconds
+from tracking_pipeline.sandbox.stage import (
+    Service,
+    Stage,
+    StandInAnswer,
+    json_or_none,
+    misbehaviour,
+)
 from tracking_pipeline.sandbox.steps import Reach, Step
 
 _GOOD = Step()
-_HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -44,28 +46,26 @@ class Wrong:
 
 
 @dataclass(frozen=True)
-class _Answer:
-    step: Step
-    body: bytes
-    reason: str | None = None
+class _BatchAnswer(StandInAnswer):
+    """``refused``: which events are, by their positions; the others are taken."""
+
     refused: frozenset[int] = frozenset()
 
 
-class JsonPlatform(ABC):
+class JsonPlatform(Service, ABC):
     """One platform. A subclass says what it wants of a request and how it words its answers.
 
     ``takes_the_rest``: one bad event does not refuse its request. ``id_path`` leads to the id that
     scripts and memory know an event by.
     """
 
-    destination: ClassVar[str]
     most_events: ClassVar[int]
     most_bytes: ClassVar[int | None] = None
     id_path: ClassVar[tuple[str, ...]] = ("event_id",)
     takes_the_rest: ClassVar[bool] = False
 
     def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+        super().__init__(stage)
         self.traces = count(1)
 
     @abstractmethod
@@ -115,18 +115,18 @@ class JsonPlatform(ABC):
 
     async def post(self, request: web.Request) -> web.Response:
         """Answers one request with events."""
-        stage = self.stage
-        stage.memory.check_waited(self.destination)
+        self.stage.memory.check_waited(self.destination)
         body = await request.read()
-        payload = _object(body)
+        payload = json_or_none(body)
+        payload = payload if isinstance(payload, dict) else {}
         listed = self.events(payload)
         events = listed if isinstance(listed, list) else []
         answer = self._answer(request, body, payload, listed)
         if self.records(request):
             self._remember(answer, events)
-        latency = stage.conditions[self.destination].latency_seconds
-        await asyncio.sleep(latency + answer.step.delay_seconds)
-        return await self._send(request, answer)
+        await self.delay(answer.step)
+        status = self.http_status(answer.step, some_refused=bool(answer.refused))
+        return await self.send(request, answer, status=status)
 
     def event_id(self, event: object) -> str:
         """The id under which scripts and memory know an event; empty for one without."""
@@ -136,11 +136,11 @@ class JsonPlatform(ABC):
 
     def _answer(
         self, request: web.Request, body: bytes, payload: Mapping[str, Any], listed: object
-    ) -> _Answer:
+    ) -> _BatchAnswer:
         wrong = self._wrong_token(request)
         if wrong is not None:
             return self._refusal(wrong)
-        fault = self.stage.conditions[self.destination].take()
+        fault = self.conditions.take()
         if fault is not None:
             return self._misbehave(fault)
         wrong = self.refuse_call(request, payload) or self._wrong_list(body, listed)
@@ -165,7 +165,7 @@ class JsonPlatform(ABC):
             return Step(status=413, code=100, message="the request is too large")
         return None
 
-    def _judge(self, events: list[Any]) -> _Answer:
+    def _judge(self, events: list[Any]) -> _BatchAnswer:
         wrongs = [] if self.stage.lenient else list(self._all_wrongs(events))
         refused = frozenset(each.position for each in wrongs if not each.warning)
         if refused and not self.takes_the_rest:
@@ -188,7 +188,7 @@ class JsonPlatform(ABC):
         if len(refused) == len(events):
             return replace(self._refusal(_bad(wrongs), wrongs), refused=refused)
         status = step.status if step.status != 200 else self.success_status()
-        return _Answer(
+        return _BatchAnswer(
             Step(status=status, retry_after=step.retry_after, delay_seconds=step.delay_seconds),
             orjson.dumps(self.accepted(events, wrongs)),
             refused=refused,
@@ -207,19 +207,15 @@ class JsonPlatform(ABC):
             for wrong in self.wrongs(event, now):
                 yield Wrong(wrong.field, wrong.message, wrong.warning, position)
 
-    def _refusal(self, step: Step, wrongs: Sequence[Wrong] = ()) -> _Answer:
+    def _refusal(self, step: Step, wrongs: Sequence[Wrong] = ()) -> _BatchAnswer:
         reason = step.message or "refused by its script"
-        return _Answer(step, orjson.dumps(self.error(step, wrongs)), reason)
+        return _BatchAnswer(step, orjson.dumps(self.error(step, wrongs)), reason)
 
-    def _misbehave(self, step: Step) -> _Answer:
-        reason = f"misbehaved: {step.label if step.kind == 'answer' else step.kind}"
-        if step.kind == "html":
-            return _Answer(step, _HTML, reason)
-        if step.kind == "broken_json":
-            return _Answer(step, b'{"data": ', reason)
-        return _Answer(step, orjson.dumps(self.error(step, ())), reason)
+    def _misbehave(self, step: Step) -> _BatchAnswer:
+        found = misbehaviour(step, b'{"data": ', orjson.dumps(self.error(step, ())))
+        return _BatchAnswer(step, found.body, found.reason)
 
-    def _remember(self, answer: _Answer, events: Sequence[Any]) -> None:
+    def _remember(self, answer: _BatchAnswer, events: Sequence[Any]) -> None:
         ids = [self.event_id(event) for event in events]
         everybody = list(range(len(events)))
         parts: list[tuple[list[int], bool, str | None]] = [
@@ -231,38 +227,13 @@ class JsonPlatform(ABC):
             if taken:
                 parts.append((taken, True, None))
         for positions, accepted, reason in parts:
-            self.stage.memory.remember(
-                ReceivedRequest(
-                    destination=self.destination,
-                    at=time.monotonic(),
-                    event_ids=tuple(ids[at] for at in positions),
-                    answer=answer.step.label,
-                    accepted=accepted,
-                    reason=reason,
-                ),
+            self.remember(
+                answer,
+                [ids[at] for at in positions],
                 [events[at] for at in positions],
-                clock_seconds=self.stage.clock(),
+                accepted=accepted,
+                reason=reason,
             )
-
-    async def _send(self, request: web.Request, answer: _Answer) -> web.Response:
-        step = answer.step
-        if step.kind == "timeout":
-            await hang()
-        if step.kind in ("reset", "late_reset"):
-            return reset(request)
-        headers = {}
-        if step.retry_after is not None:
-            headers["Retry-After"] = step.retry_after
-            seconds = retry_after_seconds(step.retry_after, self.stage.clock())
-            if seconds is not None:
-                self.stage.memory.told_to_wait(self.destination, seconds)
-        content_type = "text/html" if step.kind == "html" else "application/json"
-        return web.Response(
-            status=self.http_status(step, some_refused=bool(answer.refused)),
-            body=answer.body,
-            content_type=content_type,
-            headers=headers,
-        )
 
 
 def _bad(wrongs: Sequence[Wrong]) -> Step:
@@ -274,11 +245,3 @@ def is_within(seconds: object, now: float, *, oldest: float, ahead: float = 300.
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
         return False
     return now - oldest <= seconds <= now + ahead
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return payload if isinstance(payload, dict) else {}

@@ -18,10 +18,8 @@ that the destination has, as it would in life.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -32,8 +30,13 @@ import orjson
 from aiohttp import web
 
 from tracking_pipeline.sandbox import meta_answers, meta_rules
-from tracking_pipeline.sandbox.memory import ReceivedRequest
-from tracking_pipeline.sandbox.stage import Conditions, Stage, hang, reset, retry_after_seconds
+from tracking_pipeline.sandbox.stage import (
+    Service,
+    Stage,
+    StandInAnswer,
+    json_or_none,
+    misbehaviour,
+)
 from tracking_pipeline.sandbox.steps import Step
 
 DESTINATION = "meta_capi"
@@ -42,7 +45,6 @@ ADDRESS = PREFIX
 
 _BEARER = "Bearer "
 _GOOD = Step()
-_HTML = b"<html><body><h1>Sorry, something went wrong.</h1></body></html>"
 
 
 def routes(stage: Stage) -> list[web.RouteDef]:
@@ -56,46 +58,25 @@ def routes(stage: Stage) -> list[web.RouteDef]:
     ]
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What a request meets, the body it is told, and why it is no success."""
-
-    step: Step
-    body: bytes
-    reason: str | None = None
-
-
 @dataclass
-class _Meta:
-    stage: Stage
+class _Meta(Service):
+    destination = DESTINATION
     traces: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
-
-    @property
-    def conditions(self) -> Conditions:
-        return self.stage.conditions[DESTINATION]
 
     async def post_events(self, request: web.Request) -> web.Response:
         """Answers one batch of events."""
-        stage = self.stage
-        stage.memory.check_waited(DESTINATION)
+        self.stage.memory.check_waited(DESTINATION)
         payload = await _read_payload(request)
         events = payload.get("data")
         events = events if isinstance(events, list) else []
         answer = self._answer(request, payload)
-        stage.memory.remember(
-            ReceivedRequest(
-                destination=DESTINATION,
-                at=time.monotonic(),
-                event_ids=tuple(_event_id(event) for event in events),
-                answer=answer.step.label,
-                accepted=answer.step.accepts,
-                reason=answer.reason,
-                test_event_code=payload.get("test_event_code"),
-            ),
+        self.remember(
+            answer,
+            map(_event_id, events),
             events,
-            clock_seconds=stage.clock(),
+            test_event_code=payload.get("test_event_code"),
         )
-        await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
+        await self.delay(answer.step)
         return await self._send(request, answer)
 
     async def get_dataset_quality(self, request: web.Request) -> web.Response:
@@ -107,7 +88,7 @@ class _Meta:
             or self._refuse_proof(request, {}, trace_id)
             or self._quality(request, trace_id)
         )
-        await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
+        await self.delay(answer.step)
         return await self._send(request, answer)
 
     async def post_batch(self, request: web.Request) -> web.Response:
@@ -120,19 +101,19 @@ class _Meta:
             or self._refuse_proof(request, payload, trace_id)
             or self._debug_token(payload.get("batch"), trace_id)
         )
-        await asyncio.sleep(self.conditions.latency_seconds + answer.step.delay_seconds)
+        await self.delay(answer.step)
         return await self._send(request, answer)
 
-    def _debug_token(self, batch: object, trace_id: str) -> _Answer:
+    def _debug_token(self, batch: object, trace_id: str) -> StandInAnswer:
         question = batch[0] if isinstance(batch, list) and len(batch) == 1 else None
         url = question.get("relative_url") if isinstance(question, dict) else None
         if not isinstance(url, str) or not re.fullmatch(r"debug_token\?input_token=[^&]+", url):
             problem = "The sandbox takes a batch of one question, debug_token."
             body = meta_answers.parameter_error_body(problem, trace_id)
-            return _Answer(Step(status=400, code=100), body, problem)
-        return _Answer(_GOOD, meta_answers.debug_token_body(self.stage.meta_token, trace_id))
+            return StandInAnswer(Step(status=400, code=100), body, problem)
+        return StandInAnswer(_GOOD, meta_answers.debug_token_body(self.stage.meta_token, trace_id))
 
-    def _quality(self, request: web.Request, trace_id: str) -> _Answer:
+    def _quality(self, request: web.Request, trace_id: str) -> StandInAnswer:
         problem = "" if "dataset_id" in request.query else "The parameter dataset_id is required"
         events = self.stage.memory.accepted_events
         try:
@@ -141,10 +122,10 @@ class _Meta:
             problem = problem or str(error)
         if problem:
             body = meta_answers.parameter_error_body(problem, trace_id)
-            return _Answer(Step(status=400, code=100), body, problem)
-        return _Answer(_GOOD, orjson.dumps(found))
+            return StandInAnswer(Step(status=400, code=100), body, problem)
+        return StandInAnswer(_GOOD, orjson.dumps(found))
 
-    def _answer(self, request: web.Request, payload: Mapping[str, Any]) -> _Answer:
+    def _answer(self, request: web.Request, payload: Mapping[str, Any]) -> StandInAnswer:
         """Decides the answer, in the order that the module describes."""
         trace_id = f"sandbox{self.traces():08d}"
         return (
@@ -157,7 +138,7 @@ class _Meta:
 
     def _refuse_token(
         self, request: web.Request, payload: Mapping[str, Any], trace_id: str
-    ) -> _Answer | None:
+    ) -> StandInAnswer | None:
         if "access_token" in request.query:
             self.stage.memory.violate("token_in_url", "access_token in the query of the URL")
             message = "The sandbox takes no access token from a URL."
@@ -166,15 +147,15 @@ class _Meta:
         else:
             return None
         body = meta_answers.token_error_body(message, trace_id)
-        return _Answer(Step(status=400, code=190), body, message)
+        return StandInAnswer(Step(status=400, code=190), body, message)
 
-    def _meet_conditions(self, trace_id: str) -> _Answer | None:
+    def _meet_conditions(self, trace_id: str) -> StandInAnswer | None:
         fault = self.conditions.take()
         return None if fault is None else _misbehave(fault, trace_id)
 
     def _refuse_proof(
         self, request: web.Request, payload: Mapping[str, Any], trace_id: str
-    ) -> _Answer | None:
+    ) -> StandInAnswer | None:
         if self.stage.app_secret is None:
             return None
         token = _token(request, payload).encode()
@@ -183,14 +164,14 @@ class _Meta:
         if isinstance(proof, str) and hmac.compare_digest(proof.encode(), expected.encode()):
             return None
         body = meta_answers.proof_error_body(trace_id)
-        return _Answer(Step(status=400, code=100), body, "wrong appsecret_proof")
+        return StandInAnswer(Step(status=400, code=100), body, "wrong appsecret_proof")
 
-    def _refuse_events(self, listed: object, trace_id: str) -> _Answer | None:
+    def _refuse_events(self, listed: object, trace_id: str) -> StandInAnswer | None:
         refusal = self._refusal(listed)
         if refusal is None:
             return None
         body = meta_answers.refusal_body(refusal, trace_id)
-        return _Answer(Step(status=400, code=refusal.code), body, refusal.title)
+        return StandInAnswer(Step(status=400, code=refusal.code), body, refusal.title)
 
     def _refusal(self, listed: object) -> meta_rules.Refusal | None:
         """Why the list as a whole is refused: its form, its length, or one event in it."""
@@ -214,31 +195,16 @@ class _Meta:
                 self.stage.memory.violate("hashed_plain_key", key, _event_id(event))
         return meta_rules.refusal(event, now)
 
-    def _meet_faults(self, events: list[object], trace_id: str) -> _Answer:
+    def _meet_faults(self, events: list[object], trace_id: str) -> StandInAnswer:
         step = self.stage.fault([_event_id(event) for event in events]) or _GOOD
         if not step.is_good:
             return _misbehave(step, trace_id)
-        return _Answer(step, meta_answers.success_body(len(events), trace_id, step.message))
+        return StandInAnswer(step, meta_answers.success_body(len(events), trace_id, step.message))
 
-    async def _send(self, request: web.Request, answer: _Answer) -> web.Response:
-        step = answer.step
-        if step.kind == "timeout":
-            await hang()
-        if step.kind in ("reset", "late_reset"):
-            return reset(request)
-        if step.retry_after is not None:
-            seconds = retry_after_seconds(step.retry_after, self.stage.clock())
-            if seconds is not None:
-                self.stage.memory.told_to_wait(DESTINATION, seconds)
-        content_type = "text/html" if step.kind == "html" else "application/json"
-        return web.Response(
-            status=step.status,
-            body=answer.body,
-            content_type=content_type,
-            headers=self._headers(request, step),
-        )
+    async def _send(self, request: web.Request, answer: StandInAnswer) -> web.Response:
+        return await self.send(request, answer, headers=self._headers(request))
 
-    def _headers(self, request: web.Request, step: Step) -> dict[str, str]:
+    def _headers(self, request: web.Request) -> dict[str, str]:
         headers = meta_answers.usage_headers(
             request.match_info.get("dataset_id", request.query.get("dataset_id", "")),
             self.conditions.usage_percent,
@@ -248,18 +214,11 @@ class _Meta:
         headers["facebook-api-version"] = token.served_version or request.match_info["version"]
         if token.warning is not None:
             headers["x-ad-api-version-warning"] = token.warning
-        if step.retry_after is not None:
-            headers["Retry-After"] = step.retry_after
         return headers
 
 
-def _misbehave(step: Step, trace_id: str) -> _Answer:
-    reason = f"misbehaved: {step.label if step.kind == 'answer' else step.kind}"
-    if step.kind == "html":
-        return _Answer(step, _HTML, reason)
-    if step.kind == "broken_json":
-        return _Answer(step, b'{"events_received": ', reason)
-    return _Answer(step, meta_answers.step_body(step, trace_id), reason)
+def _misbehave(step: Step, trace_id: str) -> StandInAnswer:
+    return misbehaviour(step, b'{"events_received": ', meta_answers.step_body(step, trace_id))
 
 
 def _event_id(event: object) -> str:
@@ -279,18 +238,15 @@ def _token(request: web.Request, payload: Mapping[str, Any]) -> str:
 async def _read_payload(request: web.Request) -> dict[str, Any]:
     """The top-level fields, from a JSON or a form body. What cannot be read is an empty payload."""
     if request.content_type == "application/json":
-        payload = _loads(await request.read())
+        payload = json_or_none(await request.read())
         return payload if isinstance(payload, dict) else {}
     form = await request.post()
     payload = {name: value for name, value in form.items() if isinstance(value, str)}
     # The SDK sends each event as a JSON text of its own, in data[0], data[1] ... or data[].
-    listed = [_loads(value) for name, value in form.items() if name.startswith("data[")]
-    payload["data"] = listed or _loads(payload.get("data", ""))
+    listed = [
+        json_or_none(value) if isinstance(value, str) else None  # an uploaded file is no JSON
+        for name, value in form.items()
+        if name.startswith("data[")
+    ]
+    payload["data"] = listed or json_or_none(payload.get("data", ""))
     return payload
-
-
-def _loads(text: object) -> Any:
-    try:
-        return orjson.loads(text)  # type: ignore[arg-type]  # an uploaded file is no JSON either
-    except orjson.JSONDecodeError:
-        return None

@@ -9,15 +9,18 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from hashlib import blake2b
+from types import MappingProxyType
+from typing import Any, ClassVar
 
+import orjson
 from aiohttp import web
 
 from tracking_pipeline.sandbox.ip_api_rules import IpApiTraffic
-from tracking_pipeline.sandbox.memory import Memory
+from tracking_pipeline.sandbox.memory import Memory, ReceivedRequest
 from tracking_pipeline.sandbox.steps import RawStep, Reach, Scripts, Step, StepError, parse_step
 
 _REJECTED = Step(kind="bad", status=400, code=100)
@@ -113,6 +116,7 @@ class Conditions:
 
 # Linger 0: closing the socket sends RST, which the client sees as "connection reset by peer".
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 @dataclass
@@ -190,3 +194,104 @@ def retry_after_seconds(value: str, clock_seconds: float) -> float | None:
         return parsedate_to_datetime(value).timestamp() - clock_seconds
     except (TypeError, ValueError):
         return None
+
+
+@dataclass(frozen=True)
+class StandInAnswer:
+    """What a request meets, the body it is told, and why it is no success."""
+
+    step: Step
+    body: bytes = b""
+    reason: str | None = None
+
+
+def misbehaviour(step: Step, broken_json: bytes, error: bytes = b"") -> StandInAnswer:
+    """A fault as an answer: a page of HTML, a body that breaks off, or else the platform's own
+    ``error``."""
+    bodies = {"html": _HTML, "broken_json": broken_json}
+    reason = f"misbehaved: {step.label if step.kind == 'answer' else step.kind}"
+    return StandInAnswer(step, bodies.get(step.kind, error), reason)
+
+
+def json_or_none(body: bytes | str) -> Any:
+    """What a body says in JSON; None where it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+@dataclass
+class Service:
+    """What every stand-in does with a request, whatever its platform's own rules are."""
+
+    destination: ClassVar[str]
+    stage: Stage
+
+    @property
+    def conditions(self) -> Conditions:
+        return self.stage.conditions[self.destination]
+
+    def remember(
+        self,
+        answer: StandInAnswer,
+        event_ids: Iterable[str] = (),
+        events: Sequence[object] = (),
+        *,
+        told: str | None = None,
+        accepted: bool | None = None,
+        reason: str | None = None,
+        test_event_code: str | None = None,
+    ) -> None:
+        """Remembers a request before its answer leaves. ``told``, ``accepted`` and ``reason`` are
+        the answer's own where they are None."""
+        self.stage.memory.remember(
+            ReceivedRequest(
+                destination=self.destination,
+                at=time.monotonic(),
+                event_ids=tuple(event_ids),
+                answer=told or answer.step.label,
+                accepted=answer.step.accepts if accepted is None else accepted,
+                reason=reason or answer.reason,
+                test_event_code=test_event_code,
+            ),
+            events,
+            clock_seconds=self.stage.clock(),
+        )
+
+    async def delay(self, step: Step) -> None:
+        """Lets the time pass that an answer takes."""
+        await asyncio.sleep(self.conditions.latency_seconds + step.delay_seconds)
+
+    def wait_headers(self, step: Step) -> dict[str, str]:
+        """``Retry-After``, where the step has one: whoever comes earlier breaks a promise."""
+        if step.retry_after is None:
+            return {}
+        seconds = retry_after_seconds(step.retry_after, self.stage.clock())
+        if seconds is not None:
+            self.stage.memory.told_to_wait(self.destination, seconds)
+        return {"Retry-After": step.retry_after}
+
+    async def send(
+        self,
+        request: web.Request,
+        answer: StandInAnswer,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> web.Response:
+        """Acts an answer out on the socket."""
+        step = answer.step
+        if step.kind == "timeout":
+            await hang()
+        if step.kind in ("reset", "late_reset"):
+            return reset(request)
+        headers = {**headers, **self.wait_headers(step)}
+        if not answer.body:
+            return web.Response(status=status or step.status, headers=headers)
+        return web.Response(
+            status=status or step.status,
+            body=answer.body,
+            content_type="text/html" if step.kind == "html" else "application/json",
+            headers=headers,
+        )
