@@ -7,8 +7,9 @@ A request that is not answered with success raises: a rate of failures would be 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import aiohttp
 import httpx
@@ -85,20 +86,24 @@ def claim_and_settle(url: str, name: DestinationName, batch: int) -> None:
         async with connection_pool(url, size=1) as pool, pool.connection() as connection:
             selection = Selection(await read_clock(connection))
             while rows := await claim_due_events(connection, name, selection, batch):
-                settlements = [
-                    Settlement(
-                        id=row["id"],
-                        event_id=row["event_id"],
-                        lease_token=row["lease_token"],
-                        outcome="delivered",
-                        attempt=1,
-                        status="resolved",
-                    )
-                    for row in rows
-                ]
-                await settle_attempts(connection, settlements, worker="base", run_id=None)
+                await settle_attempts(connection, delivered(rows), worker="base", run_id=None)
 
     run_interruptibly(run())
+
+
+def delivered(rows: Sequence[Mapping[str, Any]]) -> list[Settlement]:
+    """Settles claimed rows as if each had been delivered at its first attempt."""
+    return [
+        Settlement(
+            id=row["id"],
+            event_id=row["event_id"],
+            lease_token=row["lease_token"],
+            outcome="delivered",
+            attempt=1,
+            status="resolved",
+        )
+        for row in rows
+    ]
 
 
 def send_one_by_one(url: str, name: DestinationName, posts: Posts) -> None:
