@@ -55,7 +55,7 @@ GROUPS = {
         *("failed_events_", "error_rate_", "dead_letters_", "health_", "conversion_"),
         *("delivery_rate_", "order_window", "once_an_order"),
     ),
-    "Alerts": ("alert_", "dead_mans_switch"),
+    "Alerts": ("alert_", "dead_mans_switch", "weekly_digest"),
     "Operation": (
         *("retry_workers", "replay_", "snapshot_", "run_retention", "attempt_", "rollup_"),
         *("notification_", "lead_value", "dagster_ui"),

@@ -557,6 +557,9 @@ class Settings(BaseSettings):
     Webhooks](https://www.standardwebhooks.com) says: `webhook-signature: v1,` and the base64 of
     HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`. 16 characters or more, or `whsec_` and
     base64. Unset: not signed."""
+    weekly_digest: bool = False
+    """Tells the channels of `ALERT_CHANNELS` every Monday what arrived in the week, what retries
+    saved, what it was worth and what to do next; the same as a page beside the health report."""
     alert_reminder_hours: Annotated[float, Field(gt=0, le=24 * 7)] = 4.0
     """Hours between reminders while an alert is critical."""
     # Who knows it can keep the switch from telling that no check comes.

@@ -59,6 +59,7 @@ for verb in (
     health.heal,
     status.status,
     accounting.accounting,
+    health.digest,
     tables.prune,
     demo.demo,
     dev.dev,

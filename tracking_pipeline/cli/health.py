@@ -1,10 +1,11 @@
-"""The verbs ``check``, ``heal`` and ``test-alerts``."""
+"""The verbs ``check``, ``heal``, ``digest`` and ``test-alerts``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -35,6 +36,51 @@ def heal(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
 
     answers = run_heal(rehearsal, quiet=as_json)
     show(as_json, {**answers, "check": {**answers["check"], **_told(rehearsal)}}, show_heal)
+
+
+def digest(
+    html: Annotated[
+        Path | None, typer.Option("--html", dir_okay=False, help="Also write it as a page here.")
+    ] = None,
+    send: Annotated[
+        bool, typer.Option("--send", help="Tell the channels of ALERT_CHANNELS, once a week each.")
+    ] = False,
+    rehearsal: Rehearsal = False,
+    as_json: Json = False,
+) -> None:
+    """Show what the last seven days came to, and what to do next: the weekly digest."""
+    from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
+    from tracking_pipeline.health.view.report_pages import ReportFileError, write_weekly
+    from tracking_pipeline.health.view.weekly import digest_json, owe_digest, read_weekly_digest
+    from tracking_pipeline.settings import read_settings
+    from tracking_pipeline.wiring.health import health_config
+    from tracking_pipeline.wiring.installation import open_installation
+
+    settings = read_settings()
+    config = health_config(settings)
+    if send and not config.channels:
+        raise WrongUseError("ALERT_CHANNELS is not set: there is nobody to send it to")
+    with open_installation(settings, rehearsal=rehearsal or None) as installation:
+        asks_meta = MetaAccount.configured(settings) is not None
+        found = read_weekly_digest(installation.database, config, asks_meta=asks_meta)
+        owed = owe_digest(installation.database, found, list(config.channels)) if send else 0
+    try:
+        page = write_weekly(found, folder=html.parent, name=html.name) if html else None
+    except ReportFileError as error:
+        raise WrongUseError(str(error)) from None
+    told = _told(rehearsal) if send else {}
+    answer = {**digest_json(found), "page": page and str(page), "channels_owed": owed, **told}
+    show(as_json, answer, show_digest)
+
+
+def show_digest(found: Mapping[str, Any]) -> None:
+    """The JSON of a digest."""
+    out.print(Text(found["title"], style="bold"))
+    out.print(Text(found["text"]))
+    if found["page"]:
+        out.print(Text(f"Written to {found['page']}"))
+    if sent := found.get("notifications"):
+        out.print(f"{found['channels_owed']} channels were owed it; {sent['sent']} messages sent.")
 
 
 def _told(rehearsal: bool) -> dict[str, Any]:

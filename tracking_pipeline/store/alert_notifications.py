@@ -36,6 +36,9 @@ OPEN_FOR_DAYS = 3
 MOST_PER_CLAIM = 100
 
 Kind = Literal["started", "worsened", "ended", "reminder", "digest"]
+Severity = Literal["ok", "warning", "critical"]
+WEEKLY_DIGEST = "weekly_digest"
+"""``alert_type`` of the message that tells of a week, and of no alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Notification:
     alert_id: UUID | None
     alert_type: str
     kind: Kind
-    severity: Literal["warning", "critical"]
+    severity: Severity
     title: str
     body: str
     dedupe_key: str

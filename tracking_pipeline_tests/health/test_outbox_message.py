@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.health.notifications.notify import MOST_TOLD, message_of
-from tracking_pipeline.store.alert_notifications import Claimed, Kind
+from tracking_pipeline.store.alert_notifications import WEEKLY_DIGEST, Claimed, Kind
 
 ALERTS = [uuid4(), uuid4()]
 
@@ -34,6 +35,14 @@ def test_the_worst_that_goes_on_gives_the_tone() -> None:
     assert message_of([over, warning]).tone == "warning"
     assert message_of([over, warning, row(3, alert=uuid4())]).tone == "failure"
     assert message_of([warning]).tone == "warning"
+
+
+def test_the_digest_of_a_week_is_no_alert() -> None:
+    digest = replace(row(1, "digest", "ok"), alert_type=WEEKLY_DIGEST, alert_id=None)
+    assert message_of([digest]).tone == "success"
+    assert (
+        message_of([row(2), digest]).title == "1 tracking alert: 1 critical; and the week's digest"
+    )
 
 
 def test_a_flood_is_cut_and_says_so() -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import psycopg
 from pydantic import SecretStr
 
+from tracking_pipeline.health.formatting import count_of
 from tracking_pipeline.health.notifications.channels import (
     Channel,
     ChannelError,
@@ -34,6 +35,7 @@ from tracking_pipeline.health.notifications.channels import (
 from tracking_pipeline.http_client import get, http_client
 from tracking_pipeline.store.alert_notifications import (
     LEASE_SECONDS,
+    WEEKLY_DIGEST,
     Claimed,
     claim_open,
     close_absent_channels,
@@ -222,14 +224,16 @@ def _tone(rows: Sequence[Claimed]) -> Tone:
     severities = {row.severity for row in rows if row.kind != "ended"}
     if "critical" in severities:
         return "failure"
-    return "warning" if severities else "success"
+    return "warning" if "warning" in severities else "success"
 
 
 def _heading(rows: Sequence[Claimed]) -> str:
     """As in "3 tracking alerts: 2 critical, 1 over"."""
-    counts = Counter("over" if row.kind == "ended" else row.severity for row in rows)
+    alerts = [row for row in rows if row.alert_type != WEEKLY_DIGEST]
+    counts = Counter("over" if row.kind == "ended" else row.severity for row in alerts)
     parts = [f"{counts[name]} {name}" for name in ("critical", "warning", "over") if counts[name]]
-    return f"{len(rows)} tracking alerts: {', '.join(parts)}"
+    heading = f"{count_of(len(alerts), 'tracking alert')}: {', '.join(parts)}"
+    return heading if len(alerts) == len(rows) else f"{heading}; and the week's digest"
 
 
 # Tells a service elsewhere that a health check came: when no ping comes, it alerts.

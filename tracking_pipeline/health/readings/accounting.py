@@ -50,6 +50,8 @@ from tracking_pipeline.store.rollup_progress import DELIVERY, read_progress
 MISSING = (WAITING, DEAD, NEVER)
 """What should have been delivered by now and is not known to be."""
 
+RETRY = "retry"
+"""How what was delivered after a failure was delivered."""
 ACCOUNTING_DAYS = 7
 REPEATED_ORDERS = 20
 # An event that is younger may well be on its way.
@@ -121,7 +123,8 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class DestinationAccount:
     """What became of a window's conversions at one destination. ``before``: of the equal window
-    before it. ``lines`` by day and event name. ``outside`` counts failed events whose conversions
+    before it. ``lines`` by day and event name. ``saved``: what was delivered by a retry.
+    ``outside`` counts failed events whose conversions
     are not in the ledger, by what became of them."""
 
     name: str
@@ -130,7 +133,13 @@ class DestinationAccount:
     lines: Mapping[tuple[datetime, str], Line]
     reasons: Sequence[Reason]
     at_risk: Money
+    saved: Money
     outside: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def saved_events(self) -> int:
+        """How many were delivered by a retry."""
+        return self.total.delivered.get(RETRY, 0)
 
     @property
     def trend(self) -> float | None:
@@ -253,6 +262,7 @@ def _account(
             )
         ],
         at_risk=prices.worth(row for row in inside if row.became in MISSING),
+        saved=prices.worth(row for row in inside if (row.became, row.reason) == (DELIVERED, RETRY)),
         outside=dict(_became(outside)),
     )
 

@@ -127,6 +127,7 @@ def _destination(found: DestinationAccount) -> dict[str, Any]:
             for each in steps_of(found)
         ],
         "at_risk": asdict(found.at_risk),
+        "saved": asdict(found.saved),
         "not_in_ledger": {each: found.outside.get(each, 0) for each in BECAME},
         "by_event": [
             {"day": day.date().isoformat(), "event_name": name, **line_json(line)}
@@ -271,8 +272,8 @@ _WAITING = {
     "postponed": "until the event's own time",
 }
 _TO_DO = {
-    WAITING: "What waits is sent again by itself: the queue below says when.",
-    DEAD: "Mend the cause of what was given up, then replay it from the dead letters below.",
+    WAITING: "What waits is sent again by itself: `tracking-pipeline status` says when.",
+    DEAD: "Mend the cause of what was given up, then send it again: `tracking-pipeline replay`.",
     NEVER: "Hand over what nobody tried: `tracking-pipeline backfill --destination {name}`.",
 }
 STEP_LABELS = {

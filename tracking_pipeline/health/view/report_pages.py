@@ -3,6 +3,7 @@ Dagster's UI, and as files: the newest under a name that stays, and one of each 
 
 reports/latest.html
 reports/health-2026-11-24.html    the last one of that day (UTC)
+reports/weekly-2026-W48.html      the digest of that week
 """
 
 from __future__ import annotations
@@ -23,22 +24,32 @@ from tracking_pipeline.health.view.alerts import AlertView
 from tracking_pipeline.health.view.html import templates
 from tracking_pipeline.health.view.report import HealthReport
 from tracking_pipeline.health.view.svg import STYLE, Chart, image
+from tracking_pipeline.health.view.weekly import WeeklyDigest
 
 LATEST = "latest.html"
 DAYS_KEPT = 30
+WEEKS_KEPT = 60
 # What would be read as markdown or HTML. A reason of a dead letter may hold anything.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
 
 
 def report_html(report: HealthReport) -> str:
     """The page."""
-    style = Markup(STYLE.read_text(encoding="utf-8"))  # noqa: S704  our own file
-    return _template().render(report=report, style=style)
+    return _template("report.html").render(report=report, style=_style())
+
+
+def weekly_html(digest: WeeklyDigest) -> str:
+    """The page of a weekly digest."""
+    return _template("weekly.html").render(digest=digest, style=_style())
+
+
+def _style() -> Markup:
+    return Markup(STYLE.read_text(encoding="utf-8"))  # noqa: S704  our own file
 
 
 @cache
-def _template() -> Template:
-    return templates().get_template("report.html")
+def _template(name: str) -> Template:
+    return templates().get_template(name)
 
 
 def report_markdown(report: HealthReport) -> str:
@@ -154,19 +165,32 @@ def reports_folder(home: Path) -> Path:
 def write_report(folder: Path, html: str, made_at: datetime) -> Path:
     """Writes the report under both names, each whole or not at all, and removes days that are too
     many. Returns the path that stays. Raises :class:`ReportFileError`."""
+    day = made_at.astimezone(timezone.utc).date()
+    for name in (f"health-{day.isoformat()}.html", LATEST):
+        page = _write(folder, name, html, "health-????-??-??.html", DAYS_KEPT)
+    return page
+
+
+def write_weekly(digest: WeeklyDigest, *, folder: Path, name: str = "") -> Path:
+    """Writes the digest as a page, under the name of its week where none is given, and removes
+    weeks that are too many. Returns its path. Raises :class:`ReportFileError`."""
+    name = name or f"weekly-{digest.week}.html"
+    return _write(folder, name, weekly_html(digest), "weekly-????-W??.html", WEEKS_KEPT)
+
+
+def _write(folder: Path, name: str, html: str, pages: str, kept: int) -> Path:
+    """Writes a page, whole or not at all; of the ``pages`` (a pattern) the last ones are kept."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        day = made_at.astimezone(timezone.utc).date()
-        for name in (f"health-{day.isoformat()}.html", LATEST):
-            _replace(folder / name, html)
-        for old in sorted(folder.glob("health-????-??-??.html"))[:-DAYS_KEPT]:
+        _replace(folder / name, html)
+        for old in sorted(folder.glob(pages))[:-kept]:
             old.unlink(missing_ok=True)
     except OSError as error:
         raise ReportFileError(
             f"the report cannot be written to {folder} ({error.strerror}): "
-            "make the folder writable, or set TRACKING_HOME"
+            "make the folder writable, or choose another (TRACKING_HOME)"
         ) from None
-    return folder / LATEST
+    return folder / name
 
 
 def _replace(path: Path, text: str) -> None:

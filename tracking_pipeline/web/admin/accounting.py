@@ -79,8 +79,8 @@ class FunnelStep(BaseModel):
     change_percent: float | None
 
 
-class AtRisk(BaseModel):
-    """What conversions that did not arrive are worth."""
+class Worth(BaseModel):
+    """What conversions are worth."""
 
     amount: float
     currency: str = Field(description="The site's own: that of most values.")
@@ -97,7 +97,8 @@ class DestinationAccounting(AccountingLine):
     change_points: float | None
     reasons: list[ReasonAnswer]
     funnel: list[FunnelStep]
-    at_risk: AtRisk
+    at_risk: Worth = Field(description="Of what did not arrive.")
+    saved: Worth = Field(description="Of what a retry delivered.")
     not_in_ledger: dict[str, int] = Field(
         description="Failed events beside these whose conversions are not in the ledger."
     )
