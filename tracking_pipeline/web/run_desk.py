@@ -15,6 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 from uuid import uuid4
@@ -68,9 +69,10 @@ class DeskRun:
 
         Raises :class:`RunError` when it failed.
         """
-        waiting = asyncio.wrap_future(self.done)
-        finished, _ = await asyncio.wait((waiting,), timeout=wait_seconds)
-        return waiting.result() if finished else None
+        # Who stops waiting takes its callback back: a run may end after the event loop has.
+        with anyio.move_on_after(wait_seconds):
+            return await asyncio.wrap_future(self.done)
+        return None
 
 
 class RunDesk:
@@ -143,7 +145,8 @@ class RunDesk:
     async def _end(self, run: DeskRun) -> None:
         await anyio.to_thread.run_sync(run.process.interrupt, CLOSING_SECONDS)
         # Whoever waits for the run is told while there still is an event loop.
-        await asyncio.wait((asyncio.wrap_future(run.done),), timeout=CLOSING_SECONDS)
+        with suppress(RunError):
+            await run.answer(CLOSING_SECONDS)
 
     def _wait_for(self, run: DeskRun) -> None:
         try:

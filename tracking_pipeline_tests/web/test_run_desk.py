@@ -136,3 +136,13 @@ def test_what_cannot_be_put_on_record_is_not_begun(instance: dg.DagsterInstance)
     with pytest.raises(ConnectionError):
         asyncio.run(desk.join_or_start(ORDER, refuse))
     assert instance.get_run_records() == []
+
+
+def test_a_run_that_ends_after_its_server_tells_nobody_and_complains_of_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = DeskRun("late", retry_failed_events_job.name, process=None)  # type: ignore[arg-type]
+    run.done.set_running_or_notify_cancel()
+    assert asyncio.run(run.answer(0)) is None
+    run.done.set_exception(RunError("ended late"))
+    assert not caplog.records
