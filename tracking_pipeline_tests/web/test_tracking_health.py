@@ -75,12 +75,15 @@ def test_the_score_stands_beside_that_of_the_equal_window_before(
     site.add_events(20, at=site.ago(days=10))
     site.add_events(30, at=site.ago(hours=1), keys=EVERYTHING)
     check(database_url)
-    score = served.get(HEALTH)["emqScore"]
+    found = served.get(HEALTH)
+    score = found["emqScore"]
     assert score["previousScore"] == 4.5
     assert score["overall"] > 9
     assert (score["trend"], score["totalEvents"]) == ("up", 30)
     assert score["breakdown"]["em"] == 100.0
     assert score["breakdown"]["fb_login_id"] == 0.0
+    assert found["matchByDestination"]["linkedin_capi"]["matchable"] == 100.0
+    assert found["matchByDestination"]["tiktok_events"]["breakdown"]["ttclid"] == 0.0
 
 
 def test_the_window_is_the_one_that_is_asked_for_days_included(

@@ -55,9 +55,6 @@ class EmqScoreAnswer(BaseModel):
     breakdown: dict[str, float] = Field(
         description="Percent of conversions that carry each match key, by Meta's names (`em`, ...)."
     )
-    byDestination: dict[str, DestinationMatch] = Field(  # noqa: N815
-        description="What each destination could match, by its name."
-    )
     trend: Trend | None = Field(
         description="Against the equal window before, from 0.1 on; null: one of them has no score."
     )
@@ -135,6 +132,9 @@ class TrackingHealthAnswer(BaseModel):
     systemStatus: Literal["healthy", "degraded", "critical"]  # noqa: N815
     statusReason: str = Field(description="What makes it so, a sentence.")  # noqa: N815
     emqScore: EmqScoreAnswer  # noqa: N815
+    matchByDestination: dict[str, DestinationMatch] = Field(  # noqa: N815
+        description="What each destination could match, by its name."
+    )
     fixQueue: FixQueueAnswer  # noqa: N815
     diagnostics: DiagnosticsAnswer
     costImpact: CostImpact | None = Field(  # noqa: N815
@@ -209,6 +209,13 @@ async def tracking_health(
         systemStatus=found.summary.system.status,
         statusReason=found.summary.system.sentence,
         emqScore=_emq_score(found),
+        matchByDestination={
+            name: DestinationMatch(
+                matchable=_rounded(each.matchable_percent),
+                breakdown={key: round(share, 1) for key, share in each.percent_by_key.items()},
+            )
+            for name, each in found.platforms.items()
+        },
         fixQueue=_fix_queue(found),
         diagnostics=_diagnostics(found),
         costImpact=cost,
@@ -241,13 +248,6 @@ def _emq_score(found: TrackingHealth) -> EmqScoreAnswer:
     return EmqScoreAnswer(
         overall=_rounded(overall),
         breakdown={key: round(share, 1) for key, share in found.score.coverage_percent.items()},
-        byDestination={
-            name: DestinationMatch(
-                matchable=_rounded(each.matchable_percent),
-                breakdown={key: round(share, 1) for key, share in each.percent_by_key.items()},
-            )
-            for name, each in found.platforms.items()
-        },
         trend=trend(overall, previous),
         previousScore=_rounded(previous),
         totalEvents=found.score.events,
