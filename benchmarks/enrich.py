@@ -25,7 +25,7 @@ from benchmarks.retry_figures import Figure, row
 from benchmarks.retry_stand import events_a_second
 from tracking_pipeline.geo.enrich import BATCH_LEADS
 from tracking_pipeline.store.database import connection_pool
-from tracking_pipeline.store.lead_places import Found, save_found
+from tracking_pipeline.store.lead_places import FoundPlace, save_found
 from tracking_pipeline.store.leads import BEGINNING, LeadsWanted, claim_leads
 
 # ip-api's free service: 15 requests a minute, 100 addresses each.
@@ -75,7 +75,7 @@ async def _read_and_write(url: str) -> None:
                 await save_found(
                     connection,
                     [
-                        Found(
+                        FoundPlace(
                             lead.id,
                             "ok",
                             city="San Jose",

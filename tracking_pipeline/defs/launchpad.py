@@ -13,7 +13,7 @@ def require(holds: bool, otherwise: str) -> None:
         raise dg.Failure(otherwise, allow_retries=False)
 
 
-def moment(name: str, text: str) -> datetime | None:
+def launchpad_moment(name: str, text: str) -> datetime | None:
     """The moment in the field of that name; None where it is empty. Raises ``dagster.Failure``."""
     if not text.strip():
         return None

@@ -30,7 +30,7 @@ import psycopg
 from tracking_pipeline.delivery.destinations.ledger import ledger_event_id
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured, prepare
-from tracking_pipeline.delivery.engine.events import FailedEvent, event_of, read_json
+from tracking_pipeline.delivery.engine.events import FailedEvent, event_of, json_of_column
 from tracking_pipeline.delivery.engine.outcomes import Rejected, Withheld
 from tracking_pipeline.delivery.engine.readiness import EXPIRED, EXPIRED_AT_ARRIVAL
 from tracking_pipeline.delivery.engine.retry import MakeDestinations
@@ -236,7 +236,7 @@ class _Backfill:
         """The event as the claim will give it, at the latest."""
         moment = self._started_at + timedelta(seconds=self._next_seconds) + DELAY
         event = event_of({**row, "now": moment})
-        event.statements = read_json(statements)
+        event.statements = json_of_column(statements)
         return event
 
     def _kept_back(self, event: FailedEvent) -> str | None:
@@ -267,7 +267,7 @@ class _Backfill:
 
 def _under_its_own_id(row: dict[str, Any]) -> dict[str, Any]:
     """The row with the id that the site's pixel sent, where the ledger's was made of that one."""
-    payload = read_json(row["payload"])
+    payload = json_of_column(row["payload"])
     metadata = payload.get("metadata") if isinstance(payload, dict) else None
     original = metadata.get("event_id") if isinstance(metadata, dict) else None
     if not isinstance(original, str) or ledger_event_id(original) != row["event_id"]:

@@ -16,7 +16,7 @@ import anyio
 import psycopg
 
 from tracking_pipeline.delivery.engine.destination import Checkable, NotConfigured
-from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, check_json
+from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, answer_json
 from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.delivery.engine.retry import MakeDestinations
 from tracking_pipeline.http_client import http_client
@@ -49,7 +49,7 @@ class DestinationChecks:
         """The command's JSON."""
         return {
             "success": self.success,
-            "results": [check_json(check) for check in self.by_destination.values()],
+            "results": [answer_json(check) for check in self.by_destination.values()],
         }
 
 

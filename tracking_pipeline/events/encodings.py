@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from tracking_pipeline.events.names import TOP, Kind, Place, meaning_of
+from tracking_pipeline.events.names import TOP, FieldPlace, Kind, meaning_of
 
 _LONGEST_JSON = 2_000_000
 _LONGEST_BASE64 = 1_000_000
 
 
-def may_be_encoded(text: str, place: Place) -> bool:
+def may_be_encoded(text: str, place: FieldPlace) -> bool:
     first = text[:1]
     if first in _JSON_BEGINS:
         return True
@@ -29,7 +29,7 @@ _COOKIES = frozenset(("cookie", "cookies"))
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}\s*")
 
 
-def decoded(text: str, place: Place) -> Any:
+def decoded(text: str, place: FieldPlace) -> Any:
     """The object that a text is another writing of; None where it is none."""
     for _ in range(4):
         stripped = text.strip()
@@ -79,7 +79,7 @@ SHORTEST_EVENT = 40
 _ENVELOPE = meaning_of("payload").place or TOP
 
 
-def _otherwise_decoded(text: str, place: Place) -> Any:
+def _otherwise_decoded(text: str, place: FieldPlace) -> Any:
     if "=" in text and "\n" not in text and not text.startswith(("http://", "https://")):
         # A cookie's own value may be a query, as OneTrust's is.
         if place.plain in _COOKIES or (";" in text and "&" not in text):

@@ -23,7 +23,7 @@ from tracking_pipeline.events.privacy import UnreadableOptionError, read_privacy
 from tracking_pipeline.events.reading import Found, Reading
 from tracking_pipeline.events.row import Lead, StoredRow
 from tracking_pipeline.events.texts import id_text, identifier_text, page_address
-from tracking_pipeline.identity.match import RANKS_OF_A_SOURCE, Candidate, resolve
+from tracking_pipeline.identity.match import RANKS_OF_A_SOURCE, Candidate, resolve_candidates
 from tracking_pipeline.identity.platforms import PLATFORMS, ExternalIdMode
 
 if TYPE_CHECKING:
@@ -403,7 +403,7 @@ def _people(
     candidates = [each.candidate for each in sourced]
     countries = [each for each in candidates if each[0] == "country"]
     wholes = {
-        platform: resolve(candidates, platform, country, rules.external_id)
+        platform: resolve_candidates(candidates, platform, country, rules.external_id)
         for platform in PLATFORMS
     }
     claimed: set[tuple[str, str, str]] = set()
@@ -413,7 +413,7 @@ def _people(
         note = ""
         for platform in (*_TOLD_OF_ALL, *(each for each, own in _OWN_KEYS.items() if key in own)):
             alone = [each.candidate] if key == "country" else [each.candidate, *countries]
-            made = resolve(alone, platform, country, rules.external_id)
+            made = resolve_candidates(alone, platform, country, rules.external_id)
             value = made.keys.get(key)
             if value is None:
                 reasons = [reason for dropped, reason in made.dropped if dropped == key]

@@ -391,7 +391,7 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class FieldPlace:
     """A field that may hold a mapping. `named`: the name is known, and is `plain`. `of_person`: a
     `name` in it is a person's. `address`: it is one. `order` ranks places of one rank.
 
@@ -440,7 +440,7 @@ class EventField(NamedTuple):
 class Meaning(NamedTuple):
     """All that a name may mean. `secret`: what is under it goes nowhere."""
 
-    place: Place | None = None
+    place: FieldPlace | None = None
     identifier: Identifier | None = None
     special: Special | None = None
     field: EventField | None = None
@@ -450,16 +450,16 @@ class Meaning(NamedTuple):
     secret: bool = False
 
 
-TOP = Place("", Kind.ENVELOPE, Rank.STATED)
-ELSEWHERE = Place("", Kind.ENVELOPE, Rank.ELSEWHERE, named=False)
-EXPLICIT = Place("userdata", Kind.PERSON, Rank.EXPLICIT, of_person=True)
+TOP = FieldPlace("", Kind.ENVELOPE, Rank.STATED)
+ELSEWHERE = FieldPlace("", Kind.ENVELOPE, Rank.ELSEWHERE, named=False)
+EXPLICIT = FieldPlace("userdata", Kind.PERSON, Rank.EXPLICIT, of_person=True)
 UNKNOWN = Meaning(place=ELSEWHERE)
 
 
 @cache
 def place_like(
-    place: Place, kind: Kind, rank: Rank, *, of_person: bool, google_named: bool
-) -> Place:
+    place: FieldPlace, kind: Kind, rank: Rank, *, of_person: bool, google_named: bool
+) -> FieldPlace:
     """The place that is like this one but for what is named here."""
     if (kind, rank, of_person, google_named) == (
         place.kind, place.rank, place.of_person, place.google_named,
@@ -474,11 +474,11 @@ def place_like(
 
 
 # So that a place within a place within a place is not a new object at each level.
-_first_of_its_name: dict[tuple[str, bool], Place] = {}
+_first_of_its_name: dict[tuple[str, bool], FieldPlace] = {}
 
 
-def _places() -> dict[str, Place]:
-    table: dict[str, Place] = {}
+def _places() -> dict[str, FieldPlace]:
+    table: dict[str, FieldPlace] = {}
     for names, kind, rank, of_person in (
         (_EXPLICIT_PLACES, Kind.PERSON, Rank.EXPLICIT, True),
         (_PERSON_PLACES, Kind.PERSON, Rank.STATED, True),
@@ -492,7 +492,7 @@ def _places() -> dict[str, Place]:
         (_CLOSED, Kind.CLOSED, Rank.ELSEWHERE, False),
     ):
         for order, name in enumerate(names.split()):
-            table[name] = Place(
+            table[name] = FieldPlace(
                 name,
                 kind,
                 rank,

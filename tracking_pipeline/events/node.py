@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tracking_pipeline.events.names import UNKNOWN, Place, meaning_of
+from tracking_pipeline.events.names import UNKNOWN, FieldPlace, meaning_of
 from tracking_pipeline.events.shapes import Shape
 
 
@@ -32,7 +32,7 @@ class Node:
         self,
         mapping: dict[Any, Any],
         shape: Shape,
-        place: Place,
+        place: FieldPlace,
         parent: Node | None,
         name: str,
         index: int,

@@ -16,7 +16,7 @@ from tracking_pipeline.identity.match import (
     RANKS_OF_A_SOURCE,
     Candidate,
     Resolved,
-    resolve,
+    resolve_candidates,
 )
 from tracking_pipeline.identity.match_value import normalize
 from tracking_pipeline.identity.name import punctuated_name
@@ -59,8 +59,8 @@ def person_keys(
     candidates = reading.candidates(event_time)
     lead = reading.lead
     if lead is None:
-        return resolve(candidates, platform, country, external_id)
-    return resolve(
+        return resolve_candidates(candidates, platform, country, external_id)
+    return resolve_candidates(
         [*candidates, *lead_candidates(lead, geo_match_keys)],
         platform,
         lead.country or country,

@@ -14,9 +14,9 @@ from tracking_pipeline.events.names import (
     TOP,
     WEAK,
     EventField,
+    FieldPlace,
     Identifier,
     Kind,
-    Place,
     Special,
     meaning_of,
     only_of_person,
@@ -61,7 +61,7 @@ class Shape:
     ``closed``: what is not entered and may hold a refusal all the same.
     """
 
-    places: tuple[tuple[str, Place], ...]
+    places: tuple[tuple[str, FieldPlace], ...]
     closed: tuple[str, ...]
     identifiers: tuple[tuple[str, Identifier], ...]
     recipients: frozenset[str]
@@ -89,13 +89,13 @@ class Shape:
     stands_alone: bool
 
 
-_shapes: dict[tuple[Place, tuple[Any, ...]], Shape] = {}
+_shapes: dict[tuple[FieldPlace, tuple[Any, ...]], Shape] = {}
 # Payloads have few shapes, again and again. Names that nobody gives a field are not kept.
 MAX_SHAPES = 2_048
 _MAX_NAMES, _LONGEST_NAME = 80, 64
 
 
-def shape_of(place: Place, names: tuple[Any, ...]) -> Shape:
+def shape_of(place: FieldPlace, names: tuple[Any, ...]) -> Shape:
     shape = _shapes.get((place, names))
     if shape is None:
         texts = [name for name in names if isinstance(name, str)]
@@ -108,7 +108,7 @@ def shape_of(place: Place, names: tuple[Any, ...]) -> Shape:
     return shape
 
 
-def _judged(place: Place, names: Sequence[str]) -> Shape:
+def _judged(place: FieldPlace, names: Sequence[str]) -> Shape:
     plain = [plain_name(name) if len(name) <= _LONGEST_NAME else "" for name in names]
     meanings = [meaning_of(name) for name in names]
     known = list(zip(names, plain, meanings, strict=True))
@@ -215,7 +215,7 @@ _ADDRESS_ENDS = (
 )  # fmt: skip
 
 
-def _other_field(plain: str, place: Place) -> EventField | None:
+def _other_field(plain: str, place: FieldPlace) -> EventField | None:
     """What a name means that only its place explains, or that is a time by the look of it."""
     if place.plain in _ORDERS and plain in ("id", "number", "name", "orderno", "reference"):
         return EventField("order_id", False, 120)
@@ -223,7 +223,7 @@ def _other_field(plain: str, place: Place) -> EventField | None:
     return None if trust is None else EventField("event_time", False, WEAK + trust)
 
 
-def _trust_in_time(plain: str, place: Place) -> int | None:
+def _trust_in_time(plain: str, place: FieldPlace) -> int | None:
     """How far down the name of a time stands in order of trust; None for what is no time of the
     event's: dates of birth, expiry, delivery, what is due, what changed since."""
     if plain == "date":
@@ -262,7 +262,7 @@ _TIMES = tuple(
 )
 
 
-def _counts_near(field: EventField, place: Place) -> bool:
+def _counts_near(field: EventField, place: FieldPlace) -> bool:
     """Whether a field in a part of the event of this kind says something about the event."""
     if place.kind is Kind.PRODUCT:
         of_event = field.name in ("value", "currency", "order_id") and field.order < WEAK

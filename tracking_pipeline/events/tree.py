@@ -18,8 +18,8 @@ from tracking_pipeline.events.forms import FLAT
 from tracking_pipeline.events.names import (
     EXPLICIT,
     TOP,
+    FieldPlace,
     Kind,
-    Place,
     Rank,
     meaning_of,
     place_like,
@@ -177,12 +177,12 @@ class _Walk:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.outline: list[Any] = []
-        self.lists: list[tuple[Place, str, list[Node]]] = []
+        self.lists: list[tuple[FieldPlace, str, list[Node]]] = []
         self.is_cut_short = False
         self.of_row = False
 
     def enter(
-        self, value: Any, place: Place, parent: Node | None, name: str, depth: int
+        self, value: Any, place: FieldPlace, parent: Node | None, name: str, depth: int
     ) -> Node | None:
         """Opens a mapping, a list of mappings, or the text of one. Gives the node of a mapping."""
         if type(value) is str:
@@ -199,7 +199,7 @@ class _Walk:
         return None
 
     def _mapping(
-        self, mapping: dict[Any, Any], place: Place, parent: Node | None, name: str, depth: int
+        self, mapping: dict[Any, Any], place: FieldPlace, parent: Node | None, name: str, depth: int
     ) -> Node | None:
         nodes = self.nodes
         index = len(nodes)
@@ -245,7 +245,7 @@ class _Walk:
         return node
 
     def _list(
-        self, values: Sequence[Any], place: Place, parent: Node | None, name: str, depth: int
+        self, values: Sequence[Any], place: FieldPlace, parent: Node | None, name: str, depth: int
     ) -> None:
         if len(values) > _MAX_LIST:
             self.is_cut_short = True
@@ -307,7 +307,7 @@ def _is_in_event(node: Node | None, *, is_of_form: bool) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _within(outer: Place, inner: Place) -> Place:
+def _within(outer: FieldPlace, inner: FieldPlace) -> FieldPlace:
     """What a place is that stands in another one.
 
     Whatever lies within explicit user data is explicit too; an unknown container in a person's

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from tracking_pipeline.events.forms import FLAT
-from tracking_pipeline.events.names import Kind, Place, plain_name
+from tracking_pipeline.events.names import FieldPlace, Kind, plain_name
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.shapes import CONTACT_KEYS
 from tracking_pipeline.identity.placeholders import is_placeholder
 
-Listed: TypeAlias = Sequence[tuple[Place, str, list[Node]]]
+Listed: TypeAlias = Sequence[tuple[FieldPlace, str, list[Node]]]
 """The lists that hold more than one mapping: each list's place, its name and its members."""
 
 

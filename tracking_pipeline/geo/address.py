@@ -23,7 +23,7 @@ from tracking_pipeline.identity.text import text_of
 _KEPT_BITS = {4: 24, 6: 48}
 
 
-class Refused(Enum):
+class RefusedAddress(Enum):
     """Why a value gives no address to look up; ``value`` is the lead's ``geo_status``."""
 
     PRIVATE = "private"
@@ -32,7 +32,7 @@ class Refused(Enum):
     """No address at all, ``unknown`` included."""
 
 
-def public_address(value: object) -> str | Refused | None:
+def lead_address(value: object) -> str | RefusedAddress | None:
     """Gives the first public address in ``value``, in its one spelling; None for a blank value.
 
     ``value`` is whatever a column or a JSON document holds: text (an address with or without its
@@ -44,18 +44,18 @@ def public_address(value: object) -> str | Refused | None:
     if text is Refusal.EMPTY:
         return None
     if not isinstance(text, str):
-        return Refused.INVALID
+        return RefusedAddress.INVALID
     address = ip_address.public_address(text)
     if isinstance(address, str):
         return address
-    return Refused.PRIVATE if address is Refusal.NOT_PUBLIC_IP else Refused.INVALID
+    return RefusedAddress.PRIVATE if address is Refusal.NOT_PUBLIC_IP else RefusedAddress.INVALID
 
 
-def masked(address: str) -> str:
+def masked_address(address: str) -> str:
     """Gives the address as messages show it, with its last part hidden: ``81.2.69.0/24``,
     ``2001:4860:4860::/48``.
 
-    ``address`` is what :func:`public_address` gave; raises ValueError for anything else.
+    ``address`` is what :func:`lead_address` gave; raises ValueError for anything else.
     """
     version = 6 if ":" in address else 4
     return str(ip_network(f"{address}/{_KEPT_BITS[version]}", strict=False))

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from tracking_pipeline.geo.address import Refused, masked, public_address
+from tracking_pipeline.geo.address import RefusedAddress, lead_address, masked_address
 from tracking_pipeline.store.geo_coverage import (
     StoredAddress,
     count_by_source,
@@ -142,8 +142,8 @@ def judge_addresses(stored: Iterable[StoredAddress], hosting: Set[str]) -> Suspi
     leads = private = 0
     for each in stored:
         leads += each.leads
-        address = public_address(each.address)
-        if address is Refused.PRIVATE:
+        address = lead_address(each.address)
+        if address is RefusedAddress.PRIVATE:
             private += each.leads
         elif isinstance(address, str):
             counts[address] += each.leads
@@ -153,7 +153,7 @@ def judge_addresses(stored: Iterable[StoredAddress], hosting: Set[str]) -> Suspi
         return 100.0 * part / whole if whole else None
 
     # All private addresses are one: none of them is a visitor's.
-    groups = [(masked(address), count) for address, count in counts.most_common(COMMONEST)]
+    groups = [(masked_address(address), count) for address, count in counts.most_common(COMMONEST)]
     groups = sorted([("private", private), *groups], key=lambda group: -group[1])[:COMMONEST]
     few_hold_most = with_address >= VERY_MANY_LEADS and (
         100.0 * sum(count for _, count in groups) > MOST_PERCENT * with_address
@@ -183,5 +183,5 @@ def _is_behind_many(count: int, leads: int, *, few_hold_most: bool) -> bool:
 
 
 def _address(stored: str | None) -> str | None:
-    address = public_address(stored)
+    address = lead_address(stored)
     return address if isinstance(address, str) else None

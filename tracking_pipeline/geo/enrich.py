@@ -25,7 +25,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from tracking_pipeline.geo.lead_decision import (
-    Question,
+    LeadQuestion,
     found_by_address,
     found_without_look_up,
     question,
@@ -41,12 +41,12 @@ from tracking_pipeline.store.database import (
     connection_pool,
     through_outages,
 )
-from tracking_pipeline.store.lead_places import Found
+from tracking_pipeline.store.lead_places import FoundPlace
 from tracking_pipeline.store.leads import (
     BEGINNING,
     UNDATED,
-    Lead,
     LeadsWanted,
+    UnplacedLead,
     claim_leads,
     read_leads,
 )
@@ -101,7 +101,7 @@ def kind_of(source: str) -> str:
     return source.partition(" ")[0]
 
 
-class Tally:
+class EnrichTally:
     """The running count of one run."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Tally:
 
     def count(
         self,
-        found: Iterable[Found],
+        found: Iterable[FoundPlace],
         sources: Mapping[UUID, str | None],
         refused: Iterable[UUID] = (),
     ) -> None:
@@ -202,7 +202,7 @@ async def enrich_leads(
             connection_pool(url, size=_POOL_SIZE) as pool,
             http_client(max_connections=_MOST_CONNECTIONS) as client,
         ):
-            return await _Run(pool, client, make_providers, request, progress).go()
+            return await _EnrichRun(pool, client, make_providers, request, progress).go()
     except psycopg.Error as error:
         # The error may quote a row, so only its code is kept.
         raise DatabaseError(
@@ -219,24 +219,24 @@ class _SortedBatch:
     taken, ``in_line`` for another worker's; ``left`` stay as they are for a later run.
     """
 
-    found: list[Found] = field(default_factory=list)
-    asked: list[Question] = field(default_factory=list)
-    in_line: list[Question] = field(default_factory=list)
-    left: list[Question] = field(default_factory=list)
+    found: list[FoundPlace] = field(default_factory=list)
+    asked: list[LeadQuestion] = field(default_factory=list)
+    in_line: list[LeadQuestion] = field(default_factory=list)
+    left: list[LeadQuestion] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
     """A batch, after everything at hand was saved."""
 
-    leads: Sequence[Lead]
-    questions: Sequence[Question]
+    leads: Sequence[UnplacedLead]
+    questions: Sequence[LeadQuestion]
     hand: AtHand
     sorted: _SortedBatch
     saved: Saved
 
 
-class _Run:
+class _EnrichRun:
     def __init__(
         self,
         pool: AsyncPool,
@@ -256,7 +256,7 @@ class _Run:
             again=request.recheck_failed,
             online=not request.dry_run,
         )
-        self._tally = Tally()
+        self._tally = EnrichTally()
         self._position = BEGINNING
 
     def _may_serve(self, provider: Provider) -> bool:
@@ -311,7 +311,7 @@ class _Run:
                 return settled
 
     async def _look_at(
-        self, connection: psycopg.AsyncConnection[TupleRow], leads: Sequence[Lead]
+        self, connection: psycopg.AsyncConnection[TupleRow], leads: Sequence[UnplacedLead]
     ) -> _Settled:
         self._leased = time.monotonic()
         questions = [question(lead, self._request.default_country) for lead in leads]
@@ -328,8 +328,8 @@ class _Run:
         """Asks about the addresses that were taken; leads that could not be asked about are due
         again at once."""
         findings = await self._look_up.ask_online(settled.hand.taken)
-        found: list[Found] = []
-        unasked: list[Question] = []
+        found: list[FoundPlace] = []
+        unasked: list[LeadQuestion] = []
         for each in settled.sorted.asked:
             assert isinstance(each.address, str)  # noqa: S101
             finding = findings[each.address]
@@ -360,7 +360,7 @@ class _Run:
             numbers["without_address"] += not each.is_complete and each.address is None
         self._tally.count(batch.found, settled.saved.sources, settled.saved.refused)
 
-    def _walk_on(self, leads: Sequence[Lead], limit: int) -> bool:
+    def _walk_on(self, leads: Sequence[UnplacedLead], limit: int) -> bool:
         """Moves behind these leads; False at the end of the walk."""
         if len(leads) == limit:
             self._position = leads[-1].position
@@ -418,11 +418,11 @@ class _Run:
         )
 
 
-def _ids(questions: Sequence[Question]) -> list[UUID]:
+def _ids(questions: Sequence[LeadQuestion]) -> list[UUID]:
     return [each.lead.id for each in questions]
 
 
-def _sort_batch(questions: Sequence[Question], hand: AtHand) -> _SortedBatch:
+def _sort_batch(questions: Sequence[LeadQuestion], hand: AtHand) -> _SortedBatch:
     """Puts each lead where it belongs. Pure."""
     batch = _SortedBatch()
     for each in questions:

@@ -21,11 +21,11 @@ from tracking_pipeline.geo.online import (
     Allowance,
     Failed,
     OnlineSource,
+    ProviderThrottled,
     Question,
     SecondsLeft,
-    Throttled,
     Understood,
-    Unreadable,
+    UnreadableAnswer,
     Verdict,
     document_of,
     unusable,
@@ -33,13 +33,13 @@ from tracking_pipeline.geo.online import (
 from tracking_pipeline.geo.place import is_readable, place_of
 from tracking_pipeline.geo.provider import NOWHERE, Answer, AskLater, Located, is_no_home
 from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.geo_providers import Window
+from tracking_pipeline.store.geo_providers import RequestWindow
 
 NAME: Final = "ip_api"
 FREE_URL = "http://ip-api.com"
 PAID_URL = "https://pro.ip-api.com"
 BATCH_ADDRESSES = 100
-FREE_WINDOW = Window(requests=15, seconds=60.0)
+FREE_WINDOW = RequestWindow(requests=15, seconds=60.0)
 
 # `region` is left out: it is "FIPS or ISO", and the answer does not say which.
 _FIELDS = "status,message,query,countryCode,regionName,city,zip,proxy,hosting"
@@ -68,7 +68,7 @@ class IpApi:
         key: str | None = None,
         today: date,
         seconds_left: SecondsLeft,
-        window: Window = FREE_WINDOW,
+        window: RequestWindow = FREE_WINDOW,
     ) -> None:
         """``url`` is the base URL, without a slash at its end; ``window`` is what the free service
         allows before it has said so itself."""
@@ -101,7 +101,7 @@ def read_answer(answer: http.Answer, batch: Sequence[str], *, paid: bool = False
     """What an answer to a batch says. Its items are known by their ``query``: no page promises an
     order. Pure."""
     if answer.status == 429:
-        return Throttled("HTTP 429: asked too often", _throttle_seconds(answer.headers))
+        return ProviderThrottled("HTTP 429: asked too often", _throttle_seconds(answer.headers))
     if answer.status == 403:
         return Failed(
             "HTTP 403: check IP_API_KEY"
@@ -115,7 +115,7 @@ def read_answer(answer: http.Answer, batch: Sequence[str], *, paid: bool = False
     by_query = {_spelled(item.get("query")): item for item in listed if isinstance(item, dict)}
     allowance = _allowance(answer.headers)
     if by_query.keys().isdisjoint(batch):
-        return Unreadable("unreadable answer", allowance)
+        return UnreadableAnswer("unreadable answer", allowance)
     return Understood({address: _read_item(by_query.get(address)) for address in batch}, allowance)
 
 

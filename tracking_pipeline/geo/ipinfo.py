@@ -25,11 +25,11 @@ from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.online import (
     Failed,
     OnlineSource,
+    ProviderThrottled,
     Question,
     SecondsLeft,
-    Throttled,
     Understood,
-    Unreadable,
+    UnreadableAnswer,
     Verdict,
     document_of,
     unusable,
@@ -94,7 +94,7 @@ def read_answer(answer: http.Answer, batch: Sequence[str]) -> Verdict:
     if answer.status == 429:
         seconds = http.retry_after_seconds(answer.headers, datetime.now(timezone.utc))
         wait = _WAIT_SECONDS if seconds is None else min(seconds, _LONGEST_WAIT_SECONDS)
-        return Throttled("HTTP 429: the quota is used up, or asked too often", wait)
+        return ProviderThrottled("HTTP 429: the quota is used up, or asked too often", wait)
     if answer.status in (401, 403):
         return Failed(
             f"HTTP {answer.status}: check IPINFO_TOKEN; a token of the free plan wants "
@@ -104,9 +104,9 @@ def read_answer(answer: http.Answer, batch: Sequence[str]) -> Verdict:
         return problem
     items = document_of(answer)
     if not isinstance(items, dict):
-        return Unreadable("unreadable answer")
+        return UnreadableAnswer("unreadable answer")
     if items.keys().isdisjoint(batch):
-        return Unreadable("no address of the batch is in the answer")
+        return UnreadableAnswer("no address of the batch is in the answer")
     return Understood({address: _read_item(items.get(address)) for address in batch})
 
 

@@ -9,40 +9,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tracking_pipeline.geo.address import Refused, public_address
+from tracking_pipeline.geo.address import RefusedAddress, lead_address
 from tracking_pipeline.geo.place import Place, session_place
 from tracking_pipeline.geo.provider import NO_PLACE, AddressFinding, next_ask
-from tracking_pipeline.store.lead_places import Found
-from tracking_pipeline.store.leads import Lead
+from tracking_pipeline.store.lead_places import FoundPlace
+from tracking_pipeline.store.leads import UnplacedLead
 
 SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LeadQuestion:
     """A lead, what its session says of its place, and what is left to look up.
 
     ``is_complete``: nothing is. Else ``address`` is public, or the reason why there is none to look
     up, or None where nothing was stored.
     """
 
-    lead: Lead
+    lead: UnplacedLead
     stated: Place
     is_complete: bool
-    address: str | Refused | None = None
+    address: str | RefusedAddress | None = None
 
 
-def question(lead: Lead, default_country: str) -> Question:
+def question(lead: UnplacedLead, default_country: str) -> LeadQuestion:
     """What has to be looked up for a lead. ``default_country`` (ISO alpha-2) is that of leads that
     name none: it tells how to read their state."""
     country = lead.country or default_country
     stated = (session_place(lead.session, country) if lead.session else None) or NO_PLACE
     if all((lead.city or stated.city, lead.state or stated.state, lead.zip or stated.zip)):
-        return Question(lead, stated, is_complete=True)
-    return Question(lead, stated, is_complete=False, address=public_address(lead.address))
+        return LeadQuestion(lead, stated, is_complete=True)
+    return LeadQuestion(lead, stated, is_complete=False, address=lead_address(lead.address))
 
 
-def found_without_look_up(asked: Question) -> Found:
+def found_without_look_up(asked: LeadQuestion) -> FoundPlace:
     """How a lead stands that is complete, or has no public address.
 
     Without any address it is looked at again for its first day: the event that carries the address
@@ -50,7 +50,7 @@ def found_without_look_up(asked: Question) -> Found:
     """
     if asked.is_complete:
         return _found(asked, AddressFinding(None), status="ok")
-    if isinstance(asked.address, Refused):
+    if isinstance(asked.address, RefusedAddress):
         return _found(asked, AddressFinding(None), status=asked.address.value)
     attempts = asked.lead.attempts + 1
     wait = next_ask(attempts) if asked.lead.is_new else None
@@ -60,12 +60,12 @@ def found_without_look_up(asked: Question) -> Found:
     return _found(asked, later, status="no_data")
 
 
-def found_by_address(asked: Question, finding: AddressFinding) -> Found:
+def found_by_address(asked: LeadQuestion, finding: AddressFinding) -> FoundPlace:
     """How a lead stands after its address was looked up."""
     return _found(asked, finding, status=finding.status)
 
 
-def _found(asked: Question, finding: AddressFinding, *, status: str | None) -> Found:
+def _found(asked: LeadQuestion, finding: AddressFinding, *, status: str | None) -> FoundPlace:
     lead, stated, place = asked.lead, asked.stated, finding.place
     if lead.is_located:
         # What was found is never unfound, and nothing of another place is put beside it.
@@ -75,7 +75,7 @@ def _found(asked: Question, finding: AddressFinding, *, status: str | None) -> F
     state, state_source = _field(lead.state, stated.state, place.state, finding.source)
     zip_code, zip_source = _field(lead.zip, stated.zip, place.zip, finding.source)
     country, country_source = _field(lead.country, stated.country, place.country, finding.source)
-    return Found(
+    return FoundPlace(
         lead.id,
         status,
         attempts=finding.attempts,
@@ -94,7 +94,7 @@ def _found(asked: Question, finding: AddressFinding, *, status: str | None) -> F
     )
 
 
-def _contradicts(lead: Lead, place: Place) -> bool:
+def _contradicts(lead: UnplacedLead, place: Place) -> bool:
     """Whether a part of the lead's place is another one than this place's."""
     pairs = (
         (lead.city, (place.city,)),

@@ -30,8 +30,8 @@ from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.provider import Answer, AskLater
 from tracking_pipeline.store.database import AsyncPool, through_outages
 from tracking_pipeline.store.geo_providers import (
+    RequestWindow,
     Wait,
-    Window,
     hold_provider,
     read_wait,
     record_answer,
@@ -73,7 +73,7 @@ class Understood:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableAnswer:
     """An answer that came, and of which nothing can be read."""
 
     reason: str
@@ -81,7 +81,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Throttled:
+class ProviderThrottled:
     """The source asks to be left alone for that long."""
 
     reason: str
@@ -95,7 +95,7 @@ class Failed:
     reason: str
 
 
-Verdict = Understood | Unreadable | Throttled | Failed
+Verdict = Understood | UnreadableAnswer | ProviderThrottled | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,10 @@ class Question:
     read: Callable[[http.Answer], Verdict]
 
 
-def unusable(answer: http.Answer) -> Failed | Unreadable | None:
+def unusable(answer: http.Answer) -> Failed | UnreadableAnswer | None:
     """Why there is nothing to read in an answer; None for a plain 200."""
     if answer.status == 200 and answer.fault == "oversized":
-        return Unreadable("the answer is too long")
+        return UnreadableAnswer("the answer is too long")
     if answer.status is None or answer.fault is not None:
         return Failed(f"no answer ({answer.fault})")
     return None if answer.status == 200 else Failed(f"HTTP {answer.status}")
@@ -144,7 +144,7 @@ class OnlineSource:
         client: http.DeliveryClient,
         pool: AsyncPool,
         *,
-        window: Window | None,
+        window: RequestWindow | None,
         seconds_left: SecondsLeft,
     ) -> None:
         self._provider = provider
@@ -174,7 +174,7 @@ class OnlineSource:
                 part = parts.popleft()
                 verdict = await self._ask(question(part))
                 found.update(_answers(verdict, part))
-                if isinstance(verdict, Unreadable) and len(part) > 1:
+                if isinstance(verdict, UnreadableAnswer) and len(part) > 1:
                     middle = len(part) // 2
                     parts += (part[:middle], part[middle:])
         return found
@@ -186,7 +186,7 @@ class OnlineSource:
         verdict = self._with_those_before(question.read(answer))
         if not isinstance(verdict, Understood):
             log.warning("%s: %s", self._provider, verdict.reason)
-        if isinstance(verdict, Throttled):
+        if isinstance(verdict, ProviderThrottled):
             await self._record_throttle(verdict)
         elif isinstance(verdict, Failed):
             await self._record_failure(verdict.reason)
@@ -196,7 +196,7 @@ class OnlineSource:
 
     def _with_those_before(self, verdict: Verdict) -> Verdict:
         """The verdict itself, or that the source fails: it has said nothing readable for long."""
-        if not isinstance(verdict, Unreadable):
+        if not isinstance(verdict, UnreadableAnswer):
             self._unreadable_on_end = 0
             return verdict
         self._unreadable_on_end += 1
@@ -236,7 +236,7 @@ class OnlineSource:
             )
         )
 
-    async def _record_throttle(self, throttled: Throttled) -> None:
+    async def _record_throttle(self, throttled: ProviderThrottled) -> None:
         await self._record(
             lambda connection: hold_provider(
                 connection, self._provider, seconds=throttled.seconds, reason=throttled.reason
@@ -279,5 +279,5 @@ def _batches(addresses: Sequence[str], size: int) -> Iterator[list[str]]:
 def _answers(verdict: Verdict, batch: Sequence[str]) -> Mapping[str, Answer]:
     if isinstance(verdict, Understood):
         return verdict.answers
-    seconds = verdict.seconds if isinstance(verdict, Throttled) else None
+    seconds = verdict.seconds if isinstance(verdict, ProviderThrottled) else None
     return dict.fromkeys(batch, AskLater(verdict.reason, seconds))

@@ -81,7 +81,7 @@ class Provider(Protocol):
 
     async def locate(self, addresses: Sequence[str]) -> dict[str, Answer]:
         """Gives an answer for each of ``addresses``, which are what
-        :func:`~tracking_pipeline.geo.address.public_address` gave; none for those that it was not
+        :func:`~tracking_pipeline.geo.address.lead_address` gave; none for those that it was not
         asked about after all. The answers are of the time that ``source`` then names."""
 
 
@@ -150,7 +150,7 @@ class AddressFinding:
 
 
 @dataclass(slots=True)
-class _Heard:
+class _SaidOfAddress:
     """What the sources have said about one address so far."""
 
     place: Place = NO_PLACE
@@ -165,7 +165,7 @@ class Inquiry:
     """One question to several sources, about a set of addresses."""
 
     def __init__(self, addresses: Iterable[str]) -> None:
-        self._heard = {address: _Heard() for address in addresses}
+        self._heard = {address: _SaidOfAddress() for address in addresses}
 
     async def ask(self, providers: Sequence[Provider]) -> None:
         """Asks the providers in their order, each about what those before did not find."""

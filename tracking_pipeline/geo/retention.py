@@ -16,7 +16,7 @@ from uuid import UUID
 
 import psycopg
 
-from tracking_pipeline.geo.address import masked, public_address
+from tracking_pipeline.geo.address import lead_address, masked_address
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.ip_locations import (
     claim_old_addresses,
@@ -97,5 +97,5 @@ def _cut(connection: psycopg.Connection[Any], cut: Mapping[UUID, str | None]) ->
 
 def kept(stored: str, mode: Mode) -> str | None:
     """What stays of an address as it was stored; None for nothing. Pure."""
-    address = public_address(stored)
-    return masked(address) if mode == "truncate" and isinstance(address, str) else None
+    address = lead_address(stored)
+    return masked_address(address) if mode == "truncate" and isinstance(address, str) else None

@@ -19,7 +19,7 @@ import psycopg
 
 from tracking_pipeline.store.lead_places import (
     PLACE_COLUMNS,
-    Found,
+    FoundPlace,
     claim_corrected,
     note_corrections,
     save_found,
@@ -28,7 +28,7 @@ from tracking_pipeline.store.leads import lease_leads
 from tracking_pipeline.store.refusals import Halves, is_of_the_row
 
 _Connection = psycopg.AsyncConnection[Any]
-_Spelling: TypeAlias = Callable[[Found], Found]
+_Spelling: TypeAlias = Callable[[FoundPlace], FoundPlace]
 
 # A column of five characters, or of numbers, takes the first part of a ZIP+4.
 _ZIP_PLUS_FOUR = re.compile(r"([0-9]{5})-?[0-9]{4}")
@@ -42,12 +42,12 @@ class Saved:
     refused: frozenset[UUID] = frozenset()
 
 
-async def save(connection: _Connection, found: Sequence[Found]) -> Saved:
+async def save(connection: _Connection, found: Sequence[FoundPlace]) -> Saved:
     """Saves the findings, in the caller's transaction where there is one; what is refused is halved
     until the culprits stand alone. Raises psycopg errors for everything else."""
     sources: dict[UUID, str | None] = {}
 
-    async def write(some: Sequence[Found]) -> None:
+    async def write(some: Sequence[FoundPlace]) -> None:
         sources.update(await save_found(connection, some))
 
     worth_saving = [each for each in found if each.sources or not each.is_refill]
@@ -59,7 +59,7 @@ async def save(connection: _Connection, found: Sequence[Found]) -> Saved:
     return Saved(sources, frozenset(refused))
 
 
-async def _save_what_fits(connection: _Connection, found: Found) -> Saved:
+async def _save_what_fits(connection: _Connection, found: FoundPlace) -> Saved:
     """Tries each field by itself on the row, and undoes it; then saves together what was taken."""
     fitting = _without_place(found)
     if await _is_taken(connection, fitting):
@@ -74,13 +74,13 @@ async def _save_what_fits(connection: _Connection, found: Found) -> Saved:
             return Saved(await save_found(connection, [fitting]))
     await in_halves(
         connection,
-        [Found(found.id, "error", is_refill=found.is_refill)],
+        [FoundPlace(found.id, "error", is_refill=found.is_refill)],
         partial(save_found, connection),
     )
     return Saved(refused=frozenset((found.id,)))
 
 
-def _without_place(found: Found) -> Found:
+def _without_place(found: FoundPlace) -> FoundPlace:
     """How the lead stands, with nothing to fill in."""
     fields: dict[str, str | None] = {"state_code": None}
     for column in PLACE_COLUMNS:
@@ -88,7 +88,7 @@ def _without_place(found: Found) -> Found:
     return replace(found, **fields)  # type: ignore[arg-type]
 
 
-def _spellings(found: Found) -> list[list[_Spelling]]:
+def _spellings(found: FoundPlace) -> list[list[_Spelling]]:
     """For each field that was found, how it may be added to a finding: as it is, else shorter (the
     state's certain code, the first five digits of a zip)."""
     return [
@@ -98,7 +98,7 @@ def _spellings(found: Found) -> list[list[_Spelling]]:
     ]
 
 
-def _values_of(found: Found, column: str) -> Sequence[str]:
+def _values_of(found: FoundPlace, column: str) -> Sequence[str]:
     value: str = getattr(found, column)
     if column == "state" and found.state_code:
         return value, found.state_code
@@ -107,14 +107,14 @@ def _values_of(found: Found, column: str) -> Sequence[str]:
     return (value,)
 
 
-def _adding(found: Found, column: str, value: str) -> _Spelling:
+def _adding(found: FoundPlace, column: str, value: str) -> _Spelling:
     fields = {column: value, f"{column}_source": getattr(found, f"{column}_source")}
     if column == "state":
         fields["state_code"] = found.state_code
     return lambda to: replace(to, **fields)
 
 
-async def _is_taken(connection: _Connection, found: Found) -> bool:
+async def _is_taken(connection: _Connection, found: FoundPlace) -> bool:
     try:
         async with connection.transaction(force_rollback=True):
             await save_found(connection, [found])

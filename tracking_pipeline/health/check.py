@@ -35,13 +35,13 @@ from tracking_pipeline.health.readings.rollup import (
     recount_recent,
     roll_up,
 )
-from tracking_pipeline.store.alerts import Alert, read_open_alerts
+from tracking_pipeline.store.alerts import AlertRow, read_open_alerts
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.health_snapshots import Snapshot, write_snapshots
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CheckReading:
     """What a check read, and what it means by the ``config``."""
 
     config: HealthConfig
@@ -51,7 +51,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class CheckRecord:
     """What a check made of its readings. ``alerts_created`` and ``alerts_resolved`` are those of
     this check, ``active_alerts`` all that are open now."""
 
@@ -59,7 +59,7 @@ class Recorded:
     evaluations: Mapping[Metric, Evaluation]
     alerts_created: tuple[AlertType, ...]
     alerts_resolved: tuple[AlertType, ...]
-    active_alerts: tuple[Alert, ...]
+    active_alerts: tuple[AlertRow, ...]
 
     @property
     def levels(self) -> dict[Metric, Level]:
@@ -72,7 +72,7 @@ class CheckResult:
 
     rolled_up: RollUp
     readings: HealthReadings
-    recorded: Recorded
+    recorded: CheckRecord
 
 
 def take_reading(
@@ -81,7 +81,7 @@ def take_reading(
     *,
     roll_up_budget_seconds: float = TIME_BUDGET_SECONDS,
     automation: AutomationReading | None = None,
-) -> Reading:
+) -> CheckReading:
     """The first half of a check: rolls up, reads and evaluates.
 
     The first check of a long history counts for ``roll_up_budget_seconds`` and leaves the rest to
@@ -95,10 +95,12 @@ def take_reading(
         readings = read_health(
             connection, config, caught_up=rolled_up.caught_up, automation=automation
         )
-    return Reading(config, rolled_up, readings, evaluate_readings(readings, config.thresholds))
+    return CheckReading(config, rolled_up, readings, evaluate_readings(readings, config.thresholds))
 
 
-def record_reading(database_url: str, reading: Reading, *, run_id: str | None = None) -> Recorded:
+def record_reading(
+    database_url: str, reading: CheckReading, *, run_id: str | None = None
+) -> CheckRecord:
     """The second half: records the reading, steps the alerts, and recounts. ``run_id`` is the
     Dagster run that it is part of. Raises as the first half does."""
     with _connected(database_url) as connection:
@@ -126,8 +128,8 @@ def _connected(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def record(
-    connection: psycopg.Connection[Any], reading: Reading, *, run_id: str | None = None
-) -> Recorded:
+    connection: psycopg.Connection[Any], reading: CheckReading, *, run_id: str | None = None
+) -> CheckRecord:
     """Writes the snapshots of a reading and steps the alerts, in one transaction."""
     check_id = uuid4()
     taken_at, evaluations = reading.readings.taken_at, reading.evaluations
@@ -138,7 +140,7 @@ def record(
             book.step(alert.type, evaluations[spec.name], taken_at)
         book.tell_dead_letters(taken_at)
         book.tell_new_channels()
-        return Recorded(
+        return CheckRecord(
             check_id=check_id,
             evaluations=evaluations,
             alerts_created=tuple(book.created),
@@ -147,7 +149,7 @@ def record(
         )
 
 
-def snapshots_of(reading: Reading) -> list[Snapshot]:
+def snapshots_of(reading: CheckReading) -> list[Snapshot]:
     """The rows of one check: one a metric, with its level, thresholds and whole reading where it
     has them, and one for each of its parts. Pure."""
     rows = []

@@ -46,7 +46,7 @@ def percent(share: float | None) -> str:
     return f"{share:.1f} %"
 
 
-def score(value: float | None) -> str:
+def score_text(value: float | None) -> str:
     """As in "6.8"; "no data" where there were no events."""
     return "no data" if value is None else f"{value:.1f}"
 

@@ -86,7 +86,7 @@ def match_keys(
     sends that key unhashed. Never raises on a payload, whatever its type; ValueError for a platform
     that is not known.
     """
-    return resolve(_candidates_of(payload), platform, country, external_id).keys
+    return resolve_candidates(_candidates_of(payload), platform, country, external_id).keys
 
 
 def _candidates_of(payload: object) -> list[Candidate]:
@@ -104,7 +104,7 @@ def read_match_keys(
     external_id: ExternalIdMode = "hashed",
 ) -> MatchKeys:
     """Gives the match keys of a payload and a count of what was dropped; see `match_keys`."""
-    found = resolve(_candidates_of(payload), platform, country, external_id)
+    found = resolve_candidates(_candidates_of(payload), platform, country, external_id)
     return MatchKeys(found.keys, Counter(found.dropped))
 
 
@@ -135,7 +135,7 @@ class Resolved(NamedTuple):
     dropped: list[tuple[str, str]]
 
 
-def resolve(
+def resolve_candidates(
     candidates: Sequence[Candidate],
     platform: str,
     country: str,

@@ -22,7 +22,7 @@ _KINDS = (
 _LONGEST_CALLING_CODE = 3
 
 
-class _Plan(NamedTuple):
+class _NumberingPlan(NamedTuple):
     """How one region numbers its lines.
 
     `valid` matches whole national numbers, `lengths` are theirs. `leading` matches
@@ -68,7 +68,7 @@ def national_digits(digits: str, region: str) -> str | None:
     return _if_valid(plan.code, national)
 
 
-def _without_prefix(digits: str, plan: _Plan) -> str | None:
+def _without_prefix(digits: str, plan: _NumberingPlan) -> str | None:
     match = plan.prefix.match(digits) if plan.prefix is not None else None
     if match is None:
         return digits
@@ -92,14 +92,14 @@ def _if_valid(code: str, national: str | None) -> str | None:
 
 
 @lru_cache(maxsize=2048)
-def _plans_of(code: str) -> tuple[_Plan, ...]:
+def _plans_of(code: str) -> tuple[_NumberingPlan, ...]:
     """Gives the plans of a calling code's regions; none for codes that belong to no region."""
     regions = phonenumbers.region_codes_for_country_code(int(code)) if code.isdigit() else ()
     return tuple(plan for plan in map(_plan_of, regions) if plan is not None)
 
 
 @lru_cache(maxsize=512)
-def _plan_of(region: str) -> _Plan | None:
+def _plan_of(region: str) -> _NumberingPlan | None:
     if region not in phonenumbers.SUPPORTED_REGIONS:
         return None
     metadata: Any = phonenumbers.PhoneMetadata.metadata_for_region(region)
@@ -109,7 +109,7 @@ def _plan_of(region: str) -> _Plan | None:
     prefixes = (metadata.international_prefix, metadata.national_prefix_for_parsing)
     before = "|".join(f"(?:{prefix})" for prefix in prefixes if prefix)
     one_kind = "|".join(f"(?:{pattern})" for pattern in patterns if pattern)
-    return _Plan(
+    return _NumberingPlan(
         code=str(metadata.country_code),
         lengths=frozenset(metadata.general_desc.possible_length),
         valid=re.compile(rf"(?=(?:{general})\Z)(?:{one_kind})"),

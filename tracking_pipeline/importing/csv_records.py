@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from tracking_pipeline.importing.records import (
     LONGEST_LINE_BYTES,
     PROBLEM_FIELD,
+    FileLine,
     ImportFileError,
-    Line,
     Problem,
     Record,
     too_long,
@@ -55,22 +55,22 @@ class _Source:
     ``pulled`` are those of the record in hand; ``broke_off`` tells that they ended inside of it.
     """
 
-    def __init__(self, lines: Iterator[Line]) -> None:
+    def __init__(self, lines: Iterator[FileLine]) -> None:
         self._lines = lines
-        self._again: deque[Line] = deque()
-        self.pulled: list[Line] = []
+        self._again: deque[FileLine] = deque()
+        self.pulled: list[FileLine] = []
         self.size = 0
         self.broke_off = False
 
-    def next(self) -> Line | None:
+    def next(self) -> FileLine | None:
         return self._again.popleft() if self._again else next(self._lines, None)
 
-    def put_back(self, *lines: Line) -> None:
+    def put_back(self, *lines: FileLine) -> None:
         self._again.extendleft(reversed(lines))
 
     def peek(self) -> str:
         """The next line that is not blank; empty at the end."""
-        lines: list[Line] = []
+        lines: list[FileLine] = []
         while (line := self.next()) is not None:
             lines.append(line)
             if line.content is None or line.content.strip():
@@ -106,7 +106,9 @@ class CsvFile:
     the header.
     """
 
-    def __init__(self, lines: Iterator[Line], knows: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self, lines: Iterator[FileLine], knows: Callable[[str], bool] | None = None
+    ) -> None:
         """Reads the header. Raises :class:`ImportFileError` where none can be read or no column of
         it is known."""
         self._source = _Source(lines)
@@ -146,7 +148,7 @@ class CsvFile:
                 rows = _rows(source, header)
 
 
-def read_csv_records(lines: Iterator[Line]) -> Iterator[Record | Problem]:
+def read_csv_records(lines: Iterator[FileLine]) -> Iterator[Record | Problem]:
     """The records of a table of whatever columns. Raises :class:`ImportFileError` where the first
     line that is not blank cannot be a header."""
     yield from CsvFile(lines).records()

@@ -12,8 +12,8 @@ import orjson
 from tracking_pipeline.importing.records import (
     LONGEST_LINE_BYTES,
     PROBLEM_FIELD,
+    FileLine,
     ImportFileError,
-    Line,
     Problem,
     Record,
     too_long,
@@ -79,7 +79,7 @@ def _refuse_large_integer(digits: str) -> None:
         raise InvalidJSONError("holds an integer of more than 64 bits: write it as text")
 
 
-def read_json_lines(lines: Iterable[Line]) -> Iterator[Record | Problem]:
+def read_json_lines(lines: Iterable[FileLine]) -> Iterator[Record | Problem]:
     """One record for each line that is not blank; a line that is no object is a problem."""
     for line in lines:
         if line.content is None:

@@ -47,7 +47,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FileLine:
     """One line with its line end. ``content`` is None for a line over the longest."""
 
     number: int
@@ -69,17 +69,17 @@ class Record:
     raw: bytes = field(default=b"", compare=False, repr=False)
 
 
-def read_lines(file: BinaryIO) -> Iterator[Line]:
+def read_lines(file: BinaryIO) -> Iterator[FileLine]:
     """The lines from where the file stands, without a byte order mark. Raises OSError."""
     number = 0
     while content := file.readline(LONGEST_LINE_BYTES + 1):
         number += 1
         if len(content) <= LONGEST_LINE_BYTES:
-            yield Line(number, content.removeprefix(BOM) if number == 1 else content)
+            yield FileLine(number, content.removeprefix(BOM) if number == 1 else content)
             continue
         while content and not content.endswith(b"\n"):
             content = file.readline(LONGEST_LINE_BYTES)
-        yield Line(number, None)
+        yield FileLine(number, None)
 
 
 def too_long(line: int) -> Problem:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import ip_address
 
-from tracking_pipeline.sandbox.sample_people import MARKETS, Place
+from tracking_pipeline.sandbox.sample_people import MARKETS, SamplePlace
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,15 @@ _WEIGHTS = tuple(market.weight for market in MARKETS)
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownPlace:
     """What is known of an address: `place` is None where only the country is."""
 
     country: str
-    place: Place | None
+    place: SamplePlace | None
     hosting: bool
 
 
-def known(address: str) -> Known:
+def known(address: str) -> KnownPlace:
     """What is known of a public address, in whichever spelling. Raises `ValueError` for no
     address."""
     lots = blake2b(ip_address(address).packed, digest_size=4).digest()
@@ -76,4 +76,4 @@ def known(address: str) -> Known:
         market for number, market in enumerate(MARKETS) if share < sum(_WEIGHTS[: number + 1])
     )
     place = market.places[lots[1] % len(market.places)]
-    return Known(market.country, place if lots[2] % 8 else None, hosting=lots[3] % 16 == 0)
+    return KnownPlace(market.country, place if lots[2] % 8 else None, hosting=lots[3] % 16 == 0)

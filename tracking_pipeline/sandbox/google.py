@@ -44,7 +44,7 @@ import orjson
 from aiohttp import web
 
 from tracking_pipeline.sandbox import google_rules
-from tracking_pipeline.sandbox.google_rules import Violation, transaction_id
+from tracking_pipeline.sandbox.google_rules import FieldViolation, transaction_id
 from tracking_pipeline.sandbox.stage import (
     Service,
     Stage,
@@ -52,7 +52,7 @@ from tracking_pipeline.sandbox.stage import (
     json_or_none,
     misbehaviour,
 )
-from tracking_pipeline.sandbox.steps import Reach, Step
+from tracking_pipeline.sandbox.steps import Reach, ScriptStep
 
 # The bodies that Google's Data Manager API answers with. Pure.
 #
@@ -75,7 +75,7 @@ _STATUSES = {
 _PREFIX = "PROCESSING_ERROR_REASON_"
 
 
-def accepted_body(request_id: str, warned: Sequence[Violation] = ()) -> bytes:
+def accepted_body(request_id: str, warned: Sequence[FieldViolation] = ()) -> bytes:
     """The body of a 200: accepted, which is not the same as used."""
     if not warned:
         return orjson.dumps({"requestId": request_id})
@@ -96,7 +96,7 @@ def error_body(
     request_id: str,
     *,
     reason: str | None = None,
-    violations: Sequence[Violation] = (),
+    violations: Sequence[FieldViolation] = (),
     quota_limit: str | None = None,
     retry_seconds: float | None = None,
 ) -> bytes:
@@ -125,7 +125,9 @@ def error_body(
     return orjson.dumps({"error": error})
 
 
-def step_body(step: Step, request_id: str, violations: Sequence[Violation] = ()) -> bytes:
+def step_body(
+    step: ScriptStep, request_id: str, violations: Sequence[FieldViolation] = ()
+) -> bytes:
     """The body of a scripted error; a message in capitals is its reason."""
     message = step.message or "The request cannot be served."
     reason = message if message.isupper() else None
@@ -158,7 +160,7 @@ PREFIX = "/google"
 ADDRESS = PREFIX
 
 REQUESTS_PER_MINUTE = 300
-_GOOD = Step()
+_GOOD = ScriptStep()
 _SCOPE = "https://www.googleapis.com/auth/datamanager"
 # Google answers with one violation for each bad field; a sender needs only the first few.
 _MOST_VIOLATIONS = 100
@@ -235,7 +237,7 @@ class _Google(Service):
             accepted = self.accepted.get(request_id)
             if accepted is None:
                 body = error_body(404, "There is no such request.", request_id)
-                answer = StandInAnswer(Step(status=404), body)
+                answer = StandInAnswer(ScriptStep(status=404), body)
             else:
                 answer = StandInAnswer(_GOOD, self._status(accepted))
         return await self.send(request, answer)
@@ -321,7 +323,7 @@ class _Google(Service):
             quota_limit="IngestRequestsPerMinutePerProject",
             retry_seconds=60,
         )
-        return StandInAnswer(Step(status=429, code=4), body, "over the rate")
+        return StandInAnswer(ScriptStep(status=429, code=4), body, "over the rate")
 
     def _refuse_request(
         self, payload: Mapping[str, Any], events: list[Any], request_id: str
@@ -331,19 +333,21 @@ class _Google(Service):
             return None
         return _invalid(found, request_id)
 
-    def _request_violations(self, payload: Mapping[str, Any], events: list[Any]) -> list[Violation]:
+    def _request_violations(
+        self, payload: Mapping[str, Any], events: list[Any]
+    ) -> list[FieldViolation]:
         """What is wrong with the request as a whole, whatever its events are."""
         known = {"destinations", "events", "consent", "validateOnly", "encoding", "encryptionInfo"}
         if payload.keys() - known:
-            return [Violation("", "INVALID_FORMAT")]
+            return [FieldViolation("", "INVALID_FORMAT")]
         found = list(_destination_violations(payload.get("destinations")))
         if payload.get("encoding") != "HEX":
-            found.append(Violation("encoding", "REQUIRED_FIELD_MISSING"))
+            found.append(FieldViolation("encoding", "REQUIRED_FIELD_MISSING"))
         if not events:
-            found.append(Violation("events", "REQUIRED_FIELD_MISSING"))
+            found.append(FieldViolation("events", "REQUIRED_FIELD_MISSING"))
         if len(events) > google_rules.MAX_EVENTS:
             self.stage.memory.violate("too_many_events", f"{len(events)} events in one request")
-            found.append(Violation("events", "TOO_MANY_EVENTS"))
+            found.append(FieldViolation("events", "TOO_MANY_EVENTS"))
         return found
 
     def _refuse_events(
@@ -353,22 +357,22 @@ class _Google(Service):
             return None
         now = self.stage.clock()
         references = [each.get("reference", "") for each in payload["destinations"]]
-        found: list[Violation] = []
+        found: list[FieldViolation] = []
         for position, event in enumerate(events):
             if isinstance(event, dict):
                 for place in google_rules.raw_personal_data(event):
                     self.stage.memory.violate("raw_personal_data", place, transaction_id(event))
             wrong = google_rules.violations(event, now, references)
             if self.behaviour.refuse_numbers and transaction_id(event).isdecimal():
-                wrong.append(Violation("transactionId", "INVALID_FORMAT"))
+                wrong.append(FieldViolation("transactionId", "INVALID_FORMAT"))
             found += [self._placed(each, position) for each in wrong]
         return _invalid(found[:_MOST_VIOLATIONS], request_id) if found else None
 
-    def _placed(self, violation: Violation, position: int) -> Violation:
+    def _placed(self, violation: FieldViolation, position: int) -> FieldViolation:
         if not self.behaviour.name_culprits:
-            return Violation(f"events.{violation.field}".rstrip("."), violation.reason)
+            return FieldViolation(f"events.{violation.field}".rstrip("."), violation.reason)
         place = f"events[{position}].{violation.field}".rstrip(".")
-        return Violation(place, violation.reason)
+        return FieldViolation(place, violation.reason)
 
     def _meet_faults(self, events: list[Any], request_id: str) -> StandInAnswer:
         ids = [transaction_id(event) for event in events]
@@ -376,22 +380,22 @@ class _Google(Service):
         step = self.stage.fault(ids) or _GOOD
         if step.reach is Reach.EVENT:
             reason = step.message if step.message and step.message.isupper() else "INVALID_FORMAT"
-            found = [self._placed(Violation("", reason), position) for position in culprits]
+            found = [self._placed(FieldViolation("", reason), position) for position in culprits]
             return StandInAnswer(step, step_body(step, request_id, found), "refused by its script")
         if not step.is_good:
             return self._misbehave(step, request_id)
         return StandInAnswer(step, accepted_body(request_id, self._warned(ids)))
 
-    def _warned(self, ids: Sequence[str]) -> list[Violation]:
+    def _warned(self, ids: Sequence[str]) -> list[FieldViolation]:
         """What is warned of, though the events are accepted."""
         reasons = self.behaviour.warned
         return [
-            Violation(f"events[{place}]", reasons[event_id])
+            FieldViolation(f"events[{place}]", reasons[event_id])
             for place, event_id in enumerate(ids)
             if event_id in reasons
         ]
 
-    def _misbehave(self, step: Step, request_id: str) -> StandInAnswer:
+    def _misbehave(self, step: ScriptStep, request_id: str) -> StandInAnswer:
         return misbehaviour(step, b'{"requestId": ', step_body(step, request_id))
 
     def _accept(self, request_id: str, destination: Any, ids: tuple[str, ...]) -> None:
@@ -416,23 +420,25 @@ class _Google(Service):
         )
 
 
-def _destination_violations(destinations: object) -> list[Violation]:
+def _destination_violations(destinations: object) -> list[FieldViolation]:
     if not isinstance(destinations, list) or not destinations:
-        return [Violation("destinations", "REQUIRED_FIELD_MISSING")]
+        return [FieldViolation("destinations", "REQUIRED_FIELD_MISSING")]
     if len(destinations) > google_rules.MAX_DESTINATIONS:
-        return [Violation("destinations", "TOO_MANY_DESTINATIONS")]
+        return [FieldViolation("destinations", "TOO_MANY_DESTINATIONS")]
     found = []
     for position, destination in enumerate(destinations):
         place = f"destinations[{position}]"
         if not isinstance(destination, dict):
-            return [Violation(place, "INVALID_FORMAT")]
+            return [FieldViolation(place, "INVALID_FORMAT")]
         for name in ("operatingAccount", "loginAccount"):
             account = destination.get(name)
             if (account is not None or name == "operatingAccount") and not _is_account(account):
-                found.append(Violation(f"{place}.{name}", "INVALID_DESTINATION"))
+                found.append(FieldViolation(f"{place}.{name}", "INVALID_DESTINATION"))
         action = destination.get("productDestinationId")
         if not isinstance(action, str) or not action.isdecimal():
-            found.append(Violation(f"{place}.productDestinationId", "INVALID_CONVERSION_ACTION_ID"))
+            found.append(
+                FieldViolation(f"{place}.productDestinationId", "INVALID_CONVERSION_ACTION_ID")
+            )
     return found
 
 
@@ -443,12 +449,12 @@ def _is_account(account: object) -> bool:
     return isinstance(account_id, str) and account_id.isdecimal()
 
 
-def _invalid(found: Sequence[Violation], request_id: str) -> StandInAnswer:
+def _invalid(found: Sequence[FieldViolation], request_id: str) -> StandInAnswer:
     message = "There was a problem with the request."
     body = error_body(400, message, request_id, violations=found)
-    return StandInAnswer(Step(status=400, code=100), body, found[0].reason)
+    return StandInAnswer(ScriptStep(status=400, code=100), body, found[0].reason)
 
 
 def _error(status: int, message: str, request_id: str) -> StandInAnswer:
     body = error_body(status, message, request_id)
-    return StandInAnswer(Step(status=status), body, message)
+    return StandInAnswer(ScriptStep(status=status), body, message)

@@ -95,22 +95,22 @@ _MERCHANT = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True)
-class Violation:
+class FieldViolation:
     """One field that is wrong, under its path within the event, and Google's reason."""
 
     field: str
     reason: str
 
 
-def violations(event: object, now: float, references: Sequence[str]) -> list[Violation]:
+def violations(event: object, now: float, references: Sequence[str]) -> list[FieldViolation]:
     """What Google would refuse in this event at `now` (Unix seconds); empty if it would take it.
 
     `references` are the names of the request's destinations.
     """
     if not isinstance(event, dict):
-        return [Violation("", "INVALID_FORMAT")]
+        return [FieldViolation("", "INVALID_FORMAT")]
     return [
-        *(Violation(name, "INVALID_FORMAT") for name in sorted(event.keys() - EVENT_FIELDS)),
+        *(FieldViolation(name, "INVALID_FORMAT") for name in sorted(event.keys() - EVENT_FIELDS)),
         *_wrong_references(event, references),
         *_wrong_id(event),
         *_wrong_time(event.get("eventTimestamp"), now),
@@ -139,26 +139,28 @@ def transaction_id(event: object) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _wrong_references(event: Mapping[str, Any], references: Sequence[str]) -> Iterator[Violation]:
+def _wrong_references(
+    event: Mapping[str, Any], references: Sequence[str]
+) -> Iterator[FieldViolation]:
     named = event.get("destinationReferences", [])
     if not isinstance(named, list) or any(each not in references for each in named):
-        yield Violation("destinationReferences", "INVALID_DESTINATION_REFERENCE")
+        yield FieldViolation("destinationReferences", "INVALID_DESTINATION_REFERENCE")
 
 
-def _wrong_id(event: Mapping[str, Any]) -> Iterator[Violation]:
+def _wrong_id(event: Mapping[str, Any]) -> Iterator[FieldViolation]:
     if "transactionId" in event and not transaction_id(event):
-        yield Violation("transactionId", "INVALID_FORMAT")
+        yield FieldViolation("transactionId", "INVALID_FORMAT")
     if event.get("eventSource") == "WEB" and "transactionId" not in event:
-        yield Violation("transactionId", "REQUIRED_FIELD_MISSING")
+        yield FieldViolation("transactionId", "REQUIRED_FIELD_MISSING")
 
 
-def _wrong_time(value: object, now: float) -> Iterator[Violation]:
+def _wrong_time(value: object, now: float) -> Iterator[FieldViolation]:
     if value is None:
-        yield Violation("eventTimestamp", "REQUIRED_FIELD_MISSING")
+        yield FieldViolation("eventTimestamp", "REQUIRED_FIELD_MISSING")
         return
     moment = _moment(value)
     if moment is None or not -MAX_AHEAD_SECONDS <= now - moment <= MAX_AGE_SECONDS:
-        yield Violation("eventTimestamp", "EVENT_TIME_INVALID")
+        yield FieldViolation("eventTimestamp", "EVENT_TIME_INVALID")
 
 
 def _moment(value: object) -> float | None:
@@ -173,55 +175,57 @@ def _moment(value: object) -> float | None:
     return moment.astimezone(timezone.utc).timestamp()
 
 
-def _wrong_source(event: Mapping[str, Any]) -> Iterator[Violation]:
+def _wrong_source(event: Mapping[str, Any]) -> Iterator[FieldViolation]:
     if event.get("eventSource") not in EVENT_SOURCES:
         missing = "eventSource" not in event
-        yield Violation("eventSource", "REQUIRED_FIELD_MISSING" if missing else "INVALID_FORMAT")
+        yield FieldViolation(
+            "eventSource", "REQUIRED_FIELD_MISSING" if missing else "INVALID_FORMAT"
+        )
 
 
-def _wrong_money(event: Mapping[str, Any]) -> Iterator[Violation]:
+def _wrong_money(event: Mapping[str, Any]) -> Iterator[FieldViolation]:
     if not _is_number(event.get("conversionValue", 0)):
-        yield Violation("conversionValue", "INVALID_FORMAT")
+        yield FieldViolation("conversionValue", "INVALID_FORMAT")
     currency = event.get("currency", "USD")
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
-        yield Violation("currency", "INVALID_CURRENCY_CODE")
+        yield FieldViolation("currency", "INVALID_CURRENCY_CODE")
 
 
-def _wrong_consent(consent: object) -> Iterator[Violation]:
+def _wrong_consent(consent: object) -> Iterator[FieldViolation]:
     if not isinstance(consent, dict) or consent.keys() - {"adUserData", "adPersonalization"}:
-        yield Violation("consent", "INVALID_FORMAT")
+        yield FieldViolation("consent", "INVALID_FORMAT")
         return
     for name in sorted(consent):
         if consent[name] not in CONSENTS:
-            yield Violation(f"consent.{name}", "INVALID_FORMAT")
+            yield FieldViolation(f"consent.{name}", "INVALID_FORMAT")
 
 
-def _wrong_identifiers(event: Mapping[str, Any]) -> Iterator[Violation]:
+def _wrong_identifiers(event: Mapping[str, Any]) -> Iterator[FieldViolation]:
     clicks = event.get("adIdentifiers", {})
     if not isinstance(clicks, dict) or clicks.keys() - AD_IDENTIFIERS:
-        yield Violation("adIdentifiers", "INVALID_FORMAT")
+        yield FieldViolation("adIdentifiers", "INVALID_FORMAT")
         return
     for name in sorted(clicks.keys() & {"gclid", "gbraid", "wbraid", "dclid"}):
         if not isinstance(clicks[name], str) or not clicks[name]:
-            yield Violation(f"adIdentifiers.{name}", "INVALID_FORMAT")
+            yield FieldViolation(f"adIdentifiers.{name}", "INVALID_FORMAT")
     yield from _wrong_session_attributes(clicks.get("sessionAttributes"))
     place = "adIdentifiers.landingPageDeviceInfo"
     yield from _wrong_device(clicks.get("landingPageDeviceInfo", {}), place)
     # "gbraid" comes from a click that led to an app, "wbraid" from one that led to a website.
     if {"gbraid", "wbraid"} <= clicks.keys():
-        yield Violation("adIdentifiers.wbraid", "INVALID_AD_IDENTIFIERS")
+        yield FieldViolation("adIdentifiers.wbraid", "INVALID_AD_IDENTIFIERS")
     user_data = event.get("userData", {})
     identifiers = user_data.get("userIdentifiers") if isinstance(user_data, dict) else user_data
     if "userData" in event and (not isinstance(identifiers, list) or not identifiers):
-        yield Violation("userData.userIdentifiers", "REQUIRED_FIELD_MISSING")
+        yield FieldViolation("userData.userIdentifiers", "REQUIRED_FIELD_MISSING")
         return
     if not clicks and not identifiers:
-        yield Violation("", "NO_IDENTIFIERS_PROVIDED")
+        yield FieldViolation("", "NO_IDENTIFIERS_PROVIDED")
     if identifiers:
         yield from _wrong_user_identifiers(identifiers)
 
 
-def _wrong_session_attributes(value: object) -> Iterator[Violation]:
+def _wrong_session_attributes(value: object) -> Iterator[FieldViolation]:
     """They are the base64 of a JSON object, as Google's script for websites writes it:
     https://support.google.com/google-ads/answer/16194756"""
     if value is None:
@@ -234,19 +238,19 @@ def _wrong_session_attributes(value: object) -> Iterator[Violation]:
                 return
         except ValueError:
             pass
-    yield Violation("adIdentifiers.sessionAttributes", "INVALID_FORMAT")
+    yield FieldViolation("adIdentifiers.sessionAttributes", "INVALID_FORMAT")
 
 
-def _wrong_device(device: object, place: str) -> Iterator[Violation]:
+def _wrong_device(device: object, place: str) -> Iterator[FieldViolation]:
     if not isinstance(device, dict):
-        yield Violation(place, "INVALID_FORMAT")
+        yield FieldViolation(place, "INVALID_FORMAT")
         return
     for name in sorted(device):
         wanted = DEVICE_FIELDS.get(name)
         if wanted is None or type(device[name]) is not wanted or device[name] == "":
-            yield Violation(f"{place}.{name}", "INVALID_FORMAT")
+            yield FieldViolation(f"{place}.{name}", "INVALID_FORMAT")
     if isinstance(address := device.get("ipAddress"), str) and not _is_address(address):
-        yield Violation(f"{place}.ipAddress", "INVALID_FORMAT")
+        yield FieldViolation(f"{place}.ipAddress", "INVALID_FORMAT")
 
 
 def _is_address(text: str) -> bool:
@@ -257,39 +261,39 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _wrong_cart(cart: object) -> Iterator[Violation]:
+def _wrong_cart(cart: object) -> Iterator[FieldViolation]:
     """https://developers.google.com/data-manager/api/reference/rest/v1/events/ingest#cartdata"""
     items = cart.get("items", []) if isinstance(cart, dict) else None
     if not isinstance(cart, dict) or cart.keys() - CART_FIELDS or not isinstance(items, list):
-        yield Violation("cartData", "INVALID_FORMAT")
+        yield FieldViolation("cartData", "INVALID_FORMAT")
         return
     if not _matches(_MERCHANT, cart.get("merchantId", "1")):
-        yield Violation("cartData.merchantId", "INVALID_MERCHANT_ID")
+        yield FieldViolation("cartData.merchantId", "INVALID_MERCHANT_ID")
     if not _matches(_LANGUAGE, cart.get("merchantFeedLanguageCode", "en")):
         place = "cartData.merchantFeedLanguageCode"
-        yield Violation(place, "INVALID_MERCHANT_FEED_LANGUAGE_CODE")
+        yield FieldViolation(place, "INVALID_MERCHANT_FEED_LANGUAGE_CODE")
     label = cart.get("merchantFeedLabel", "US")
     if not isinstance(label, str) or not label:
-        yield Violation("cartData.merchantFeedLabel", "INVALID_FORMAT")
+        yield FieldViolation("cartData.merchantFeedLabel", "INVALID_FORMAT")
     if not _is_number(cart.get("transactionDiscount", 0)):
-        yield Violation("cartData.transactionDiscount", "INVALID_FORMAT")
+        yield FieldViolation("cartData.transactionDiscount", "INVALID_FORMAT")
     for position, item in enumerate(items):
         yield from _wrong_item(item, f"cartData.items[{position}]")
 
 
-def _wrong_item(item: object, place: str) -> Iterator[Violation]:
+def _wrong_item(item: object, place: str) -> Iterator[FieldViolation]:
     if not isinstance(item, dict) or item.keys() - ITEM_FIELDS:
-        yield Violation(place, "INVALID_FORMAT")
+        yield FieldViolation(place, "INVALID_FORMAT")
         return
     identity = item.get("merchantProductId")
     if not isinstance(identity, str) or not identity:
-        yield Violation(f"{place}.merchantProductId", "REQUIRED_FIELD_MISSING")
+        yield FieldViolation(f"{place}.merchantProductId", "REQUIRED_FIELD_MISSING")
     quantity = item.get("quantity", 1)
     # An int64, which JSON may also write as a text.
     if isinstance(quantity, bool) or not re.fullmatch(r"\d{1,19}", str(quantity)):
-        yield Violation(f"{place}.quantity", "INVALID_FORMAT")
+        yield FieldViolation(f"{place}.quantity", "INVALID_FORMAT")
     if not _is_number(item.get("unitPrice", 0)):
-        yield Violation(f"{place}.unitPrice", "INVALID_FORMAT")
+        yield FieldViolation(f"{place}.unitPrice", "INVALID_FORMAT")
 
 
 def _is_number(value: object) -> bool:
@@ -300,37 +304,37 @@ def _matches(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _wrong_user_identifiers(identifiers: list[object]) -> Iterator[Violation]:
+def _wrong_user_identifiers(identifiers: list[object]) -> Iterator[FieldViolation]:
     if len(identifiers) > MAX_USER_IDENTIFIERS:
-        yield Violation("userData.userIdentifiers", "TOO_MANY_USER_IDENTIFIERS")
+        yield FieldViolation("userData.userIdentifiers", "TOO_MANY_USER_IDENTIFIERS")
     for position, identifier in enumerate(identifiers):
         place = f"userData.userIdentifiers[{position}]"
         known = {"emailAddress", "phoneNumber", "address"}
         # A union: exactly one of the three.
         if not isinstance(identifier, dict) or len(identifier) != 1 or identifier.keys() - known:
-            yield Violation(place, "INVALID_FORMAT")
+            yield FieldViolation(place, "INVALID_FORMAT")
             continue
         [(name, value)] = identifier.items()
         if name == "address":
             yield from _wrong_address(value, f"{place}.address")
         elif not _is_hash(value):
-            yield Violation(f"{place}.{name}", "INVALID_SHA256_FORMAT")
+            yield FieldViolation(f"{place}.{name}", "INVALID_SHA256_FORMAT")
 
 
-def _wrong_address(address: object, place: str) -> Iterator[Violation]:
+def _wrong_address(address: object, place: str) -> Iterator[FieldViolation]:
     if not isinstance(address, dict):
-        yield Violation(place, "INVALID_FORMAT")
+        yield FieldViolation(place, "INVALID_FORMAT")
         return
     for name in sorted(_ADDRESS_FIELDS - address.keys()):
-        yield Violation(f"{place}.{name}", "REQUIRED_FIELD_MISSING")
+        yield FieldViolation(f"{place}.{name}", "REQUIRED_FIELD_MISSING")
     for name in sorted(_HASHED_ADDRESS_FIELDS & address.keys()):
         if not _is_hash(address[name]):
-            yield Violation(f"{place}.{name}", "INVALID_SHA256_FORMAT")
+            yield FieldViolation(f"{place}.{name}", "INVALID_SHA256_FORMAT")
     region, postal_code = address.get("regionCode"), address.get("postalCode")
     if region is not None and not (isinstance(region, str) and _REGION.fullmatch(region)):
-        yield Violation(f"{place}.regionCode", "INVALID_REGION_CODE")
+        yield FieldViolation(f"{place}.regionCode", "INVALID_REGION_CODE")
     if postal_code is not None and (not isinstance(postal_code, str) or _is_hash(postal_code)):
-        yield Violation(f"{place}.postalCode", "INVALID_POSTAL_CODE")
+        yield FieldViolation(f"{place}.postalCode", "INVALID_POSTAL_CODE")
 
 
 def _is_hash(value: object) -> bool:

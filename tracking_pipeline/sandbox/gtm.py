@@ -39,7 +39,7 @@ from tracking_pipeline.sandbox.stage import (
     json_or_none,
     misbehaviour,
 )
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "gtm_server"
 PREFIX = "/gtm"
@@ -47,8 +47,8 @@ PREFIX = "/gtm"
 ADDRESS = PREFIX + "/main"
 
 _PREVIEW_HEADER = "X-Gtm-Server-Preview"
-_GOOD = Step()
-_UNCLAIMED = Step(status=400, code=100)
+_GOOD = ScriptStep()
+_UNCLAIMED = ScriptStep(status=400, code=100)
 # The Data Client's own, in every answer that it gives.
 _CORS = {
     "Access-Control-Max-Age": "600",
@@ -146,7 +146,7 @@ class _Gtm(Service):
         events = _measured(payload)
         step = self._step(container, events)
         if step.kind == "bad":
-            step = Step(kind="bad", status=413, code=100)
+            step = ScriptStep(kind="bad", status=413, code=100)
         if step.is_good and not self.stage.lenient:
             problems = gtm_rules.measurement_protocol_problems(
                 payload, len(body), self.stage.clock()
@@ -182,7 +182,7 @@ class _Gtm(Service):
         await request.read()
         return await self._answer(request, [], _misbehave(_UNCLAIMED))
 
-    def _step(self, container: Container, events: Sequence[Any]) -> Step:
+    def _step(self, container: Container, events: Sequence[Any]) -> ScriptStep:
         if not container.published:
             return _UNCLAIMED
         return (
@@ -236,7 +236,7 @@ def _container(request: web.Request) -> Container:
     return CONTAINERS.get(name, CONTAINERS["unpublished"])
 
 
-def _misbehave(step: Step, *, by_data_client: bool = False) -> _ContainerAnswer:
+def _misbehave(step: ScriptStep, *, by_data_client: bool = False) -> _ContainerAnswer:
     found = misbehaviour(step, b'{"timestamp": ')
     # A proxy in front of the container answers the rest.
     claimed = by_data_client and step.status == 400

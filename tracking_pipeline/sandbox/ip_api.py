@@ -29,7 +29,7 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox import ip_api_rules
 from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, known
-from tracking_pipeline.sandbox.ip_api_rules import Counted, Endpoint
+from tracking_pipeline.sandbox.ip_api_rules import Endpoint, RateLeft
 from tracking_pipeline.sandbox.stage import (
     Service,
     Stage,
@@ -37,13 +37,13 @@ from tracking_pipeline.sandbox.stage import (
     json_or_none,
     misbehaviour,
 )
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "ip_api"
 PREFIX = "/ip-api"
 PAID_PREFIX = "/ip-api-pro"
 
-_GOOD = Step()
+_GOOD = ScriptStep()
 _BROKEN = b'[{"status": "succ'
 
 
@@ -90,7 +90,7 @@ class _IpApi(Service):
 
     def _admit(
         self, request: web.Request, endpoint: Endpoint
-    ) -> tuple[StandInAnswer | None, Counted | None]:
+    ) -> tuple[StandInAnswer | None, RateLeft | None]:
         """Why the request is turned away before it is read, and what its source has left."""
         memory = self.stage.memory
         memory.check_waited(DESTINATION)
@@ -98,7 +98,7 @@ class _IpApi(Service):
         if request.path.startswith(PAID_PREFIX):
             counted = None
             if not has_key:
-                return StandInAnswer(Step(status=403), reason="no key"), None
+                return StandInAnswer(ScriptStep(status=403), reason="no key"), None
         else:
             if has_key:
                 memory.violate("key_in_the_clear", "a key was sent to the free service")
@@ -108,18 +108,18 @@ class _IpApi(Service):
                 seconds = counted.resets_in_seconds
                 memory.violate("over_the_limit", f"X-Rl was 0 for {seconds} s more")
             if counted.banned:
-                return StandInAnswer(Step(status=403), reason="banned"), counted
+                return StandInAnswer(ScriptStep(status=403), reason="banned"), counted
             if counted.over:
-                return StandInAnswer(Step(status=429), reason="over the limit"), counted
+                return StandInAnswer(ScriptStep(status=429), reason="over the limit"), counted
         fault = self.conditions.take()
         return (misbehaviour(fault, _BROKEN) if fault else None), counted
 
     def _answer_batch(self, asked: object, fields: str | None) -> StandInAnswer:
         if not isinstance(asked, list):
-            return StandInAnswer(Step(status=400), reason="no list")
+            return StandInAnswer(ScriptStep(status=400), reason="no list")
         if len(asked) > ip_api_rules.MAX_QUERIES:
             self.stage.memory.violate("too_many_queries", f"{len(asked)} in one request")
-            return StandInAnswer(Step(status=422), reason="too many queries")
+            return StandInAnswer(ScriptStep(status=422), reason="too many queries")
         return self._places([_question(item, fields) for item in asked], one=False)
 
     def _places(self, questions: list[_Question], *, one: bool) -> StandInAnswer:
@@ -141,7 +141,7 @@ class _IpApi(Service):
         return StandInAnswer(step, items[0] if one and items else b"[%s]" % b",".join(items))
 
     async def _send(
-        self, request: web.Request, answer: StandInAnswer, counted: Counted | None
+        self, request: web.Request, answer: StandInAnswer, counted: RateLeft | None
     ) -> web.Response:
         step = answer.step
         self.remember(answer)
@@ -151,12 +151,12 @@ class _IpApi(Service):
             headers = self._throttle_headers(step)
         return await self.send(request, answer, headers=headers)
 
-    def wait_headers(self, step: Step) -> dict[str, str]:
+    def wait_headers(self, step: ScriptStep) -> dict[str, str]:
         """None: ip-api tells by headers of its own how long to wait."""
         del step
         return {}
 
-    def _throttle_headers(self, step: Step) -> dict[str, str]:
+    def _throttle_headers(self, step: ScriptStep) -> dict[str, str]:
         """Those of a scripted 429, which may leave out for how long."""
         if step.retry_after is None:
             return {}
@@ -165,7 +165,7 @@ class _IpApi(Service):
         return {"X-Rl": "0", "X-Ttl": step.retry_after}
 
 
-def _limit_headers(counted: Counted) -> dict[str, str]:
+def _limit_headers(counted: RateLeft) -> dict[str, str]:
     return {"X-Rl": str(counted.left), "X-Ttl": str(counted.resets_in_seconds)}
 
 
@@ -179,7 +179,7 @@ def _question(item: object, fields: str | None) -> _Question:
 
 
 def _written(question: _Question) -> bytes:
-    return orjson.dumps(ip_api_rules.masked(_item(question.query), question.fields))
+    return orjson.dumps(ip_api_rules.only_fields(_item(question.query), question.fields))
 
 
 def _item(query: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def wanted_fields(fields: object) -> frozenset[str]:
     return frozenset(name for name, bit in _BITS.items() if mask & bit)
 
 
-def masked(answer: dict[str, Any], fields: frozenset[str]) -> dict[str, Any]:
+def only_fields(answer: dict[str, Any], fields: frozenset[str]) -> dict[str, Any]:
     """Of an answer, the fields that are wanted."""
     return {name: value for name, value in answer.items() if name in fields}
 
@@ -98,7 +98,7 @@ class IpApiLimits:
 
 
 @dataclass(frozen=True)
-class Counted:
+class RateLeft:
     """What a source is told: `left` is `X-Rl`, `resets_in_seconds` is `X-Ttl`, in whole seconds."""
 
     left: int
@@ -125,7 +125,7 @@ class IpApiTraffic:
         self.left_out: frozenset[str] = frozenset()
         self.written_as: Mapping[str, bytes] = {}
 
-    def count(self, source: str, endpoint: Endpoint, clock_seconds: float) -> Counted:
+    def count(self, source: str, endpoint: Endpoint, clock_seconds: float) -> RateLeft:
         """Counts one request of a source. `clock_seconds` is the time of day (Unix seconds)."""
         limits = self.limits
         allowed = limits.batch_requests if endpoint == "batch" else limits.single_requests
@@ -136,7 +136,7 @@ class IpApiTraffic:
             over = used >= allowed
             self._windows[source, endpoint] = ends_at, used + (not over)
             self._over[source] += over
-            return Counted(
+            return RateLeft(
                 left=max(allowed - used - 1, 0),
                 resets_in_seconds=int(ends_at - clock_seconds),
                 over=over,

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, Known, known
+from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, KnownPlace, known
 from tracking_pipeline.sandbox.stage import (
     Service,
     Stage,
@@ -26,14 +26,14 @@ from tracking_pipeline.sandbox.stage import (
     json_or_none,
     misbehaviour,
 )
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "ipinfo"
 PREFIX = "/ipinfo"
 MAX_ADDRESSES = 1000
 
 _BEARER = "Bearer "
-_GOOD = Step()
+_GOOD = ScriptStep()
 _BROKEN = b'{"8.8.8.8": {'
 
 
@@ -67,10 +67,10 @@ class _IpInfo(Service):
         if fault:
             return misbehaviour(fault, _BROKEN)
         if not isinstance(asked, list) or not all(isinstance(item, str) for item in asked):
-            return StandInAnswer(Step(status=400), reason="no list of addresses")
+            return StandInAnswer(ScriptStep(status=400), reason="no list of addresses")
         if len(asked) > MAX_ADDRESSES:
             self.stage.memory.violate("too_many_addresses", f"{len(asked)} in one request")
-            return StandInAnswer(Step(status=400), reason="too many addresses")
+            return StandInAnswer(ScriptStep(status=400), reason="too many addresses")
         step = self.stage.scripts.take(asked) or _GOOD
         if not step.is_good:
             return misbehaviour(step, _BROKEN)
@@ -83,9 +83,9 @@ class _IpInfo(Service):
             self.stage.memory.violate("token_in_url", "token in the query of the URL")
         token = request.headers.get("Authorization", "").removeprefix(_BEARER)
         if not token:
-            return StandInAnswer(Step(status=401), reason="no token")
+            return StandInAnswer(ScriptStep(status=401), reason="no token")
         if token.startswith("free") and service != "lite":
-            return StandInAnswer(Step(status=403), reason="not in the free plan")
+            return StandInAnswer(ScriptStep(status=403), reason="not in the free plan")
         return None
 
 
@@ -101,7 +101,7 @@ def _item(address: str, service: str) -> dict[str, Any]:
     return {"ip": address, **shapes[service](found)}
 
 
-def _core(found: Known) -> dict[str, Any]:
+def _core(found: KnownPlace) -> dict[str, Any]:
     country, place = COUNTRIES[found.country], found.place
     return {
         "geo": {
@@ -126,7 +126,7 @@ def _core(found: Known) -> dict[str, Any]:
     }
 
 
-def _lite(found: Known) -> dict[str, Any]:
+def _lite(found: KnownPlace) -> dict[str, Any]:
     country = COUNTRIES[found.country]
     return {
         "asn": "AS64496",
@@ -139,7 +139,7 @@ def _lite(found: Known) -> dict[str, Any]:
     }
 
 
-def _legacy(found: Known) -> dict[str, Any]:
+def _legacy(found: KnownPlace) -> dict[str, Any]:
     country, place = COUNTRIES[found.country], found.place
     return {
         **({"city": place.city, "region": place.state, "postal": place.zip} if place else {}),

@@ -28,9 +28,9 @@ from tracking_pipeline.sandbox.stage import (
     json_or_none,
     misbehaviour,
 )
-from tracking_pipeline.sandbox.steps import Reach, Step
+from tracking_pipeline.sandbox.steps import Reach, ScriptStep
 
-_GOOD = Step()
+_GOOD = ScriptStep()
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -81,10 +81,10 @@ class JsonPlatform(Service, ABC):
         """The body of an acceptance; ``wrongs`` are what is refused or warned of all the same."""
 
     @abstractmethod
-    def error(self, step: Step, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
+    def error(self, step: ScriptStep, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
         """The body of an error with the status of ``step``."""
 
-    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> Step | None:
+    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> ScriptStep | None:
         """What is wrong with the call whatever its events are: a header, the path."""
         del request, payload
         return None
@@ -94,7 +94,7 @@ class JsonPlatform(Service, ABC):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return token.strip() if scheme == "Bearer" else ""
 
-    def http_status(self, step: Step, *, some_refused: bool) -> int:
+    def http_status(self, step: ScriptStep, *, some_refused: bool) -> int:
         """The status of the answer; ``some_refused``: events were refused one by one."""
         del some_refused
         return step.status
@@ -148,21 +148,21 @@ class JsonPlatform(Service, ABC):
             return self._refusal(wrong or _GOOD)
         return self._judge(listed)
 
-    def _wrong_token(self, request: web.Request) -> Step | None:
+    def _wrong_token(self, request: web.Request) -> ScriptStep | None:
         token = self.token(request)
         if token and token in request.path_qs:
             self.stage.memory.violate("token_in_url", "the token stands in the URL")
-        return None if token else Step(status=401, code=190, message="no token")
+        return None if token else ScriptStep(status=401, code=190, message="no token")
 
-    def _wrong_list(self, body: bytes, listed: object) -> Step | None:
+    def _wrong_list(self, body: bytes, listed: object) -> ScriptStep | None:
         if not isinstance(listed, list) or not listed:
-            return Step(status=400, code=100, message="events must be a list of events")
+            return ScriptStep(status=400, code=100, message="events must be a list of events")
         if len(listed) > self.most_events:
             self.stage.memory.violate("too_many_events", f"{len(listed)} events in one request")
-            return Step(status=400, code=100, message="too many events")
+            return ScriptStep(status=400, code=100, message="too many events")
         if self.most_bytes is not None and len(body) > self.most_bytes:
             self.stage.memory.violate("too_many_bytes", f"{len(body)} bytes in one request")
-            return Step(status=413, code=100, message="the request is too large")
+            return ScriptStep(status=413, code=100, message="the request is too large")
         return None
 
     def _judge(self, events: list[Any]) -> _BatchAnswer:
@@ -189,7 +189,9 @@ class JsonPlatform(Service, ABC):
             return replace(self._refusal(_bad(wrongs), wrongs), refused=refused)
         status = step.status if step.status != 200 else self.success_status()
         return _BatchAnswer(
-            Step(status=status, retry_after=step.retry_after, delay_seconds=step.delay_seconds),
+            ScriptStep(
+                status=status, retry_after=step.retry_after, delay_seconds=step.delay_seconds
+            ),
             orjson.dumps(self.accepted(events, wrongs)),
             refused=refused,
         )
@@ -207,11 +209,11 @@ class JsonPlatform(Service, ABC):
             for wrong in self.wrongs(event, now):
                 yield Wrong(wrong.field, wrong.message, wrong.warning, position)
 
-    def _refusal(self, step: Step, wrongs: Sequence[Wrong] = ()) -> _BatchAnswer:
+    def _refusal(self, step: ScriptStep, wrongs: Sequence[Wrong] = ()) -> _BatchAnswer:
         reason = step.message or "refused by its script"
         return _BatchAnswer(step, orjson.dumps(self.error(step, wrongs)), reason)
 
-    def _misbehave(self, step: Step) -> _BatchAnswer:
+    def _misbehave(self, step: ScriptStep) -> _BatchAnswer:
         found = misbehaviour(step, b'{"data": ', orjson.dumps(self.error(step, ())))
         return _BatchAnswer(step, found.body, found.reason)
 
@@ -236,8 +238,8 @@ class JsonPlatform(Service, ABC):
             )
 
 
-def _bad(wrongs: Sequence[Wrong]) -> Step:
-    return Step(status=400, code=100, message=wrongs[0].message)
+def _bad(wrongs: Sequence[Wrong]) -> ScriptStep:
+    return ScriptStep(status=400, code=100, message=wrongs[0].message)
 
 
 def is_within(seconds: object, now: float, *, oldest: float, ahead: float = 300.0) -> bool:

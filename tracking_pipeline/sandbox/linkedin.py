@@ -18,7 +18,7 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox.json_platform import JsonPlatform, Wrong, is_within
 from tracking_pipeline.sandbox.stage import Stage
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "linkedin_capi"
 PREFIX = "/linkedin"
@@ -49,15 +49,17 @@ class _LinkedIn(JsonPlatform):
     def events(self, payload: Mapping[str, Any]) -> object:
         return payload.get("elements")
 
-    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> Step | None:
+    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> ScriptStep | None:
         del payload
         version = request.headers.get("LinkedIn-Version", "")
         if version <= _VERSION_ENDED:
-            return Step(status=426, code=1, message=f"Requested version {version} is not active")
+            return ScriptStep(
+                status=426, code=1, message=f"Requested version {version} is not active"
+            )
         if request.headers.get("X-Restli-Protocol-Version") != "2.0.0":
-            return Step(status=400, code=1, message="X-Restli-Protocol-Version must be 2.0.0")
+            return ScriptStep(status=400, code=1, message="X-Restli-Protocol-Version must be 2.0.0")
         if request.method == "POST" and request.headers.get("X-RestLi-Method") != "BATCH_CREATE":
-            return Step(status=400, code=1, message="X-RestLi-Method must be BATCH_CREATE")
+            return ScriptStep(status=400, code=1, message="X-RestLi-Method must be BATCH_CREATE")
         return None
 
     def wrongs(self, event: Mapping[str, Any], now: float) -> Iterator[Wrong]:
@@ -90,7 +92,7 @@ class _LinkedIn(JsonPlatform):
         del wrongs
         return {"elements": [{"status": 201} for _ in events]}
 
-    def error(self, step: Step, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
+    def error(self, step: ScriptStep, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
         lines = [
             f"Index: {each.position}, ERROR :: /{each.field} :: {each.message}\n"
             for each in wrongs
@@ -106,7 +108,7 @@ class _LinkedIn(JsonPlatform):
 
     async def get_rules(self, request: web.Request) -> web.Response:
         """The conversion rules of an ad account."""
-        step = Step() if self.token(request) else Step(status=401, code=190)
+        step = ScriptStep() if self.token(request) else ScriptStep(status=401, code=190)
         if step.is_good:
             step = self.stage.conditions[DESTINATION].take() or step
         if step.is_good:
@@ -114,7 +116,7 @@ class _LinkedIn(JsonPlatform):
         if not step.is_good:
             return web.json_response(self.error(step, ()), status=step.status)
         if not request.query.get("account", "").startswith("urn:li:sponsoredAccount:"):
-            step = Step(status=400, code=1, message="account is no urn")
+            step = ScriptStep(status=400, code=1, message="account is no urn")
             return web.json_response(self.error(step, ()), status=400)
         rules = [{"id": int(rule), "enabled": True, "type": "LEAD"} for rule in RULES]
         return web.json_response({"elements": rules, "paging": {"start": 0, "count": 100}})

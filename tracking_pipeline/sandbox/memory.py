@@ -90,7 +90,7 @@ class ReceivedRequest:
 
 
 @dataclass(frozen=True)
-class Violation:
+class BrokenPromise:
     """Something that the project promises never to do. `what` never holds the value itself."""
 
     kind: str
@@ -110,7 +110,7 @@ class Memory:
         self._journal = journal
         self._keep_events = keep_events
         self._requests: list[ReceivedRequest] = []
-        self._violations: list[Violation] = []
+        self._violations: list[BrokenPromise] = []
         self._answers: Counter[str] = Counter()
         self._seen: Counter[str] = Counter()
         self._accepted: Counter[str] = Counter()
@@ -168,7 +168,7 @@ class Memory:
     def violate(self, kind: str, what: str, event_id: str | None = None) -> None:
         """Remembers a broken promise."""
         with self._lock:
-            self._violations.append(Violation(kind, what, event_id))
+            self._violations.append(BrokenPromise(kind, what, event_id))
 
     def told_to_wait(self, destination: str, seconds: float) -> None:
         """Remembers that an answer asked the client to leave the destination alone for so long."""
@@ -183,7 +183,7 @@ class Memory:
             since, until = self._wait_until.get(destination, (now, now))
             if since < now < until:
                 early = f"{until - now:.1f} s before the time that Retry-After named"
-                self._violations.append(Violation("request_while_told_to_wait", early))
+                self._violations.append(BrokenPromise("request_while_told_to_wait", early))
 
     def close(self) -> None:
         """Closes the journal. What was remembered can still be asked for. May be called twice."""
@@ -201,7 +201,7 @@ class Memory:
             return list(self._requests)
 
     @property
-    def violations(self) -> list[Violation]:
+    def violations(self) -> list[BrokenPromise]:
         """Every broken promise of this process, oldest first. A clean run leaves none."""
         with self._lock:
             return list(self._violations)

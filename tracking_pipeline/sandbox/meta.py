@@ -37,14 +37,14 @@ from tracking_pipeline.sandbox.stage import (
     json_or_none,
     misbehaviour,
 )
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "meta_capi"
 PREFIX = "/meta"
 ADDRESS = PREFIX
 
 _BEARER = "Bearer "
-_GOOD = Step()
+_GOOD = ScriptStep()
 
 
 def routes(stage: Stage) -> list[web.RouteDef]:
@@ -110,7 +110,7 @@ class _Meta(Service):
         if not isinstance(url, str) or not re.fullmatch(r"debug_token\?input_token=[^&]+", url):
             problem = "The sandbox takes a batch of one question, debug_token."
             body = meta_answers.parameter_error_body(problem, trace_id)
-            return StandInAnswer(Step(status=400, code=100), body, problem)
+            return StandInAnswer(ScriptStep(status=400, code=100), body, problem)
         return StandInAnswer(_GOOD, meta_answers.debug_token_body(self.stage.meta_token, trace_id))
 
     def _quality(self, request: web.Request, trace_id: str) -> StandInAnswer:
@@ -122,7 +122,7 @@ class _Meta(Service):
             problem = problem or str(error)
         if problem:
             body = meta_answers.parameter_error_body(problem, trace_id)
-            return StandInAnswer(Step(status=400, code=100), body, problem)
+            return StandInAnswer(ScriptStep(status=400, code=100), body, problem)
         return StandInAnswer(_GOOD, orjson.dumps(found))
 
     def _answer(self, request: web.Request, payload: Mapping[str, Any]) -> StandInAnswer:
@@ -147,7 +147,7 @@ class _Meta(Service):
         else:
             return None
         body = meta_answers.token_error_body(message, trace_id)
-        return StandInAnswer(Step(status=400, code=190), body, message)
+        return StandInAnswer(ScriptStep(status=400, code=190), body, message)
 
     def _meet_conditions(self, trace_id: str) -> StandInAnswer | None:
         fault = self.conditions.take()
@@ -164,29 +164,29 @@ class _Meta(Service):
         if isinstance(proof, str) and hmac.compare_digest(proof.encode(), expected.encode()):
             return None
         body = meta_answers.proof_error_body(trace_id)
-        return StandInAnswer(Step(status=400, code=100), body, "wrong appsecret_proof")
+        return StandInAnswer(ScriptStep(status=400, code=100), body, "wrong appsecret_proof")
 
     def _refuse_events(self, listed: object, trace_id: str) -> StandInAnswer | None:
         refusal = self._refusal(listed)
         if refusal is None:
             return None
         body = meta_answers.refusal_body(refusal, trace_id)
-        return StandInAnswer(Step(status=400, code=refusal.code), body, refusal.title)
+        return StandInAnswer(ScriptStep(status=400, code=refusal.code), body, refusal.title)
 
-    def _refusal(self, listed: object) -> meta_rules.Refusal | None:
+    def _refusal(self, listed: object) -> meta_rules.MetaRefusal | None:
         """Why the list as a whole is refused: its form, its length, or one event in it."""
         if not isinstance(listed, list) or not listed:
-            return meta_rules.Refusal("Invalid parameter", "data must be a list of events.")
+            return meta_rules.MetaRefusal("Invalid parameter", "data must be a list of events.")
         if len(listed) > meta_rules.MAX_EVENTS:
             self.stage.memory.violate("too_many_events", f"{len(listed)} events in one request")
-            return meta_rules.Refusal("Too many events", "data may hold at most 1,000 events.")
+            return meta_rules.MetaRefusal("Too many events", "data may hold at most 1,000 events.")
         if self.stage.lenient:
             return None
         now = self.stage.clock()
         refusals = [self._refused_event(event, now) for event in listed]
         return next((refusal for refusal in refusals if refusal is not None), None)
 
-    def _refused_event(self, event: object, now: float) -> meta_rules.Refusal | None:
+    def _refused_event(self, event: object, now: float) -> meta_rules.MetaRefusal | None:
         """Why one event is refused. What must never be in it is remembered, whatever comes."""
         if isinstance(event, dict):
             for place in meta_rules.raw_personal_data(event):
@@ -217,7 +217,7 @@ class _Meta(Service):
         return headers
 
 
-def _misbehave(step: Step, trace_id: str) -> StandInAnswer:
+def _misbehave(step: ScriptStep, trace_id: str) -> StandInAnswer:
     return misbehaviour(step, b'{"events_received": ', meta_answers.step_body(step, trace_id))
 
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import orjson
 
-from tracking_pipeline.sandbox.meta_rules import Refusal
+from tracking_pipeline.sandbox.meta_rules import MetaRefusal
 from tracking_pipeline.sandbox.stage import MetaToken
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 _MESSAGES = {
     1: "An unknown error has occurred.",
@@ -46,7 +46,7 @@ def success_body(events: int, trace_id: str, message: str | None = None) -> byte
     return orjson.dumps({"events_received": events, "messages": messages, "fbtrace_id": trace_id})
 
 
-def refusal_body(refusal: Refusal, trace_id: str) -> bytes:
+def refusal_body(refusal: MetaRefusal, trace_id: str) -> bytes:
     """The body of a 400 that one event brought on the whole request; it does not say which."""
     error: dict[str, Any] = {
         "message": "Invalid parameter",
@@ -62,7 +62,7 @@ def refusal_body(refusal: Refusal, trace_id: str) -> bytes:
     return _error_body(error)
 
 
-def step_body(step: Step, trace_id: str) -> bytes:
+def step_body(step: ScriptStep, trace_id: str) -> bytes:
     """The body of a scripted error."""
     code = 1 if step.code is None else step.code
     error: dict[str, Any] = {

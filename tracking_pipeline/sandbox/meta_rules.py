@@ -53,7 +53,7 @@ _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
 
 @dataclass(frozen=True)
-class Refusal:
+class MetaRefusal:
     """Why an event is refused, in the words of Meta's error body."""
 
     title: str
@@ -62,10 +62,10 @@ class Refusal:
     code: int = 100
 
 
-def refusal(event: object, now: float) -> Refusal | None:
+def refusal(event: object, now: float) -> MetaRefusal | None:
     """Why Meta would refuse this event at `now` (Unix seconds); `None` if it would take it."""
     if not isinstance(event, dict):
-        return Refusal("Invalid parameter", "An event is an object.")
+        return MetaRefusal("Invalid parameter", "An event is an object.")
     return (
         _missing_field(event)
         or _wrong_time(event, now)
@@ -122,76 +122,76 @@ def _values(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
-def _missing_field(event: Mapping[str, Any]) -> Refusal | None:
+def _missing_field(event: Mapping[str, Any]) -> MetaRefusal | None:
     if not isinstance(event.get("event_name"), str) or not event["event_name"].strip():
-        return Refusal("Missing event name", "Each event needs an event_name.")
+        return MetaRefusal("Missing event name", "Each event needs an event_name.")
     if event.get("event_time") is None:
-        return Refusal("Missing event time", "Each event needs an event_time.")
+        return MetaRefusal("Missing event time", "Each event needs an event_time.")
     if not isinstance(event.get("user_data"), dict) or not event["user_data"]:
-        return Refusal(
+        return MetaRefusal(
             "Missing user data", "Each event needs user_data with at least one parameter.", 2804050
         )
     if event.get("action_source") not in ACTION_SOURCES:
-        return Refusal("Invalid action source", "Each event needs a known action_source.")
+        return MetaRefusal("Invalid action source", "Each event needs a known action_source.")
     if "event_id" in event and (not isinstance(event["event_id"], str) or not event["event_id"]):
-        return Refusal("Invalid event ID", "event_id must be a string.")
+        return MetaRefusal("Invalid event ID", "event_id must be a string.")
     return None
 
 
-def _wrong_time(event: Mapping[str, Any], now: float) -> Refusal | None:
+def _wrong_time(event: Mapping[str, Any], now: float) -> MetaRefusal | None:
     event_time = event["event_time"]
     if isinstance(event_time, str) and event_time.isdigit():
         event_time = int(event_time)
     if isinstance(event_time, bool) or not isinstance(event_time, int):
-        return Refusal("Invalid event time", "event_time is a Unix timestamp in seconds.")
+        return MetaRefusal("Invalid event time", "event_time is a Unix timestamp in seconds.")
     in_store = event["action_source"] == "physical_store"
     age_limit = MAX_AGE_PHYSICAL_STORE_SECONDS if in_store else MAX_AGE_SECONDS
     if now - event_time > age_limit:
-        return Refusal(
+        return MetaRefusal(
             "Event Timestamp Too Old",
             f"The timestamp for this event is more than {age_limit // 86400} days in the past.",
             2804003,
         )
     if event_time - now > MAX_AHEAD_SECONDS:
-        return Refusal("Invalid event time", "The timestamp for this event is in the future.")
+        return MetaRefusal("Invalid event time", "The timestamp for this event is in the future.")
     return None
 
 
-def _wrong_source(event: Mapping[str, Any]) -> Refusal | None:
+def _wrong_source(event: Mapping[str, Any]) -> MetaRefusal | None:
     source = event["action_source"]
     if source == "website":
         # Meta's page asks for event_source_url as well; nothing says that the API refuses an event
         # without one, and senders may not know it.
         if not event["user_data"].get("client_user_agent"):
-            return Refusal("Missing user agent", "Website events need client_user_agent.")
+            return MetaRefusal("Missing user agent", "Website events need client_user_agent.")
     elif source == "app":
         app_data = event.get("app_data")
         needed = {"advertiser_tracking_enabled", "extinfo"}
         if not isinstance(app_data, dict) or not needed <= app_data.keys():
-            return Refusal("Missing app data", "App events need app_data with extinfo.")
+            return MetaRefusal("Missing app data", "App events need app_data with extinfo.")
     elif source == "business_messaging" and not event.get("messaging_channel"):
-        return Refusal("Missing channel", "Messaging events need messaging_channel.")
+        return MetaRefusal("Missing channel", "Messaging events need messaging_channel.")
     return None
 
 
-def _wrong_user_data(user_data: Mapping[str, Any]) -> Refusal | None:
+def _wrong_user_data(user_data: Mapping[str, Any]) -> MetaRefusal | None:
     keys = user_data.keys()
     if any(keys <= broad for broad in TOO_BROAD):
-        return Refusal(
+        return MetaRefusal(
             "Insufficient customer information parameters",
             "The customer information of this event matches too many people.",
             2804050,
         )
     for key in keys & RAW_NAMES:
-        return Refusal("Invalid parameter", f"{key} is no customer information parameter.")
+        return MetaRefusal("Invalid parameter", f"{key} is no customer information parameter.")
     for key in keys & HASHED_KEYS:
         values = _values(user_data[key])
         if not values or not all(isinstance(v, str) and _HASH.fullmatch(v) for v in values):
-            return Refusal("Invalid parameter", f"{key} must be hashed with SHA-256.")
+            return MetaRefusal("Invalid parameter", f"{key} must be hashed with SHA-256.")
     return None
 
 
-def _wrong_purchase(event: Mapping[str, Any]) -> Refusal | None:
+def _wrong_purchase(event: Mapping[str, Any]) -> MetaRefusal | None:
     if event["event_name"] != "Purchase":
         return None
     custom_data = event.get("custom_data")
@@ -200,6 +200,6 @@ def _wrong_purchase(event: Mapping[str, Any]) -> Refusal | None:
     has_value = isinstance(value, (int, float)) and not isinstance(value, bool)
     if has_value and isinstance(currency, str) and _CURRENCY.fullmatch(currency):
         return None
-    return Refusal(
+    return MetaRefusal(
         "Missing value or currency", "A Purchase event needs a value and a currency.", 2804009
     )

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox.json_platform import JsonPlatform, Wrong, is_within
 from tracking_pipeline.sandbox.stage import Stage
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "microsoft_uet"
 PREFIX = "/microsoft"
@@ -44,11 +44,11 @@ class _Microsoft(JsonPlatform):
     def events(self, payload: Mapping[str, Any]) -> object:
         return payload.get("data")
 
-    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> Step | None:
+    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> ScriptStep | None:
         if not re.fullmatch(r"\d+", request.match_info["tag_id"]):
-            return Step(status=404, code=100, subcode=33, message="no such tag")
+            return ScriptStep(status=404, code=100, subcode=33, message="no such tag")
         if payload.get("continueOnValidationError") is not True:
-            return Step(status=400, code=1, message="the sandbox takes partial requests only")
+            return ScriptStep(status=400, code=1, message="the sandbox takes partial requests only")
         return None
 
     def wrongs(self, event: Mapping[str, Any], now: float) -> Iterator[Wrong]:
@@ -86,7 +86,7 @@ class _Microsoft(JsonPlatform):
             body["error"] = {"message": "Some events are invalid", "details": _details(wrongs)}
         return body
 
-    def error(self, step: Step, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
+    def error(self, step: ScriptStep, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
         message = step.message or "an error"
         return {
             "eventsReceived": None,

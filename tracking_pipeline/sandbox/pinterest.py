@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox.json_platform import JsonPlatform, Wrong, is_within
 from tracking_pipeline.sandbox.stage import Stage
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "pinterest_capi"
 PREFIX = "/pinterest"
@@ -60,11 +60,11 @@ class _Pinterest(JsonPlatform):
     def records(self, request: web.Request) -> bool:
         return request.query.get("test") != "true"
 
-    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> Step | None:
+    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> ScriptStep | None:
         if not request.match_info["ad_account_id"].isdecimal():
-            return Step(status=404, code=100, subcode=33, message="Ad account not found.")
+            return ScriptStep(status=404, code=100, subcode=33, message="Ad account not found.")
         if payload.keys() != {"data"}:
-            return Step(status=400, code=100, message="The body has data alone.")
+            return ScriptStep(status=400, code=100, message="The body has data alone.")
         return None
 
     def wrongs(self, event: Mapping[str, Any], now: float) -> Iterator[Wrong]:
@@ -107,14 +107,14 @@ class _Pinterest(JsonPlatform):
     def accepted(self, events: Sequence[Any], wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
         return _by_row(len(events), wrongs)
 
-    def error(self, step: Step, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
+    def error(self, step: ScriptStep, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
         if wrongs:
             # All of them were refused, or the request would have been taken in part.
             return _by_row(1 + max(each.position for each in wrongs), wrongs)
         code = _CODES.get(step.status, _INVALID if step.status in _REFUSALS else _RAMPED_DOWN)
         return {"code": code, "message": step.message or "The request was invalid."}
 
-    def http_status(self, step: Step, *, some_refused: bool) -> int:
+    def http_status(self, step: ScriptStep, *, some_refused: bool) -> int:
         return 422 if some_refused else step.status
 
     async def get_quality(self, request: web.Request) -> web.Response:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox.json_platform import JsonPlatform, Wrong, is_within
 from tracking_pipeline.sandbox.stage import Stage
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "reddit_capi"
 PREFIX = "/reddit"
@@ -40,10 +40,10 @@ class _Reddit(JsonPlatform):
         data = payload.get("data")
         return data.get("events") if isinstance(data, dict) else None
 
-    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> Step | None:
+    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> ScriptStep | None:
         del payload
         if not request.match_info["pixel_id"].startswith(("a2_", "t2_")):
-            return Step(status=404, code=100, subcode=33, message="pixel not found")
+            return ScriptStep(status=404, code=100, subcode=33, message="pixel not found")
         return None
 
     def wrongs(self, event: Mapping[str, Any], now: float) -> Iterator[Wrong]:
@@ -77,7 +77,7 @@ class _Reddit(JsonPlatform):
         said = f"Successfully processed {len(events)} conversion events."
         return {"data": {"message": said}}
 
-    def error(self, step: Step, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
+    def error(self, step: ScriptStep, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
         fields = [
             {
                 "field": f"data.events[{each.position}].{each.field}".rstrip("."),

@@ -36,7 +36,7 @@ from tracking_pipeline.sandbox.sample_people import (
     PEOPLE,
     PUBLIC_ADDRESSES,
     USER_AGENTS,
-    Place,
+    SamplePlace,
 )
 from tracking_pipeline.sandbox.steps import RawStep
 
@@ -49,7 +49,7 @@ SITE = "https://www.example.com"
 
 
 @dataclass(frozen=True)
-class Conversion:
+class SampleConversion:
     """What happened: an event of a lead, before anyone gave it a shape.
 
     `event_id` is the id that the browser's pixel used. `value` is in US dollars.
@@ -62,7 +62,7 @@ class Conversion:
     value: float | None = None
 
 
-def meta_payload(conversion: Conversion, lead: Mapping[str, Any]) -> dict[str, Any]:
+def meta_payload(conversion: SampleConversion, lead: Mapping[str, Any]) -> dict[str, Any]:
     """The body that was sent to Meta: `user_data` hashed, times in Unix seconds."""
     return {
         "event_name": conversion.event_name,
@@ -75,7 +75,7 @@ def meta_payload(conversion: Conversion, lead: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def ledger_payload(conversion: Conversion, lead: Mapping[str, Any]) -> dict[str, Any]:
+def ledger_payload(conversion: SampleConversion, lead: Mapping[str, Any]) -> dict[str, Any]:
     """A row for `wm_event_log`: the identifiers in `user_data`, the rest in columns."""
     return {
         "event_name": conversion.event_name,
@@ -102,7 +102,7 @@ def ledger_payload(conversion: Conversion, lead: Mapping[str, Any]) -> dict[str,
     }
 
 
-def flat_payload(conversion: Conversion, lead: Mapping[str, Any]) -> dict[str, Any]:
+def flat_payload(conversion: SampleConversion, lead: Mapping[str, Any]) -> dict[str, Any]:
     """What a form handler passed on: everything in one object, nothing hashed."""
     return {
         "event_name": conversion.event_name,
@@ -146,7 +146,7 @@ def browser_identifiers(lead: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value is not None}
 
 
-def _value(conversion: Conversion) -> dict[str, Any]:
+def _value(conversion: SampleConversion) -> dict[str, Any]:
     if conversion.value is None:
         return {}
     return {"value": conversion.value, "currency": "USD"}
@@ -297,13 +297,13 @@ def _lead(lot: random.Random, number: int, until: datetime) -> Row:
     }
 
 
-def _session(place: Place) -> Row:
+def _session(place: SamplePlace) -> Row:
     return {"aiContext": {"city": place.city, "state": place.state, "zip_code": place.zip}}
 
 
 def _good_event(lot: random.Random, lead: Row, now: datetime) -> Row:
     destination = lot.choices(list(_DESTINATIONS), list(_DESTINATIONS.values()))[0]
-    shape: Callable[[Conversion, Row], Row]
+    shape: Callable[[SampleConversion, Row], Row]
     if destination == "supabase":
         shape = ledger_payload
     else:
@@ -315,7 +315,7 @@ def _good_event(lot: random.Random, lead: Row, now: datetime) -> Row:
     failed_at = earliest + (now - earliest) * lot.uniform(0.1, 0.9)
     # A pixel's own id is any text; most sites use the id of the row.
     pixel_id = f"{name.lower()}-{_token(lot, 12)}" if lot.random() < 0.15 else str(event_id)
-    conversion = Conversion(
+    conversion = SampleConversion(
         event_id=pixel_id if shape is meta_payload else str(event_id),
         event_name=name,
         event_time=failed_at - timedelta(seconds=lot.randrange(2, 90)),
@@ -344,7 +344,7 @@ def _poison_event(lot: random.Random, kind: str, leads: Sequence[Row], now: date
     if kind == "expired":
         failed_at -= timedelta(days=8)
     name = "Purchase" if kind == "purchase_without_value" else "Lead"
-    conversion = Conversion(str(event_id), name, failed_at - timedelta(seconds=20), "/quote")
+    conversion = SampleConversion(str(event_id), name, failed_at - timedelta(seconds=20), "/quote")
     payload = meta_payload(conversion, lot.choice(leads))
     if kind == "no_identifiers":
         payload["user_data"] = {"client_user_agent": lot.choice(USER_AGENTS), "country": "us"}
@@ -436,7 +436,7 @@ def _ledger_row(
     lot: random.Random, name: str, person: Mapping[str, Any], moment: datetime, now: datetime
 ) -> Row:
     event_id = UUID(int=lot.getrandbits(128), version=4)
-    conversion = Conversion(str(event_id), name, moment, lot.choice(_PAGES))
+    conversion = SampleConversion(str(event_id), name, moment, lot.choice(_PAGES))
     row = ledger_payload(conversion, person)
     lost = lot.random() < SHARE_LOST_TO_BANNER and now - moment < timedelta(days=BANNER_DAYS)
     browser = {"fbp": None, "fbc": None} if lost else {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Person:
+class SamplePerson:
     """A name as people write it, and what it becomes in an e-mail address."""
 
     first_name: str
@@ -22,7 +22,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Place:
+class SamplePlace:
     """A city with its state (full name) and one of its postal codes."""
 
     city: str
@@ -40,30 +40,30 @@ class Market:
     country: str
     weight: int
     phones: tuple[str, ...]
-    places: tuple[Place, ...]
+    places: tuple[SamplePlace, ...]
 
 
 PEOPLE = (
-    Person("Emily", "Carter", "emily.carter"),
-    Person("Michael", "O'Brien", "m.obrien"),
-    Person("José", "Núñez", "jose.nunez"),
-    Person("Aaliyah", "Johnson-Reyes", "aaliyah.jr"),
-    Person("Jürgen", "Groß", "juergen.gross"),
-    Person("Zoé", "Lefèvre", "zoe.lefevre"),
-    Person("Łukasz", "Wójcik", "lukasz.wojcik"),
-    Person("İbrahim", "Yılmaz", "ibrahim.yilmaz"),
-    Person("João", "Gonçalves", "joao.goncalves"),
-    Person("Νίκος", "Παπαδόπουλος", "nikos.pap"),
-    Person("Анна", "Иванова", "anna.ivanova"),
-    Person("Олександр", "Шевченко", "o.shevchenko"),
-    Person("花子", "佐藤", "hanako.sato"),
-    Person("伟", "王", "wei.wang"),
-    Person("민준", "김", "minjun.kim"),
-    Person("محمد", "العلي", "m.alali"),
-    Person("נועה", "לוי", "noa.levi"),
-    Person("प्रिया", "शर्मा", "priya.sharma"),
-    Person("Nguyễn", "Thị Hương", "huong.nguyen"),
-    Person("Siân", "d'Arcy", "sian.darcy"),
+    SamplePerson("Emily", "Carter", "emily.carter"),
+    SamplePerson("Michael", "O'Brien", "m.obrien"),
+    SamplePerson("José", "Núñez", "jose.nunez"),
+    SamplePerson("Aaliyah", "Johnson-Reyes", "aaliyah.jr"),
+    SamplePerson("Jürgen", "Groß", "juergen.gross"),
+    SamplePerson("Zoé", "Lefèvre", "zoe.lefevre"),
+    SamplePerson("Łukasz", "Wójcik", "lukasz.wojcik"),
+    SamplePerson("İbrahim", "Yılmaz", "ibrahim.yilmaz"),
+    SamplePerson("João", "Gonçalves", "joao.goncalves"),
+    SamplePerson("Νίκος", "Παπαδόπουλος", "nikos.pap"),
+    SamplePerson("Анна", "Иванова", "anna.ivanova"),
+    SamplePerson("Олександр", "Шевченко", "o.shevchenko"),
+    SamplePerson("花子", "佐藤", "hanako.sato"),
+    SamplePerson("伟", "王", "wei.wang"),
+    SamplePerson("민준", "김", "minjun.kim"),
+    SamplePerson("محمد", "العلي", "m.alali"),
+    SamplePerson("נועה", "לוי", "noa.levi"),
+    SamplePerson("प्रिया", "शर्मा", "priya.sharma"),
+    SamplePerson("Nguyễn", "Thị Hương", "huong.nguyen"),
+    SamplePerson("Siân", "d'Arcy", "sian.darcy"),
 )
 
 MARKETS = (
@@ -72,37 +72,43 @@ MARKETS = (
         72,
         ("(305) 555-01nn", "813-555-01nn", "+1 212 555 01nn", "512.555.01nn", "141555501nn"),
         (
-            Place("Miami", "Florida", "33130"),
-            Place("Tampa", "Florida", "33602-5839"),
-            Place("St. Petersburg", "Florida", "33701"),
-            Place("New York", "New York", "10013"),
-            Place("Austin", "Texas", "78701"),
-            Place("Winston-Salem", "North Carolina", "27101"),
-            Place("San Francisco", "California", "94103"),
-            Place("Boston", "Massachusetts", "02108"),
+            SamplePlace("Miami", "Florida", "33130"),
+            SamplePlace("Tampa", "Florida", "33602-5839"),
+            SamplePlace("St. Petersburg", "Florida", "33701"),
+            SamplePlace("New York", "New York", "10013"),
+            SamplePlace("Austin", "Texas", "78701"),
+            SamplePlace("Winston-Salem", "North Carolina", "27101"),
+            SamplePlace("San Francisco", "California", "94103"),
+            SamplePlace("Boston", "Massachusetts", "02108"),
         ),
     ),
     Market(
         "CA",
         8,
         ("+1 416 555 01nn", "(604) 555-01nn"),
-        (Place("Toronto", "Ontario", "M5V 2T6"), Place("Montréal", "Québec", "H2Y 1C6")),
+        (
+            SamplePlace("Toronto", "Ontario", "M5V 2T6"),
+            SamplePlace("Montréal", "Québec", "H2Y 1C6"),
+        ),
     ),
     Market(
         "GB",
         8,
         ("+44 20 7946 00nn", "+44 (0)20 7946 01nn"),
-        (Place("London", "England", "SW1A 1AA"), Place("Cardiff", "Wales", "CF10 1EP")),
+        (SamplePlace("London", "England", "SW1A 1AA"), SamplePlace("Cardiff", "Wales", "CF10 1EP")),
     ),
     Market(
         "DE",
         5,
         ("+49 171 39200nn",),
-        (Place("München", "Bayern", "80331"), Place("Köln", "Nordrhein-Westfalen", "50667")),
+        (
+            SamplePlace("München", "Bayern", "80331"),
+            SamplePlace("Köln", "Nordrhein-Westfalen", "50667"),
+        ),
     ),
-    Market("FR", 3, ("+33 1 99 00 12 nn",), (Place("Paris", "Île-de-France", "75004"),)),
-    Market("SE", 2, ("+46 70 174 06 nn",), (Place("Malmö", "Skåne län", "211 20"),)),
-    Market("AU", 2, ("+61 491 570 156",), (Place("Sydney", "New South Wales", "2000"),)),
+    Market("FR", 3, ("+33 1 99 00 12 nn",), (SamplePlace("Paris", "Île-de-France", "75004"),)),
+    Market("SE", 2, ("+46 70 174 06 nn",), (SamplePlace("Malmö", "Skåne län", "211 20"),)),
+    Market("AU", 2, ("+61 491 570 156",), (SamplePlace("Sydney", "New South Wales", "2000"),)),
 )
 
 EMAIL_DOMAINS = ("example.com", "example.org", "example.net")

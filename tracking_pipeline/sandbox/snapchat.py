@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox.json_platform import JsonPlatform, Wrong, is_within
 from tracking_pipeline.sandbox.stage import Stage
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "snapchat_capi"
 PREFIX = "/snapchat"
@@ -83,7 +83,7 @@ class _Snapchat(JsonPlatform):
             return _refused(wrongs)
         return {"status": "VALID", "reason": "Events have been processed successfully."}
 
-    def error(self, step: Step, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
+    def error(self, step: ScriptStep, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
         return _refused(wrongs, step.message or "error")
 
 

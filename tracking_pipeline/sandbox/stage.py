@@ -21,9 +21,16 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox.ip_api_rules import IpApiTraffic
 from tracking_pipeline.sandbox.memory import Memory, ReceivedRequest
-from tracking_pipeline.sandbox.steps import RawStep, Reach, Scripts, Step, StepError, parse_step
+from tracking_pipeline.sandbox.steps import (
+    RawStep,
+    Reach,
+    Scripts,
+    ScriptStep,
+    StepError,
+    parse_step,
+)
 
-_REJECTED = Step(kind="bad", status=400, code=100)
+_REJECTED = ScriptStep(kind="bad", status=400, code=100)
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class RandomFaults:
     share_throttled: float = 0.0
     retry_after: str = "1"
 
-    def draw(self, event_ids: Sequence[str], sights: Callable[[str], int]) -> Step | None:
+    def draw(self, event_ids: Sequence[str], sights: Callable[[str], int]) -> ScriptStep | None:
         """What a request with these events meets; `sights` tells how often an event was seen."""
         if self.share_rejected and any(
             self._lot(event_id, "rejected") < self.share_rejected for event_id in event_ids
@@ -59,13 +66,13 @@ class RandomFaults:
             lot -= share
         return None
 
-    def _shares(self) -> tuple[tuple[float, Step], ...]:
+    def _shares(self) -> tuple[tuple[float, ScriptStep], ...]:
         return (
-            (self.share_transient, Step(status=503, code=2)),
-            (self.share_timeout, Step(kind="timeout")),
-            (self.share_reset, Step(kind="reset")),
-            (self.share_late_reset, Step(kind="late_reset")),
-            (self.share_throttled, Step(status=429, code=4, retry_after=self.retry_after)),
+            (self.share_transient, ScriptStep(status=503, code=2)),
+            (self.share_timeout, ScriptStep(kind="timeout")),
+            (self.share_reset, ScriptStep(kind="reset")),
+            (self.share_late_reset, ScriptStep(kind="late_reset")),
+            (self.share_throttled, ScriptStep(status=429, code=4, retry_after=self.retry_after)),
         )
 
     def _lot(self, event_id: str, draw: object) -> float:
@@ -79,8 +86,8 @@ class Conditions:
     def __init__(self, latency_seconds: float = 0.0) -> None:
         """`latency_seconds` passes before every answer."""
         self._lock = threading.Lock()
-        self._outage: Step | None = None
-        self._throttled: tuple[int, Step] | None = None
+        self._outage: ScriptStep | None = None
+        self._throttled: tuple[int, ScriptStep] | None = None
         self.latency_seconds = latency_seconds
         self.usage_percent = 1
         self.regain_minutes = 0
@@ -98,11 +105,11 @@ class Conditions:
 
     def throttle(self, requests: int, retry_after: str | None = None) -> None:
         """Answers the next `requests` requests with 429, and with this `Retry-After` if given."""
-        step = Step(status=429, code=4, retry_after=retry_after)
+        step = ScriptStep(status=429, code=4, retry_after=retry_after)
         with self._lock:
             self._throttled = (requests, step) if requests > 0 else None
 
-    def take(self) -> Step | None:
+    def take(self) -> ScriptStep | None:
         """What the next request meets, whatever it carries; counts a throttled one down."""
         with self._lock:
             if self._outage is not None:
@@ -151,7 +158,7 @@ class Stage:
     meta_token: MetaToken = field(default_factory=MetaToken)
     ip_api: IpApiTraffic = field(default_factory=IpApiTraffic)
 
-    def fault(self, event_ids: Sequence[str]) -> Step | None:
+    def fault(self, event_ids: Sequence[str]) -> ScriptStep | None:
         """What the events of one request meet: their scripts first, then the lot."""
         step = self.scripts.take(event_ids)
         if step is None and self.random_faults is not None and event_ids:
@@ -186,7 +193,7 @@ def reset(request: web.Request) -> web.Response:
     return web.Response(status=500)
 
 
-def retry_after_seconds(value: str, clock_seconds: float) -> float | None:
+def wait_asked_for(value: str, clock_seconds: float) -> float | None:
     """How long a `Retry-After` header asks to wait (RFC 9110, 10.2.3); `None` if it is garbage."""
     if value.strip().isdecimal():
         return float(value)
@@ -200,12 +207,12 @@ def retry_after_seconds(value: str, clock_seconds: float) -> float | None:
 class StandInAnswer:
     """What a request meets, the body it is told, and why it is no success."""
 
-    step: Step
+    step: ScriptStep
     body: bytes = b""
     reason: str | None = None
 
 
-def misbehaviour(step: Step, broken_json: bytes, error: bytes = b"") -> StandInAnswer:
+def misbehaviour(step: ScriptStep, broken_json: bytes, error: bytes = b"") -> StandInAnswer:
     """A fault as an answer: a page of HTML, a body that breaks off, or else the platform's own
     ``error``."""
     bodies = {"html": _HTML, "broken_json": broken_json}
@@ -259,15 +266,15 @@ class Service:
             clock_seconds=self.stage.clock(),
         )
 
-    async def delay(self, step: Step) -> None:
+    async def delay(self, step: ScriptStep) -> None:
         """Lets the time pass that an answer takes."""
         await asyncio.sleep(self.conditions.latency_seconds + step.delay_seconds)
 
-    def wait_headers(self, step: Step) -> dict[str, str]:
+    def wait_headers(self, step: ScriptStep) -> dict[str, str]:
         """``Retry-After``, where the step has one: whoever comes earlier breaks a promise."""
         if step.retry_after is None:
             return {}
-        seconds = retry_after_seconds(step.retry_after, self.stage.clock())
+        seconds = wait_asked_for(step.retry_after, self.stage.clock())
         if seconds is not None:
             self.stage.memory.told_to_wait(self.destination, seconds)
         return {"Retry-After": step.retry_after}

@@ -10,7 +10,7 @@ A step is written as
 `"html"`                         status 500 with an HTML body; nothing is accepted
 `"broken_json"`                  status 200 with an unreadable body; the events are accepted
 `"bad"`                          the event is refused for ever, alone or in a batch
-`{...}`                          an answer in detail: any of the fields of `Step` but `kind`
+`{...}`                          an answer in detail: any of the fields of `ScriptStep` but `kind`
 ==============================  ================================================================
 
 Pure: no clock, no connection.
@@ -62,7 +62,7 @@ class Reach(Enum):
 
 
 @dataclass(frozen=True)
-class Step:
+class ScriptStep:
     """One scripted answer.
 
     `status` is the HTTP status; `code`, `subcode` and `message` fill Meta's error body (defaults
@@ -114,7 +114,7 @@ class Step:
         return str(self.status)
 
 
-def parse_step(raw: RawStep) -> Step:
+def parse_step(raw: RawStep) -> ScriptStep:
     """Reads one step as scripts write it.
 
     Raises `StepError` for a word, a field or a status that does not exist.
@@ -128,7 +128,7 @@ def parse_step(raw: RawStep) -> Step:
     return _answer(raw)
 
 
-def write_step(step: Step) -> RawStep:
+def write_step(step: ScriptStep) -> RawStep:
     """The shortest form that `parse_step` reads back as the same step."""
     if step.kind != "answer":
         return step.kind
@@ -140,21 +140,21 @@ def write_step(step: Step) -> RawStep:
     }
 
 
-def _word(word: str) -> Step:
+def _word(word: str) -> ScriptStep:
     kinds = [kind for kind in get_args(Kind) if kind != "answer"]
     if word not in kinds:
         raise StepError(f"no step is called {word!r}; there are: {', '.join(kinds)}")
     statuses = {"bad": 400, "html": 500}
     codes = {"bad": 100, "html": 1}
-    return Step(
+    return ScriptStep(
         kind=word,  # type: ignore[arg-type]  # just checked against the words of Kind
         status=statuses.get(word, 200),
         code=codes.get(word),
     )
 
 
-def _answer(wanted: dict[str, Any]) -> Step:
-    known = {field.name for field in fields(Step)} - {"kind"}
+def _answer(wanted: dict[str, Any]) -> ScriptStep:
+    known = {field.name for field in fields(ScriptStep)} - {"kind"}
     unknown = sorted(set(wanted) - known)
     if unknown:
         raise StepError(f"a step has no {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
@@ -167,7 +167,7 @@ def _answer(wanted: dict[str, Any]) -> Step:
             raise StepError(f"{name} of a step cannot be {wanted[name]!r}")
     code = wanted.get("code", _CODE_OF_STATUS.get(status, 1) if status >= 300 else None)
     subcode = wanted.get("subcode", _OBJECT_MISSING if status == 404 else None)
-    return Step(**{**wanted, "status": status, "code": code, "subcode": subcode})
+    return ScriptStep(**{**wanted, "status": status, "code": code, "subcode": subcode})
 
 
 # Which event meets which misbehaviour: scripts, one list of steps for each event id.
@@ -206,7 +206,7 @@ class Scripts:
     def __init__(self, on_change: Callable[[Remaining], None] | None = None) -> None:
         """`on_change` is told, within the lock, what remains of each script that changed."""
         self._lock = threading.Lock()
-        self._steps: dict[str, deque[Step]] = {}
+        self._steps: dict[str, deque[ScriptStep]] = {}
         self._on_change = on_change
 
     def set(self, event_id: str, steps: Iterable[RawStep]) -> None:
@@ -242,7 +242,7 @@ class Scripts:
         with self._lock:
             return [write_step(step) for step in self._steps.get(event_id, ())]
 
-    def take(self, event_ids: Sequence[str]) -> Step | None:
+    def take(self, event_ids: Sequence[str]) -> ScriptStep | None:
         """Chooses what a request with these events meets, and uses up the steps that it meets.
 
         `None` means that no script has a say. A good step is returned when one carries a delay.
@@ -262,7 +262,7 @@ class Scripts:
             self._changed(met)
             return step
 
-    def _choose(self, members: Sequence[str]) -> Step:
+    def _choose(self, members: Sequence[str]) -> ScriptStep:
         current = [self._steps[event_id][0] for event_id in members]
         for reach in _ORDER:
             for step in current:
@@ -281,7 +281,7 @@ class Scripts:
             self._on_change(remaining)
 
 
-def _meets(own: Step, acted: Step, *, alone: bool) -> bool:
+def _meets(own: ScriptStep, acted: ScriptStep, *, alone: bool) -> bool:
     """Whether an event whose current step is `own` has met it when `acted` was acted out."""
     if acted.reach is Reach.EVENT:
         return alone and own.kind != "bad"

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox.json_platform import JsonPlatform, Wrong, is_within
 from tracking_pipeline.sandbox.stage import Stage
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "tiktok_events"
 PREFIX = "/tiktok"
@@ -42,12 +42,12 @@ class _TikTok(JsonPlatform):
     def token(self, request: web.Request) -> str:
         return request.headers.get("Access-Token", "").strip()
 
-    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> Step | None:
+    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> ScriptStep | None:
         del request
         if payload.get("event_source") not in _SOURCES:
-            return Step(status=400, code=100, message="event_source: is no source")
+            return ScriptStep(status=400, code=100, message="event_source: is no source")
         if not isinstance(payload.get("event_source_id"), str) or not payload["event_source_id"]:
-            return Step(status=400, code=100, message="event_source_id: is required")
+            return ScriptStep(status=400, code=100, message="event_source_id: is required")
         return None
 
     def wrongs(self, event: Mapping[str, Any], now: float) -> Iterator[Wrong]:
@@ -85,7 +85,7 @@ class _TikTok(JsonPlatform):
         del events, wrongs
         return {"code": 0, "message": "OK", "request_id": self._request_id(), "data": {}}
 
-    def error(self, step: Step, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
+    def error(self, step: ScriptStep, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
         said = f"{wrongs[0].field}: {wrongs[0].message}" if wrongs else step.message
         return {
             "code": _code(step),
@@ -94,7 +94,7 @@ class _TikTok(JsonPlatform):
             "data": {},
         }
 
-    def http_status(self, step: Step, *, some_refused: bool) -> int:
+    def http_status(self, step: ScriptStep, *, some_refused: bool) -> int:
         # What stands before it fails with a status of its own.
         return step.status if _is_of_what_stands_before(step) else 200
 
@@ -102,11 +102,11 @@ class _TikTok(JsonPlatform):
         return f"sandbox{next(self.traces):08d}"
 
 
-def _is_of_what_stands_before(step: Step) -> bool:
+def _is_of_what_stands_before(step: ScriptStep) -> bool:
     return step.status >= 500 or step.status in (408, 425)
 
 
-def _code(step: Step) -> int:
+def _code(step: ScriptStep) -> int:
     """TikTok's code for a step, which scripts write in Meta's; one of TikTok's own stays."""
     if step.code is not None and step.code >= _LOWEST_CODE:
         return step.code

@@ -30,7 +30,7 @@ _MOST_SINCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
+class AlertRow:
     """One row of ``tracking_health_alerts``: an alert from its beginning to its end.
     ``resolved_at`` None: it is open. One that somebody wrote without a time is as of now."""
 
@@ -74,23 +74,23 @@ limit %s
 )
 
 
-def read_open_alerts(connection: psycopg.Connection[Any]) -> list[Alert]:
+def read_open_alerts(connection: psycopg.Connection[Any]) -> list[AlertRow]:
     """The open alerts, critical ones first."""
     return _read(connection, _OPEN, _MOST_OPEN)
 
 
-def read_resolved_alerts(connection: psycopg.Connection[Any], most: int) -> list[Alert]:
+def read_resolved_alerts(connection: psycopg.Connection[Any], most: int) -> list[AlertRow]:
     """So many of the alerts that ended, the last first."""
     return _read(connection, _RESOLVED, most)
 
 
-def read_alerts_since(connection: psycopg.Connection[Any], since: datetime) -> list[Alert]:
+def read_alerts_since(connection: psycopg.Connection[Any], since: datetime) -> list[AlertRow]:
     """The alerts that were open at some time from ``since`` on: the open ones first, then the
     newest."""
     return _read(connection, _SINCE, since, _MOST_SINCE)
 
 
-def lock_open_alerts(connection: psycopg.Connection[Any]) -> dict[str, Alert]:
+def lock_open_alerts(connection: psycopg.Connection[Any]) -> dict[str, AlertRow]:
     """The open alerts by type, locked against everybody until the transaction ends."""
     found = _read(connection, _ALERTS + " where resolved_at is null for update")
     return {each.alert_type: each for each in found}
@@ -98,8 +98,8 @@ def lock_open_alerts(connection: psycopg.Connection[Any]) -> dict[str, Alert]:
 
 def _read(
     connection: psycopg.Connection[Any], statement: LiteralString, *arguments: Any
-) -> list[Alert]:
-    with connection.cursor(row_factory=class_row(Alert)) as cursor:
+) -> list[AlertRow]:
+    with connection.cursor(row_factory=class_row(AlertRow)) as cursor:
         return cursor.execute(statement, arguments or None).fetchall()
 
 

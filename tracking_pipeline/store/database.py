@@ -87,7 +87,7 @@ def describe_connection(connection: psycopg.Connection[object]) -> str:
     return f"{info.dbname} on {host}"
 
 
-def why_not(error: psycopg.Error) -> str:
+def unreachable_because(error: psycopg.Error) -> str:
     """Why there is no connection, in words of ours: the server's may name users and addresses."""
     said = str(error).lower()
     if unknown := _UNKNOWN_PARAMETER.search(said):
@@ -297,8 +297,8 @@ async def through_outages(work: Callable[[], Awaitable[T]]) -> T:
 
 def _cannot_connect(url: str, error: psycopg.Error, setting: str) -> str:
     return (
-        f"cannot connect to database {describe(url)} ({why_not(error)}): check {setting} and the "
-        "server"
+        f"cannot connect to database {describe(url)} ({unreachable_because(error)}): check "
+        f"{setting} and the server"
     )
 
 

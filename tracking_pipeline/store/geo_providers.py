@@ -24,7 +24,7 @@ _MOST_DOUBLINGS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RequestWindow:
     """How often a source may be asked: so many requests in so many seconds."""
 
     requests: int
@@ -87,7 +87,7 @@ where provider = %(provider)s
 async def reserve_request(
     connection: psycopg.AsyncConnection[Any],
     provider: str,
-    window: Window,
+    window: RequestWindow,
     *,
     busy_seconds: float,
 ) -> Wait | None:

@@ -310,7 +310,7 @@ MOST_EVENTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SegmentWindow:
     """Conversions of one ``name`` (None: of any) created within [since, until)."""
 
     name: str | None
@@ -330,14 +330,14 @@ class Window:
 
 
 def read_segments(
-    connection: psycopg.Connection[Any], window: Window
+    connection: psycopg.Connection[Any], window: SegmentWindow
 ) -> list[tuple[str | None, ...]]:
     """The :data:`SEGMENTS` of each of the newest :data:`MOST_ROWS` events of the window."""
     return connection.execute(_SEGMENTS, window.arguments(MOST_ROWS)).fetchall()
 
 
 def read_events_with_segments(
-    connection: psycopg.Connection[Any], window: Window
+    connection: psycopg.Connection[Any], window: SegmentWindow
 ) -> Iterator[tuple[LedgerEvent, tuple[str | None, ...]]]:
     """The newest :data:`MOST_EVENTS` events of the window, without their leads' places, and the
     :data:`SEGMENTS` of each."""

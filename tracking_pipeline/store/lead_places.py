@@ -27,7 +27,7 @@ PLACE_COLUMNS = ("city", "state", "zip", "country")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundPlace:
     """What a look-up found for one lead, and how it stands from now on.
 
     A field that was not found is None, and each field has its source. ``status`` None: nobody could
@@ -167,7 +167,7 @@ _NOTE_STORED_STATEMENT = sql.SQL(_NOTE_STORED).format(fields=_per_column(_STORED
 
 
 async def save_found(
-    connection: psycopg.AsyncConnection[Any], found: Sequence[Found]
+    connection: psycopg.AsyncConnection[Any], found: Sequence[FoundPlace]
 ) -> dict[UUID, str | None]:
     """Fills the blank columns of the leads, and notes how they stand. In a transaction of the
     caller's: where the site's own trigger alters what was written, a second statement notes it.

@@ -42,7 +42,7 @@ both."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
+class UnplacedLead:
     """A lead without a complete place, or not yet known to have one. A blank column is None.
 
     ``session`` is the text of ``session_data``, ``address`` the IP address as the site stored it;
@@ -134,7 +134,7 @@ async def claim_leads(
     wanted: LeadsWanted,
     after: Position,
     limit: int,
-) -> list[Lead]:
+) -> list[UnplacedLead]:
     """Gives the next ``limit`` leads behind ``after``, locked to the end of the caller's
     transaction. Leads that another worker has locked are passed over."""
     return await _read(connection, wanted, after, limit, sql.SQL("for no key update skip locked"))
@@ -145,7 +145,7 @@ async def read_leads(
     wanted: LeadsWanted,
     after: Position,
     limit: int,
-) -> list[Lead]:
+) -> list[UnplacedLead]:
     """Gives what :func:`claim_leads` would give, and locks nothing."""
     return await _read(connection, wanted, after, limit, sql.SQL(""))
 
@@ -156,7 +156,7 @@ async def _read(
     after: Position,
     limit: int,
     lock: sql.SQL,
-) -> list[Lead]:
+) -> list[UnplacedLead]:
     conditions: list[LiteralString] = [
         _FAILED_TOO if wanted.failed else _TO_LOCATE,
         _DUE,
@@ -177,7 +177,7 @@ async def _read(
         "limit": limit,
         "session_bytes": _LONGEST_SESSION_BYTES,
     }
-    async with connection.cursor(row_factory=class_row(Lead)) as cursor:
+    async with connection.cursor(row_factory=class_row(UnplacedLead)) as cursor:
         await cursor.execute(statement, arguments)
         return await cursor.fetchall()
 

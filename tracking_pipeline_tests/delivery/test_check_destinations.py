@@ -27,7 +27,7 @@ from tracking_pipeline.delivery.destinations.ledger import Ledger
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.engine.destination_check import check_json
+from tracking_pipeline.delivery.engine.destination_check import answer_json
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
@@ -291,7 +291,7 @@ def test_what_meta_says_of_token_and_version_is_kept(
     assert [(each.what, each.at) for each in kept.endings] == [
         (each.what, each.at) for each in found.endings
     ]
-    expires = {each["what"]: each["level"] for each in check_json(found)["expires"]}
+    expires = {each["what"]: each["level"] for each in answer_json(found)["expires"]}
     assert list(expires.values()) == ["critical", "warning", "ok"]
 
 

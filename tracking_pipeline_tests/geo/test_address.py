@@ -8,7 +8,7 @@ from hypothesis import given as given_any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from tracking_pipeline.geo.address import Refused, masked, public_address
+from tracking_pipeline.geo.address import RefusedAddress, lead_address, masked_address
 from tracking_pipeline.identity import normalize
 
 V4 = "81.2.69.160"
@@ -48,7 +48,7 @@ V6 = "2001:4860:4860::8888"
     ],
 )
 def test_an_address_is_read_in_every_form_that_sites_store(stored: object, address: str) -> None:
-    assert public_address(stored) == address
+    assert lead_address(stored) == address
 
 
 @pytest.mark.parametrize(
@@ -72,17 +72,17 @@ def test_an_address_is_read_in_every_form_that_sites_store(stored: object, addre
     ],
 )
 def test_the_first_public_address_of_a_list_is_taken(stored: str) -> None:
-    assert public_address(stored) == V4
+    assert lead_address(stored) == V4
 
 
 def test_who_received_a_request_is_not_who_sent_it() -> None:
-    assert public_address(f"by={V4};host=8.8.8.8;proto=http") is Refused.INVALID
-    assert public_address(f"by = {V4}") is Refused.INVALID
+    assert lead_address(f"by={V4};host=8.8.8.8;proto=http") is RefusedAddress.INVALID
+    assert lead_address(f"by = {V4}") is RefusedAddress.INVALID
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", "\t\n", "\u200b"])
 def test_a_blank_value_is_no_address_and_no_mistake(blank: object) -> None:
-    assert public_address(blank) is None
+    assert lead_address(blank) is None
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_blank_value_is_no_address_and_no_mistake(blank: object) -> None:
      "\ud800", f"{V4}, " * 500],
 )  # fmt: skip
 def test_what_is_no_address_is_invalid(stored: object) -> None:
-    assert public_address(stored) is Refused.INVALID
+    assert lead_address(stored) is RefusedAddress.INVALID
 
 
 # First and last address of each block, by IANA's registries.
@@ -112,8 +112,8 @@ NOBODYS_BLOCKS = [
 def test_a_block_of_nobody_is_private_from_its_first_to_its_last_address(block: str) -> None:
     network = ip_network(block)
     for address in (network[0], network[-1]):
-        assert public_address(str(address)) is Refused.PRIVATE
-        assert public_address(f"nonsense, {address}") is Refused.PRIVATE
+        assert lead_address(str(address)) is RefusedAddress.PRIVATE
+        assert lead_address(f"nonsense, {address}") is RefusedAddress.PRIVATE
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_block_of_nobody_is_private_from_its_first_to_its_last_address(block: 
      "2001:200::", "2001:db7:ffff::1", "2001:db9::1", "2003::1", "2a00::1", "3ffe:ffff::1"],
 )  # fmt: skip
 def test_the_neighbours_of_those_blocks_are_somebodys(address: str) -> None:
-    assert public_address(address) == address
+    assert lead_address(address) == address
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_neighbours_of_those_blocks_are_somebodys(address: str) -> None:
     ["::ffff:10.0.0.1", "2002:0a00:0001::1", "64:ff9b::10.0.0.1", "[::ffff:127.0.0.1]:80"],
 )
 def test_a_private_address_stays_private_however_it_is_wrapped(wrapping: str) -> None:
-    assert public_address(wrapping) is Refused.PRIVATE
+    assert lead_address(wrapping) is RefusedAddress.PRIVATE
 
 
 @settings(deadline=None, max_examples=300)
@@ -146,7 +146,7 @@ def test_a_private_address_stays_private_however_it_is_wrapped(wrapping: str) ->
     )
 )
 def test_no_value_makes_the_parser_raise(value: object) -> None:
-    assert isinstance(public_address(value), (str, Refused, type(None)))
+    assert isinstance(lead_address(value), (str, RefusedAddress, type(None)))
 
 
 _PIECES = st.sampled_from(
@@ -158,16 +158,16 @@ _PIECES = st.sampled_from(
 @settings(deadline=None, max_examples=500)
 @given_any(st.lists(_PIECES | st.text(string.hexdigits + ".:", max_size=5), max_size=12))
 def test_nothing_but_a_public_address_in_its_one_spelling_comes_out(pieces: list[str]) -> None:
-    found = public_address("".join(pieces))
+    found = lead_address("".join(pieces))
     if isinstance(found, str):
         assert str(ip_address(found)) == found
-        assert public_address(found) == found
+        assert lead_address(found) == found
 
 
 @settings(deadline=None)
 @given_any(st.ip_addresses())
 def test_the_platforms_get_the_address_that_is_looked_up(address: object) -> None:
-    found = public_address(str(address))
+    found = lead_address(str(address))
     assert normalize("client_ip_address", str(address), "google") == (
         found if isinstance(found, str) else None
     )
@@ -182,4 +182,4 @@ def test_the_platforms_get_the_address_that_is_looked_up(address: object) -> Non
     ],
 )
 def test_the_last_part_of_an_address_is_hidden(address: str, shown: str) -> None:
-    assert masked(address) == shown
+    assert masked_address(address) == shown

@@ -18,9 +18,9 @@ from tracking_pipeline.geo.ip_api import IpApi, read_answer
 from tracking_pipeline.geo.online import (
     MOST_UNREADABLE_ON_END,
     Failed,
-    Throttled,
+    ProviderThrottled,
     Understood,
-    Unreadable,
+    UnreadableAnswer,
 )
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, AskLater, Located
@@ -383,7 +383,7 @@ def test_what_is_left_of_the_window_is_read_with_a_margin(
 
 def test_an_answer_that_was_too_long_cannot_be_read() -> None:
     too_long = http.Answer(200, fault="oversized")
-    assert read_answer(too_long, ["8.8.8.8"]) == Unreadable("the answer is too long")
+    assert read_answer(too_long, ["8.8.8.8"]) == UnreadableAnswer("the answer is too long")
     assert read_answer(http.Answer(500, fault="oversized"), ["8.8.8.8"]) == Failed(
         "no answer (oversized)"
     )
@@ -413,5 +413,5 @@ def test_whatever_comes_is_read_and_each_address_has_an_answer(
     verdict = read_answer(answer(body, status, x_rl=left, x_ttl=left), ["8.8.8.8", "1.1.1.1"])
     if isinstance(verdict, Understood):
         assert verdict.answers.keys() == {"8.8.8.8", "1.1.1.1"}
-    elif isinstance(verdict, Throttled):
+    elif isinstance(verdict, ProviderThrottled):
         assert 0 < verdict.seconds <= 3600

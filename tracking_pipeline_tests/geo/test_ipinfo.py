@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.ipinfo import IpInfo, read_answer
-from tracking_pipeline.geo.online import Failed, Throttled, Understood, Unreadable
+from tracking_pipeline.geo.online import Failed, ProviderThrottled, Understood, UnreadableAnswer
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, AskLater, Located
 from tracking_pipeline.sandbox.geo_places import known
@@ -192,7 +192,9 @@ def test_whatever_hides_the_person_is_marked(flag: str) -> None:
 
 
 def test_an_answer_about_other_things_came_to_nothing() -> None:
-    assert read({"error": "no batch"}) == Unreadable("no address of the batch is in the answer")
+    assert read({"error": "no batch"}) == UnreadableAnswer(
+        "no address of the batch is in the answer"
+    )
 
 
 _JSON = st.recursive(
@@ -212,4 +214,4 @@ def test_whatever_comes_is_read_and_each_address_has_an_answer(body: object, sta
     if isinstance(verdict, Understood):
         assert verdict.answers.keys() == {"8.8.8.8", "1.1.1.1"}
     else:
-        assert isinstance(verdict, (Failed, Throttled, Unreadable))
+        assert isinstance(verdict, (Failed, ProviderThrottled, UnreadableAnswer))

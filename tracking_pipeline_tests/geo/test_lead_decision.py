@@ -17,7 +17,7 @@ from tracking_pipeline.geo.lead_decision import (
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import AddressFinding
 from tracking_pipeline.store.lead_places import PLACE_COLUMNS
-from tracking_pipeline.store.leads import Lead
+from tracking_pipeline.store.leads import UnplacedLead
 
 names = st.none() | st.sampled_from(["Miami", "Austin"])
 states = st.none() | st.sampled_from(["Florida", "Texas"])
@@ -28,7 +28,7 @@ addresses = st.none() | st.sampled_from(["8.8.8.8", "10.0.0.1", "unknown"])
 places = st.builds(Place, names, states, st.none(), zips, countries)
 
 leads = st.builds(
-    Lead,
+    UnplacedLead,
     id=st.just(UUID(int=1)),
     created_at=st.just("2026-11-24"),
     city=names,
@@ -43,7 +43,7 @@ leads = st.builds(
 
 
 @given(leads, places)
-def test_a_column_that_says_something_is_never_written(lead: Lead, place: Place) -> None:
+def test_a_column_that_says_something_is_never_written(lead: UnplacedLead, place: Place) -> None:
     asked = question(lead, "US")
     finding = AddressFinding("ok", place, "mmdb x 2026-11")
     for found in (found_by_address(asked, finding), found_without_look_up(asked)):
@@ -55,7 +55,7 @@ def test_a_column_that_says_something_is_never_written(lead: Lead, place: Place)
 
 
 @given(leads, places)
-def test_the_session_comes_before_the_address(lead: Lead, place: Place) -> None:
+def test_the_session_comes_before_the_address(lead: UnplacedLead, place: Place) -> None:
     asked = question(lead, "US")
     found = found_by_address(asked, AddressFinding("ok", place, "mmdb x 2026-11"))
     for column in PLACE_COLUMNS:
@@ -66,7 +66,7 @@ def test_the_session_comes_before_the_address(lead: Lead, place: Place) -> None:
 
 @given(leads)
 def test_a_lead_is_looked_up_only_where_something_is_missing_and_there_is_an_address(
-    lead: Lead,
+    lead: UnplacedLead,
 ) -> None:
     asked = question(lead, "US")
     known = (lead.city or asked.stated.city, lead.state or asked.stated.state)
@@ -78,7 +78,7 @@ def test_a_lead_is_looked_up_only_where_something_is_missing_and_there_is_an_add
 
 
 @given(leads.filter(lambda lead: lead.address is None))
-def test_only_new_leads_wait_for_an_address(lead: Lead) -> None:
+def test_only_new_leads_wait_for_an_address(lead: UnplacedLead) -> None:
     asked = question(lead, "US")
     found = found_without_look_up(asked)
     waits = not asked.is_complete and lead.is_new and lead.attempts < 5

@@ -12,7 +12,7 @@ from tracking_pipeline.geo.coverage import GeoCoverage
 from tracking_pipeline.health.emq.keys import mask_of
 from tracking_pipeline.health.view.report_data import ReportData
 from tracking_pipeline.health.view.summary import HealthSummary
-from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline.store.alerts import AlertRow
 from tracking_pipeline.store.health_history import RecordedCheck, ReportedScore
 from tracking_pipeline.store.health_snapshots import Snapshot, Taken
 from tracking_pipeline_tests.health.site import policy as config
@@ -113,15 +113,15 @@ def last_check() -> list[Snapshot]:
     ]
 
 
-def recorded_alerts() -> list[Alert]:
+def recorded_alerts() -> list[AlertRow]:
     def ago(**span: float) -> datetime:
         return NOW - timedelta(**span)
 
-    def ended(alert_type: str, severity: str, since: datetime, until: datetime) -> Alert:
-        return Alert(uuid4(), alert_type, severity, "", since, resolved_at=until)
+    def ended(alert_type: str, severity: str, since: datetime, until: datetime) -> AlertRow:
+        return AlertRow(uuid4(), alert_type, severity, "", since, resolved_at=until)
 
     return [
-        Alert(
+        AlertRow(
             uuid4(),
             "emq_critical",
             "warning",
@@ -132,7 +132,7 @@ def recorded_alerts() -> list[Alert]:
             ago(days=2),
             acknowledged_at=ago(days=1),
         ),
-        Alert(
+        AlertRow(
             uuid4(),
             "failed_events_critical",
             "critical",
@@ -141,13 +141,13 @@ def recorded_alerts() -> list[Alert]:
             "`tracking-pipeline status`: it shows the last error of each destination.",
             ago(minutes=30),
         ),
-        Alert(
+        AlertRow(
             uuid4(), "failed_events_critical", "warning", "", ago(days=6), resolved_at=ago(days=5.8)
         ),
-        Alert(
+        AlertRow(
             uuid4(), "error_rate_critical", "warning", "", ago(days=6), resolved_at=ago(days=5.5)
         ),
-        Alert(
+        AlertRow(
             uuid4(), "destination_paused", "critical", "", ago(days=9), resolved_at=ago(days=8.9)
         ),
     ]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tracking_pipeline.health.alerts.rules import (
     AlertState,
     Recovery,
-    acknowledge,
+    acknowledged,
     adopt,
+    closed,
     recovery_of,
-    resolve,
     rules_for,
-    silence,
+    silenced,
     step,
 )
 from tracking_pipeline.health.config import AlertRules
@@ -210,27 +210,27 @@ class TestClockJumps:
 class TestOperators:
     def test_acknowledging_holds_until_it_worsens_or_ends(self) -> None:
         watch = Watch().see("W")
-        watch.state = acknowledge(watch.state, watch.now)
+        watch.state = acknowledged(watch.state, watch.now)
         assert watch.see("W").state.acknowledged_at == START + EVERY
         assert watch.see("C").state.acknowledged_at is None
-        watch.state = acknowledge(watch.state, watch.now)
+        watch.state = acknowledged(watch.state, watch.now)
         assert watch.see("..").state.acknowledged_at is None
 
     @pytest.mark.parametrize("series", ["", "W.."])
     def test_there_is_nothing_to_acknowledge_before_and_after(self, series: str) -> None:
         watch = Watch().see(series)
-        assert acknowledge(watch.state, watch.now) == watch.state
+        assert acknowledged(watch.state, watch.now) == watch.state
 
     def test_silence_does_not_stop_the_machine(self) -> None:
         watch = Watch()
-        watch.state = silence(watch.state, START + timedelta(days=1))
+        watch.state = silenced(watch.state, START + timedelta(days=1))
         assert watch.see("WC..W").kinds == ["started", "worsened", "ended", "started"]
         assert watch.state.is_silenced(watch.now)
-        assert not silence(watch.state, None).is_silenced(watch.now)
+        assert not silenced(watch.state, None).is_silenced(watch.now)
 
     def test_resolving_by_hand_ends_the_episode_and_a_bad_metric_begins_another(self) -> None:
         watch = Watch().see("C")
-        watch.state, changed = resolve(watch.state, watch.now)
+        watch.state, changed = closed(watch.state, watch.now)
         assert [each.kind for each in changed] == ["ended"]
         assert watch.state.phase == "resolved"
         watch.see("C")
@@ -239,13 +239,13 @@ class TestOperators:
 
     def test_resolving_what_is_pending_forgets_it(self) -> None:
         watch = Watch(SLOW).see("WW")
-        watch.state, changed = resolve(watch.state, watch.now)
+        watch.state, changed = closed(watch.state, watch.now)
         assert changed == []
         assert watch.state.phase == "ok"
         assert watch.see("W").state.bad_checks == 1
 
     def test_resolving_nothing_changes_nothing(self) -> None:
-        assert resolve(AlertState(), START) == (AlertState(), [])
+        assert closed(AlertState(), START) == (AlertState(), [])
 
 
 def test_an_alert_that_was_there_before_is_carried_on() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.health.emq.calibration import Calibration, Snapshot, calibrate
+from tracking_pipeline.health.emq.calibration import Calibration, ReportedScoreDay, calibrate
 from tracking_pipeline.health.emq.score import SATURATING_WEIGHTS, keys_of_term, weights_of
 
 DAY = date(2026, 11, 1)
@@ -26,12 +26,14 @@ def reported(weights: dict[str, float], coverage_percent: dict[str, float]) -> f
     return 10 * (1 - exp(-exponent))
 
 
-def snapshots(count: int, weights: dict[str, float], name: str = "Lead") -> list[Snapshot]:
+def snapshots(count: int, weights: dict[str, float], name: str = "Lead") -> list[ReportedScoreDay]:
     chance = random.Random(count)
     made = []
     for number in range(count):
         coverage = {key: chance.uniform(0, 100) for term in weights for key in keys_of_term(term)}
-        made.append(Snapshot(DAY + timedelta(number), name, reported(weights, coverage), coverage))
+        made.append(
+            ReportedScoreDay(DAY + timedelta(number), name, reported(weights, coverage), coverage)
+        )
     return made
 
 
@@ -57,7 +59,7 @@ def test_snapshots_that_all_look_alike_leave_the_keys_they_cannot_tell_apart_as_
         "client_ip_address": 0.0,
         "client_user_agent": 0.0,
     }
-    same = [Snapshot(DAY, "Lead", 6.0, coverage)] * 40
+    same = [ReportedScoreDay(DAY, "Lead", 6.0, coverage)] * 40
     found = calibrate(same, SATURATING_WEIGHTS)
     assert found.weights["em"] == pytest.approx(0.6, abs=0.01)
     others = {term: weight for term, weight in found.weights.items() if term != "em"}
@@ -67,7 +69,7 @@ def test_snapshots_that_all_look_alike_leave_the_keys_they_cannot_tell_apart_as_
 def test_the_error_is_that_of_predicting_what_was_left_out() -> None:
     chance = random.Random(7)
     noisy = [
-        Snapshot(
+        ReportedScoreDay(
             each.taken_on,
             each.event_name,
             min(max(each.reported_score + chance.uniform(-1, 1), 0), 10),
@@ -108,13 +110,13 @@ def test_one_snapshot_of_each_name_tells_nothing_of_its_error() -> None:
 
 
 def test_snapshots_without_any_coverage_tell_nothing() -> None:
-    empty = [Snapshot(DAY, "Lead", 5.0, {})] * 3
+    empty = [ReportedScoreDay(DAY, "Lead", 5.0, {})] * 3
     assert calibrate(empty, SATURATING_WEIGHTS).kind == "none"
 
 
 SNAPSHOTS = st.lists(
     st.builds(
-        Snapshot,
+        ReportedScoreDay,
         st.just(DAY),
         st.sampled_from(["Lead", "Purchase"]),
         st.floats(0, 10),
@@ -128,7 +130,9 @@ SNAPSHOTS = st.lists(
 
 
 @given(SNAPSHOTS)
-def test_whatever_meta_reports_the_weights_can_be_used(given_snapshots: list[Snapshot]) -> None:
+def test_whatever_meta_reports_the_weights_can_be_used(
+    given_snapshots: list[ReportedScoreDay],
+) -> None:
     found = calibrate(given_snapshots, SATURATING_WEIGHTS)
     assert weights_of("saturating", found.weights) == found.weights
     for each in given_snapshots:
@@ -138,7 +142,7 @@ def test_whatever_meta_reports_the_weights_can_be_used(given_snapshots: list[Sna
 def test_no_weight_is_fitted_below_zero() -> None:
     # The more e-mail, the worse: no weight of 0 or more says that, so it becomes 0.
     against = [
-        Snapshot(DAY, "Lead", 9.0 - share / 12.5, {"em": float(share), "fbp": 100.0})
+        ReportedScoreDay(DAY, "Lead", 9.0 - share / 12.5, {"em": float(share), "fbp": 100.0})
         for share in range(0, 101, 5)
     ]
     found = calibrate(against, SATURATING_WEIGHTS)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.health.alerts.due import due_digest, due_message
-from tracking_pipeline.health.alerts.rules import acknowledge, adopt, resolve, silence
+from tracking_pipeline.health.alerts.rules import acknowledged, adopt, closed, silenced
 from tracking_pipeline.health.config import AlertRules, NotificationRules
 from tracking_pipeline.health.readings.causes import DeadLetterBatch
 from tracking_pipeline_tests.health.series import EVERY, RESULTS, START, Watch
@@ -51,7 +51,7 @@ def test_a_warning_is_not_told_again() -> None:
 
 def test_an_alert_that_somebody_is_on_is_not_told_again() -> None:
     watch = Watch().see("C")
-    watch.state = acknowledge(watch.state, watch.now)
+    watch.state = acknowledged(watch.state, watch.now)
     assert watch.see("C" * 40).told == ["started"]
     assert watch.see("..").told == ["started", "ended"]
 
@@ -59,7 +59,7 @@ def test_an_alert_that_somebody_is_on_is_not_told_again() -> None:
 class TestSilence:
     def silenced(self, series: str) -> Watch:
         watch = Watch()
-        watch.state = silence(watch.state, START + EVERY * (len(series) + 1))
+        watch.state = silenced(watch.state, START + EVERY * (len(series) + 1))
         return watch.see(series)
 
     def test_nothing_is_told_in_it(self) -> None:
@@ -72,7 +72,7 @@ class TestSilence:
 
     def test_a_worsening_is_told_when_it_is_over(self) -> None:
         watch = Watch().see("W")
-        watch.state = silence(watch.state, watch.now + EVERY * 2)
+        watch.state = silenced(watch.state, watch.now + EVERY * 2)
         assert watch.see("C").told == ["started"]
         assert watch.see("C").told == ["started", "worsened"]
 
@@ -82,12 +82,12 @@ class TestSilence:
 
     def test_an_end_in_it_is_not_told_even_to_those_who_know_of_the_start(self) -> None:
         watch = Watch().see("C")
-        watch.state = silence(watch.state, watch.now + EVERY * 3)
+        watch.state = silenced(watch.state, watch.now + EVERY * 3)
         assert watch.see("......").told == ["started"]
 
     def test_a_worsening_that_is_about_to_end_is_not_told(self) -> None:
         watch = Watch().see("W")
-        watch.state = silence(watch.state, watch.now + EVERY * 2)
+        watch.state = silenced(watch.state, watch.now + EVERY * 2)
         assert watch.see("C.").told == ["started"]
 
     def test_what_is_about_to_end_does_not_begin_to_be_told(self) -> None:
@@ -105,13 +105,13 @@ def test_an_alert_that_was_there_before_and_goes_on_is_told() -> None:
 
 def test_a_new_episode_is_told_though_nobody_asked_about_the_end_of_the_last() -> None:
     watch = Watch().see("C")
-    watch.state, _ = resolve(watch.state, watch.now)
+    watch.state, _ = closed(watch.state, watch.now)
     assert watch.see("C").told == ["started", "started"]
 
 
 def test_an_end_by_hand_is_told_too() -> None:
     watch = Watch().see("C")
-    watch.state, _ = resolve(watch.state, watch.now)
+    watch.state, _ = closed(watch.state, watch.now)
     watch.tell()
     watch.tell()
     assert watch.told == ["started", "ended"]
@@ -144,9 +144,9 @@ def test_every_episode_that_was_told_ends_in_at_most_one_message(
     watch = Watch()
     for place, letter in enumerate(series):
         if place in silences:
-            watch.state = silence(watch.state, watch.now + 3 * EVERY)
+            watch.state = silenced(watch.state, watch.now + 3 * EVERY)
         if place in resolutions:
-            watch.state, _ = resolve(watch.state, watch.now)
+            watch.state, _ = closed(watch.state, watch.now)
             watch.tell()
         watch.see(letter)
     keys = [each.dedupe_key for each in watch.messages]

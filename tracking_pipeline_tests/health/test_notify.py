@@ -28,7 +28,7 @@ from tracking_pipeline.health.notifications.notify import (
     LONGEST_WAIT_SECONDS,
     NotifyTotals,
     deliver_notifications,
-    next_wait_seconds,
+    resend_wait_seconds,
 )
 from tracking_pipeline.health.view.summary import (
     NOBODY_SENDS,
@@ -456,6 +456,6 @@ def test_channels_are_read_with_commas_inside_their_urls_and_each_once() -> None
 
 @given(st.integers(1, 10_000))
 def test_the_wait_grows_up_to_an_hour(attempts: int) -> None:
-    wait = next_wait_seconds(attempts)
-    assert next_wait_seconds(1) <= wait <= next_wait_seconds(attempts + 1)
-    assert next_wait_seconds(attempts + 1) <= LONGEST_WAIT_SECONDS
+    wait = resend_wait_seconds(attempts)
+    assert resend_wait_seconds(1) <= wait <= resend_wait_seconds(attempts + 1)
+    assert resend_wait_seconds(attempts + 1) <= LONGEST_WAIT_SECONDS

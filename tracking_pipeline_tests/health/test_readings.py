@@ -21,7 +21,7 @@ from tracking_pipeline.health.readings.events import (
 )
 from tracking_pipeline.health.readings.queue import (
     growth_per_hour,
-    read_dead_letters,
+    read_dead_letter_batches,
     read_queue,
     read_recovery,
     read_withheld,
@@ -264,7 +264,7 @@ def test_what_no_run_can_claim_is_in_no_count_of_the_queue(site: Site) -> None:
 
     assert (queue.waiting, queue.dead_letters) == (1, 0)
     assert queue.dead_letters_by_reason == []
-    assert read_dead_letters(site.connection, site.now()).events == 0
+    assert read_dead_letter_batches(site.connection, site.now()).events == 0
     assert count_waiting(site.connection) == 1
 
 
@@ -318,7 +318,7 @@ def test_dead_letters_are_news_for_a_day(site: Site) -> None:
     site.add_failed(1, **dead, destination="gtm_server")
     site.add_failed(7, **dead, updated_at=site.ago(hours=25))
 
-    reading = read_dead_letters(site.connection, site.now())
+    reading = read_dead_letter_batches(site.connection, site.now())
 
     assert reading.events == 3
     assert reading.batches == [
@@ -350,7 +350,7 @@ def test_what_died_less_than_a_day_before_its_destination_took_events_again_is_c
         site.add_failed(1, **delivered, resolved_by="tracking_pipeline")
         site.add_failed(1, **delivered, resolved_by="somebody", destination="google_ec")
 
-    reading = read_dead_letters(site.connection, site.now())
+    reading = read_dead_letter_batches(site.connection, site.now())
 
     assert reading.outlived == ({"meta_capi": saved} if saved else {})
 
@@ -376,7 +376,7 @@ def test_what_was_withheld_is_no_failure_no_recovery_and_no_dead_letter(site: Si
     assert recovery.percent == 100
     queue = read_queue(site.connection)
     assert (queue.waiting, queue.dead_letters, queue.dead_letters_by_reason) == (0, 0, [])
-    assert read_dead_letters(site.connection, site.now()).events == 0
+    assert read_dead_letter_batches(site.connection, site.now()).events == 0
 
 
 def test_an_event_that_one_destination_withheld_and_another_refused_failed_at_the_other(

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from tracking_pipeline.health.view.charts import charts_of
 from tracking_pipeline.health.view.report_data import ReportData
-from tracking_pipeline.health.view.svg import STYLE, Chart, Line, gauge_arc, gauge_tick, image, svg
+from tracking_pipeline.health.view.svg import (
+    STYLE,
+    Chart,
+    ChartLine,
+    gauge_arc,
+    gauge_tick,
+    image,
+    svg,
+)
 from tracking_pipeline.store.health_snapshots import Taken
 from tracking_pipeline_tests.health.recorded import NOW, new_site, sick_site
 
@@ -147,7 +155,7 @@ def test_whatever_was_measured_is_drawn_within_the_box(
 ) -> None:
     begins = NOW - timedelta(days=30)
     points = [(begins + timedelta(hours=hour), value) for hour, value in sorted(found)]
-    drawn = Chart("x", "X", "", "", begins, NOW, lines=[Line("x", points)], highest=highest)
+    drawn = Chart("x", "X", "", "", begins, NOW, lines=[ChartLine("x", points)], highest=highest)
     root = ET.fromstring(str(svg(drawn)))
     width, height = map(float, root.attrib["viewBox"].split()[2:])
     line = next(each for each in root if each.attrib["class"] == "line l1")
@@ -163,7 +171,7 @@ def test_whatever_was_measured_is_drawn_within_the_box(
 def test_a_line_is_broken_where_nothing_was_measured() -> None:
     hours = [(0, 5.0), (6, 5.0), (9, None), (12, 5.0), (18, None), (24, 6.0)]
     points = [(NOW + timedelta(hours=hour), value) for hour, value in hours]
-    drawn = Chart("x", "X", "", "", NOW, NOW + timedelta(days=1), lines=[Line("x", points)])
+    drawn = Chart("x", "X", "", "", NOW, NOW + timedelta(days=1), lines=[ChartLine("x", points)])
     path = re.search(r'class="line l1" d="([^"]+)"', str(svg(drawn)))
     assert path is not None
     assert re.findall(r"[Mlh]", path[1]) == ["M", "h", "l", "M", "h", "M", "h"]

@@ -19,7 +19,7 @@ from tracking_pipeline.health.readings.meta_reported import (
     FIELDS,
     EventQuality,
     ReportedEmq,
-    read_answer,
+    read_quality_answer,
     record_reported_emq,
 )
 from tracking_pipeline.health.readings.rollup import roll_up
@@ -57,7 +57,7 @@ def post_events(sandbox: Sandbox, *people: dict[str, Any], name: str = "Lead") -
 
 
 def read(body: object, status: int = 200) -> ReportedEmq:
-    return read_answer(Answer(status, {}, json.dumps(body).encode()), secrets=(TOKEN,))
+    return read_quality_answer(Answer(status, {}, json.dumps(body).encode()), secrets=(TOKEN,))
 
 
 DOCUMENTED = {
@@ -139,7 +139,7 @@ def test_a_refusal_says_what_to_check_and_no_token() -> None:
     ],
 )
 def test_whatever_is_no_answer_of_the_api_is_an_outage(answer: Answer) -> None:
-    assert read_answer(answer).state == "unavailable"
+    assert read_quality_answer(answer).state == "unavailable"
 
 
 json_values = st.recursive(
@@ -172,7 +172,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_no_answer_whatever_its_form_is_an_error(body: object) -> None:
-    reported = read_answer(Answer(200, {}, json.dumps(body).encode()))
+    reported = read_quality_answer(Answer(200, {}, json.dumps(body).encode()))
     assert all(0 <= event.score <= 10 for event in reported.events)
 
 

@@ -8,14 +8,14 @@ from uuid import uuid4
 import pytest
 
 from tracking_pipeline.health.view.summary import HealthSummary, SystemStatus, system_status
-from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline.store.alerts import AlertRow
 from tracking_pipeline.store.health_history import RecordedCheck
 from tracking_pipeline.store.health_snapshots import Snapshot
 from tracking_pipeline_tests.health.series import START
 
 
-def alert(alert_type: str, severity: str) -> Alert:
-    return Alert(uuid4(), alert_type, severity, "words", START)
+def alert(alert_type: str, severity: str) -> AlertRow:
+    return AlertRow(uuid4(), alert_type, severity, "words", START)
 
 
 def test_no_alert_and_no_bad_metric_is_healthy() -> None:

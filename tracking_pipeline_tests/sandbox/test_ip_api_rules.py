@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracking_pipeline.sandbox.ip_api_rules import masked, wanted_fields
+from tracking_pipeline.sandbox.ip_api_rules import only_fields, wanted_fields
 
 
 def test_without_a_choice_the_default_fields_are_given() -> None:
@@ -28,4 +28,6 @@ def test_anything_else_is_no_choice(fields: object) -> None:
 
 
 def test_a_message_is_there_only_where_there_is_one() -> None:
-    assert masked({"status": "success"}, wanted_fields("status,message")) == {"status": "success"}
+    assert only_fields({"status": "success"}, wanted_fields("status,message")) == {
+        "status": "success"
+    }

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.sandbox.steps import Reach, Step, StepError, parse_step, write_step
+from tracking_pipeline.sandbox.steps import Reach, ScriptStep, StepError, parse_step, write_step
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,4 @@ def test_a_step_that_does_not_exist_is_named_in_the_error(raw: Any, named: str) 
 
 
 def test_an_error_code_alone_is_answered_with_status_400() -> None:
-    assert parse_step({"code": 4}) == Step(status=400, code=4)
+    assert parse_step({"code": 4}) == ScriptStep(status=400, code=4)

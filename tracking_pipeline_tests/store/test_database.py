@@ -16,7 +16,7 @@ from tracking_pipeline.store.database import (
     connect,
     describe,
     describe_connection,
-    why_not,
+    unreachable_because,
 )
 from tracking_pipeline_tests.servers import TestServer
 
@@ -100,4 +100,7 @@ def test_why_there_is_no_connection_is_told_in_one_line(url: str, why: str) -> N
 
 
 def test_words_that_are_not_known_are_not_repeated() -> None:
-    assert why_not(psycopg.OperationalError('role "opuser" did something')) == "no connection"
+    assert (
+        unreachable_because(psycopg.OperationalError('role "opuser" did something'))
+        == "no connection"
+    )

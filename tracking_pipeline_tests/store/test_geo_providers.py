@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from tracking_pipeline.store.geo_providers import (
+    RequestWindow,
     Wait,
-    Window,
     hold_provider,
     read_geo_provider_states,
     read_wait,
@@ -22,7 +22,7 @@ from tracking_pipeline.store.geo_providers import (
 from tracking_pipeline_tests.store.statements import AsyncConnection, run_statement
 
 T = TypeVar("T")
-WINDOW = Window(requests=3, seconds=60)
+WINDOW = RequestWindow(requests=3, seconds=60)
 
 
 class Worker:
@@ -34,7 +34,7 @@ class Worker:
     def run(self, statement: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         return run_statement(self._database_url, statement)
 
-    def reserve(self, window: Window = WINDOW) -> Wait | None:
+    def reserve(self, window: RequestWindow = WINDOW) -> Wait | None:
         return self.run(
             lambda connection: reserve_request(connection, "ip_api", window, busy_seconds=25)
         )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.web.intake.router import read_json
+from tracking_pipeline.web.intake.router import read_body
 
 TEXTS = st.text(st.characters(codec=None, categories=None), max_size=20)
 
@@ -24,11 +24,11 @@ def test_any_text_of_a_browser_is_read_without_nul_and_with_lone_surrogates_repl
 
     body = json.dumps(said).encode()
 
-    assert read_json(body) == {whole(key): whole(value) for key, value in said.items()}
+    assert read_body(body) == {whole(key): whole(value) for key, value in said.items()}
 
 
 def test_a_nul_is_left_out_and_an_escaped_backslash_is_none() -> None:
-    assert read_json(b'["a\\u0000b", "\\\\u0000", {"\\u0000": "\\\\\\u0000"}]') == [
+    assert read_body(b'["a\\u0000b", "\\\\u0000", {"\\u0000": "\\\\\\u0000"}]') == [
         "ab",
         "\\u0000",
         {"": "\\"},
@@ -36,7 +36,7 @@ def test_a_nul_is_left_out_and_an_escaped_backslash_is_none() -> None:
 
 
 def test_an_escaped_backslash_is_no_surrogate() -> None:
-    assert read_json(b'["\\\\ud83d", "\\ud83d", "\\ud83d\\ude00"]') == [
+    assert read_body(b'["\\\\ud83d", "\\ud83d", "\\ud83d\\ude00"]') == [
         "\\ud83d",
         "\ufffd",
         "\U0001f600",
@@ -57,4 +57,4 @@ def test_an_escaped_backslash_is_no_surrogate() -> None:
 )
 def test_what_is_no_json_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
-        read_json(body)
+        read_body(body)

@@ -14,7 +14,7 @@ from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.health.formatting import moment_near, percent
 from tracking_pipeline.health.view.alerts import open_alerts
 from tracking_pipeline.health.view.status import DestinationStatus
-from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline.store.alerts import AlertRow
 from tracking_pipeline.store.dead_letters import Group
 from tracking_pipeline.store.health_snapshots import Point, Snapshot
 from tracking_pipeline.store.queue_counts import Waiting
@@ -118,10 +118,10 @@ def test_what_arrived_another_way_is_not_offered() -> None:
 # --- alerts ---
 
 
-def _alert(alert_type: str, severity: str = "critical", **columns: object) -> Alert:
-    empty = dict.fromkeys(field.name for field in fields(Alert))
+def _alert(alert_type: str, severity: str = "critical", **columns: object) -> AlertRow:
+    empty = dict.fromkeys(field.name for field in fields(AlertRow))
     known = {"id": uuid4(), "alert_type": alert_type, "severity": severity, "message": ""}
-    return Alert(**{**empty, **known, "created_at": NOW, **columns})
+    return AlertRow(**{**empty, **known, "created_at": NOW, **columns})
 
 
 def test_what_needs_a_human_first_comes_first() -> None:

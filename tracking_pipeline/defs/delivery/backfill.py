@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from tracking_pipeline.defs.launchpad import moment, require
+from tracking_pipeline.defs.launchpad import launchpad_moment, require
 from tracking_pipeline.defs.metadata import (
     AGAIN_FROM_THE_START,
     DESTINATION_TAG,
@@ -76,7 +76,7 @@ class BackfillConfig(dg.Config):
             0 <= self.events_per_minute <= MOST_EVENTS_PER_MINUTE,
             f"events_per_minute must be 0 to {MOST_EVENTS_PER_MINUTE}",
         )
-        since, until = moment("since", self.since), moment("until", self.until)
+        since, until = launchpad_moment("since", self.since), launchpad_moment("until", self.until)
         require(since is None or until is None or since < until, "since must be before until")
         return since, until
 

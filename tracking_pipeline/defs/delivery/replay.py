@@ -20,7 +20,7 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from tracking_pipeline.defs.launchpad import moment, require
+from tracking_pipeline.defs.launchpad import launchpad_moment, require
 from tracking_pipeline.defs.metadata import (
     AGAIN_FROM_THE_START,
     DESTINATION_TAG,
@@ -138,8 +138,8 @@ class ReplayConfig(dg.Config):
                 exact_reason=self.reason_match == "exact",
                 error_code=self.error_code,
                 event_name=self.event_name,
-                since=moment("since", self.since),
-                until=moment("until", self.until),
+                since=launchpad_moment("since", self.since),
+                until=launchpad_moment("until", self.until),
                 ids=tuple(_id(text) for text in self.ids),
                 after_pause=self.after_pause,
                 with_waiting=self.with_waiting,

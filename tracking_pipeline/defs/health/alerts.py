@@ -17,7 +17,7 @@ from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.health.alerts.actions import AlertActions, act_on_alerts
 from tracking_pipeline.health.formatting import moment
 from tracking_pipeline.health.metrics import AlertType, alert_types
-from tracking_pipeline.store.alerts import Alert, read_open_alerts
+from tracking_pipeline.store.alerts import AlertRow, read_open_alerts
 from tracking_pipeline.store.database import connect
 from tracking_pipeline.wiring.health import health_config
 
@@ -120,7 +120,7 @@ def act_on_open_alerts(
     return done
 
 
-def actions_metadata(done: AlertActions, still_open: list[Alert]) -> dict[str, Any]:
+def actions_metadata(done: AlertActions, still_open: list[AlertRow]) -> dict[str, Any]:
     """What was done, and the alerts that are open afterwards."""
     return {
         **table("open", [_row(alert) for alert in still_open]),
@@ -131,7 +131,7 @@ def actions_metadata(done: AlertActions, still_open: list[Alert]) -> dict[str, A
     }
 
 
-def _row(alert: Alert) -> dict[str, Any]:
+def _row(alert: AlertRow) -> dict[str, Any]:
     return {
         "id": str(alert.id),
         "type": alert.alert_type,

@@ -16,7 +16,7 @@ from tracking_pipeline.defs.health.checks import results_of, specs_of
 from tracking_pipeline.defs.instance.automation import read_automation
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.geo.coverage import WINDOW_DAYS
-from tracking_pipeline.health.check import CheckResult, Reading, record_reading, take_reading
+from tracking_pipeline.health.check import CheckReading, CheckResult, record_reading, take_reading
 from tracking_pipeline.health.notifications.notify import ping
 from tracking_pipeline.wiring.health import health_config
 
@@ -136,7 +136,7 @@ def tracking_health(
                 ping(switch)
 
 
-def _shown(asset: str, reading: Reading) -> dict[str, Any]:
+def _shown(asset: str, reading: CheckReading) -> dict[str, Any]:
     if asset == "geo_coverage":
         return numbers.coverage_metadata(reading.readings.geo)
     shown = {
@@ -149,7 +149,7 @@ def _shown(asset: str, reading: Reading) -> dict[str, Any]:
 
 
 def _recorded(
-    context: dg.AssetExecutionContext, url: str, reading: Reading
+    context: dg.AssetExecutionContext, url: str, reading: CheckReading
 ) -> dg.MaterializeResult[Any]:
     recorded = record_reading(url, reading, run_id=context.run.run_id)
     for alert in recorded.active_alerts:

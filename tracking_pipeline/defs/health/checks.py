@@ -17,7 +17,7 @@ from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.geo.coverage import Suspicion, read_geo_coverage, read_suspicion
 from tracking_pipeline.health.alerts.evaluation import Evaluation
 from tracking_pipeline.health.alerts.messages import AlertFacts, reading_message
-from tracking_pipeline.health.check import Reading
+from tracking_pipeline.health.check import CheckReading
 from tracking_pipeline.health.metrics import METRICS, AlertSpec, CheckSpec, Metric
 from tracking_pipeline.store.database import connect
 
@@ -30,7 +30,7 @@ def specs_of(asset: str) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def results_of(asset: str, reading: Reading) -> list[dg.AssetCheckResult]:
+def results_of(asset: str, reading: CheckReading) -> list[dg.AssetCheckResult]:
     """What the checks of an asset say of a reading."""
     return [_result(*each, reading) for each in _checks_of(asset)]
 
@@ -44,7 +44,7 @@ def _checks_of(asset: str) -> list[tuple[Metric, CheckSpec, AlertSpec]]:
 
 
 def _result(
-    metric: Metric, check: CheckSpec, alert: AlertSpec, reading: Reading
+    metric: Metric, check: CheckSpec, alert: AlertSpec, reading: CheckReading
 ) -> dg.AssetCheckResult:
     evaluation = reading.evaluations[metric]
     result, limits = evaluation.result, reading.config.thresholds[metric]
@@ -65,7 +65,7 @@ def _result(
     )
 
 
-def _in_words(alert: AlertSpec, evaluation: Evaluation, reading: Reading) -> str:
+def _in_words(alert: AlertSpec, evaluation: Evaluation, reading: CheckReading) -> str:
     result = evaluation.result
     if result.level == "no_data":
         return f"No verdict: {result.detail}."

@@ -9,7 +9,7 @@ import dagster as dg
 from tracking_pipeline.defs.metadata import floats, table
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.geo.coverage import GeoCoverage
-from tracking_pipeline.health.check import CheckResult, Reading
+from tracking_pipeline.health.check import CheckReading, CheckResult
 from tracking_pipeline.health.emq.platforms import KEY_BIT_OF
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.formatting import duration
@@ -26,7 +26,7 @@ _SHARES = tuple(
 )
 
 
-def emq_metadata(reading: Reading) -> dict[str, Any]:
+def emq_metadata(reading: CheckReading) -> dict[str, Any]:
     """The reading as typed metadata: every number under its own name."""
     emq = reading.readings.emq
     score = emq.score
@@ -102,7 +102,7 @@ def _by_destination(emq: EmqReading) -> list[dict[str, Any]]:
     ]
 
 
-def queue_metadata(reading: Reading) -> dict[str, Any]:
+def queue_metadata(reading: CheckReading) -> dict[str, Any]:
     """The reading as typed metadata: every number under its own name."""
     queue, dead = reading.readings.queue, reading.readings.dead_letters
     withheld = reading.readings.withheld
@@ -150,7 +150,7 @@ def queue_metadata(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _queue_row(each: Waiting, reading: Reading) -> dict[str, Any]:
+def _queue_row(each: Waiting, reading: CheckReading) -> dict[str, Any]:
     age = each.oldest_age_seconds
     return {
         "destination": each.destination,
@@ -162,7 +162,7 @@ def _queue_row(each: Waiting, reading: Reading) -> dict[str, Any]:
     }
 
 
-def error_metadata(reading: Reading) -> dict[str, Any]:
+def error_metadata(reading: CheckReading) -> dict[str, Any]:
     """The reading as typed metadata: every number under its own name."""
     rate, recovery = reading.readings.error_rate, reading.readings.recovery
     by_destination = {
@@ -216,7 +216,7 @@ def _by_age(recovery: RecoveryReading) -> list[dict[str, Any]]:
     ]
 
 
-def accounting_metadata(reading: Reading) -> dict[str, Any]:
+def accounting_metadata(reading: CheckReading) -> dict[str, Any]:
     """The reading as typed metadata: every number under its own name."""
     found = reading.readings.accounting
     lines = {name: line_json(each.total) for name, each in found.destinations.items()}
@@ -306,7 +306,7 @@ def alerts_metadata(result: CheckResult) -> dict[str, Any]:
     }
 
 
-def _limits(reading: Reading, metric: Metric, prefix: str = "") -> dict[str, Any]:
+def _limits(reading: CheckReading, metric: Metric, prefix: str = "") -> dict[str, Any]:
     """The thresholds of a metric, and the level that its value has by them."""
     thresholds = reading.config.thresholds[metric]
     return {
@@ -320,7 +320,7 @@ def _limits(reading: Reading, metric: Metric, prefix: str = "") -> dict[str, Any
     }
 
 
-def _no_verdict(reading: Reading, metric: Metric) -> dict[str, Any]:
+def _no_verdict(reading: CheckReading, metric: Metric) -> dict[str, Any]:
     """Why a metric has no level, where it has none."""
     detail = reading.evaluations[metric].result.detail
     return {"no_verdict": detail} if detail else {}

@@ -29,20 +29,20 @@ TURN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LimitShare:
     """Slots for requests in flight, and permits for requests a second."""
 
     in_flight: int
     permits: int
 
-    def at_most(self, other: Part) -> Part:
-        return Part(min(self.in_flight, other.in_flight), min(self.permits, other.permits))
+    def at_most(self, other: LimitShare) -> LimitShare:
+        return LimitShare(min(self.in_flight, other.in_flight), min(self.permits, other.permits))
 
-    def at_least(self, other: Part) -> Part:
-        return Part(max(self.in_flight, other.in_flight), max(self.permits, other.permits))
+    def at_least(self, other: LimitShare) -> LimitShare:
+        return LimitShare(max(self.in_flight, other.in_flight), max(self.permits, other.permits))
 
 
-NOTHING = Part(0, 0)
+NOTHING = LimitShare(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,20 @@ class Holding:
 
     joined_at: float | None
     expires_at: float
-    part: Part
+    part: LimitShare
 
 
 Holdings: TypeAlias = Mapping[str, Holding]
 
 
-def whole(limits: Limits) -> Part:
+def whole(limits: Limits) -> LimitShare:
     """All that there is of a destination."""
-    return Part(limits.in_flight, permits_of(limits))
+    return LimitShare(limits.in_flight, permits_of(limits))
 
 
 def renewed(
-    holdings: Holdings, worker: str, *, limits: Limits, in_use: Part, now: float
-) -> tuple[Holdings, Part]:
+    holdings: Holdings, worker: str, *, limits: Limits, in_use: LimitShare, now: float
+) -> tuple[Holdings, LimitShare]:
     """The holdings with this worker's lease renewed, and how much it may use from now on.
 
     ``in_use`` is what it uses at this moment. It may use less than it holds, and then has to give
@@ -83,7 +83,7 @@ def renewed(
 
 
 def left(
-    holdings: Holdings, worker: str, *, in_use: Part, rest_seconds: float, now: float
+    holdings: Holdings, worker: str, *, in_use: LimitShare, rest_seconds: float, now: float
 ) -> Holdings:
     """The holdings without this worker's: its permits rest for their time."""
     others = _alive(holdings, worker, now)
@@ -99,15 +99,15 @@ def _alive(holdings: Holdings, worker: str, now: float) -> dict[str, Holding]:
     }
 
 
-def _free(others: Holdings, all_of_it: Part) -> Part:
+def _free(others: Holdings, all_of_it: LimitShare) -> LimitShare:
     held = [each.part for each in others.values()]
-    return Part(
+    return LimitShare(
         all_of_it.in_flight - sum(each.in_flight for each in held),
         all_of_it.permits - sum(each.permits for each in held),
     ).at_least(NOTHING)
 
 
-def _fair(members: list[str], worker: str, limits: Limits, now: float) -> Part:
+def _fair(members: list[str], worker: str, limits: Limits, now: float) -> LimitShare:
     all_of_it = whole(limits)
     is_paced = limits.requests_per_second is not None
     seats = min(len(members), all_of_it.in_flight, *([all_of_it.permits] if is_paced else []))
@@ -117,7 +117,7 @@ def _fair(members: list[str], worker: str, limits: Limits, now: float) -> Part:
         place = (place + int(now // TURN_SECONDS)) % len(members)
     if place >= seats:
         return NOTHING
-    return Part(
+    return LimitShare(
         _one_of(all_of_it.in_flight, seats, place), _one_of(all_of_it.permits, seats, place)
     )
 
@@ -146,7 +146,7 @@ def permits_of(limits: Limits) -> int:
     return 0 if pace is None else max(1, math.floor(pace))
 
 
-class Pace:
+class RequestPace:
     """The requests that one worker has begun lately, and when it may begin the next."""
 
     def __init__(self, limits: Limits) -> None:

@@ -96,7 +96,7 @@ def soonest(checks: Mapping[str, RecordedDestinationCheck]) -> list[tuple[str, E
     return sorted(endings, key=lambda pair: pair[1].at)
 
 
-def check_json(check: RecordedDestinationCheck) -> dict[str, Any]:
+def answer_json(check: RecordedDestinationCheck) -> dict[str, Any]:
     """A check as commands show it."""
     failure = failure_of(check.failure_code)
     return {

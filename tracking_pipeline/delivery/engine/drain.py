@@ -29,7 +29,7 @@ from tracking_pipeline.delivery.engine.backoff import is_last_try
 from tracking_pipeline.delivery.engine.bisection import INTERRUPTED, deliver_batch
 from tracking_pipeline.delivery.engine.circuit import Circuit
 from tracking_pipeline.delivery.engine.destination import Destination, Limits, Reply, prepare
-from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, event_of, read_json
+from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared, event_of, json_of_column
 from tracking_pipeline.delivery.engine.leases import Leases
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
@@ -295,7 +295,7 @@ class Drain:
         for event in replayed:
             if event.lead_id is not None:
                 text = "null" if found is None else found.get(event.lead_id, "[]")
-                event.statements = read_json(text)
+                event.statements = json_of_column(text)
 
     async def _deliver(self, batch: _Batch) -> None:
         source = batch.source

@@ -16,8 +16,8 @@ __all__ = [
     "Lead",
     "Prepared",
     "event_of",
+    "json_of_column",
     "lead_of",
-    "read_json",
 ]
 
 
@@ -42,8 +42,8 @@ def event_of(row: Mapping[str, Any]) -> FailedEvent:
         event_id=row["event_id"],
         event_name=row["event_name"],
         event_type=row["event_type"],
-        payload=read_json(row["payload"]),
-        user_data=read_json(row["user_data"]) if row["user_data"] else None,
+        payload=json_of_column(row["payload"]),
+        user_data=json_of_column(row["user_data"]) if row["user_data"] else None,
         lead_id=row["lead_id"],
         session_id=row["session_id"],
         retry_count=row["retry_count"],
@@ -53,11 +53,11 @@ def event_of(row: Mapping[str, Any]) -> FailedEvent:
         lease_token=row["lease_token"],
         in_doubt=row.get("in_doubt", False),
         lead=lead_of(row),
-        statements=read_json(text) if (text := row.get("statements")) else (),
+        statements=json_of_column(text) if (text := row.get("statements")) else (),
     )
 
 
-def read_json(text: str) -> Any:
+def json_of_column(text: str) -> Any:
     """The JSON of a jsonb column; None where it is nested too deeply to be read."""
     try:
         return orjson.loads(text)

@@ -97,7 +97,7 @@ async def retry_failed_events(
                 for destination in make_destinations(client, pool)
                 if not request.destinations or destination.name in request.destinations
             ]
-            run = _Run(pool, chosen, request, run_id, progress)
+            run = _RetryRun(pool, chosen, request, run_id, progress)
             return await run.dry() if request.dry_run else await run.go()
     except Exception as error:
         raise _worst(error) from None
@@ -160,7 +160,7 @@ class _Part:
         self.tally.failure = self.circuit.failure
 
 
-class _Run:
+class _RetryRun:
     def __init__(
         self,
         pool: AsyncPool,

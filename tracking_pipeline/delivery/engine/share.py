@@ -24,8 +24,8 @@ from tracking_pipeline.delivery.engine.allotment import (
     NOTHING,
     Holding,
     Holdings,
-    Pace,
-    Part,
+    LimitShare,
+    RequestPace,
     left,
     renewed,
 )
@@ -62,7 +62,7 @@ class Share:
         self._is_joined = False
         self._slots = _Slots()
         self._line = anyio.Lock(fast_acquire=True)
-        self._pace = Pace(limits)
+        self._pace = RequestPace(limits)
 
     @asynccontextmanager
     async def kept(self, is_wanted: Callable[[], bool]) -> AsyncIterator[None]:
@@ -114,8 +114,8 @@ class Share:
             return LOOK_EVERY_SECONDS
         return self._pace.seconds_to_wait(self._usable.permits, now)
 
-    def _in_use(self) -> Part:
-        return Part(self._slots.taken, self._pace.in_use(self._clock()))
+    def _in_use(self) -> LimitShare:
+        return LimitShare(self._slots.taken, self._pace.in_use(self._clock()))
 
     async def _keep(self, is_wanted: Callable[[], bool]) -> None:
         while True:
@@ -180,7 +180,7 @@ class Share:
         except psycopg.OperationalError:
             return
 
-    def _use(self, part: Part) -> None:
+    def _use(self, part: LimitShare) -> None:
         self._usable = part
         self._slots.resize(part.in_flight)
 
@@ -229,7 +229,7 @@ class _Slots(AbstractAsyncContextManager[None]):
 def _holdings(read: Shares) -> Holdings:
     return {
         name: Holding(
-            each["joined_at"], each["expires_at"], Part(each["in_flight"], each["per_second"])
+            each["joined_at"], each["expires_at"], LimitShare(each["in_flight"], each["per_second"])
         )
         for name, each in read.items()
     }

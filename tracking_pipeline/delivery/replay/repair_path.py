@@ -34,13 +34,13 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class ListIndex:
     """A member of a list; ``position`` None is every member."""
 
     position: int | None
 
 
-Step: TypeAlias = Name | Index
+Step: TypeAlias = Name | ListIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,10 @@ def read_path(text: object) -> Path:
 
 def _step(found: re.Match[str]) -> Step:
     if found["every"]:
-        return Index(None)
-    return Index(int(found["index"])) if found["index"] else Name(found["word"] or found["quoted"])
+        return ListIndex(None)
+    return (
+        ListIndex(int(found["index"])) if found["index"] else Name(found["word"] or found["quoted"])
+    )
 
 
 def holders(document: Any, path: Path, *, make: bool = False) -> Iterator[dict[str, Any]]:

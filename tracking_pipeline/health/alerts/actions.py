@@ -20,7 +20,7 @@ from uuid import UUID
 import psycopg
 
 from tracking_pipeline.health.alerts.alerting import AlertBook, open_book
-from tracking_pipeline.health.alerts.rules import acknowledge, silence
+from tracking_pipeline.health.alerts.rules import acknowledged, silenced
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.metrics import AlertType, alert_types
 from tracking_pipeline.store.alerts import acknowledge_alert, resolve_alert, silence_alert
@@ -100,9 +100,9 @@ def _act(
     elif action == "acknowledge":
         acknowledge_alert(book.connection, alert_type, by=by, note=note)
         if ours:
-            book.save(alert_type, acknowledge(book.state(alert_type), book.now))
+            book.save(alert_type, acknowledged(book.state(alert_type), book.now))
     else:
         until = book.now + timedelta(hours=silence_hours) if silence_hours > 0 else None
         silence_alert(book.connection, alert_type, until=until, note=note)
         if ours:
-            book.save(alert_type, silence(book.state(alert_type), until))
+            book.save(alert_type, silenced(book.state(alert_type), until))

@@ -35,8 +35,8 @@ from tracking_pipeline.health.alerts.messages import (
 from tracking_pipeline.health.alerts.rules import (
     AlertState,
     adopt,
+    closed,
     recovery_of,
-    resolve,
     rules_for,
     step,
 )
@@ -45,7 +45,7 @@ from tracking_pipeline.health.metrics import AlertType
 from tracking_pipeline.health.readings.queue import batches_of
 from tracking_pipeline.store.alert_notifications import enqueue, owe_new_channels
 from tracking_pipeline.store.alerts import (
-    Alert,
+    AlertRow,
     lock_alerts,
     lock_open_alerts,
     raise_alert,
@@ -77,7 +77,7 @@ class AlertBook:
     connection: psycopg.Connection[Any]
     config: HealthConfig
     now: datetime
-    rows: Mapping[str, Alert]
+    rows: Mapping[str, AlertRow]
     states: Mapping[str, Mapping[str, Any]]
     created: list[AlertType] = field(default_factory=list)
     resolved: list[AlertType] = field(default_factory=list)
@@ -88,7 +88,7 @@ class AlertBook:
         row = self.rows.get(alert_type)
         state = self.state(alert_type)
         if row is None and state.phase == "firing":
-            state, _ = resolve(state, self.now)
+            state, _ = closed(state, self.now)
             # Delivery ends its own alert when the last destination goes on.
             by_hand = alert_type != "destination_paused"
             state = self._tell(alert_type, state, None, (), by_hand=by_hand)
@@ -133,7 +133,7 @@ class AlertBook:
     def resolve(self, alert_type: AlertType, *, by: str, note: str | None) -> None:
         """Ends the open alert of this type by hand."""
         row = self.rows[alert_type]
-        state, _ = resolve(self.state(alert_type), self.now)
+        state, _ = closed(self.state(alert_type), self.now)
         facts = self._facts(alert_type, state, (), by_hand=True)
         # While the metric is as bad as it was, the message with its cause is still true.
         words = ended_message(facts, self.now) if facts.recovery else None

@@ -161,18 +161,18 @@ def adopt(severity: Severity, created_at: datetime) -> AlertState:
     return AlertState(phase="firing", severity=severity, since=created_at, fired_at=created_at)
 
 
-def acknowledge(state: AlertState, now: datetime) -> AlertState:
+def acknowledged(state: AlertState, now: datetime) -> AlertState:
     """Somebody is on it. Nothing to acknowledge: unchanged."""
     return replace(state, acknowledged_at=now) if state.phase == "firing" else state
 
 
-def silence(state: AlertState, until: datetime | None) -> AlertState:
+def silenced(state: AlertState, until: datetime | None) -> AlertState:
     """No messages of this type of alert until then, also of episodes to come; None: end the
     silence."""
     return replace(state, silenced_until=until)
 
 
-def resolve(state: AlertState, now: datetime) -> tuple[AlertState, list[Transition]]:
+def closed(state: AlertState, now: datetime) -> tuple[AlertState, list[Transition]]:
     """Ends the episode by hand, and what is pending with it."""
     if state.phase != "firing":
         return _back_to_rest(state), []

@@ -46,7 +46,7 @@ _Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ReportedScoreDay:
     """One score that Meta reported, 0 to 10, and the coverage by match key, in percent, that our
     ledger had for the same event name and time."""
 
@@ -86,7 +86,7 @@ class Calibration:
         return _score(self.factor_by_event.get(event_name, 1.0) * float(exponent))
 
 
-def calibrate(snapshots: Sequence[Snapshot], weights: Mapping[str, float]) -> Calibration:
+def calibrate(snapshots: Sequence[ReportedScoreDay], weights: Mapping[str, float]) -> Calibration:
     """The calibration that so many snapshots allow. ``weights``: the default weights of all terms
     of the saturating model (``emq.weights_of``)."""
     terms = tuple(weights)

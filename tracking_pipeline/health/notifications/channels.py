@@ -181,7 +181,7 @@ def _secrets_of(url: str) -> Iterator[str]:
     yield from sorted((p for p in parts if len(p) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
-class _Heard:
+class _Warnings:
     """What Apprise warned of in this thread, inside the block."""
 
     def __init__(self, by_thread: dict[int, list[str]]) -> None:
@@ -201,8 +201,8 @@ class _Reasons(logging.Handler):
         super().__init__(logging.WARNING)
         self._by_thread: dict[int, list[str]] = {}
 
-    def heard(self) -> _Heard:
-        return _Heard(self._by_thread)
+    def heard(self) -> _Warnings:
+        return _Warnings(self._by_thread)
 
     def emit(self, record: logging.LogRecord) -> None:
         if (kept := self._by_thread.get(record.thread or 0)) is not None:

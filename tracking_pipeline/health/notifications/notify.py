@@ -102,7 +102,7 @@ class NotifyTotals:
         }
 
 
-def next_wait_seconds(attempts: int) -> float:
+def resend_wait_seconds(attempts: int) -> float:
     """The wait after so many failed attempts: 1, 2, 4, ... minutes, an hour at most."""
     return min(FIRST_WAIT_SECONDS * 2.0 ** min(attempts - 1, 10), LONGEST_WAIT_SECONDS)
 
@@ -191,7 +191,7 @@ def _mark(
     words = str(error) if isinstance(error, ChannelError) else type(error).__name__
     log.warning("%s; it is tried again", words)
     attempts = max(row.attempts for row in rows)
-    failed = mark_failed(connection, rows, error=words, wait_seconds=next_wait_seconds(attempts))
+    failed = mark_failed(connection, rows, error=words, wait_seconds=resend_wait_seconds(attempts))
     return ChannelTotals(
         failed=failed, error=words, unusable=isinstance(error, UnusableChannelError)
     )

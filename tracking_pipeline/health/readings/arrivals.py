@@ -131,10 +131,10 @@ def read_facts(event: CountedEvent, rule: AccountingRule) -> Facts:
         return Facts(None, "unknown", 0.0, "", None)
     value, currency = stated_value(conversion, rule.currency)
     order = conversion.order_id[:LONGEST_ORDER_ID] if conversion.order_id else None
-    return Facts(conversion, consent_of(conversion, rule), value, currency, order)
+    return Facts(conversion, stated_consent(conversion, rule), value, currency, order)
 
 
-def consent_of(conversion: Conversion, rule: AccountingRule) -> str:
+def stated_consent(conversion: Conversion, rule: AccountingRule) -> str:
     """What was said of advertising: ``refused`` where any of it was, ``granted`` where all of it
     was, else ``unknown``."""
     said = {

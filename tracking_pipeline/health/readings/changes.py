@@ -33,7 +33,7 @@ from tracking_pipeline.health.readings.rollup import full_hour, mask_of_event
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.health_readings import (
     SEGMENTS,
-    Window,
+    SegmentWindow,
     read_events_with_segments,
     read_segments,
 )
@@ -144,7 +144,7 @@ def _explained_volume(
         _count_segments(
             read_segments(
                 connection,
-                Window(found.name, found.since - back, until - back, rule.conversions),
+                SegmentWindow(found.name, found.since - back, until - back, rule.conversions),
             )
         )
         for back in (timedelta(0), _WEEK)
@@ -161,7 +161,7 @@ def _explained_key(
     events: list[_Counts] = []
     carried: list[_Counts] = []
     for since, end in ((found.since - timedelta(days=1), found.since), (found.since, until)):
-        window = Window(found.name, since, end, rule.conversions)
+        window = SegmentWindow(found.name, since, end, rule.conversions)
         rows = list(read_events_with_segments(connection, window))
         events.append(_count_segments([segments for _, segments in rows]))
         carried.append(

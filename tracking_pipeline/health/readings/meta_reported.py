@@ -96,10 +96,10 @@ async def ask_meta(account: MetaAccount, client: DeliveryClient) -> ReportedEmq:
         },
         headers={"authorization": f"Bearer {account.access_token}"},
     )
-    return read_answer(answer, secrets=(account.access_token, proof or ""))
+    return read_quality_answer(answer, secrets=(account.access_token, proof or ""))
 
 
-def read_answer(answer: Answer, *, secrets: tuple[str, ...] = ()) -> ReportedEmq:
+def read_quality_answer(answer: Answer, *, secrets: tuple[str, ...] = ()) -> ReportedEmq:
     """What an answer says. Pure. Entries that have no score, or not the documented form, are left
     out: the others are no worse for them."""
     body = answer.json() if answer.status is not None and answer.fault is None else None

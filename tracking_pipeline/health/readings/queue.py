@@ -178,7 +178,9 @@ def growth_per_hour(waiting: int, earlier: tuple[float, float] | None) -> float 
     return (waiting - count) * 3600.0 / age_seconds
 
 
-def read_dead_letters(connection: psycopg.Connection[Any], now: datetime) -> DeadLetterReading:
+def read_dead_letter_batches(
+    connection: psycopg.Connection[Any], now: datetime
+) -> DeadLetterReading:
     """The dead letters of the last :data:`DEAD_LETTER_HOURS`."""
     since = now - timedelta(hours=DEAD_LETTER_HOURS)
     batches = batches_of(count_new_dead_letters(connection, DESTINATIONS, since, now))

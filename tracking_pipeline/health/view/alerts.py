@@ -9,7 +9,7 @@ from datetime import datetime
 from tracking_pipeline.health.alerts.messages import what_and_next_step
 from tracking_pipeline.health.formatting import Moment, capital, moment_near
 from tracking_pipeline.health.metrics import alert_title, rank_of
-from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline.store.alerts import AlertRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class EndedAlert:
     how: str
 
 
-def open_alerts(alerts: Sequence[Alert], now: datetime) -> list[AlertView]:
+def open_alerts(alerts: Sequence[AlertRow], now: datetime) -> list[AlertView]:
     """Critical ones first, causes before effects; those that somebody is on, or has silenced, after
     the others."""
     shown = [_alert(each, now) for each in alerts]
@@ -53,7 +53,7 @@ def open_alerts(alerts: Sequence[Alert], now: datetime) -> list[AlertView]:
     )
 
 
-def _alert(alert: Alert, now: datetime) -> AlertView:
+def _alert(alert: AlertRow, now: datetime) -> AlertView:
     handled = []
     silenced = alert.silenced_until is not None and alert.silenced_until > now
     if alert.acknowledged_at is not None:
@@ -75,7 +75,7 @@ def _alert(alert: Alert, now: datetime) -> AlertView:
     )
 
 
-def ended_alerts(alerts: Sequence[Alert], now: datetime) -> list[EndedAlert]:
+def ended_alerts(alerts: Sequence[AlertRow], now: datetime) -> list[EndedAlert]:
     """Those of the alerts that are over."""
     return [
         EndedAlert(

@@ -15,7 +15,7 @@ from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.calibration import (
     LEAST_FOR_A_FIT,
     Calibration,
-    Snapshot,
+    ReportedScoreDay,
     calibrate,
 )
 from tracking_pipeline.health.emq.keys import KEY_WORDS
@@ -93,7 +93,7 @@ def calibration_note(
     )
 
 
-def daily_snapshots(reported: Sequence[ReportedScore]) -> list[Snapshot]:
+def daily_snapshots(reported: Sequence[ReportedScore]) -> list[ReportedScoreDay]:
     """One pair of score and coverage an event name and day (UTC), the last of each. Scores without
     a coverage of ours are left out."""
     by_day = {
@@ -102,7 +102,7 @@ def daily_snapshots(reported: Sequence[ReportedScore]) -> list[Snapshot]:
         if each.ledger_coverage_percent
     }
     return [
-        Snapshot(day, name, each.score, each.ledger_coverage_percent)
+        ReportedScoreDay(day, name, each.score, each.ledger_coverage_percent)
         for (day, name), each in by_day.items()
     ]
 

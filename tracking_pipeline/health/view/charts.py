@@ -18,8 +18,8 @@ from tracking_pipeline.health.emq.keys import KEY_WORDS
 from tracking_pipeline.health.formatting import count_of, duration, moment
 from tracking_pipeline.health.metrics import METRICS, ChartSpec, MetricSpec, Severity
 from tracking_pipeline.health.view.report_data import ReportData
-from tracking_pipeline.health.view.svg import Bar, Chart, Limit, Line, Table
-from tracking_pipeline.store.alerts import Alert
+from tracking_pipeline.health.view.svg import Bar, Chart, ChartLine, ChartTable, Limit
+from tracking_pipeline.store.alerts import AlertRow
 from tracking_pipeline.store.health_history import REPORTED_METRIC
 
 _MOST_POINTS = 170
@@ -52,7 +52,7 @@ class _History:
             frame[""] = pd.Series(dtype="Float64")
         return frame
 
-    def lines(self, frame: pd.DataFrame, chart: ChartSpec, *, main: str = "") -> list[Line]:
+    def lines(self, frame: pd.DataFrame, chart: ChartSpec, *, main: str = "") -> list[ChartLine]:
         """A line for each column that has data, the ``main`` one first."""
         bins = _bin(self.ends - self.begins)
         lines = []
@@ -60,7 +60,7 @@ class _History:
             binned = frame[label].dropna().astype("float64").resample(bins)
             points = _points(binned.max() if chart.combine == "max" else binned.mean())
             if points:
-                lines.append(Line(str(label), points, main=label == main))
+                lines.append(ChartLine(str(label), points, main=label == main))
         return sorted(lines, key=lambda line: not line.main)
 
 
@@ -97,7 +97,7 @@ def _begin(data: ReportData, points: pd.DataFrame) -> datetime:
     return max(min(first, data.now - timedelta(hours=1)), data.history_begins)
 
 
-def _parts_lines(history: _History, spec: MetricSpec) -> list[Line]:
+def _parts_lines(history: _History, spec: MetricSpec) -> list[ChartLine]:
     """The metric as a whole, and those of its parts that ever had a value."""
     frame = history.by_dimension(spec.name)
     used = [name for name in frame.columns if name == "" or frame[name].max() > 0]
@@ -107,24 +107,24 @@ def _parts_lines(history: _History, spec: MetricSpec) -> list[Line]:
     return lines[:1] if len(lines) == 2 else lines
 
 
-def _score_lines(history: _History, spec: MetricSpec) -> list[Line]:
+def _score_lines(history: _History, spec: MetricSpec) -> list[ChartLine]:
     """Our estimate, and what Meta itself reports."""
     frame = history.by_dimension(spec.name)[[""]].rename(columns={"": "our estimate"})
     lines = history.lines(frame, _chart(spec), main="our estimate")
     reported = history.by_dimension(REPORTED_METRIC).drop(columns="", errors="ignore")
     return lines + [
-        Line(f"Meta: {name}", _points(reported[name].resample("1D").mean()))
+        ChartLine(f"Meta: {name}", _points(reported[name].resample("1D").mean()))
         for name in list(reported.columns)[:_MOST_REPORTED]
     ]
 
 
-def _coverage_lines(history: _History, spec: MetricSpec) -> list[Line]:
+def _coverage_lines(history: _History, spec: MetricSpec) -> list[ChartLine]:
     frame = history.by_dimension(spec.name)
     names = {key: KEY_WORDS[key] for key in _CHARTED_KEYS if key in frame.columns}
     return history.lines(frame[list(names)].rename(columns=names), _chart(spec))
 
 
-def _places_lines(history: _History, spec: MetricSpec) -> list[Line]:
+def _places_lines(history: _History, spec: MetricSpec) -> list[ChartLine]:
     """The parts of places, and one of them as people gave it."""
     frame = history.by_dimension(spec.name).drop(columns="")
     said = history.by_dimension(f"{spec.name}_before").drop(columns="")
@@ -159,7 +159,7 @@ def _points(binned: pd.Series[float]) -> list[tuple[datetime, float | None]]:
 
 
 def _line_chart(
-    data: ReportData, history: _History, spec: MetricSpec, lines: Sequence[Line]
+    data: ReportData, history: _History, spec: MetricSpec, lines: Sequence[ChartLine]
 ) -> Chart:
     chart = _chart(spec)
 
@@ -200,7 +200,7 @@ def _limits(data: ReportData, spec: MetricSpec) -> list[Limit]:
     return [Limit(severity, value) for severity, value in limits.items() if value is not None]
 
 
-def _told(line: Line, written: Callable[[float], str]) -> str:
+def _told(line: ChartLine, written: Callable[[float], str]) -> str:
     values = [value for _, value in line.points if value is not None]
     return (
         f"{line.label[:1].upper()}{line.label[1:]}: {written(values[0])} at first, "
@@ -208,7 +208,7 @@ def _told(line: Line, written: Callable[[float], str]) -> str:
     )
 
 
-def _table(lines: Sequence[Line], written: Callable[[float], str]) -> Table:
+def _table(lines: Sequence[ChartLine], written: Callable[[float], str]) -> ChartTable:
     """Some points of every line, evenly spread and with the last one."""
     moments = sorted({when for line in lines for when, value in line.points if value is not None})
     step = -(-len(moments) // _TABLE_ROWS) or 1
@@ -217,7 +217,7 @@ def _table(lines: Sequence[Line], written: Callable[[float], str]) -> Table:
     rows = [
         (moment(when), *(_cell(column.get(when), written) for column in columns)) for when in chosen
     ]
-    return Table(("time", *(line.label for line in lines)), rows)
+    return ChartTable(("time", *(line.label for line in lines)), rows)
 
 
 def _cell(value: float | None, written: Callable[[float], str]) -> str:
@@ -248,11 +248,11 @@ def _alert_chart(data: ReportData, begins: datetime) -> Chart:
         )
         for each in reversed(alerts[-_TABLE_ROWS:])
     ]
-    table = Table(("alert", "severity", "since", "lasted", "state"), rows)
+    table = ChartTable(("alert", "severity", "since", "lasted", "state"), rows)
     return Chart("alerts", "Alerts", "", summary, begins, now, bars=bars, table=table)
 
 
-def _bar(alert: Alert, begins: datetime, now: datetime, shortest: timedelta) -> Bar:
+def _bar(alert: AlertRow, begins: datetime, now: datetime, shortest: timedelta) -> Bar:
     since = min(max(alert.created_at, begins), now - shortest)
     until = max(alert.resolved_at or now, since + shortest)
     severity: Severity = "critical" if alert.severity == "critical" else "warning"

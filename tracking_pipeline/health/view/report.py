@@ -16,7 +16,7 @@ from statistics import median
 from typing import Literal
 
 from tracking_pipeline.health.emq.keys import ADDRESS_KEYS, KEY_WORDS
-from tracking_pipeline.health.formatting import capital, count_of, duration, percent, score
+from tracking_pipeline.health.formatting import capital, count_of, duration, percent, score_text
 from tracking_pipeline.health.metrics import metric_of
 from tracking_pipeline.health.view.accounting import ArrivalsView, arrivals_view
 from tracking_pipeline.health.view.alerts import AlertView, open_alerts
@@ -25,7 +25,7 @@ from tracking_pipeline.health.view.charts import charts_of
 from tracking_pipeline.health.view.platforms import PlatformLine, platform_lines
 from tracking_pipeline.health.view.report_data import ReportData
 from tracking_pipeline.health.view.rows import (
-    EventLine,
+    EventNameLine,
     KeyLine,
     MetricLine,
     ReasonLine,
@@ -72,7 +72,7 @@ class HealthReport:
     metrics: Sequence[MetricLine]
     match_keys: Sequence[KeyLine]
     platforms: Sequence[PlatformLine]
-    event_names: Sequence[EventLine]
+    event_names: Sequence[EventNameLine]
     dead_letters: Sequence[ReasonLine]
     withheld: Sequence[WithheldLine]
     recovery: Sequence[RecoveryLine]
@@ -251,9 +251,9 @@ def _score(data: ReportData) -> ThenAndNow:
     detail = data.summary.detail("emq_score")
     return ThenAndNow(
         "EMQ score (estimate)",
-        score(detail.get("without_ip_address_keys")),
+        score_text(detail.get("without_ip_address_keys")),
         "without looked-up places",
-        score(data.summary.value("emq_score")),
+        score_text(data.summary.value("emq_score")),
         "of 10",
     )
 

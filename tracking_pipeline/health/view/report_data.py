@@ -16,7 +16,7 @@ from tracking_pipeline.health.metrics import METRICS
 from tracking_pipeline.health.readings.accounting import AccountingReading, read_lately
 from tracking_pipeline.health.readings.rollup import full_hour
 from tracking_pipeline.health.view.summary import HealthSummary, read_summary
-from tracking_pipeline.store.alerts import Alert, read_alerts_since
+from tracking_pipeline.store.alerts import AlertRow, read_alerts_since
 from tracking_pipeline.store.database import Database, DatabaseError, connect, one_moment
 from tracking_pipeline.store.health_history import (
     REPORTED_METRIC,
@@ -48,7 +48,7 @@ class ReportData:
     geo: GeoCoverage
     asks_meta: bool = False
     counts: Counts = field(default_factory=dict)
-    alerts: Sequence[Alert] = ()
+    alerts: Sequence[AlertRow] = ()
     history: Sequence[Taken] = ()
     reported: Sequence[ReportedScore] = ()
     breach_to_alert_seconds: Sequence[float] = ()

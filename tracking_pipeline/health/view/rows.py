@@ -10,7 +10,7 @@ from typing import Any
 from tracking_pipeline.health import formatting
 from tracking_pipeline.health.emq.keys import BIT_OF, KEY_WORDS, KEYS, without_keys_from_ip
 from tracking_pipeline.health.emq.score import score as emq_score
-from tracking_pipeline.health.formatting import count_of, duration, score, signed
+from tracking_pipeline.health.formatting import count_of, duration, score_text, signed
 from tracking_pipeline.health.metrics import Level, Measured, Metric, MetricSpec, alert_specs
 from tracking_pipeline.health.readings.queue import RECOVERY_AGES
 from tracking_pipeline.health.thresholds import Thresholds, evaluate
@@ -160,7 +160,7 @@ def _shares(counts: Mapping[int, int], key: str) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class EventLine:
+class EventNameLine:
     """The scores of one event name: ours, and Meta's own where it was read; ``calibrated`` is what
     the fit would make of ours."""
 
@@ -171,7 +171,7 @@ class EventLine:
     calibrated: str
 
 
-def event_lines(data: ReportData, calibration: CalibrationNote) -> list[EventLine]:
+def event_lines(data: ReportData, calibration: CalibrationNote) -> list[EventNameLine]:
     """The event names of the last check, the most frequent first."""
     events: Mapping[str, int] = data.summary.detail("emq_score").get("events_by_name") or {}
     lines = []
@@ -180,9 +180,11 @@ def event_lines(data: ReportData, calibration: CalibrationNote) -> list[EventLin
         calibrated = ""
         if latest and calibration.calibration and calibration.calibration.mean_absolute_error:
             fit = calibration.calibration.estimate(name, latest.ledger_coverage_percent)
-            calibrated = score(fit)
-        reported = score(latest.score) if latest else ""
-        lines.append(EventLine(name, events.get(name, 0), score(estimate), reported, calibrated))
+            calibrated = score_text(fit)
+        reported = score_text(latest.score) if latest else ""
+        lines.append(
+            EventNameLine(name, events.get(name, 0), score_text(estimate), reported, calibrated)
+        )
     return sorted(lines, key=lambda line: (-line.events, line.name))
 
 

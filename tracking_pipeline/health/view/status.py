@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, spec_of
-from tracking_pipeline.delivery.engine.destination_check import check_json
+from tracking_pipeline.delivery.engine.destination_check import answer_json
 from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.geo.coverage import Suspicion, read_suspicion
 from tracking_pipeline.health.alerts.heartbeat import watch_heartbeat
@@ -114,7 +114,7 @@ class Status:
                     "matchable_percent": _percent(self.health.parts("matchable").get(name)),
                     "next_try_seconds": each.next_try_seconds,
                     "last_error": _error_json(each.last_error),
-                    "last_check": check_json(each.last_check) if each.last_check else None,
+                    "last_check": answer_json(each.last_check) if each.last_check else None,
                 }
                 for name, each in self.destinations.items()
             },

@@ -15,7 +15,7 @@ from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.formatting import capital, count_of, moment
 from tracking_pipeline.health.metrics import METRICS, Level, Metric, alert_of, alert_title, figures
 from tracking_pipeline.store.alert_notifications import read_undelivered
-from tracking_pipeline.store.alerts import Alert, read_open_alerts
+from tracking_pipeline.store.alerts import AlertRow, read_open_alerts
 from tracking_pipeline.store.health_history import RecordedCheck, read_last_check
 from tracking_pipeline.store.health_snapshots import Snapshot
 
@@ -37,7 +37,7 @@ class SystemStatus:
 
 
 def system_status(
-    open_alerts: Sequence[Alert], levels: Mapping[Metric, Level] | None
+    open_alerts: Sequence[AlertRow], levels: Mapping[Metric, Level] | None
 ) -> SystemStatus:
     """The worst of the open alerts and of the last check's levels by metric. Both count: a metric
     can be bad before its alert fires, and an alert holds until its metric is well again.
@@ -57,7 +57,7 @@ def system_status(
 
 
 def _named(
-    severity: str, open_alerts: Sequence[Alert], levels: Mapping[Metric, Level] | None
+    severity: str, open_alerts: Sequence[AlertRow], levels: Mapping[Metric, Level] | None
 ) -> list[str]:
     """The alerts of this severity, then the metrics at this level that have none."""
     names = [alert.alert_type for alert in open_alerts if alert.severity == severity]
@@ -76,7 +76,7 @@ class HealthSummary:
 
     now: datetime
     check: RecordedCheck | None = None
-    alerts: Sequence[Alert] = ()
+    alerts: Sequence[AlertRow] = ()
     silent_channels: Sequence[SilentChannel] = ()
 
     @property
@@ -222,7 +222,7 @@ def read_summary(
     )
 
 
-def alert_json(alert: Alert) -> dict[str, Any]:
+def alert_json(alert: AlertRow) -> dict[str, Any]:
     """An open alert as JSON values."""
     return {
         "alert_type": alert.alert_type,

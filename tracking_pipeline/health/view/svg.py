@@ -41,7 +41,7 @@ _HIGHEST_SCORE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """One series, oldest point first. A value of None is a gap: nothing was measured then."""
 
     label: str
@@ -69,7 +69,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ChartTable:
     """The chart in numbers, for whoever does not see it."""
 
     columns: Sequence[str]
@@ -90,11 +90,11 @@ class Chart:
     summary: str
     begins: datetime
     ends: datetime
-    lines: Sequence[Line] = ()
+    lines: Sequence[ChartLine] = ()
     limits: Sequence[Limit] = ()
     bars: Sequence[Bar] = ()
     highest: float | None = None
-    table: Table = Table((), ())
+    table: ChartTable = ChartTable((), ())
 
     @property
     def is_empty(self) -> bool:
@@ -180,7 +180,7 @@ def _lines(chart: Chart, left: float, height: float) -> Iterator[str]:
             yield f'<path class="dots l{number % _LINE_COLORS + 1}" d="{dots}"/>'
 
 
-def _class(line: Line, number: int) -> str:
+def _class(line: ChartLine, number: int) -> str:
     return f"line l{number % _LINE_COLORS + 1}{' main' if line.main else ''}"
 
 

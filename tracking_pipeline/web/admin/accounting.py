@@ -22,7 +22,7 @@ accounting_router = APIRouter(tags=["health"])
 BUDGET_SECONDS = 3.0
 
 
-class Delivered(BaseModel):
+class DeliveredAnswer(BaseModel):
     """What was delivered, by how. Those with a warning, or settled by hand, are in no other."""
 
     total: int
@@ -39,7 +39,7 @@ class AccountingLine(BaseModel):
     """`conversions` is the sum of all the others but `should_have_been`."""
 
     conversions: int = Field(description="Conversions in the ledger.")
-    delivered: Delivered
+    delivered: DeliveredAnswer
     assumed_delivered: int = Field(
         description="The site sends first attempts itself, and reported no failure of these."
     )

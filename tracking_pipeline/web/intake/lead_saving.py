@@ -23,8 +23,8 @@ from tracking_pipeline.store.intake import (
     find_lead_by_id,
     insert_lead,
 )
-from tracking_pipeline.store.lead_places import Found
-from tracking_pipeline.store.leads import Lead
+from tracking_pipeline.store.lead_places import FoundPlace
+from tracking_pipeline.store.leads import UnplacedLead
 from tracking_pipeline.web.context import WebContext
 from tracking_pipeline.web.intake.leads import LeadForm
 
@@ -57,7 +57,7 @@ class PlacesAtHand:
         self._provider = provider
         self._default_country = default_country
 
-    async def find(self, form: LeadForm) -> Found | None:
+    async def find(self, form: LeadForm) -> FoundPlace | None:
         """What to note of the form's place; None where that is left to the batch."""
         asked = question(_lead_of(form), self._default_country)
         if asked.is_complete:
@@ -75,10 +75,10 @@ class PlacesAtHand:
             self._provider.close()
 
 
-def _lead_of(form: LeadForm) -> Lead:
+def _lead_of(form: LeadForm) -> UnplacedLead:
     values = form.values
     session = values.get("session_data")
-    return Lead(
+    return UnplacedLead(
         id=form.id,
         created_at=None,
         city=values.get("city"),
@@ -109,7 +109,7 @@ class SavedLead:
 
 
 async def save_lead(
-    connection: psycopg.AsyncConnection[Any], form: LeadForm, place: Found | None
+    connection: psycopg.AsyncConnection[Any], form: LeadForm, place: FoundPlace | None
 ) -> SavedLead:
     """Inserts the lead, in the caller's transaction, with its place; one that is there
     already is filled instead. Raises :class:`LeadConflictError` and psycopg errors."""

@@ -18,7 +18,7 @@ from tracking_pipeline.events.names import meaning_of, plain_name
 from tracking_pipeline.events.reading import Reading, read_payload
 from tracking_pipeline.events.texts import id_text, text
 from tracking_pipeline.events.tree import SEVERAL_EVENTS
-from tracking_pipeline.geo.address import public_address
+from tracking_pipeline.geo.address import lead_address
 from tracking_pipeline.identity import normalize
 from tracking_pipeline.identity.countries import certain_state, country_code
 from tracking_pipeline.identity.name import split_full_name
@@ -201,7 +201,7 @@ def _complete(
     """
     names_address = "client_ip" in values
     if names_address:
-        address = public_address(values.pop("client_ip"))
+        address = lead_address(values.pop("client_ip"))
         if isinstance(address, str):
             values["client_ip"] = address
     if isinstance(values.get("state"), str):

@@ -146,7 +146,7 @@ _ESCAPE = re.compile(
 )
 
 
-def read_json(body: bytes) -> Any:
+def read_body(body: bytes) -> Any:
     """The JSON value of a body: with or without a byte order mark, without U+0000, and with U+FFFD
     for lone surrogates; neither PostgreSQL nor a destination takes either. Raises ValueError for
     what is no JSON, or nested too deeply."""
@@ -248,7 +248,7 @@ async def _read(request: Request, read: Callable[[Any], T]) -> T:
 
 def _decoded(body: bytes, read: Callable[[Any], T]) -> T:
     try:
-        payload = read_json(body)
+        payload = read_body(body)
     except ValueError:
         raise ApiError(400, "the body is not JSON") from None
     try:

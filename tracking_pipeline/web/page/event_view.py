@@ -80,7 +80,7 @@ FIELD_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DetailLine:
     """A line of a list: what, its value, where it comes from. ``level`` is empty, ``ok``,
     ``warning`` or ``critical``; ``note`` is said in small."""
 
@@ -107,7 +107,7 @@ class AttemptView:
 
 
 @dataclass(frozen=True, slots=True)
-class DestinationView:
+class EventAtDestination:
     """What one destination makes of the event. ``bodies``: (title, JSON) of what it would get."""
 
     title: str
@@ -130,16 +130,16 @@ class EventView:
 
     title: str
     standing: str
-    facts: Sequence[Line]
+    facts: Sequence[DetailLine]
     problem: str
     form: str
     attempts: Sequence[AttemptView]
-    destinations: Sequence[DestinationView]
-    fields: Sequence[Line]
+    destinations: Sequence[EventAtDestination]
+    fields: Sequence[DetailLine]
     ignored: str
-    consent: Sequence[Line]
+    consent: Sequence[DetailLine]
     silence: str
-    people: Sequence[Line]
+    people: Sequence[DetailLine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,29 +192,29 @@ def event_view(event: EventExplained, now: datetime) -> EventView:
     )
 
 
-def _facts(row: RowSeen, now: datetime) -> Iterator[Line]:
+def _facts(row: RowSeen, now: datetime) -> Iterator[DetailLine]:
     if row.created_at is not None:
-        yield Line("Came", moment_near(row.created_at, now).full)
-    yield Line("Event id", row.event_id)
+        yield DetailLine("Came", moment_near(row.created_at, now).full)
+    yield DetailLine("Event id", row.event_id)
     if row.lead_id:
-        yield Line("Lead", row.lead_id)
+        yield DetailLine("Lead", row.lead_id)
     if row.table == "tracking_failed_events":
-        yield Line("Retries spent", retries_words(row.retry_count, row.max_retries))
+        yield DetailLine("Retries spent", retries_words(row.retry_count, row.max_retries))
     if row.being_sent:
-        yield Line("Now", "A worker holds it")
+        yield DetailLine("Now", "A worker holds it")
     for name, at in (("Next try", row.next_retry_at), ("Settled", row.resolved_at)):
         if at is not None:
-            yield Line(name, f"{moment_near(at, now).full} ({moment_near(at, now).near})")
+            yield DetailLine(name, f"{moment_near(at, now).full} ({moment_near(at, now).near})")
     if row.replays:
-        yield Line("Replayed", f"{row.replays} times")
+        yield DetailLine("Replayed", f"{row.replays} times")
     if row.reason:
-        yield Line("Reason", formatting.reason_text(row.reason))
+        yield DetailLine("Reason", formatting.reason_text(row.reason))
     if row.error:
-        yield Line("Last error", " ".join(filter(None, (row.error, row.error_code))))
+        yield DetailLine("Last error", " ".join(filter(None, (row.error, row.error_code))))
     if row.failure and row.status != "resolved":
-        yield Line("Failure", row.failure)
+        yield DetailLine("Failure", row.failure)
         if row.remedy:
-            yield Line("What to do", row.remedy)
+            yield DetailLine("What to do", row.remedy)
 
 
 def _attempt(each: AttemptSeen, now: datetime) -> AttemptView:
@@ -231,9 +231,9 @@ def _attempt(each: AttemptSeen, now: datetime) -> AttemptView:
     )
 
 
-def _destination(each: DestinationSeen, now: datetime) -> DestinationView:
+def _destination(each: DestinationSeen, now: datetime) -> EventAtDestination:
     titles = (("For all events of the request", each.shared), ("The event", each.body))
-    return DestinationView(
+    return EventAtDestination(
         title=formatting.destination_title(each.name),
         is_own=each.own,
         words=OUTCOME_WORDS[each.outcome],
@@ -253,9 +253,9 @@ def _destination(each: DestinationSeen, now: datetime) -> DestinationView:
     )
 
 
-def _fields(event: EventExplained) -> Iterator[Line]:
+def _fields(event: EventExplained) -> Iterator[DetailLine]:
     for name, each in (*event.fields.items(), *event.click_ids.items()):
-        yield Line(
+        yield DetailLine(
             FIELD_WORDS.get(name, name),
             str(each.value) if each.state == "read" else each.state.capitalize(),
             each.path,
@@ -264,25 +264,25 @@ def _fields(event: EventExplained) -> Iterator[Line]:
         )
 
 
-def _consent(event: EventExplained) -> Iterator[Line]:
+def _consent(event: EventExplained) -> Iterator[DetailLine]:
     for purpose, said in event.consent.purposes.items():
         level = _LEVELS.get(said.said, "absent")
-        yield Line(purpose, said.said.capitalize(), said.path, level=level)
+        yield DetailLine(purpose, said.said.capitalize(), said.path, level=level)
     for purpose, said in event.lead_consent.items():
         level = _LEVELS.get(said.said, "")
-        yield Line(purpose, said.said.capitalize(), said.path, "the lead's newest", level)
+        yield DetailLine(purpose, said.said.capitalize(), said.path, "the lead's newest", level)
     if event.consent.global_privacy_control:
-        yield Line("Global Privacy Control", "Set", level="warning")
+        yield DetailLine("Global Privacy Control", "Set", level="warning")
     for option in event.privacy_options:
         value = "Unreadable" if option.value is None else str(option.value)
-        yield Line(option.name, value, option.path)
+        yield DetailLine(option.name, value, option.path)
 
 
-def _people(event: EventExplained) -> Iterator[Line]:
+def _people(event: EventExplained) -> Iterator[DetailLine]:
     for each in event.people:
         source = "" if each.source == "payload" else f"{each.source}: "
         used = f"used for {' and '.join(map(str.capitalize, each.used_by))}"
-        yield Line(
+        yield DetailLine(
             each.key,
             each.shown,
             f"{source}{each.path}",

@@ -17,7 +17,7 @@ from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.readings.accounting import AccountingReading, read_lately
 from tracking_pipeline.health.view.status import DestinationStatus, read_destinations
 from tracking_pipeline.health.view.summary import HealthSummary, read_summary
-from tracking_pipeline.store.alerts import Alert, read_resolved_alerts
+from tracking_pipeline.store.alerts import AlertRow, read_resolved_alerts
 from tracking_pipeline.store.database import one_moment
 from tracking_pipeline.store.dead_letters import Group, read_groups, read_offers
 from tracking_pipeline.store.geo_coverage import has_places_from
@@ -40,7 +40,7 @@ class PageReading:
     :data:`MOST_DEAD_LETTERS`; ``offers`` those of pauses that are over."""
 
     summary: HealthSummary
-    ended_alerts: Sequence[Alert]
+    ended_alerts: Sequence[AlertRow]
     course: Sequence[Point]
     destinations: dict[str, DestinationStatus]
     dead_letters: Sequence[Group]

@@ -13,7 +13,7 @@ from tracking_pipeline.health.formatting import capital, count_of, percent, sign
 from tracking_pipeline.health.metrics import Severity
 from tracking_pipeline.health.view.platforms import PlatformLine, platform_lines
 from tracking_pipeline.health.view.summary import HealthSummary
-from tracking_pipeline.health.view.svg import Chart, Limit, Line
+from tracking_pipeline.health.view.svg import Chart, ChartLine, Limit
 from tracking_pipeline.store.health_snapshots import Point, Snapshot
 from tracking_pipeline.web.page.reading import COURSE_DAYS, COURSE_STEP_HOURS
 
@@ -143,7 +143,7 @@ def score_course(points: Sequence[Point], score: Snapshot, now: datetime) -> Cha
         summary=f"Over {COURSE_DAYS} days: lowest {min(values):.1f}, highest {max(values):.1f}.",
         begins=since,
         ends=now,
-        lines=[Line("score", _broken(points, since), main=True)],
+        lines=[ChartLine("score", _broken(points, since), main=True)],
         limits=[Limit(severity, value) for severity, value in limits.items() if value is not None],
         highest=HIGHEST_SCORE,
     )

@@ -15,8 +15,8 @@ from tracking_pipeline.delivery.engine.allotment import (
     NOTHING,
     TURN_SECONDS,
     Holdings,
-    Pace,
-    Part,
+    LimitShare,
+    RequestPace,
     left,
     renewed,
 )
@@ -43,16 +43,16 @@ class Worker:
 
     site: Site
     name: str
-    usable: Part = NOTHING
+    usable: LimitShare = NOTHING
     deadline: float = -math.inf
     in_flight: int = 0
     requests: int = 0
 
     def __post_init__(self) -> None:
-        self.pace = Pace(self.site.limits)
+        self.pace = RequestPace(self.site.limits)
 
-    def in_use(self) -> Part:
-        return Part(self.in_flight, self.pace.in_use(self.site.now))
+    def in_use(self) -> LimitShare:
+        return LimitShare(self.in_flight, self.pace.in_use(self.site.now))
 
     def look(self) -> None:
         site = self.site
@@ -90,7 +90,7 @@ class Worker:
         """Another one comes in its place, with another name."""
         self.name += "'"
         self.in_flight, self.usable, self.deadline = 0, NOTHING, -math.inf
-        self.pace = Pace(self.site.limits)
+        self.pace = RequestPace(self.site.limits)
 
 
 ACTS: Sequence[Callable[[Worker], None]] = (
@@ -167,14 +167,14 @@ def test_a_second_worker_has_its_part_within_two_seconds_and_a_half() -> None:
     site = Site(limits_of(4, 12))
     first, second = Worker(site, "first"), Worker(site, "second")
     drive([first], 3.0)
-    assert first.usable == Part(4, 12)
+    assert first.usable == LimitShare(4, 12)
 
     drive([first, second], 2.5)
 
-    assert first.usable == second.usable == Part(2, 6)
+    assert first.usable == second.usable == LimitShare(2, 6)
     first.leave()
     drive([second], 1.6)
-    assert second.usable == Part(4, 12)
+    assert second.usable == LimitShare(4, 12)
 
 
 def test_permits_that_a_worker_leaves_behind_rest_before_another_one_uses_them() -> None:
@@ -195,9 +195,9 @@ def test_the_part_of_a_worker_that_died_comes_back_when_its_lease_is_over() -> N
     drive([first, second], 3.0)
 
     drive([second], LEASE_SECONDS - 3.0)
-    assert second.usable == Part(2, 6)
+    assert second.usable == LimitShare(2, 6)
     drive([second], 4.0)
-    assert second.usable == Part(4, 12)
+    assert second.usable == LimitShare(4, 12)
 
 
 @pytest.mark.parametrize(("in_flight", "pace"), [(1, None), (1, 12.0), (4, 1.0), (2, 0.5)])
@@ -214,13 +214,13 @@ def test_where_there_is_too_little_for_all_they_take_turns(
 
 
 def test_a_destination_without_a_pace_costs_no_wait() -> None:
-    pace = Pace(limits_of(4, None))
+    pace = RequestPace(limits_of(4, None))
     pace.begin(0, now=1.0)
     assert pace.seconds_to_wait(0, now=1.0) == 0.0
 
 
 def test_what_is_late_is_made_up_for_and_a_rest_is_not() -> None:
-    pace = Pace(limits_of(4, 10))
+    pace = RequestPace(limits_of(4, 10))
     pace.start(100.0)
     assert begun_at(pace, 100.0, 100.5) == [100.0, 100.1, 100.2, 100.3, 100.4]
     # The machine was busy: two are late, and go at once.
@@ -229,7 +229,7 @@ def test_what_is_late_is_made_up_for_and_a_rest_is_not() -> None:
     assert begun_at(pace, 105.0, 105.2) == [105.0, 105.1]
 
 
-def begun_at(pace: Pace, since: float, until: float) -> list[float]:
+def begun_at(pace: RequestPace, since: float, until: float) -> list[float]:
     """When a worker with all permits begins requests, looking every hundredth of a second."""
     begun: list[float] = []
     for hundredths in range(round(since * 100), round(until * 100)):

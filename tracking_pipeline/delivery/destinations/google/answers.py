@@ -68,7 +68,7 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
+class GoogleViolation:
     """One thing that an error names. ``event`` is the position of the event that it is about, None
     where it is about the request."""
 
@@ -145,7 +145,7 @@ def _classify_error(
     exact = [each.reason for each in violations if each.reason]
     general = _error_reasons(details)
     reasons = [*exact, *general]
-    told = _Told(answer, error, details, tuple(secrets))
+    told = _AnswerRead(answer, error, details, tuple(secrets))
     fault_as = partial(told.fault, violations, *reasons, status)
     if answer.status == 429 or status == "RESOURCE_EXHAUSTED":
         seconds = _throttle_seconds(answer.headers, details, now)
@@ -227,10 +227,10 @@ def _is_number(transaction_id: str) -> bool:
 
 
 def _named(
-    told: _Told, violations: Sequence[Violation], general_reason: str, status: str
+    told: _AnswerRead, violations: Sequence[GoogleViolation], general_reason: str, status: str
 ) -> dict[int, Delivered | Rejected]:
     """What becomes of each event that the answer names, by its first violation."""
-    of_event: dict[int, list[Violation]] = {}
+    of_event: dict[int, list[GoogleViolation]] = {}
     for each in violations:
         if each.event is not None:
             of_event.setdefault(each.event, []).append(each)
@@ -245,7 +245,7 @@ def _named(
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _AnswerRead:
     """What an answer says of itself and not of one event."""
 
     answer: Answer
@@ -254,7 +254,7 @@ class _Told:
     secrets: tuple[str, ...]
 
     def fault(
-        self, violations: Sequence[Violation], *reasons: str, outcome: FailureOutcome
+        self, violations: Sequence[GoogleViolation], *reasons: str, outcome: FailureOutcome
     ) -> Fault:
         """The fault in Google's words, whatever the event's place in its request: equal ones are
         counted as one. The first of ``reasons`` is its code."""
@@ -279,7 +279,7 @@ class _Told:
             yield metadata.get("requestId") if isinstance(metadata, dict) else None
 
 
-def _violations(details: Sequence[Mapping[str, Any]]) -> list[Violation]:
+def _violations(details: Sequence[Mapping[str, Any]]) -> list[GoogleViolation]:
     """The field violations; those that are no duplicates come first, so that they decide, for the
     request and for an event that has both."""
     found = []
@@ -288,12 +288,12 @@ def _violations(details: Sequence[Mapping[str, Any]]) -> list[Violation]:
             if isinstance(each, dict):
                 field, reason = _text(each.get("field")), _text(each.get("reason"))
                 match = _EVENT.match(field)
-                found.append(Violation(field, reason, int(match[1]) if match else None))
+                found.append(GoogleViolation(field, reason, int(match[1]) if match else None))
     found.sort(key=lambda violation: violation.reason in DUPLICATE_REASONS)
     return found
 
 
-def _is_about_events(violation: Violation) -> bool:
+def _is_about_events(violation: GoogleViolation) -> bool:
     return not violation.field or violation.field.startswith("events")
 
 

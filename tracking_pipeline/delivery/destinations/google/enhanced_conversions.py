@@ -206,7 +206,7 @@ class GoogleEc:
         body = _event(conversion, event, self._prefix, "client_user_agent" in keys)
         cart = read_cart(conversion.reading, conversion.currency)
         for name, value in (
-            ("consent", consent_of(conversion, self._policy)),
+            ("consent", google_consent(conversion, self._policy)),
             ("adIdentifiers", click),
             ("userData", {"userIdentifiers": identifiers} if identifiers else None),
             ("eventDeviceInfo", device_info(keys)),
@@ -328,7 +328,9 @@ def user_identifiers(
     return [*[*contacts][: MOST_USER_IDENTIFIERS - len(addresses)], *addresses]
 
 
-def consent_of(conversion: Conversion, policy: ReadingPolicy = DEFAULT_POLICY) -> dict[str, str]:
+def google_consent(
+    conversion: Conversion, policy: ReadingPolicy = DEFAULT_POLICY
+) -> dict[str, str]:
     """What the payload says of Google's two consents: granted or denied in so many words, or left
     out. Unknown is never granted."""
     reading = conversion.reading

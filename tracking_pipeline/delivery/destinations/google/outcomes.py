@@ -58,7 +58,10 @@ from tracking_pipeline.delivery.destinations.google.later_settlement import (
     sent_again,
     taking_back,
 )
-from tracking_pipeline.delivery.destinations.google.request_status import RequestStatus, read_status
+from tracking_pipeline.delivery.destinations.google.request_status import (
+    RequestStatus,
+    read_request_status,
+)
 from tracking_pipeline.delivery.engine.bisection import deliver_batch
 from tracking_pipeline.delivery.engine.circuit import Circuit
 from tracking_pipeline.delivery.engine.destination import Reply
@@ -145,7 +148,7 @@ async def read_google_outcomes(
     """
     worker = f"{socket.gethostname()}:{os.getpid()}"
     share = share or Share(pool, google.name, google.limits, worker)
-    reading = _Reading(pool, google, share, worker, run_id)
+    reading = _OutcomesRun(pool, google, share, worker, run_id)
     try:
         await reading.run()
     except psycopg.Error as error:
@@ -159,7 +162,7 @@ async def read_google_outcomes(
 
 
 @dataclass
-class _Reading:
+class _OutcomesRun:
     pool: AsyncPool
     google: GoogleEc
     share: Share
@@ -224,7 +227,7 @@ class _Reading:
             return False
         self.counts["checked"] += 1
         await self._heed(answer, request, secrets)
-        status = read_status(answer, request.events)
+        status = read_request_status(answer, request.events)
         if status.state in ("processing", "unreadable"):
             await self._leave(request, status)
         elif status.state == "delivered":

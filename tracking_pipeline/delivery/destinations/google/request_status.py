@@ -51,7 +51,7 @@ class RequestStatus:
     warnings: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_status(answer: Answer, events: int) -> RequestStatus:
+def read_request_status(answer: Answer, events: int) -> RequestStatus:
     """The status in an answer of ``requestStatus:retrieve`` about a request of so many events."""
     body = answer.json() if answer.status == 200 and not answer.fault else None
     listed = body.get("requestStatusPerDestination") if isinstance(body, dict) else None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tracking_pipeline.delivery.destinations.google.codes import is_the_accounts, is_unmatched
 from tracking_pipeline.delivery.destinations.google.request_status import (
     RequestStatus,
-    read_status,
+    read_request_status,
 )
 from tracking_pipeline.http_client import Answer
 
@@ -45,7 +45,7 @@ def status_of(
         "warningInfo": {"warningCounts": counts("PROCESSING_WARNING_REASON_", warnings or {})},
     }
     body = orjson.dumps({"requestStatusPerDestination": [told]})
-    return read_status(Answer(status=200, body=body), events)
+    return read_request_status(Answer(status=200, body=body), events)
 
 
 def counts(prefix: str, found: dict[str, int]) -> list[dict[str, str]]:
@@ -128,6 +128,6 @@ def test_a_count_that_cannot_be_believed_is_at_least_one_event_and_at_most_all(c
     told = {"requestStatus": "PARTIAL_SUCCESS", "errorInfo": {"errorCounts": [each, 7, {}]}}
     body = orjson.dumps({"requestStatusPerDestination": [told]})
 
-    unmatched = read_status(Answer(status=200, body=body), 8).unmatched["CLICK_NOT_FOUND"]
+    unmatched = read_request_status(Answer(status=200, body=body), 8).unmatched["CLICK_NOT_FOUND"]
 
     assert 1 <= unmatched <= 8

@@ -21,7 +21,10 @@ from tracking_pipeline.delivery.destinations.google.outcomes import (
     GoogleOutcomes,
     read_google_outcomes,
 )
-from tracking_pipeline.delivery.destinations.google.request_status import RequestStatus, read_status
+from tracking_pipeline.delivery.destinations.google.request_status import (
+    RequestStatus,
+    read_request_status,
+)
 from tracking_pipeline.delivery.engine.destination import Destination
 from tracking_pipeline.delivery.engine.retry import RetryRequest, retry_failed_events
 from tracking_pipeline.delivery.engine.totals import DestinationTotals
@@ -640,7 +643,7 @@ def test_a_status_says_how_all_fared_or_that_it_is_unclear(
         told = {"requestStatus": "FAILED", "errorInfo": {"errorCounts": counts}}
     body = httpx.Response(200, json={"requestStatusPerDestination": [told]}).content
 
-    assert read_status(Answer(200, {}, body), events) == expected
+    assert read_request_status(Answer(200, {}, body), events) == expected
 
 
 @pytest.mark.parametrize("error_info", [None, [], {"errorCounts": 1}, {"errorCounts": [1, {}]}])
@@ -648,7 +651,7 @@ def test_counts_that_cannot_be_read_are_no_counts(error_info: Any) -> None:
     told = {"requestStatus": "FAILED", "errorInfo": error_info}
     body = httpx.Response(200, json={"requestStatusPerDestination": [told]}).content
 
-    assert read_status(Answer(200, {}, body), 1) == RequestStatus("later")
+    assert read_request_status(Answer(200, {}, body), 1) == RequestStatus("later")
 
 
 def test_an_address_in_the_queue_reaches_google_as_its_hash_only(
