@@ -78,6 +78,14 @@ def test_the_licence_of_every_dependency_is_listed() -> None:
     assert [name for name in licences() if f"| `{name}` |" not in page] == []
 
 
+def test_ci_audits_every_lock_file() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    script = jobs["audit"]["steps"][-1]["run"]
+    assert "pip-audit --strict" in script
+    locks = [ROOT / "requirements.lock", *ROOT.glob("[a-z]*/requirements.lock")]
+    assert {named(lock) for lock in locks} == set(re.findall(r"[\w/]*requirements\.lock", script))
+
+
 def test_the_readme_is_read_in_five_minutes() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
 

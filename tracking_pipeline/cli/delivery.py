@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -202,10 +202,11 @@ def show_retry(totals: Mapping[str, Any]) -> None:
         title="Retry run" + (" (dry run)" if totals["dry_run"] else ""), title_justify="left"
     )
     table.add_column("destination", no_wrap=True)
-    table.add_column("state", no_wrap=True)
+    table.add_column("state")
     for name in ("resolved", "retrying", "dead letter", "withheld", "left"):
         table.add_column(name, justify="right")
-    for name, each in totals["by_destination"].items():
+    counts = ("resolved", "failed", "dead_lettered", "withheld", "waiting")
+    for name, each in in_use(totals["by_destination"], counts).items():
         table.add_row(
             name,
             state_text(each["state"]),
@@ -331,11 +332,23 @@ def _show_plan(plan: Mapping[str, Any]) -> None:
         out.print(Text(f"    first: {first}"))
 
 
+def in_use(destinations: Mapping[str, Any], counts: Sequence[str]) -> Mapping[str, Any]:
+    """Those that are configured or have a count: most sites send to two or three of them, and what
+    the others lack is said by `show_details`. All of them where that leaves none."""
+    used = {
+        name: each
+        for name, each in destinations.items()
+        if each["state"] != "not_configured" or any(each[count] for count in counts)
+    }
+    return used or destinations
+
+
 def show_details(destinations: Mapping[str, Any]) -> None:
     """What to know of each destination that is not simply working."""
     for name, each in destinations.items():
         if each["detail"]:
-            out.print(Text(f"  {name}: {each['detail']}", style="yellow"))
+            state = "not configured: " if each["state"] == "not_configured" else ""
+            out.print(Text(f"  {name}: {state}{each['detail']}", style="yellow"))
         if each["failure"]:
             out.print(Text(f"    {each['failure']}: {each['remedy'] or ''}", style="yellow"))
 

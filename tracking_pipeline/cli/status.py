@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from tracking_pipeline.cli.delivery import show_details, show_last_checks
+from tracking_pipeline.cli.delivery import in_use, show_details, show_last_checks
 from tracking_pipeline.cli.health import show_alerts, show_standing, show_undelivered
 from tracking_pipeline.cli.output import (
     Json,
@@ -101,7 +101,8 @@ def show_queue(status: Mapping[str, Any]) -> None:
     table.add_column("state", no_wrap=True)
     for name in ("due", "waiting", "oldest", "next try", "dead"):
         table.add_column(name, justify="right")
-    for name, each in status["destinations"].items():
+    counts = ("due", "waiting", "dead_letters", "first_attempts")
+    for name, each in in_use(status["destinations"], counts).items():
         table.add_row(
             name,
             state_text(each["state"]),
