@@ -202,9 +202,10 @@ def show_retry(totals: Mapping[str, Any]) -> None:
         title="Retry run" + (" (dry run)" if totals["dry_run"] else ""), title_justify="left"
     )
     table.add_column("destination", no_wrap=True)
-    table.add_column("state")
+    table.add_column("state", overflow="fold")
     for name in ("resolved", "retrying", "dead letter", "withheld", "left"):
-        table.add_column(name, justify="right")
+        # On a narrow terminal a heading goes over two lines rather than being cut.
+        table.add_column(name, justify="right", min_width=max(map(len, name.split())))
     counts = ("resolved", "failed", "dead_lettered", "withheld", "waiting")
     for name, each in in_use(totals["by_destination"], counts).items():
         table.add_row(
