@@ -117,7 +117,7 @@ def seconds_of_round(url: str, number: int) -> dict[str, float]:
             found = read_lately(connection, _CONFIG, now)
             read_delivery_rate(connection, _CONFIG, now)
             read = time.perf_counter()
-            read_changes(connection, _CONFIG.counting)
+            read_changes(connection, _CONFIG)
         looked = time.perf_counter()
     if left or found.destinations["meta_capi"].total.difference:
         raise RuntimeError("the accounting does not add up")

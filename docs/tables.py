@@ -38,6 +38,7 @@ TABLES = {
     "they carry: what the score is computed from.",
     "tracking_order_events": "Which event ids an order came under.",
     "tracking_rollup_progress": "How far the counts by hour have come.",
+    "tracking_setting_changes": "When a setting was changed, by its name. No values.",
     "tracking_schema_version": "Which revision of the tables this database has (Alembic).",
     "wm_event_log": "The ledger: what happened on the site. Append-only.",
 }
@@ -240,6 +241,11 @@ COLUMNS = {
     "tracking_delivery_slices.since": "Conversions created from this moment on.",
     "tracking_delivery_slices.until": "And before this one.",
     "tracking_delivery_slices.counted": "The rows that they would be in the two tables by hour.",
+    "tracking_setting_changes.name": "The setting.",
+    "tracking_setting_changes.digest": "Of 8 bits: it tells that the value is another one, and "
+    "nothing of what it is.",
+    "tracking_setting_changes.is_first": "The setting was not known before: no change.",
+    "tracking_setting_changes.changed_at": "When a check first ran with it.",
     "tracking_order_events.order_id": "The order's id.",
     "tracking_geo_providers.not_before": "The source is not asked before then.",
     "tracking_google_requests.outcome": "What Google said in the end.",

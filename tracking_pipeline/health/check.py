@@ -38,6 +38,7 @@ from tracking_pipeline.health.readings.rollup import (
 from tracking_pipeline.store.alerts import AlertRow, read_open_alerts
 from tracking_pipeline.store.database import DatabaseError, connect
 from tracking_pipeline.store.health_snapshots import Snapshot, write_snapshots
+from tracking_pipeline.store.setting_changes import note_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def take_reading(
     with _connected(database_url) as connection:
         rolled_up = roll_up(connection, config.counting, time_budget_seconds=roll_up_budget_seconds)
         account(connection, config.accounting)
+        note_settings(connection, config.setting_digests)
         readings = read_health(
             connection, config, caught_up=rolled_up.caught_up, automation=automation
         )

@@ -72,7 +72,8 @@ class NotificationRules:
 @dataclass(frozen=True, slots=True)
 class HealthConfig:
     """``thresholds`` of every metric that has an alert. ``channels`` are the
-    channels that alerts are told to: the position in ALERT_CHANNELS by the fingerprint."""
+    channels that alerts are told to: the position in ALERT_CHANNELS by the fingerprint.
+    ``setting_digests`` tell by a setting's name whether its value is another one."""
 
     counting: CountingRule
     accounting: AccountingRule
@@ -84,3 +85,4 @@ class HealthConfig:
     alerts: AlertRules = field(default_factory=AlertRules)
     notifications: NotificationRules = field(default_factory=NotificationRules)
     channels: Mapping[str, int] = field(default_factory=dict)
+    setting_digests: Mapping[str, str] = field(default_factory=dict)

@@ -423,29 +423,37 @@ _CATALOGUE = (
     ),
     MetricSpec(
         name="silent_events",
-        title="Event names that fell silent",
+        title="Event names and destinations that fell silent",
         read=lambda readings: readings.changes.silent,
-        export=("tracking_silent_events", "Event names of which hardly any come any more."),
+        export=(
+            "tracking_silent_events",
+            "Event names of which hardly any come any more, and destinations that get hardly any.",
+        ),
         alert=AlertSpec(
             type="event_silence",
             title="Events have stopped coming",
             rank=12,
-            bad="event names of which hardly any come any more: {value}",
-            over="all events come as they usually do",
+            bad="event names of which hardly any come, and destinations that are handed hardly any:"
+            " {value}",
+            over="all events come and are handed over as they usually are",
             next_step="Look at the form or the tag that sends them, and at what was released then",
             critical=0,
         ),
     ),
     MetricSpec(
         name="surging_events",
-        title="Event names that surged",
+        title="Event names and destinations that surged",
         read=lambda readings: readings.changes.surging,
-        export=("tracking_surging_events", "Event names of which far more come than usually."),
+        export=(
+            "tracking_surging_events",
+            "Event names of which far more come than usually, and destinations that get far more.",
+        ),
         alert=AlertSpec(
             type="event_surge",
             title="Far more events come than usually",
             rank=13,
-            bad="event names of which far more come than usually: {value}",
+            bad="event names of which far more come than usually, and destinations that are handed "
+            "far more: {value}",
             over="no more events come than usually",
             next_step="Look whether a tag fires twice, or a program fills in a form; a campaign "
             "needs nothing done",
@@ -465,6 +473,25 @@ _CATALOGUE = (
             over="events carry the match keys that they usually do",
             next_step="Mend the form or the server that no longer sends it: look at what was "
             "released then",
+            warning=0,
+        ),
+    ),
+    MetricSpec(
+        name="fallen_consent",
+        title="Answers on consent that fell",
+        read=lambda readings: readings.changes.fallen_consent,
+        export=(
+            "tracking_fallen_consent",
+            "Answers on consent that events suddenly hardly bring any more.",
+        ),
+        alert=AlertSpec(
+            type="consent_fall",
+            title="What is said of consent changed suddenly",
+            rank=15,
+            bad="answers on consent that events suddenly hardly bring any more: {value}",
+            over="consent is given and refused as it usually is",
+            next_step="Look at the consent banner and at what was released then: where consent is "
+            "in doubt nothing is sent",
             warning=0,
         ),
     ),

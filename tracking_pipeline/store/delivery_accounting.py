@@ -526,6 +526,48 @@ def read_samples(
     return samples
 
 
+_HANDED_OVER: LiteralString = """
+select destination, event_name, extract(epoch from hour - %(since)s)::bigint / 3600,
+    sum(events)::bigint
+from public.tracking_delivery_hourly
+where hour >= %(since)s and hour < %(until)s and in_ledger
+  and became in ('delivered', 'assumed', 'waiting', 'dead')
+group by destination, event_name, hour
+"""
+
+
+def read_handed_over(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> dict[str, dict[str, list[int]]]:
+    """The conversions that each destination was given, whatever it made of them, by destination and
+    name: one number for each hour of [since, until), the oldest first. Both are full hours."""
+    length = int((until - since).total_seconds()) // 3600
+    found: dict[str, dict[str, list[int]]] = {}
+    arguments = {"since": since, "until": until}
+    for destination, name, place, events in connection.execute(_HANDED_OVER, arguments).fetchall():
+        found.setdefault(destination, {}).setdefault(name, [0] * length)[place] = events
+    return found
+
+
+_CONSENT_BY_HOUR: LiteralString = """
+select event_name, hour, consent, sum(events)::bigint
+from public.tracking_conversion_hourly
+where hour >= %s and hour < %s
+group by 1, 2, 3
+"""
+
+
+def read_consent_by_hour(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> dict[str, dict[datetime, dict[str, int]]]:
+    """The conversions of the hours within [since, until) by event name, hour and consent."""
+    said: dict[str, dict[datetime, dict[str, int]]] = {}
+    rows = connection.execute(_CONSENT_BY_HOUR, (since, until)).fetchall()
+    for name, hour, consent, events in rows:
+        said.setdefault(name, {}).setdefault(hour, {})[consent] = events
+    return said
+
+
 _CONSENT: LiteralString = """
 select date_trunc('day', hour, 'UTC'), event_name, consent, sum(events)::bigint
 from public.tracking_conversion_hourly

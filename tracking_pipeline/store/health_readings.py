@@ -14,6 +14,7 @@ import psycopg
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.accepted_events import MAX_RETRIES
+from tracking_pipeline.store.delivery_accounting import CountedEvent
 from tracking_pipeline.store.failed_events import DELIVERED_BY_US, WARNINGS_BETWEEN
 from tracking_pipeline.store.match_key_rollup import CONVERSION, ConversionRule, LedgerEvent
 from tracking_pipeline.store.withheld_events import IS_FAILURE
@@ -334,6 +335,22 @@ def read_segments(
 ) -> list[tuple[str | None, ...]]:
     """The :data:`SEGMENTS` of each of the newest :data:`MOST_ROWS` events of the window."""
     return connection.execute(_SEGMENTS, window.arguments(MOST_ROWS)).fetchall()
+
+
+_COUNTED_OF_SEGMENTS: LiteralString = (
+    # In the order of a CountedEvent's fields.
+    "select e.event_id, coalesce(e.event_name, ''), e.created_at, e.event_time, e.ingested_by,"
+    " e.metadata::text, e.user_data::text," + _COLUMNS + _FROM
+)
+
+
+def read_counted_with_segments(
+    connection: psycopg.Connection[Any], window: SegmentWindow
+) -> Iterator[tuple[CountedEvent, tuple[str | None, ...]]]:
+    """The newest :data:`MOST_EVENTS` events of the window, and the :data:`SEGMENTS` of each."""
+    for row in connection.execute(_COUNTED_OF_SEGMENTS, window.arguments(MOST_EVENTS)).fetchall():
+        own = len(row) - len(SEGMENTS)
+        yield CountedEvent(*row[:own]), row[own:]
 
 
 def read_events_with_segments(

@@ -13,6 +13,8 @@ from tracking_pipeline.health.readings.anomalies import (
     COVERAGE_HOURS,
     HISTORY_HOURS,
     HOUR,
+    find_consent,
+    find_destinations,
     find_keys,
     find_volume,
 )
@@ -129,8 +131,8 @@ def test_a_form_that_loses_a_field_is_found_and_when(hours: int) -> None:
     (finding,) = find_keys(keys(hours), NOW)
     assert (finding.name, finding.key) == ("lead_captured", "ph")
     assert abs(finding.since - (NOW - hours * HOUR)) <= HOUR
-    assert finding.before_percent == pytest.approx(60, abs=5)
-    assert finding.percent < 10
+    assert finding.fall.before_percent == pytest.approx(60, abs=5)
+    assert finding.fall.percent < 10
     when = f"{finding.since:%Y-%m-%d %H:%M}"
     assert finding.words.startswith("phone fell from 6")
     assert finding.words.endswith(f"at {when} UTC on lead_captured")
@@ -148,6 +150,85 @@ def test_a_form_that_loses_a_field_is_found_and_when(hours: int) -> None:
 )
 def test_a_key_that_did_not_fall_is_not_found(masks: dict) -> None:  # type: ignore[type-arg]
     assert find_keys(masks, NOW) == []
+
+
+def destinations(counts: dict[str, list[int]], **to: set[str]) -> dict[str, dict[str, list[int]]]:
+    """All events of these names are handed over to each destination."""
+    return {each: {name: counts[name] for name in names} for each, names in to.items()}
+
+
+def found_destinations(
+    handed_over: dict[str, dict[str, list[int]]], counts: dict[str, list[int]]
+) -> list[tuple[str, str | None]]:
+    return [(e.kind, e.destination) for e in find_destinations(handed_over, counts, NOW)]
+
+
+def test_a_destination_that_is_handed_nothing_while_events_come_is_found() -> None:
+    counts = site(lead=40, purchase=20)
+    both = destinations(counts, meta_capi={"lead", "purchase"}, google_ec={"purchase"})
+    both["google_ec"]["purchase"] = scaled(counts["purchase"], 0, 5)
+    (finding,) = find_destinations(both, counts, NOW)
+    assert (finding.kind, finding.destination) == ("silence", "google_ec")
+    assert abs(finding.since - (NOW - 5 * HOUR)) <= 3 * HOUR
+    assert finding.words.startswith("Google enhanced conversions: 0 conversions handed over since")
+
+
+def test_destinations_that_go_silent_together_are_one_finding() -> None:
+    counts = site(lead=40, purchase=20)
+    gone = {name: scaled(each, 0, 4) for name, each in counts.items()}
+    names = {"lead", "purchase"}
+    silent = destinations(gone, meta_capi=names, google_ec=names)
+    assert found_destinations(silent, counts) == [("silence", None)]
+
+
+@pytest.mark.parametrize("gone", [{"lead", "purchase"}, {"purchase"}])
+def test_events_that_stop_are_no_finding_of_their_destinations(gone: set[str]) -> None:
+    """What is silent is told of once: the site, or the name."""
+    counts = {
+        name: scaled(each, 0, 6) if name in gone else each
+        for name, each in site(lead=40, purchase=20).items()
+    }
+    to = destinations(counts, meta_capi={"lead", "purchase"}, google_ec={"purchase"})
+    assert found_destinations(to, counts) == []
+    assert len(find_volume(counts, NOW)) == 1
+
+
+def test_a_destination_that_is_handed_what_was_withheld_before_surges() -> None:
+    counts = site(lead=40, purchase=20)
+    to = {"meta_capi": {"lead": scaled(scaled(counts["lead"], 0.1, HISTORY_HOURS, 6), 1, 6)}}
+    assert found_destinations(to, counts) == [("surge", "meta_capi")]
+
+
+def said(*names: str, lost_hours: int, granted: float = 0.6) -> dict:  # type: ignore[type-arg]
+    """Events of which so many granted consent, and one in twenty-five since so many hours."""
+    hours = {
+        NOW - ago * HOUR: (0.04 if ago <= lost_hours else granted)
+        for ago in range(1, COVERAGE_HOURS + 1)
+    }
+    return {
+        name: {
+            hour: {"granted": round(25 * share), "refused": 25 - round(25 * share)}
+            for hour, share in hours.items()
+        }
+        for name in names
+    }
+
+
+def test_consent_that_falls_is_one_finding_for_all_names_it_fell_on() -> None:
+    (finding,) = find_consent(said("lead", "purchase", lost_hours=5), NOW)
+    assert finding.names == ("lead", "purchase")
+    assert finding.since == NOW - 5 * HOUR
+    when = f"{finding.since:%Y-%m-%d %H:%M}"
+    assert finding.words == (
+        f"consent granted fell from 60 % to 4 % at {when} UTC on lead and 1 more"
+    )
+
+
+@pytest.mark.parametrize(("lost_hours", "granted"), [(0, 0.6), (1, 0.6), (5, 0.2)])
+def test_consent_that_hardly_changed_or_on_few_events_is_no_finding(
+    lost_hours: int, granted: float
+) -> None:
+    assert find_consent(said("lead", lost_hours=lost_hours, granted=granted), NOW) == []
 
 
 def test_the_segment_that_explains_most_beyond_its_size_comes_first() -> None:

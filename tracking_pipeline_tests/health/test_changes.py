@@ -5,7 +5,13 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from tracking_pipeline.health.readings.arrivals import account
+from tracking_pipeline.health.readings.changes import read_changes
+from tracking_pipeline.health.readings.rollup import roll_up
 from tracking_pipeline.identity.hashing import sha256_hex
+from tracking_pipeline.settings import Settings
+from tracking_pipeline.store.setting_changes import note_settings, read_setting_changes
+from tracking_pipeline.wiring.health import setting_digests
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.health.site import Site, policy
 
@@ -64,3 +70,47 @@ def test_one_episode_is_one_alert(site: Site, database_url: str) -> None:
     again = check_tracking_health(database_url, policy())
     assert again.recorded.alerts_created == ()
     assert len([row for row in site.alerts() if row["alert_type"] == "event_silence"]) == 1
+
+
+def test_consent_that_falls_is_told_with_the_page_and_the_setting_that_changed_then(
+    site: Site,
+) -> None:
+    config, connection = policy(meta_dataset_id="1", meta_access_token="t"), site.connection
+    broke = site.one("select date_trunc('hour', now()) - interval '5 hours'")
+    connection.execute(
+        """
+        insert into wm_event_log (event_id, event_name, event_type, page_path, metadata, created_at)
+        select gen_random_uuid(), 'Lead', 'conversion', path, jsonb_build_object('consent',
+                case when path = '/quote' and at >= %(broke)s
+                    then jsonb_build_object('ad_storage', 'denied')
+                    else '{"ad_storage": "granted", "ad_user_data": "granted"}' end),
+            at
+        from (values ('/quote', '5 minutes'), ('/contact', '10 minutes')) as p (path, every),
+            generate_series(%(broke)s - interval '8 days', now(), every::interval) as at
+        """,
+        {"broke": broke},
+    )
+    note_settings(connection, {"META_API_VERSION": "aa", "EMQ_MODEL": "aa"})
+    note_settings(connection, {"META_API_VERSION": "bb", "EMQ_MODEL": "aa"})
+    connection.execute("update tracking_setting_changes set changed_at = %s", (broke,))
+    roll_up(connection, config.counting)
+    account(connection, config.accounting)
+
+    (change,) = read_changes(connection, config).consent
+
+    assert change.words.startswith("consent granted fell from 100 % to 33 % at ")
+    assert change.words.endswith("on Lead, 100 % of it from the page path /quote")
+    assert change.causes[-1] == f"META_API_VERSION was changed at {broke:%Y-%m-%d %H:%M} UTC"
+
+
+def test_a_setting_is_noted_when_its_value_changes_and_nothing_tells_the_value(
+    site: Site,
+) -> None:
+    before = setting_digests(Settings(meta_access_token="the-old-token"))
+    after = setting_digests(Settings(meta_access_token="the-new-one"))
+    for digests in (before, before, after, after):
+        note_settings(site.connection, digests)
+    since, until = site.ago(hours=1), site.ago(hours=-1)
+    changes = read_setting_changes(site.connection, since, until)
+    assert [each.name for each in changes] == ["META_ACCESS_TOKEN"]
+    assert {len(each) for each in after.values()} == {2}

@@ -50,6 +50,7 @@ OWN_TABLES = (
     "tracking_launches",
     "tracking_match_key_hourly",
     "tracking_order_events",
+    "tracking_setting_changes",
     "tracking_rollup_progress",
     "tracking_health_snapshots",
     "tracking_alert_state",
@@ -784,8 +785,10 @@ def test_supabases_roles_get_what_they_need_of_new_tables_and_no_more(on_supabas
         ("tracking_geo_providers", "select"),
         ("tracking_google_requests", "select"),
         ("tracking_ip_locations", "select"),
+        ("tracking_launches", "select"),
         ("tracking_match_key_hourly", "select"),
         ("tracking_order_events", "select"),
+        ("tracking_setting_changes", "select"),
         ("tracking_rollup_progress", "select"),
         ("tracking_health_snapshots", "select"),
         ("tracking_alert_state", "select"),
@@ -820,6 +823,7 @@ SINCE_THEN = (
     "tracking_destination_checks",
     "tracking_destination_shares",
     "tracking_order_events",
+    "tracking_setting_changes",
 )
 
 

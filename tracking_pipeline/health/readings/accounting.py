@@ -33,6 +33,7 @@ from tracking_pipeline.health.readings.arrivals import (
     WITHHELD,
     stale_hours,
 )
+from tracking_pipeline.health.readings.causes import bearing_on, setting_causes
 from tracking_pipeline.health.readings.rollup import OLDEST, full_hour
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.delivery_accounting import (
@@ -46,6 +47,7 @@ from tracking_pipeline.store.delivery_accounting import (
 )
 from tracking_pipeline.store.google_requests import count_unmatched
 from tracking_pipeline.store.rollup_progress import DELIVERY, read_progress
+from tracking_pipeline.store.setting_changes import SettingChange, read_setting_changes
 
 MISSING = (WAITING, DEAD, NEVER)
 """What should have been delivered by now and is not known to be."""
@@ -289,11 +291,12 @@ def _became(rows: Iterable[Accounted]) -> Counter[str]:
 class DeliveryRateReading:
     """Delivered of what should have been, in percent, by destination, over the last
     ``window_hours`` but for the newest hour, whose events may well be on their way. ``accounts``
-    None: the hours are still being counted for the first time."""
+    None: the hours are still being counted for the first time. ``settings`` were changed since."""
 
     window_hours: int
     minimum_events: int
     accounts: Mapping[str, DestinationAccount] | None = None
+    settings: Sequence[SettingChange] = ()
 
     @property
     def worst(self) -> DestinationAccount | None:
@@ -314,7 +317,10 @@ class DeliveryRateReading:
         return Measured(
             worst.total.percent,
             worst.total.due,
-            causes=rate_causes(worst),
+            causes=(
+                *rate_causes(worst),
+                *setting_causes(bearing_on(self.settings, worst.name)),
+            ),
             detail={
                 "destination": worst.name,
                 "window_hours": self.window_hours,
@@ -378,4 +384,6 @@ def read_delivery_rate(
     if progress.rule is None or any(since <= each < until for each in progress.stale_hours):
         return DeliveryRateReading(hours, minimum)
     found = read_accounting(connection, config, since, until)
-    return DeliveryRateReading(hours, minimum, found.destinations)
+    return DeliveryRateReading(
+        hours, minimum, found.destinations, read_setting_changes(connection, since, now)
+    )

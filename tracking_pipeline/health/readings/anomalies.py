@@ -1,4 +1,5 @@
-"""Which event names fell silent or surged, and which match key they no longer carry. Pure.
+"""Which event names and destinations fell silent or surged, and of which a share fell: of the
+events that carry a match key, or that say this or that of consent. Pure.
 
 Volume. A window of 2, 6 or 24 full hours is compared with the same hours of the week in the four
 weeks before. What is expected is their median, so that one holiday or outage among them counts for
@@ -15,10 +16,17 @@ came of the others in the same window; where no others say anything, only a tent
 and only six and a half times as much as a surge. Where all names are silent at once that is one
 finding, by the same tenth. A short outage, as of a deploy, is within two hours and no finding.
 
-Match keys. The events of the last hours, 50 at least, within a day, are compared with the week
-before them: a key fell when its share is at most half of what it was, 20 points lower, and 6
-standard deviations away. When is where the two parts differ most. Keys that were looked up by IP
-address come later than their event, and are left out.
+Destinations. What was handed over to one is compared likewise, scaled by what came of the names
+that go there: a destination has no finding of its own for a name that fell silent, or for a whole
+site that did. What was handed over and failed is told of by other alerts. Where all destinations
+went silent at once, that is one finding.
+
+Shares. The events of the last hours, 50 at least, within a day, are compared with the week before
+them: a share fell when it is at most half of what it was, 20 points lower, and 6 standard
+deviations away. When is where the two parts differ most. Match keys that were looked up by IP
+address come later than their event, and are left out. Of what was said of consent each answer has a
+share, and a name is told of once, with the answer that fell most; names of which the same answer
+fell at about the same time are one finding.
 
 How often this is wrong: benchmarks/README.md, "Silence and surge".
 """
@@ -26,12 +34,13 @@ How often this is wrong: benchmarks/README.md, "Silence and surge".
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median, variance
-from typing import Literal
+from typing import Literal, TypeVar
 
+from tracking_pipeline.delivery.destinations.registry import spec_of
 from tracking_pipeline.health.emq.keys import BIT_OF, KEY_WORDS
 
 HOUR = timedelta(hours=1)
@@ -65,6 +74,7 @@ _MEDIAN_OF_VARIANCE = 0.789
 _UNCERTAIN_MEDIAN = 1.0 + math.pi / 2 / WEEKS
 
 Kind = Literal["silence", "surge"]
+KINDS: tuple[Kind, ...] = ("silence", "surge")
 Hourly = Mapping[str, Sequence[int]]
 """Events by name: one number an hour, the newest last; all of the same length."""
 
@@ -88,11 +98,28 @@ class VolumeFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyFinding:
-    """A match key that the events of one name no longer carry; shares in percent."""
+class DestinationFinding:
+    """As :class:`VolumeFinding`, of what was handed over; ``destination`` None: to all of them."""
 
-    name: str
-    key: str
+    kind: Kind
+    destination: str | None
+    events: int
+    expected: float
+    since: datetime
+
+    @property
+    def words(self) -> str:
+        who = spec_of(self.destination).title if self.destination else "all destinations"
+        return (
+            f"{who}: {self.events:,} conversions handed over since {self.since:%Y-%m-%d %H:%M} UTC,"
+            f" where {self.expected:,.0f} usually are"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A share of events that fell at ``since``, in percent."""
+
     before_percent: float
     percent: float
     since: datetime
@@ -100,9 +127,46 @@ class KeyFinding:
     @property
     def words(self) -> str:
         return (
-            f"{KEY_WORDS[self.key]} fell from {self.before_percent:.0f} % to {self.percent:.0f} % "
-            f"at {self.since:%Y-%m-%d %H:%M} UTC on {self.name}"
+            f"fell from {self.before_percent:.0f} % to {self.percent:.0f} % "
+            f"at {self.since:%Y-%m-%d %H:%M} UTC"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFinding:
+    """A match key that the events of one name no longer carry."""
+
+    name: str
+    key: str
+    fall: Fall
+
+    @property
+    def since(self) -> datetime:
+        return self.fall.since
+
+    @property
+    def words(self) -> str:
+        return f"{KEY_WORDS[self.key]} {self.fall.words} on {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentFinding:
+    """An answer (``granted``, ``refused``, ``unknown``) that the events of these ``names`` hardly
+    bring any more; the fall is that of the first one."""
+
+    names: tuple[str, ...]
+    answer: str
+    fall: Fall
+
+    @property
+    def since(self) -> datetime:
+        return self.fall.since
+
+    @property
+    def words(self) -> str:
+        others = len(self.names) - 1
+        on = self.names[0] if not others else f"{self.names[0]} and {others} more"
+        return f"consent {self.answer} {self.fall.words} on {on}"
 
 
 def find_volume(hourly: Hourly, until: datetime) -> list[VolumeFinding]:
@@ -112,17 +176,57 @@ def find_volume(hourly: Hourly, until: datetime) -> list[VolumeFinding]:
     series = {name: _Series(hourly[name]) for name in watched}
     if not series:
         return []
-    everything = _Series([sum(hour) for hour in zip(*hourly.values(), strict=True)])
-    silent = _finding(None, everything, None, until, "silence")
+    everything = _total(list(hourly.values()))
+    silent = _odd(everything, _Rest(None, None), "silence")
     if silent is not None:
-        return [silent]
+        return [_volume("silence", None, silent, until)]
     found = [
-        finding
+        _volume(kind, name, odd, until)
         for name, one in series.items()
-        for kind in ("silence", "surge")
-        if (finding := _finding(name, one, everything, until, kind)) is not None
+        for kind in KINDS
+        if (odd := _odd(one, _Rest(everything, one), kind)) is not None
     ]
     return sorted(found, key=lambda each: -abs(each.expected - each.events))
+
+
+def _volume(kind: Kind, name: str | None, odd: _Odd, until: datetime) -> VolumeFinding:
+    return VolumeFinding(kind, name, odd.events, odd.expected, until - odd.hours * HOUR)
+
+
+def find_destinations(
+    handed_over: Mapping[str, Hourly], hourly: Hourly, until: datetime
+) -> list[DestinationFinding]:
+    """The destinations to which hardly anything is handed over any more, or far too much, beside
+    what came: ``handed_over`` by destination and name, ``hourly`` is what came by name."""
+    watched = sorted(hourly, key=lambda name: -sum(hourly[name]))[:MOST_NAMES]
+    found = []
+    for destination, by_name in handed_over.items():
+        names = [name for name in watched if any(by_name.get(name, ()))]
+        if not names:
+            continue
+        one = _total([by_name[name] for name in names])
+        came = _total([hourly[name] for name in names])
+        for kind in KINDS:
+            odd = _odd(one, _Rest(came, None), kind)
+            if odd is not None:
+                since = until - odd.hours * HOUR
+                found.append(DestinationFinding(kind, destination, odd.events, odd.expected, since))
+    for kind in KINDS:
+        alike = [each for each in found if each.kind == kind]
+        if len(alike) > 1 and len(alike) == len(handed_over):
+            whole = DestinationFinding(
+                kind,
+                None,
+                sum(each.events for each in alike),
+                sum(each.expected for each in alike),
+                min(each.since for each in alike),
+            )
+            found = [each for each in found if each.kind != kind] + [whole]
+    return sorted(found, key=lambda each: -abs(each.expected - each.events))
+
+
+def _total(series: Sequence[Sequence[int]]) -> _Series:
+    return _Series([sum(hour) for hour in zip(*series, strict=True)])
 
 
 class _Series:
@@ -168,14 +272,44 @@ class _Series:
         ]
 
 
-def _finding(
-    name: str | None, one: _Series, everything: _Series | None, until: datetime, kind: Kind
-) -> VolumeFinding | None:
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What one series is scaled by: ``everything`` but for ``itself``; None: nothing is known, or
+    it is no part of everything."""
+
+    everything: _Series | None
+    itself: _Series | None
+
+    def level(self, hours: int, kind: Kind) -> tuple[float, bool]:
+        """How much of its usual volume the rest has, as far as that excuses the one; and whether
+        there is a rest that says anything."""
+        if self.everything is None:
+            return 1.0, False
+        usual = self.everything.expected(hours) or 0.0
+        came = self.everything.sum_of(hours)
+        if self.itself is not None:
+            usual -= self.itself.expected(hours) or 0.0
+            came -= self.itself.sum_of(hours)
+        if usual < LEAST_EXPECTED:
+            return 1.0, False
+        return (min(came / usual, 1.0) if kind == "silence" else max(came / usual, 1.0)), True
+
+
+@dataclass(frozen=True, slots=True)
+class _Odd:
+    """A series has been odd for so many ``hours``."""
+
+    hours: int
+    events: int
+    expected: float
+
+
+def _odd(one: _Series, rest: _Rest, kind: Kind) -> _Odd | None:
     for hours in WINDOW_HOURS:
         events, expected = one.sum_of(hours), one.expected(hours)
         if not expected:
             continue
-        level, confirmed = _level(one, everything, hours, kind)
+        level, confirmed = rest.level(hours, kind)
         expected *= level
         away = _sigmas(events, expected, one.stray(hours))
         if kind == "silence":
@@ -188,21 +322,8 @@ def _finding(
             is_found = events >= max(LEAST_SURGE, times * expected) and away >= SURGE_SIGMAS
         if is_found:
             back = _hours_of(one, hours, kind)
-            whole = (one.expected(back) or 0.0) * level
-            return VolumeFinding(kind, name, one.sum_of(back), whole, until - back * HOUR)
+            return _Odd(back, one.sum_of(back), (one.expected(back) or 0.0) * level)
     return None
-
-
-def _level(one: _Series, everything: _Series | None, hours: int, kind: Kind) -> tuple[float, bool]:
-    """How much of its usual volume the rest of the site has, as far as that excuses this name; and
-    whether there is a rest that says anything."""
-    if everything is None:
-        return 1.0, False
-    usual = (everything.expected(hours) or 0.0) - (one.expected(hours) or 0.0)
-    if usual < LEAST_EXPECTED:
-        return 1.0, False
-    level = (everything.sum_of(hours) - one.sum_of(hours)) / usual
-    return (min(level, 1.0) if kind == "silence" else max(level, 1.0)), True
 
 
 def _sigmas(events: float, expected: float, stray: float) -> float:
@@ -238,25 +359,69 @@ Masks = Mapping[str, Mapping[datetime, Mapping[int, int]]]
 
 def find_keys(masks: Masks, until: datetime) -> list[KeyFinding]:
     """The match keys that fell, of the hours up to ``until``; the longest fall first."""
-    found = []
-    for name, by_hour in masks.items():
-        hours = sorted(by_hour, reverse=True)
-        events = [sum(by_hour[hour].values()) for hour in hours]
-        newest = _hours_with(LEAST_KEY_EVENTS, events)
-        if newest is None or until - hours[newest - 1] > LONGEST_KEY_HOURS * HOUR:
+    found = [
+        KeyFinding(name, key, fall)
+        for name, by_hour in masks.items()
+        for key, bit in BIT_OF.items()
+        if (fall := _find_fall(by_hour, _masks_with(bit, by_hour), until))
+    ]
+    return sorted(found, key=lambda each: each.fall.percent - each.fall.before_percent)
+
+
+def _masks_with(bit: int, by_hour: Mapping[datetime, Mapping[int, int]]) -> set[int]:
+    return {mask for of_hour in by_hour.values() for mask in of_hour if mask & bit}
+
+
+Said = Mapping[str, Mapping[datetime, Mapping[str, int]]]
+"""Events by name, by hour and by what was said of consent."""
+ANSWERS = ("granted", "refused", "unknown")
+
+
+def find_consent(said: Said, until: datetime) -> list[ConsentFinding]:
+    """The answers that events hardly bring any more, of the hours up to ``until``; those of most
+    names first."""
+    found: list[ConsentFinding] = []
+    for name, by_hour in sorted(said.items()):
+        falls = [
+            (fall.percent - fall.before_percent, answer, fall)
+            for answer in ANSWERS
+            if (fall := _find_fall(by_hour, {answer}, until))
+        ]
+        if not falls:
             continue
-        for key, bit in BIT_OF.items():
-            with_key = [
-                sum(number for mask, number in by_hour[hour].items() if mask & bit)
-                for hour in hours
-            ]
-            if not _is_fall(*_parts(events, with_key, newest)):
-                continue
-            cut = _sharpest_cut(events, with_key, newest)
-            now, carried, before, carried_before = _parts(events, with_key, cut)
-            shares = 100.0 * carried_before / before, 100.0 * carried / now
-            found.append(KeyFinding(name, key, *shares, since=hours[cut - 1]))
-    return sorted(found, key=lambda each: each.percent - each.before_percent)
+        _, answer, fall = min(falls, key=lambda each: each[:2])
+        for place, other in enumerate(found):
+            if other.answer == answer and abs(other.since - fall.since) <= HOUR:
+                found[place] = ConsentFinding((*other.names, name), answer, other.fall)
+                break
+        else:
+            found.append(ConsentFinding((name,), answer, fall))
+    return sorted(found, key=lambda each: (-len(each.names), each.fall.percent))
+
+
+_Class = TypeVar("_Class")
+
+
+def _find_fall(
+    by_hour: Mapping[datetime, Mapping[_Class, int]],
+    carried_classes: Collection[_Class],
+    until: datetime,
+) -> Fall | None:
+    """The fall of the share of events of these classes; None where there is none."""
+    hours = sorted(by_hour, reverse=True)
+    events = [sum(by_hour[hour].values()) for hour in hours]
+    newest = _hours_with(LEAST_KEY_EVENTS, events)
+    if newest is None or until - hours[newest - 1] > LONGEST_KEY_HOURS * HOUR:
+        return None
+    carried = [
+        sum(number for each, number in by_hour[hour].items() if each in carried_classes)
+        for hour in hours
+    ]
+    if not _is_fall(*_parts(events, carried, newest)):
+        return None
+    cut = _sharpest_cut(events, carried, newest)
+    now, carried_now, before, carried_before = _parts(events, carried, cut)
+    return Fall(100.0 * carried_before / before, 100.0 * carried_now / now, hours[cut - 1])
 
 
 def _hours_with(least: int, events: Sequence[int]) -> int | None:

@@ -16,6 +16,7 @@ from tracking_pipeline.health.emq.keys import KEY_WORDS
 from tracking_pipeline.health.emq.score import EmqScore, keys_of_term
 from tracking_pipeline.health.formatting import count_of
 from tracking_pipeline.identity import plain_reason
+from tracking_pipeline.store.setting_changes import SettingChange
 
 # A coverage moves by a few points from week to week by itself.
 LEAST_FALL_PERCENT = 5.0
@@ -141,6 +142,17 @@ def outlived_words(events: int, destination: str) -> str:
 
 def _named(key: str) -> str:
     return f"{KEY_WORDS[key]} ({', '.join(keys_of_term(key))})"
+
+
+def setting_causes(changes: Sequence[SettingChange]) -> list[str]:
+    """The settings that were changed, each with the time at which a check saw it."""
+    return [f"{each.name} was changed at {each.changed_at:%Y-%m-%d %H:%M} UTC" for each in changes]
+
+
+def bearing_on(changes: Sequence[SettingChange], destination: str) -> list[SettingChange]:
+    """Those of the changes that bear on a destination: its own settings, and the release."""
+    own = spec_of(destination).variable("")
+    return [each for each in changes if each.name == "VERSION" or each.name.startswith(own)]
 
 
 # A segment that half of the change is from explains it; one that is most of the site anyway does

@@ -1,5 +1,6 @@
-"""Sudden changes in the ledger, and where they come from: which event names fell silent or surged,
-which match keys fell, and which part of the site most of it is from.
+"""Sudden changes in the ledger, and where they come from: which event names and destinations fell
+silent or surged, which match keys fell, and what was said of consent; and which part of the site
+most of it is from.
 
 What is compared is in the roll-up (``health/readings/anomalies.py`` decides): so much is read each
 time, however long the history is. The ledger itself is asked only about what was found.
@@ -8,61 +9,86 @@ time, however long the history is. The ledger itself is asked only about what wa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 
-from tracking_pipeline.health.config import CountingRule
+from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.keys import BIT_OF, without_keys_from_ip
 from tracking_pipeline.health.metrics import Measured
+from tracking_pipeline.health.readings.accounting import BECAME_WORDS
 from tracking_pipeline.health.readings.anomalies import (
     COVERAGE_HOURS,
     HISTORY_HOURS,
     HOUR,
+    ConsentFinding,
+    DestinationFinding,
     KeyFinding,
     Kind,
     VolumeFinding,
+    find_consent,
+    find_destinations,
     find_keys,
     find_volume,
 )
-from tracking_pipeline.health.readings.causes import Segment, contributing_segments
+from tracking_pipeline.health.readings.arrivals import NEVER, WITHHELD, read_facts
+from tracking_pipeline.health.readings.causes import (
+    Segment,
+    contributing_segments,
+    setting_causes,
+)
 from tracking_pipeline.health.readings.rollup import full_hour, mask_of_event
 from tracking_pipeline.identity import plain_reason
+from tracking_pipeline.store.delivery_accounting import (
+    read_accounted,
+    read_consent_by_hour,
+    read_handed_over,
+)
 from tracking_pipeline.store.health_readings import (
     SEGMENTS,
     SegmentWindow,
+    read_counted_with_segments,
     read_events_with_segments,
     read_segments,
 )
 from tracking_pipeline.store.match_key_rollup import read_hours, read_masks
-from tracking_pipeline.store.rollup_progress import read_progress
+from tracking_pipeline.store.rollup_progress import DELIVERY, read_progress
+from tracking_pipeline.store.setting_changes import SettingChange, read_setting_changes
 
 _MOST_TOLD = 3
 _WEEK = timedelta(days=7)
 _Counts = Counter[tuple[str, str]]
+_Carried = tuple[bool, tuple[str | None, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One finding, and the segments that contributed most to it, the first one first."""
+    """One finding; the segments that contributed most to it, the first one first; and the
+    ``settings`` that were changed at about that time."""
 
-    finding: VolumeFinding | KeyFinding
+    finding: VolumeFinding | DestinationFinding | KeyFinding | ConsentFinding
     segments: Sequence[Segment] = ()
+    settings: Sequence[SettingChange] = ()
+
+    @property
+    def causes(self) -> list[str]:
+        """What it may come from: first what has a share of it, then what only happened then."""
+        return [each.words for each in self.segments] + setting_causes(self.settings)
 
     @property
     def words(self) -> str:
-        if not self.segments:
-            return self.finding.words
-        return f"{self.finding.words}, {self.segments[0].words}"
+        causes = self.causes
+        return f"{self.finding.words}, {causes[0]}" if causes else self.finding.words
 
     def as_json(self) -> dict[str, Any]:
         return {
             "change": self.finding.words,
             "since": self.finding.since.isoformat(),
             "segments": [segment.words for segment in self.segments],
+            "causes": self.causes,
         }
 
 
@@ -73,6 +99,7 @@ class ChangesReading:
     known: bool
     volume: Sequence[Change] = ()
     keys: Sequence[Change] = ()
+    consent: Sequence[Change] = ()
 
     @property
     def silent(self) -> Measured:
@@ -86,11 +113,16 @@ class ChangesReading:
     def fallen_keys(self) -> Measured:
         return self._measured(self.keys)
 
+    @property
+    def fallen_consent(self) -> Measured:
+        return self._measured(self.consent)
+
     def _of_kind(self, kind: Kind) -> list[Change]:
         return [
             change
             for change in self.volume
-            if isinstance(change.finding, VolumeFinding) and change.finding.kind == kind
+            if isinstance(change.finding, VolumeFinding | DestinationFinding)
+            and change.finding.kind == kind
         ]
 
     def _measured(self, changes: Sequence[Change]) -> Measured:
@@ -106,15 +138,26 @@ class ChangesReading:
 
 
 def read_changes(
-    connection: psycopg.Connection[Any], rule: CountingRule, *, caught_up: bool = True
+    connection: psycopg.Connection[Any], config: HealthConfig, *, caught_up: bool = True
 ) -> ChangesReading:
     """What changed in the hours that are rolled up as a whole."""
     rolled_until = read_progress(connection).rolled_until
     if not caught_up or rolled_until is None:
         return ChangesReading(False)
     until = full_hour(rolled_until)
-    volume = find_volume(read_hours(connection, until - HISTORY_HOURS * HOUR, until), until)
+    since = until - HISTORY_HOURS * HOUR
+    hourly = read_hours(connection, since, until)
     masks = read_masks(connection, until - COVERAGE_HOURS * HOUR, until)
+    explain = _Explanation(connection, config, until)
+    volume = [explain.volume(each) for each in find_volume(hourly, until)]
+    consent: list[Change] = []
+    if _is_accounted(connection, since, until):
+        handed_over = read_handed_over(connection, since, until)
+        volume += [
+            explain.destination(each) for each in find_destinations(handed_over, hourly, until)
+        ]
+        said = read_consent_by_hour(connection, until - COVERAGE_HOURS * HOUR, until)
+        consent = [explain.consent(each) for each in find_consent(said, until)]
     fallen = find_keys(
         {
             name: {hour: _without_looked_up(by_mask) for hour, by_mask in by_hour.items()}
@@ -122,10 +165,14 @@ def read_changes(
         },
         until,
     )
-    return ChangesReading(
-        True,
-        [_explained_volume(connection, each, until, rule) for each in volume],
-        [_explained_key(connection, each, until, rule) for each in fallen],
+    return ChangesReading(True, volume, [explain.key(each) for each in fallen], consent)
+
+
+def _is_accounted(connection: psycopg.Connection[Any], since: datetime, until: datetime) -> bool:
+    """Whether the accounting has counted all these hours: one that it lacks would look silent."""
+    progress = read_progress(connection, DELIVERY)
+    return progress.rule is not None and not any(
+        since <= each < until for each in progress.stale_hours
     )
 
 
@@ -136,45 +183,104 @@ def _without_looked_up(by_mask: dict[int, int]) -> dict[int, int]:
     return counted
 
 
-def _explained_volume(
-    connection: psycopg.Connection[Any], found: VolumeFinding, until: datetime, rule: CountingRule
-) -> Change:
-    """By the same hours a week ago."""
-    now, before = (
-        _count_segments(
-            read_segments(
-                connection,
-                SegmentWindow(found.name, found.since - back, until - back, rule.conversions),
-            )
-        )
-        for back in (timedelta(0), _WEEK)
-    )
-    return Change(found, contributing_segments(before, now, surge=found.kind == "surge"))
+@dataclass(frozen=True, slots=True)
+class _Explanation:
+    """Looks for what contributed to findings of the hours up to ``until``."""
 
+    connection: psycopg.Connection[Any]
+    config: HealthConfig
+    until: datetime
 
-def _explained_key(
-    connection: psycopg.Connection[Any], found: KeyFinding, until: datetime, rule: CountingRule
-) -> Change:
-    """By the day before the fall: of each segment, how many of its events now would have carried
-    the key then, and how many do."""
-    bit = BIT_OF[found.key]
-    events: list[_Counts] = []
-    carried: list[_Counts] = []
-    for since, end in ((found.since - timedelta(days=1), found.since), (found.since, until)):
-        window = SegmentWindow(found.name, since, end, rule.conversions)
-        rows = list(read_events_with_segments(connection, window))
-        events.append(_count_segments([segments for _, segments in rows]))
-        carried.append(
+    def volume(self, found: VolumeFinding) -> Change:
+        """By the same hours a week ago."""
+        now, before = (
             _count_segments(
-                [segments for event, segments in rows if mask_of_event(event, rule) & bit]
+                read_segments(
+                    self.connection, self._window(found.name, found.since - ago, self.until - ago)
+                )
             )
+            for ago in (timedelta(0), _WEEK)
         )
-    would_carry = {
-        segment: number * carried[0][segment] / events[0][segment]
-        for segment, number in events[1].items()
-        if events[0][segment]
-    }
-    return Change(found, contributing_segments(would_carry, carried[1]))
+        return self._change(found, contributing_segments(before, now, surge=found.kind == "surge"))
+
+    def destination(self, found: DestinationFinding) -> Change:
+        """By what its conversions became instead, or were instead a week ago."""
+        now, before = (
+            self._not_handed_over(found, found.since - ago, self.until - ago)
+            for ago in (timedelta(0), _WEEK)
+        )
+        return self._change(
+            found, contributing_segments(before, now, surge=found.kind == "silence")
+        )
+
+    def _not_handed_over(
+        self, found: DestinationFinding, since: datetime, until: datetime
+    ) -> _Counts:
+        counted: _Counts = Counter()
+        for row in read_accounted(self.connection, since, until):
+            if row.became in (WITHHELD, NEVER) and found.destination in (None, row.destination):
+                outcome = f"{BECAME_WORDS[row.became]}: {plain_reason(row.reason)}"
+                counted["outcome", outcome] += row.events
+        return counted
+
+    def key(self, found: KeyFinding) -> Change:
+        """By the events that carry it."""
+        bit, rule = BIT_OF[found.key], self.config.counting
+
+        def carried(window: SegmentWindow) -> list[_Carried]:
+            rows = read_events_with_segments(self.connection, window)
+            return [(bool(mask_of_event(event, rule) & bit), each) for event, each in rows]
+
+        return self._share(found, found.name, carried)
+
+    def consent(self, found: ConsentFinding) -> Change:
+        """By the events that bring the answer."""
+
+        def carried(window: SegmentWindow) -> list[_Carried]:
+            rows = read_counted_with_segments(self.connection, window)
+            rule = self.config.accounting
+            return [(read_facts(event, rule).consent == found.answer, each) for event, each in rows]
+
+        return self._share(found, found.names[0], carried)
+
+    def _share(
+        self,
+        found: KeyFinding | ConsentFinding,
+        name: str,
+        carried: Callable[[SegmentWindow], list[_Carried]],
+    ) -> Change:
+        """By the day before the fall: of each segment, how many of its events now would have been
+        among the carried then, and how many are."""
+        before = carried(self._window(name, found.since - timedelta(days=1), found.since))
+        now = carried(self._window(name, found.since, self.until))
+        events_before, carried_before = _count_carried(before)
+        events_now, carried_now = _count_carried(now)
+        would_carry = {
+            segment: number * carried_before[segment] / events_before[segment]
+            for segment, number in events_now.items()
+            if events_before[segment]
+        }
+        return self._change(found, contributing_segments(would_carry, carried_now))
+
+    def _window(self, name: str | None, since: datetime, until: datetime) -> SegmentWindow:
+        return SegmentWindow(name, since, until, self.config.counting.conversions)
+
+    def _change(
+        self,
+        found: VolumeFinding | DestinationFinding | KeyFinding | ConsentFinding,
+        segments: Sequence[Segment],
+    ) -> Change:
+        # The hour in which it began is known, and a check sees a setting a little late.
+        settings = read_setting_changes(self.connection, found.since - HOUR, found.since + 2 * HOUR)
+        return Change(found, segments, settings)
+
+
+def _count_carried(rows: Sequence[_Carried]) -> tuple[_Counts, _Counts]:
+    """The segments of all these events, and of those that are carried."""
+    return (
+        _count_segments([segments for _, segments in rows]),
+        _count_segments([segments for is_carried, segments in rows if is_carried]),
+    )
 
 
 def _count_segments(rows: Sequence[tuple[str | None, ...]]) -> _Counts:

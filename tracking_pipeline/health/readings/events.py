@@ -7,21 +7,24 @@ hour; that of the error rate is exact. Both are to be read within
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 
+from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.platforms import PlatformCoverage, platform_coverage
 from tracking_pipeline.health.emq.score import EmqScore, score
 from tracking_pipeline.health.metrics import Measured
 from tracking_pipeline.health.readings.causes import (
+    bearing_on,
     destination_causes,
     emq_causes,
     failure_causes,
+    setting_causes,
 )
 from tracking_pipeline.health.readings.rollup import count_events, full_hour
 from tracking_pipeline.store.health_readings import (
@@ -35,6 +38,7 @@ from tracking_pipeline.store.match_key_rollup import (
     read_counts,
 )
 from tracking_pipeline.store.rollup_progress import read_progress
+from tracking_pipeline.store.setting_changes import SettingChange, read_setting_changes
 
 # So many rows of the ledger are counted in some 50 ms, and the error rate is read twice a minute.
 MOST_LEDGER_ROWS = 50_000
@@ -112,7 +116,7 @@ class EmqReading:
 class ErrorRateReading:
     """Distinct ``failed`` events of the window in percent of ``events``: them and the ledger's
     conversions together, each once. By destination over the same denominator, and the most frequent
-    codes of failures. None: no events."""
+    codes of failures. None: no events. ``settings`` were changed within the window."""
 
     percent: float | None
     failed: int
@@ -120,6 +124,7 @@ class ErrorRateReading:
     window_hours: int
     failed_by_destination: Mapping[str, int] = field(default_factory=dict)
     failed_by_code: Mapping[str, int] = field(default_factory=dict)
+    settings: Sequence[SettingChange] = ()
 
     @property
     def percent_by_destination(self) -> dict[str, float]:
@@ -137,6 +142,7 @@ class ErrorRateReading:
             causes=(
                 *destination_causes(self.failed_by_destination, self.failed),
                 *failure_causes(self.failed_by_code, self.failed),
+                *self._setting_causes(),
             ),
             detail={
                 "failed": self.failed,
@@ -147,6 +153,12 @@ class ErrorRateReading:
             },
             parts=self.percent_by_destination,
         )
+
+    def _setting_causes(self) -> list[str]:
+        """Of the destination with most failures."""
+        failed = self.failed_by_destination
+        worst = max(failed, key=failed.__getitem__, default=None)
+        return setting_causes(bearing_on(self.settings, worst)) if worst in DESTINATIONS else []
 
 
 def read_emq(
@@ -211,6 +223,7 @@ def read_error_rate(
         failed_by_code=count_failure_codes(connection, since, now, most=_MOST_CODES)
         if failures.events
         else {},
+        settings=read_setting_changes(connection, since, now) if failures.events else (),
     )
 
 

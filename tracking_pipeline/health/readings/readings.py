@@ -182,7 +182,7 @@ def read_health(
             paused=read_paused(connection),
             geo_down=read_geo_down(connection),
             automation=automation or AutomationReading(now),
-            changes=read_changes(connection, config.counting, caught_up=caught_up),
+            changes=read_changes(connection, config, caught_up=caught_up),
             seen=read_metrics_seen(connection, expected),
         )
 
