@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from tracking_pipeline.events.consent_names import StatementName, Way, statement_named
 from tracking_pipeline.events.forms import FLAT, Form, form_of
@@ -17,6 +17,7 @@ from tracking_pipeline.events.names import (
     FieldPlace,
     Identifier,
     Kind,
+    Meaning,
     Special,
     meaning_of,
     only_of_person,
@@ -108,42 +109,29 @@ def shape_of(place: FieldPlace, names: tuple[Any, ...]) -> Shape:
     return shape
 
 
+# A name of the mapping, the name in its plain spelling, and what it means.
+_Named: TypeAlias = tuple[str, str, Meaning]
+
+
 def _judged(place: FieldPlace, names: Sequence[str]) -> Shape:
     plain = [plain_name(name) if len(name) <= _LONGEST_NAME else "" for name in names]
-    meanings = [meaning_of(name) for name in names]
-    known = list(zip(names, plain, meanings, strict=True))
-    form = form_of(plain)
-    fields: list[tuple[str, EventField]] = []
-    for name, short, meaning in known:
-        if short in form.means:
-            fields.append((name, EventField(form.means[short], False, 50)))
-        elif meaning.field is not None:
-            if short != "price" or _QUANTITIES.isdisjoint(plain):
-                fields.append((name, meaning.field))
-        elif (kind_of := _other_field(short, place)) is not None:
-            fields.append((name, kind_of))
-    fields.sort(key=lambda each: each[1].order)
-    identifiers = [(name, m.identifier) for name, _, m in known if m.identifier is not None]
-    if place.google_named and all(each.key != "country" for _, each in identifiers):
-        identifiers = [
-            (name, _GOOGLES_COUNTRY if plain_name(name) == "regioncode" else each)
-            for name, each in identifiers
-        ]
-    of_people = {name: short for name, short, m in known if m.identifier or m.special}
-    recipients = {name for name, short in of_people.items() if short.startswith("shipping")}
-    consents = [
-        (name, statement)
-        for name, short, _ in known
-        if (statement := statement_named(short)) is not None
-    ]
-    said = {name for name, statement in consents if statement.way is not Way.CONTAINER}
+    named = list(zip(names, plain, map(meaning_of, names), strict=True))
     found = set(plain)
+    form = form_of(plain)
+    fields = sorted(_fields(named, found, form, place), key=lambda each: each[1].order)
+    identifiers = _identifiers(named, place)
     keys = {identifier.key for _, identifier in identifiers}
-    weak = bool(
-        keys & {"em", "ph"}
-        or found & {"orderid", "transactionid", "event", "clientid", "ga"}
-        or {"value", "currency"} <= found
+    consents = tuple(
+        (name, statement)
+        for name, short, _ in named
+        if (statement := statement_named(short)) is not None
     )
+    # What says something of consent is neither entered nor passed over.
+    others = [
+        each
+        for each in named
+        if each[0] not in {name for name, said in consents if said.way is not Way.CONTAINER}
+    ]
     of_form = form is not FLAT and form.sure
     identity = len(found & _IDENTITY_MARKS) + 2 * of_form
     support = len(found & _SUPPORT_MARKS)
@@ -152,56 +140,98 @@ def _judged(place: FieldPlace, names: Sequence[str]) -> Shape:
     return Shape(
         places=tuple(
             (name, m.place)
-            for name, _, m in known
-            if m.place is not None and m.place.kind is not Kind.CLOSED and name not in said
+            for name, _, m in others
+            if m.place is not None and m.place.kind is not Kind.CLOSED
         ),
-        closed=tuple(
-            name
-            for name, short, m in known
-            if name not in said
-            and short not in EARLIER
-            and (
-                m.secret
-                if m.place is None
-                else m.place.kind in (Kind.CLOSED, Kind.REQUEST)
-                or (may_be_request and short not in BODIES)
-            )
-        ),
-        identifiers=tuple(identifiers),
-        recipients=frozenset(recipients if len(recipients) < len(of_people) else ()),
-        countries=tuple(name for name, identifier in identifiers if identifier.key == "country")
+        closed=tuple(each[0] for each in others if _is_closed(each, may_be_request)),
+        identifiers=identifiers,
+        recipients=_recipients(named),
+        countries=tuple(name for name, each in identifiers if each.key == "country")
         if place.kind not in (Kind.PRODUCT, Kind.PROPERTIES, Kind.IMPERSONAL)
         else (),
-        specials=tuple((name, m.special) for name, _, m in known if m.special is not None),
-        event_names=tuple(name for name, f in fields if f.name == "event_name"),
+        specials=tuple((name, m.special) for name, _, m in named if m.special is not None),
+        event_names=tuple(name for name, field in fields if field.name == "event_name"),
         near=tuple(each for each in fields if _counts_near(each[1], place)),
         far=tuple(each for each in fields if each[1].anywhere),
-        consents=tuple(consents),
+        consents=consents,
         platform_ids=tuple(
             (name, m.platform_id)
-            for name, _, m in known
+            for name, _, m in named
             if m.platform_id is not None and (place.kind is Kind.PERSON or not only_of_person(name))
         ),
-        customs=tuple((name, m.custom) for name, _, m in known if m.custom is not None),
-        options=tuple((name, m.option) for name, _, m in known if m.option is not None),
-        secrets=tuple(name for name, _, m in known if m.secret),
+        customs=tuple((name, m.custom) for name, _, m in named if m.custom is not None),
+        options=tuple((name, m.option) for name, _, m in named if m.option is not None),
+        secrets=tuple(name for name, _, m in named if m.secret),
         form=form,
         identity_marks=identity,
         support_marks=support,
-        is_weak_event=weak,
+        is_weak_event=_is_weak_event(keys, found),
         has_contact=has_contact,
         stands_alone=of_form or (identity > 1 and (has_contact or support > 0)),
         address_parts=len(keys & {"ct", "st", "zp", "country"})
-        + any(m.special is Special.STREET for _, _, m in known),
+        + any(m.special is Special.STREET for _, _, m in named),
         is_journey=bool(found & JOURNEY_MARKS),
         is_catalogue=bool(found & CATALOGUE_MARKS),
-        urls=tuple(name for name, short, _ in known if short.endswith(_ADDRESS_ENDS)),
+        urls=tuple(name for name, short, _ in named if short.endswith(_ADDRESS_ENDS)),
         may_be_request=may_be_request,
-        only_person=place is TOP
-        and all(
-            m.identifier is not None or m.special is not None or m.platform_id is not None
-            for _, _, m in known
-        ),
+        only_person=place is TOP and all(_is_of_person(m) for _, _, m in named),
+    )
+
+
+def _fields(
+    named: Sequence[_Named], found: Set[str], form: Form, place: FieldPlace
+) -> Iterator[tuple[str, EventField]]:
+    """The fields of the event, by the form's own words, by their names, by their place."""
+    for name, short, meaning in named:
+        if short in form.means:
+            yield name, EventField(form.means[short], False, 50)
+        elif meaning.field is not None:
+            if short != "price" or _QUANTITIES.isdisjoint(found):
+                yield name, meaning.field
+        elif (other := _other_field(short, place)) is not None:
+            yield name, other
+
+
+def _identifiers(named: Sequence[_Named], place: FieldPlace) -> tuple[tuple[str, Identifier], ...]:
+    found = [(name, m.identifier) for name, _, m in named if m.identifier is not None]
+    if place.google_named and all(each.key != "country" for _, each in found):
+        found = [
+            (name, _GOOGLES_COUNTRY if plain_name(name) == "regioncode" else each)
+            for name, each in found
+        ]
+    return tuple(found)
+
+
+def _recipients(named: Sequence[_Named]) -> frozenset[str]:
+    of_people = {name: short for name, short, m in named if m.identifier or m.special}
+    recipients = {name for name, short in of_people.items() if short.startswith("shipping")}
+    return frozenset(recipients if len(recipients) < len(of_people) else ())
+
+
+def _is_closed(each: _Named, may_be_request: bool) -> bool:
+    _, short, meaning = each
+    if short in EARLIER:
+        return False
+    if meaning.place is None:
+        return meaning.secret
+    return meaning.place.kind in (Kind.CLOSED, Kind.REQUEST) or (
+        may_be_request and short not in BODIES
+    )
+
+
+def _is_weak_event(keys: Set[str], found: Set[str]) -> bool:
+    return bool(
+        keys & {"em", "ph"}
+        or found & {"orderid", "transactionid", "event", "clientid", "ga"}
+        or found >= {"value", "currency"}
+    )
+
+
+def _is_of_person(meaning: Meaning) -> bool:
+    return (
+        meaning.identifier is not None
+        or meaning.special is not None
+        or meaning.platform_id is not None
     )
 
 

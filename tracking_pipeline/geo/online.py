@@ -28,7 +28,7 @@ from psycopg.rows import TupleRow
 
 from tracking_pipeline import http_client as http
 from tracking_pipeline.geo.provider import Answer, AskLater
-from tracking_pipeline.store.database import AsyncPool, through_outages
+from tracking_pipeline.store.database import AsyncPool, record_if_possible, through_outages
 from tracking_pipeline.store.geo_providers import (
     RequestWindow,
     Wait,
@@ -259,15 +259,7 @@ class OnlineSource:
     ) -> None:
         """Fails open: the places are worth more than this record. The reservation runs out by
         itself, and whoever asks next is told the same by the source."""
-        try:
-            async with self._pool.connection() as connection:
-                await write(connection)
-        except psycopg.OperationalError as error:
-            log.warning(
-                "the state of %s cannot be recorded (SQLSTATE %s)",
-                self._provider,
-                error.sqlstate or "none",
-            )
+        await record_if_possible(self._pool, self._provider, write)
 
 
 def _batches(addresses: Sequence[str], size: int) -> Iterator[list[str]]:

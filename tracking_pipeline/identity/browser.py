@@ -22,7 +22,6 @@ is_fbc = re.compile(r"fb\.\d{1,2}\.\d{10,16}\.(?!(?:null|undefined)$)[A-Za-z0-9_
 _VISITOR_ID = re.compile(r"[!-~]{1,1000}")
 # Before the click in the cookie `_uetmsclkid`.
 _UET = "_uet"
-_FBCLID_IN_URL = re.compile(r"[?&#]fbclid=([A-Za-z0-9_.~%-]+)")
 # How many milliseconds one unit of a Unix time is, told by the number of its digits.
 _UNITS = {10: Fraction(1000), 13: Fraction(1), 16: Fraction(1, 1000)}
 
@@ -45,12 +44,6 @@ def visitor_id(text: str, country: str) -> str | Refusal:
 def click_id_for_microsoft(text: str, country: str) -> str | Refusal:
     """Gives Microsoft's click id, without what its cookie puts before it."""
     return visitor_id(text.removeprefix(_UET), country)
-
-
-def click_id_of(url: str) -> str | None:
-    """Gives the `fbclid` of a landing page's address, else None."""
-    match = _FBCLID_IN_URL.search(url)
-    return match.group(1) if match else None
 
 
 def fbc_from_click(fbclid: str, event_time: object) -> str | None:

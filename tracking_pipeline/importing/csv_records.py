@@ -148,12 +148,6 @@ class CsvFile:
                 rows = _rows(source, header)
 
 
-def read_csv_records(lines: Iterator[FileLine]) -> Iterator[Record | Problem]:
-    """The records of a table of whatever columns. Raises :class:`ImportFileError` where the first
-    line that is not blank cannot be a header."""
-    yield from CsvFile(lines).records()
-
-
 def _rows(source: _Source, header: Header) -> Iterator[list[str]]:
     return csv.reader(iter(source), delimiter=header.delimiter)
 

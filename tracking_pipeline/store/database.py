@@ -295,6 +295,22 @@ async def through_outages(work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 
+async def record_if_possible(
+    pool: AsyncPool,
+    subject: str,
+    write: Callable[[psycopg.AsyncConnection[TupleRow]], Awaitable[object]],
+) -> None:
+    """Writes what others would like to know of ``subject``. Fails open, with a warning: what was
+    done meanwhile is worth more than this record."""
+    try:
+        async with pool.connection() as connection:
+            await write(connection)
+    except psycopg.OperationalError as error:
+        log.warning(
+            "the state of %s cannot be recorded (SQLSTATE %s)", subject, error.sqlstate or "none"
+        )
+
+
 def _cannot_connect(url: str, error: psycopg.Error, setting: str) -> str:
     return (
         f"cannot connect to database {describe(url)} ({unreachable_because(error)}): check "

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.importing import csv_records, files, records
-from tracking_pipeline.importing.csv_records import read_csv_records
+from tracking_pipeline.importing.csv_records import CsvFile
 from tracking_pipeline.importing.files import open_records
 from tracking_pipeline.importing.records import ImportFileError, Problem, Record, read_lines
 from tracking_pipeline_tests.importing.writing import Write
@@ -215,7 +215,7 @@ def test_what_a_csv_writer_writes_is_read_again_with_its_line(
         writer.writerow(row)
         if any(cell.strip() for cell in row):
             expected.append((line, dict(zip("abc", row, strict=True))))
-    records = read_csv_records(read_lines(io.BytesIO(text.getvalue().encode())))
+    records = CsvFile(read_lines(io.BytesIO(text.getvalue().encode()))).records()
     assert [(one.line, one.fields) for one in records if isinstance(one, Record)] == expected
 
 

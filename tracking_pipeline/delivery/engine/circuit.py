@@ -6,7 +6,6 @@ After a throttle or a pause nothing more is sent in the run. What is decided is 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeGuard
@@ -45,7 +44,7 @@ from tracking_pipeline.delivery.engine.outcomes import (
     is_failure,
 )
 from tracking_pipeline.delivery.failures import Failure, failure_of
-from tracking_pipeline.store.database import AsyncPool
+from tracking_pipeline.store.database import AsyncPool, record_if_possible
 from tracking_pipeline.store.destination_state import (
     close_breaker,
     count_failed_run,
@@ -61,8 +60,6 @@ from tracking_pipeline.store.destination_state import (
 )
 
 COUNT_EVERY_SECONDS = 0.5
-
-log = logging.getLogger(__name__)
 
 
 class Circuit:
@@ -316,15 +313,7 @@ class Circuit:
     ) -> None:
         """Fails open: this run keeps to what it was told, and whoever else sends is told it by the
         destination itself. The outcomes of the request are worth more than this record."""
-        try:
-            async with self._pool.connection() as connection:
-                await write(connection)
-        except psycopg.OperationalError as error:
-            log.warning(
-                "the state of %s cannot be recorded (SQLSTATE %s)",
-                self._destination,
-                error.sqlstate or "none",
-            )
+        await record_if_possible(self._pool, self._destination, write)
 
 
 def _is_refused_unnamed(verdict: Verdict) -> TypeGuard[Refused]:

@@ -114,7 +114,7 @@ def visitor_of(
     )
     # One value a key: what reads a container's event data expects a text.
     keys = {key: value[0] if isinstance(value, list) else value for key, value in found.items()}
-    plain, cookies = _unhashed(event, conversion, country)
+    plain, cookies = _unhashed(conversion, country)
     return Visitor(
         client_id=_client_id(event, conversion),
         user_id=_id(reading.value("user_id")),
@@ -130,9 +130,7 @@ def visitor_of(
     )
 
 
-def _unhashed(
-    event: FailedEvent, conversion: Conversion, country: str
-) -> tuple[dict[str, str], dict[str, str]]:
+def _unhashed(conversion: Conversion, country: str) -> tuple[dict[str, str], dict[str, str]]:
     """The values in the clear by Google's hash of them, and Meta's cookies.
 
     A phone is in E.164; an e-mail keeps the dots that Google leaves out and Meta wants; a name is
