@@ -2,7 +2,7 @@
 
 The code is what an operator searches for, an alert names and a dashboard counts by: it never
 changes and never comes to mean something else. What platforms call their errors is mapped to it by
-one table a platform (``destinations/*/codes.py``); ``docs/failures.md`` is made of both.
+one table a platform (``destinations/*/answers.py``); ``docs/failures.md`` is made of both.
 
 The **outcome** is what becomes of an event that meets the failure by itself. Two rules of the
 engine go beyond it: a fault of the call that one event alone draws spends a retry of that event's,

@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 import psycopg
 
-from tracking_pipeline.delivery.destinations.google.answers import classify, request_id
+from tracking_pipeline.delivery.destinations.google.answers import CODES, classify, request_id
 from tracking_pipeline.delivery.destinations.google.check import (
     DATA_MANAGER_URL,
     made_up_event,
@@ -33,7 +33,6 @@ from tracking_pipeline.delivery.destinations.google.check import (
     tokeninfo_url,
     with_token_end,
 )
-from tracking_pipeline.delivery.destinations.google.codes import CODES
 from tracking_pipeline.delivery.destinations.google.credentials import (
     AccessToken,
     Credentials,

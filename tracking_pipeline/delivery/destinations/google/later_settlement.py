@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from tracking_pipeline.delivery.destinations.google.codes import CODES
+from tracking_pipeline.delivery.destinations.google.answers import CODES
 from tracking_pipeline.delivery.destinations.google.request_status import RequestStatus
 from tracking_pipeline.delivery.engine.bisection import INTERRUPTED, Tried
 from tracking_pipeline.delivery.engine.events import FailedEvent

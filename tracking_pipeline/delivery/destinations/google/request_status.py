@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from tracking_pipeline.delivery.destinations.google.codes import (
+from tracking_pipeline.delivery.destinations.google.answers import (
     CODES,
     DUPLICATE_REASONS,
     is_the_accounts,

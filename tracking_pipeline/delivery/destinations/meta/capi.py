@@ -17,9 +17,8 @@ from typing import Any
 import orjson
 
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount, credentials
-from tracking_pipeline.delivery.destinations.meta.answers import classify, cool_down_seconds
+from tracking_pipeline.delivery.destinations.meta.answers import CODES, classify, cool_down_seconds
 from tracking_pipeline.delivery.destinations.meta.check import check_meta
-from tracking_pipeline.delivery.destinations.meta.codes import CODES
 from tracking_pipeline.delivery.destinations.registry import (
     ADVERTISING_NEEDS,
     META_MAX_AGE,

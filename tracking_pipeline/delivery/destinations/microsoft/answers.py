@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from tracking_pipeline.delivery.destinations.codes import Codes, known
 from tracking_pipeline.delivery.destinations.json_batches import (
     FEWER_RECEIVED,
     Judge,
@@ -18,7 +19,28 @@ from tracking_pipeline.delivery.destinations.json_batches import (
 )
 from tracking_pipeline.delivery.engine.outcomes import Delivered, Rejected, Retry, Verdict
 from tracking_pipeline.delivery.engine.redaction import kept_fields
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.http_client import Answer
+
+# What Microsoft's answers mean: the HTTP status. The codes of single fields are not listed.
+
+_GUIDE = "https://learn.microsoft.com/en-us/advertising/guides/uet-conversion-api-integration"
+
+CODES = Codes(
+    {
+        **known(Failure.MICROSOFT_TOKEN_REFUSED, _GUIDE, "401"),
+        **known(Failure.MICROSOFT_PERMISSION_MISSING, _GUIDE, "403"),
+        **known(Failure.MICROSOFT_TAG_UNKNOWN, _GUIDE, "404"),
+        **known(Failure.DESTINATION_RATE_LIMITED, _GUIDE, "429"),
+        **known(Failure.MICROSOFT_EVENT_REFUSED, _GUIDE, "400", "413", "422"),
+    },
+    {
+        "retry": Failure.DESTINATION_UNAVAILABLE,
+        "throttled": Failure.DESTINATION_RATE_LIMITED,
+        "paused": Failure.MICROSOFT_CALL_REFUSED,
+        "rejected": Failure.MICROSOFT_EVENT_REFUSED,
+    },
+)
 
 
 class _Detail(NamedTuple):

@@ -17,8 +17,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     JsonBatches,
     bearer_headers,
 )
-from tracking_pipeline.delivery.destinations.microsoft.answers import classify
-from tracking_pipeline.delivery.destinations.microsoft.codes import CODES
+from tracking_pipeline.delivery.destinations.microsoft.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Refused, Verdict

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from tracking_pipeline.delivery.destinations.codes import Codes, known
 from tracking_pipeline.delivery.destinations.json_batches import (
     Judge,
     Told,
     accepted,
     in_order,
 )
-from tracking_pipeline.delivery.destinations.pinterest.codes import BODY, CODES
 from tracking_pipeline.delivery.engine.outcomes import (
     Delivered,
     Fault,
@@ -27,7 +27,33 @@ from tracking_pipeline.delivery.engine.outcomes import (
     Verdict,
 )
 from tracking_pipeline.delivery.engine.redaction import redact
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.http_client import Answer
+
+# What Pinterest's error codes mean, and its HTTP statuses where a body has no code.
+
+_API = "https://developers.pinterest.com/docs/api/v5/events-create"
+
+# Codes of the body have this before them, lest they be taken for a status.
+BODY = "code "
+
+CODES = Codes(
+    {
+        **known(Failure.PINTEREST_TOKEN_REFUSED, _API, f"{BODY}2", "401"),
+        **known(Failure.PINTEREST_PERMISSION_MISSING, _API, f"{BODY}3", f"{BODY}29", "403"),
+        **known(Failure.PINTEREST_ACCOUNT_UNKNOWN, _API, "404"),
+        **known(Failure.PINTEREST_RATE_LIMITED, _API, f"{BODY}8", "429"),
+        **known(Failure.PINTEREST_EVENT_REFUSED, _API, f"{BODY}4196", "400", "413", "422"),
+        **known(Failure.PINTEREST_UNAVAILABLE, _API, f"{BODY}4197"),
+    },
+    {
+        "retry": Failure.DESTINATION_UNAVAILABLE,
+        "throttled": Failure.PINTEREST_RATE_LIMITED,
+        "paused": Failure.PINTEREST_CALL_REFUSED,
+        "rejected": Failure.PINTEREST_EVENT_REFUSED,
+    },
+)
+
 
 WARNED = "pinterest_warning"
 """The kind of warning that an event draws of which Pinterest says what is not standard."""

@@ -26,8 +26,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     bearer_headers,
     custom_data,
 )
-from tracking_pipeline.delivery.destinations.pinterest.answers import classify
-from tracking_pipeline.delivery.destinations.pinterest.codes import CODES
+from tracking_pipeline.delivery.destinations.pinterest.answers import CODES, classify
 from tracking_pipeline.delivery.destinations.pinterest.quality import ask_quality
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged

@@ -10,9 +10,35 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from tracking_pipeline.delivery.destinations.codes import IN_DOUBT, Codes, known
 from tracking_pipeline.delivery.destinations.json_batches import Judge, Told, accepted
 from tracking_pipeline.delivery.engine.outcomes import Verdict
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.http_client import Answer
+
+# What Reddit's answers mean. Its errors have the HTTP status for a code; one row is for what
+# no answer says.
+
+_API = "https://ads-api.reddit.com/docs/v3/operations/Post%20Conversion%20Events"
+_CONNECTOR = "rudderlabs/rudder-transformer, src/v0/destinations/reddit"
+
+CODES = Codes(
+    {
+        **known(Failure.REDDIT_EVENT_REFUSED, _API, "400", "413", "422"),
+        **known(Failure.REDDIT_TOKEN_REFUSED, _API, "401"),
+        **known(Failure.REDDIT_PERMISSION_MISSING, _API, "403"),
+        **known(Failure.REDDIT_PIXEL_UNKNOWN, _API, "404"),
+        **known(Failure.DESTINATION_RATE_LIMITED, _API, "429"),
+        **known(Failure.REDDIT_OUTCOME_UNKNOWN, _CONNECTOR, IN_DOUBT),
+    },
+    {
+        "retry": Failure.DESTINATION_UNAVAILABLE,
+        "throttled": Failure.DESTINATION_RATE_LIMITED,
+        "paused": Failure.REDDIT_CALL_REFUSED,
+        "rejected": Failure.REDDIT_EVENT_REFUSED,
+    },
+)
+
 
 _POSITION = re.compile(r"events(?:\[|\.)(\d{1,4})\b")
 _PROCESSED = re.compile(r"\b(\d{1,6}) conversion events?\b")

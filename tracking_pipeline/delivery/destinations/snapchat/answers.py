@@ -12,10 +12,36 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from tracking_pipeline.delivery.destinations.codes import Codes, known
 from tracking_pipeline.delivery.destinations.json_batches import Judge, Told, accepted, in_order
-from tracking_pipeline.delivery.destinations.snapchat.codes import ABOUT_THE_CALL
 from tracking_pipeline.delivery.engine.outcomes import Refused, Verdict
+from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.http_client import Answer
+
+# What Snapchat's answers mean. Its errors have the HTTP status for a code; one row is our own name
+# for what their words say.
+
+_API = "https://developers.snap.com/api/marketing-api/Conversions-API/UsingTheAPI"
+
+ABOUT_THE_CALL = "400 about the pixel or the token"
+
+CODES = Codes(
+    {
+        **known(Failure.SNAPCHAT_EVENT_REFUSED, _API, "400", "413", "422"),
+        **known(Failure.SNAPCHAT_CALL_REFUSED, _API, ABOUT_THE_CALL),
+        **known(Failure.SNAPCHAT_TOKEN_REFUSED, _API, "401"),
+        **known(Failure.SNAPCHAT_PERMISSION_MISSING, _API, "403"),
+        **known(Failure.SNAPCHAT_PIXEL_UNKNOWN, _API, "404"),
+        **known(Failure.DESTINATION_RATE_LIMITED, _API, "429"),
+    },
+    {
+        "retry": Failure.DESTINATION_UNAVAILABLE,
+        "throttled": Failure.DESTINATION_RATE_LIMITED,
+        "paused": Failure.SNAPCHAT_CALL_REFUSED,
+        "rejected": Failure.SNAPCHAT_EVENT_REFUSED,
+    },
+)
+
 
 _TAKEN = frozenset(("VALID", "OK", "SUCCESS"))
 _REFUSED = frozenset(("INVALID", "FAILED", "ERROR", "PARTIAL", "PARTIALLY_VALID"))

@@ -27,8 +27,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     bearer_headers,
     custom_data,
 )
-from tracking_pipeline.delivery.destinations.snapchat.answers import classify
-from tracking_pipeline.delivery.destinations.snapchat.codes import CODES
+from tracking_pipeline.delivery.destinations.snapchat.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict, reject, withhold

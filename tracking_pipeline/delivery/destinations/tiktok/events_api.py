@@ -19,8 +19,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     BatchRequest,
     JsonBatches,
 )
-from tracking_pipeline.delivery.destinations.tiktok.answers import classify
-from tracking_pipeline.delivery.destinations.tiktok.codes import CODES
+from tracking_pipeline.delivery.destinations.tiktok.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Refused, Verdict

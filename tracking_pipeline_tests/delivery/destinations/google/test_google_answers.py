@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.google.answers import (
+    CODES,
     DAILY_QUOTA_SECONDS,
     TOO_EARLY_SECONDS,
     classify,
     request_id,
 )
-from tracking_pipeline.delivery.destinations.google.codes import CODES
 from tracking_pipeline.delivery.destinations.http_answers import (
     DEFAULT_THROTTLE_SECONDS,
     LONGEST_THROTTLE_SECONDS,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.delivery.destinations.google.codes import is_the_accounts, is_unmatched
+from tracking_pipeline.delivery.destinations.google.answers import is_the_accounts, is_unmatched
 from tracking_pipeline.delivery.destinations.google.request_status import (
     RequestStatus,
     read_request_status,
