@@ -52,13 +52,15 @@ class Cluster:
             **settings,
         }
 
-    def start(self, name: str, *command: str) -> None:
-        """Starts a process; what it says goes to a file of its name."""
+    def start(self, name: str, *command: str, checkout: Path = CHECKOUT) -> None:
+        """Starts a process; what it says goes to a file of its name. ``checkout`` may be that of
+        another release."""
+        code = {"PYTHONPATH": str(checkout), "DAGSTER_HOME": str(checkout / "deploy" / "celery")}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command,
-                cwd=CHECKOUT,
-                env=self.variables,
+                cwd=checkout,
+                env={**self.variables, **code},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -71,10 +73,11 @@ class Cluster:
         address = ("--bind", "127.0.0.1", "--port", port)
         self.start("redis", "redis-server", *address, "--dir", str(self.folder), "--save", "")
 
-    def start_worker(self, name: str, processes: int = 1) -> None:
+    def start_worker(self, name: str, processes: int = 1, checkout: Path = CHECKOUT) -> None:
         module = "tracking_pipeline.defs.instance.celery_runs"
         options = ("-Q", "dagster", "-c", str(processes), "-n", f"{name}@%h", "-l", "info")
-        self.start(name, str(_BIN / "celery"), "-A", module, "worker", *options)
+        celery = (sys.executable, "-m", "celery", "-A", module, "worker", *options)
+        self.start(name, *celery, checkout=checkout)
 
     def start_daemon(self) -> None:
         self.start("daemon", str(_BIN / "dagster-daemon"), "run", "-w", "workspace.yaml")

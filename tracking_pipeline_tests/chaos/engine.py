@@ -10,12 +10,15 @@ the database and the sink's own log. It takes some twenty minutes: nobody's cloc
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import random
 import re
 import signal
 import socket
+import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,7 +26,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from benchmarks.cluster import Cluster
+from benchmarks.cluster import CHECKOUT, Cluster
 from tracking_pipeline.store.migrate import migrate
 from tracking_pipeline_tests.chaos.matrix import check
 from tracking_pipeline_tests.chaos.nursery import Nursery
@@ -152,11 +155,39 @@ def worker_told_to_stop(stage: Stage) -> None:
     stage.settled()
 
 
+def worker_of_the_release_before(stage: Stage) -> None:
+    """A worker with the code from before the newest revision of the tables, beside one of today."""
+    before = stage.cluster.folder / "before"
+    before.mkdir()
+    _unpack_release_before(before)
+    stage.cluster.stop("worker-1")
+    stage.cluster.start_worker("worker-before", checkout=before)
+    try:
+        workers: set[str] = set()
+        while "worker-before" not in workers:
+            _, process = stage.at_work()
+            workers.add(stage.worker_of(process))
+            stage.settled()
+    finally:
+        stage.cluster.stop("worker-before")
+        stage.cluster.start_worker("worker-1")
+
+
+def _unpack_release_before(folder: Path) -> None:
+    versions = "tracking_pipeline/store/migrations/versions"
+    newest = ("git", "log", "-1", "--format=%H", "--diff-filter=A", "--", versions)
+    commit = subprocess.check_output(newest, cwd=CHECKOUT, text=True).strip()
+    packed = subprocess.check_output(("git", "archive", f"{commit}^"), cwd=CHECKOUT)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+
+
 FAULTS: dict[str, Callable[[Stage], None]] = {
     "a run's process is killed": process_killed,
     "a run is stopped": run_stopped,
     "a worker is told to stop": worker_told_to_stop,
     "a worker is killed": worker_killed,
+    "a worker of the release before works beside one of today": worker_of_the_release_before,
     "the broker is killed and comes back empty": broker_restarted,
     "the broker is flushed while a run waits": broker_flushed,
 }
