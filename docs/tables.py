@@ -194,6 +194,7 @@ COLUMNS = {
     "state_code": "ISO code of the state or region.",
     "status": "Where it stands.",
     "taken_at": "When it was measured.",
+    "duplicates": "Events that Google had already, by reason.",
     "threshold": "The threshold that was broken.",
     "title": "The message's first line.",
     "trace_id": "The platform's id of the request, for its support.",

@@ -102,6 +102,7 @@ def show_accounting(found: Mapping[str, Any]) -> None:
     if found["hours_left"]:
         out.print(Text(f"{found['hours_left']} hours are still to be counted.", style="yellow"))
     _show_consent(found["consent"])
+    _show_deduplication(found["deduplication"])
     repeated = found["repeated_orders"]
     if repeated["count"]:
         out.print(f"Orders under several event ids: {repeated['count']}")
@@ -135,6 +136,22 @@ def _show_reasons(name: str, account: Mapping[str, Any]) -> None:
         out.print(f"  At risk: {about}{risk['amount']:,.2f} {risk['currency']}")
     if beside := sum(account["not_in_ledger"].values()):
         out.print(f"  {beside} failed events beside these are not in the ledger")
+
+
+def _show_deduplication(found: Mapping[str, Any]) -> None:
+    from tracking_pipeline.health.readings.deduplication import Deduplication
+    from tracking_pipeline.health.view.accounting import meeting_words
+    from tracking_pipeline.store.health_history import KeyFeedback
+
+    told = Deduplication(
+        found["orders"],
+        found["orders_under_one_id"],
+        [KeyFeedback(**each) for each in found["meta"]],
+        found["google_events"],
+        found["google_duplicates"],
+    )
+    for sentence in meeting_words(told):
+        out.print(Text(sentence))
 
 
 def _show_consent(days: list[Mapping[str, Any]]) -> None:

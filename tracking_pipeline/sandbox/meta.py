@@ -117,7 +117,8 @@ class _Meta(Service):
         problem = "" if "dataset_id" in request.query else "The parameter dataset_id is required"
         events = self.stage.memory.accepted_events
         try:
-            found = meta_answers.quality(events, request.query.get("fields", "web"))
+            fields = request.query.get("fields", "web")
+            found = meta_answers.quality(events, fields, self.stage.pixel_events)
         except meta_answers.UnknownFieldError as error:
             problem = problem or str(error)
         if problem:

@@ -202,6 +202,12 @@ KNOWN: _Fields = {
             "composite_score": {},
             "match_key_feedback": {"identifier": {}, "coverage": {"percentage": {}}},
         },
+        "dedupe_key_feedback": {
+            "dedupe_key": {},
+            "browser_events_with_dedupe_key": {"percentage": {}},
+            "server_events_with_dedupe_key": {"percentage": {}},
+            "overall_browser_coverage_from_dedupe_key": {"percentage": {}},
+        },
     }
 }
 _TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*|[{},])")
@@ -211,23 +217,71 @@ class UnknownFieldError(ValueError):
     """A field that there is not, or a text that is no list of fields. The message is Meta's."""
 
 
-def quality(events: Sequence[object], fields: str) -> dict[str, Any]:
+def quality(
+    events: Sequence[object], fields: str, pixel: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """The answer about these events, with the `fields` that were asked for and nothing else.
 
     `fields` is written as the Graph API has it: `web{event_name,...{...}}`. Only events of a
-    website count. Raises `UnknownFieldError`.
+    website count. `pixel` has the events that the browser sent of the same names. Raises
+    `UnknownFieldError`.
     """
     wanted = parse_fields(fields)
     of_name: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for event in events:
         if isinstance(event, dict) and event.get("action_source") == "website":
-            user_data = event.get("user_data")
-            of_name[str(event.get("event_name"))].append(
-                user_data if isinstance(user_data, dict) else {}
-            )
-    everything = {"web": [_of_name(name, people) for name, people in sorted(of_name.items())]}
+            of_name[str(event.get("event_name"))].append(event)
+    everything = {
+        "web": [
+            {
+                **_of_name(name, [_user_data(each) for each in server]),
+                "dedupe_key_feedback": _dedupe_feedback(
+                    [each for each in pixel if each.get("event_name") == name], server
+                ),
+            }
+            for name, server in sorted(of_name.items())
+        ]
+    }
     chosen: dict[str, Any] = _chosen(everything, wanted)
     return chosen
+
+
+# Meta tells copies by the event's id, or by who it was.
+_DEDUPE_KEYS = ("event_id", "external_id", "fbp")
+
+
+def _user_data(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    user_data = event.get("user_data")
+    return user_data if isinstance(user_data, dict) else {}
+
+
+def _dedupe_feedback(
+    pixel: Sequence[Mapping[str, Any]], server: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """How the pixel's events and the server's meet, by each key that both sides send; nothing where
+    the pixel sends none."""
+
+    def values(events: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+        found = [each.get(key) or _user_data(each).get(key) for each in events]
+        return [str(each) for each in found if each]
+
+    def share(part: int, events: Sequence[object]) -> dict[str, float]:
+        return {"percentage": round(100.0 * part / len(events), 1)}
+
+    feedback = []
+    for key in _DEDUPE_KEYS:
+        of_pixel, of_server = values(pixel, key), values(server, key)
+        if of_pixel and of_server:
+            met = sum(each in set(of_server) for each in of_pixel)
+            feedback.append(
+                {
+                    "dedupe_key": key,
+                    "browser_events_with_dedupe_key": share(len(of_pixel), pixel),
+                    "server_events_with_dedupe_key": share(len(of_server), server),
+                    "overall_browser_coverage_from_dedupe_key": share(met, pixel),
+                }
+            )
+    return feedback
 
 
 def parse_fields(text: str) -> _Fields:

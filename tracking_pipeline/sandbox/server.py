@@ -249,6 +249,11 @@ class Sandbox:
         return self._stage.meta_token
 
     @property
+    def pixel_events(self) -> list[dict[str, Any]]:
+        """What the browser's pixel has sent to Meta's stand-in, for whoever adds to it."""
+        return self._stage.pixel_events
+
+    @property
     def ip_api(self) -> IpApiTraffic:
         """The limits of ip-api's stand-in, and what it was asked."""
         return self._stage.ip_api

@@ -156,6 +156,8 @@ class Stage:
     clock: Callable[[], float] = time.time
     lenient: bool = False
     meta_token: MetaToken = field(default_factory=MetaToken)
+    # What the browser's pixel has sent to Meta: objects as the server's events are.
+    pixel_events: list[dict[str, Any]] = field(default_factory=list)
     ip_api: IpApiTraffic = field(default_factory=IpApiTraffic)
 
     def fault(self, event_ids: Sequence[str]) -> ScriptStep | None:

@@ -696,6 +696,21 @@ def read_repeated_orders(
     return (rows[0][5] if rows else 0), [RepeatedOrder(*row[:5]) for row in rows]
 
 
+_ORDERS: LiteralString = """
+select count(*)
+from (
+    select distinct order_id, event_name
+    from public.tracking_order_events
+    where created_at >= %s and created_at < %s) as lately
+"""
+
+
+def count_orders(connection: psycopg.Connection[Any], since: datetime, until: datetime) -> int:
+    """How many orders have an event within [since, until), those of each event name apart."""
+    row = connection.execute(_ORDERS, (since, until)).fetchone()
+    return int(row[0]) if row else 0
+
+
 # In one order, so that two workers with the same events do not wait for each other in a circle.
 _NOTE_ORDERS: LiteralString = """
 insert into public.tracking_order_events (order_id, event_name, event_id, created_at)

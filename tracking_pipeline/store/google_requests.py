@@ -124,7 +124,8 @@ async def claim_google_request(connection: psycopg.AsyncConnection[Any]) -> Goog
 _NONE: Mapping[str, int] = MappingProxyType({})
 _CLOSE: LiteralString = """
 update public.tracking_google_requests
-set outcome = %s, detail = %s, unmatched = %s, warnings = %s, next_check_at = null,
+set outcome = %s, detail = %s, unmatched = %s, warnings = %s, duplicates = %s,
+    next_check_at = null,
     failed_event_ids = '{}', lease_tokens = '{}'
 where request_id = %s
 """
@@ -138,10 +139,11 @@ async def close_google_request(
     *,
     unmatched: Mapping[str, int] = _NONE,
     warnings: Mapping[str, int] = _NONE,
+    duplicates: Mapping[str, int] = _NONE,
 ) -> None:
     """The outcome is known: the request is not asked about again, its members are forgotten.
-    ``unmatched`` and ``warnings`` count its events by Google's reason."""
-    counts = [Jsonb(dict(each)) if each else None for each in (unmatched, warnings)]
+    ``unmatched``, ``warnings`` and ``duplicates`` count its events by Google's reason."""
+    counts = [Jsonb(dict(each)) if each else None for each in (unmatched, warnings, duplicates)]
     await connection.execute(_CLOSE, (outcome, detail, *counts, request_id))
 
 
@@ -159,6 +161,24 @@ def count_unmatched(
     destination."""
     row = connection.execute(_UNMATCHED, (since, until)).fetchone()
     return {"google_ec": row[0]} if row else {}
+
+
+_DUPLICATES: LiteralString = """
+select coalesce(sum(r.events), 0)::bigint, coalesce(sum(d.events), 0)::bigint
+from public.tracking_google_requests r
+cross join lateral (
+    select sum(c.value::integer) as events from jsonb_each_text(r.duplicates) as c) as d
+where r.sent_at >= %s and r.sent_at < %s and r.outcome = 'delivered'
+"""
+
+
+def count_duplicates(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> tuple[int, int]:
+    """Of the events that were sent within [since, until) in requests which Google has taken: how
+    many there are, and how many of them it had already."""
+    row = connection.execute(_DUPLICATES, (since, until)).fetchone()
+    return (row[0], row[1]) if row else (0, 0)
 
 
 _SHRINK: LiteralString = """

@@ -17,6 +17,8 @@ from tracking_pipeline.store.health_snapshots import HEARTBEAT_METRIC, Snapshot
 
 REPORTED_METRIC = "meta_reported_emq"
 """The metric of ``tracking_health_snapshots`` that holds Meta's own scores, by event name."""
+DEDUPLICATION_METRIC = "meta_deduplication"
+"""The metric that holds what Meta says of its deduplication, by event name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +127,37 @@ def read_reported_scores(
         ReportedScore(name, score, taken_at, of_meta or {}, of_ledger or {})
         for name, score, taken_at, of_meta, of_ledger in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFeedback:
+    """What Meta says of the deduplication of one event name by one key (``event_id``,
+    ``external_id``, ``fbp``), in percent: the pixel's events and the server's that carry the key,
+    and the pixel's events with a server event under the same one. None: it does not say."""
+
+    event_name: str
+    key: str
+    browser_percent: float | None = None
+    server_percent: float | None = None
+    covered_percent: float | None = None
+
+
+_KEY_FEEDBACK: LiteralString = """
+select s.dimension, k.key, (k.value ->> 'browser_percent')::float8,
+    (k.value ->> 'server_percent')::float8, (k.value ->> 'covered_percent')::float8
+from (
+    select distinct on (dimension) dimension, detail
+    from public.tracking_health_snapshots
+    where metric = %s and dimension is not null and taken_at >= %s and taken_at < %s
+    order by dimension, taken_at desc, id desc
+) as s, jsonb_each(s.detail) as k
+order by 1, 2
+"""
+
+
+def read_key_feedback(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> list[KeyFeedback]:
+    """What Meta has said last within [since, until), by event name and key."""
+    rows = connection.execute(_KEY_FEEDBACK, (DEDUPLICATION_METRIC, since, until)).fetchall()
+    return [KeyFeedback(*row) for row in rows]

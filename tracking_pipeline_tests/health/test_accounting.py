@@ -417,6 +417,8 @@ def test_an_order_under_two_event_ids_is_found_within_its_window(site: Site) -> 
     assert found.repeated_orders == 1
     assert found.repeated[0].order_id == "A-1"
     assert found.repeated[0].event_ids == [first, second]
+    seen = found.deduplication
+    assert (seen.orders, seen.under_one_id, seen.one_id_percent) == (5, 4, 80.0)
     assert accounted(site, policy(**SENDS_ITSELF)).repeated_orders == 2
 
 

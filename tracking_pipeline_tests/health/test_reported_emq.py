@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
+from tracking_pipeline.health.readings.deduplication import read_deduplication
 from tracking_pipeline.health.readings.meta_reported import (
     FIELDS,
     EventQuality,
@@ -23,9 +24,10 @@ from tracking_pipeline.health.readings.meta_reported import (
     record_reported_emq,
 )
 from tracking_pipeline.health.readings.rollup import roll_up
+from tracking_pipeline.health.view.accounting import meeting_words
 from tracking_pipeline.http_client import Answer
 from tracking_pipeline.sandbox.server import Sandbox
-from tracking_pipeline.store.health_history import read_reported_scores
+from tracking_pipeline.store.health_history import KeyFeedback, read_reported_scores
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
 
 TOKEN = "EAAB-the-secret-token-of-the-dataset"
@@ -113,6 +115,44 @@ def test_a_key_that_we_do_not_know_is_kept() -> None:
     assert event.coverage_percent == {"brand_new": 12.0}
 
 
+def test_what_is_said_of_deduplication_is_read_with_or_without_a_score() -> None:
+    """The form of Meta's own page; a part that is missing or odd is left out."""
+    feedback = [
+        {
+            "dedupe_key": "event_id",
+            "browser_events_with_dedupe_key": {"percentage": 98.2},
+            "server_events_with_dedupe_key": {"percentage": 100},
+            "overall_browser_coverage_from_dedupe_key": {"percentage": 61},
+        },
+        {"dedupe_key": "fbp", "overall_browser_coverage_from_dedupe_key": {"percentage": "many"}},
+        {"dedupe_key": None},
+        "not even an object",
+    ]
+    found = read({"web": [{"event_name": "Lead", "dedupe_key_feedback": feedback}]})
+    assert found.events == ()
+    assert found.deduplication == (
+        KeyFeedback("Lead", "event_id", 98.2, 100.0, 61.0),
+        KeyFeedback("Lead", "fbp"),
+    )
+
+
+def test_how_pixel_and_server_meet_is_kept_and_the_last_word_is_told(
+    connection: psycopg.Connection, database_url: str, sandbox: Sandbox
+) -> None:
+    post_events(sandbox, {"em": [EVERYTHING["em"]]}, {"em": [EVERYTHING["em"]]})
+    pixel = [{"event_name": "Lead", "event_id": each} for each in ("Lead-0", "px-1")]
+    for events in (pixel[1:], pixel):
+        sandbox.pixel_events[:] = events
+        record_reported_emq(database_url, account(sandbox), policy())
+    site = Site(connection)
+    found = read_deduplication(connection, site.ago(days=7), site.ago(days=-1), repeated_orders=0)
+    assert found.meta == [KeyFeedback("Lead", "event_id", 100.0, 100.0, 50.0)]
+    told = " ".join(meeting_words(found))
+    assert "50.0 % of the pixel's events have a server event with the same event_id" in told
+    assert "Meta's goal is 75 %" in told
+    assert len(read_reported_scores(connection, site.ago(days=1))) == 2
+
+
 def test_a_dataset_without_web_events_is_no_failure() -> None:
     assert read({"web": []}) == ReportedEmq("ok", "Meta has no score of a web event yet", ())
 
@@ -160,6 +200,8 @@ json_values = st.recursive(
                     "percentage",
                     "message",
                     "code",
+                    "dedupe_key_feedback",
+                    "dedupe_key",
                 ]
             ),
             inner,

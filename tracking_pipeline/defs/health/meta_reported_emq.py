@@ -1,10 +1,12 @@
-"""The asset ``meta_reported_emq``: the Event Match Quality that Meta itself reports.
+"""The asset ``meta_reported_emq``: the Event Match Quality that Meta itself reports, and how the
+pixel's events meet the server's.
 
 Each score is kept beside the coverage of our own ledger, so that the report can say how far our
 estimate is off, and offer weights that fit better. It never fails for Meta's sake: without a token,
 or while Meta does not answer, its metadata says so.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -24,9 +26,10 @@ from tracking_pipeline.wiring.health import health_config
     owners=OWNERS,
     description="The Event Match Quality that Meta reports for each event name, from its Dataset "
     "Quality API, kept beside the coverage of the ledger: tracking_health_report compares our "
-    "estimate with it. Optional: it needs META_DATASET_ID and META_ACCESS_TOKEN. `state` says "
-    "`not_configured` or `unavailable` where there is nothing to read, and `detail` what to do; "
-    "nothing else depends on it. It fails only when the database cannot be used.",
+    "estimate with it. Beside it, how the pixel's events meet the server's (`deduplication`). "
+    "Optional: it needs META_DATASET_ID and META_ACCESS_TOKEN. `state` says `not_configured` or "
+    "`unavailable` where there is nothing to read, and `detail` what to do; nothing else hangs on "
+    "it. It fails only when the database cannot be used.",
 )
 def meta_reported_emq(
     context: dg.AssetExecutionContext, tracking: TrackingResource
@@ -49,6 +52,7 @@ def reported_metadata(reported: ReportedEmq) -> dict[str, Any]:
     """The scores as typed metadata: each event name's score under its own name."""
     return {
         **table("by_event", _by_event(reported)),
+        **table("deduplication", [asdict(each) for each in reported.deduplication]),
         "state": reported.state,
         "detail": reported.detail,
         "events": len(reported.events),

@@ -6,10 +6,10 @@ At the pace of a replay each destination's events have places, one after another
     recognised until    a copy that comes later is no longer seen to be one, and may count twice
 
 What cannot be accepted any more is lost, so that limit comes first: of all orders, the one that is
-chosen has the highest worth arrive while it is accepted, and with the same worth there, the better
-of those that were tried by what arrives while it is recognised. So it is never worse than the
-oldest first. Within what arrives in time, whatever is due first goes first. What does not arrive in
-time goes last, the highest worth first, and nothing is left out.
+chosen has the highest worth arrive while it is accepted, and the most events with that. Where these
+are the same, it is the best of those that were tried by what arrives while it is recognised. So it
+is never worse than the oldest first. Within what arrives in time, whatever is due first goes first.
+What does not arrive in time goes last, the highest worth first, and nothing is left out.
 
 That is the scheduling of unit tasks with deadlines, for which taking the tasks by their worth, each
 into the last place that is still free, is known to be optimal.

@@ -34,6 +34,7 @@ from tracking_pipeline.health.readings.arrivals import (
     stale_hours,
 )
 from tracking_pipeline.health.readings.causes import bearing_on, setting_causes
+from tracking_pipeline.health.readings.deduplication import Deduplication, read_deduplication
 from tracking_pipeline.health.readings.rollup import OLDEST, full_hour
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.delivery_accounting import (
@@ -164,6 +165,7 @@ class AccountingReading:
     consent: Mapping[tuple[datetime, str], Mapping[str, int]]
     repeated_orders: int = 0
     repeated: Sequence[RepeatedOrder] = ()
+    deduplication: Deduplication = field(default_factory=Deduplication)
 
 
 def read_accounting(
@@ -216,6 +218,7 @@ def read_accounting(
         dict(consent),
         repeated_orders,
         repeated,
+        read_deduplication(connection, since, until, repeated_orders=repeated_orders),
     )
 
 

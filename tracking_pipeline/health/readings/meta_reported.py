@@ -1,4 +1,5 @@
-"""The Event Match Quality that Meta itself reports, by event name, and what is kept of it.
+"""What Meta itself reports of the events' quality, by event name, and what is kept of it: the Event
+Match Quality, and how the pixel's events and the server's meet.
 
 https://developers.facebook.com/docs/marketing-api/conversions-api/dataset-quality-api
 
@@ -11,7 +12,7 @@ show it in.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
@@ -26,14 +27,21 @@ from tracking_pipeline.health.emq.score import HIGHEST_SCORE, score
 from tracking_pipeline.health.readings.rollup import full_hour
 from tracking_pipeline.http_client import Answer, DeliveryClient, get, http_client
 from tracking_pipeline.store.database import DatabaseError, connect, one_moment
-from tracking_pipeline.store.health_history import REPORTED_METRIC
+from tracking_pipeline.store.health_history import (
+    DEDUPLICATION_METRIC,
+    REPORTED_METRIC,
+    KeyFeedback,
+)
 from tracking_pipeline.store.health_snapshots import Snapshot, write_snapshots
 from tracking_pipeline.store.match_key_rollup import read_counts
 
 # "Event match quality is currently available only for web events", says Meta.
 FIELDS = (
     "web{event_name,event_match_quality{composite_score,"
-    "match_key_feedback{identifier,coverage{percentage}}}}"
+    "match_key_feedback{identifier,coverage{percentage}}},"
+    "dedupe_key_feedback{dedupe_key,browser_events_with_dedupe_key{percentage},"
+    "server_events_with_dedupe_key{percentage},"
+    "overall_browser_coverage_from_dedupe_key{percentage}}}"
 )
 
 ReportedState = Literal["ok", "not_configured", "unavailable"]
@@ -56,6 +64,7 @@ class ReportedEmq:
     state: ReportedState
     detail: str = ""
     events: tuple[EventQuality, ...] = ()
+    deduplication: tuple[KeyFeedback, ...] = ()
 
 
 def record_reported_emq(
@@ -73,7 +82,7 @@ def record_reported_emq(
     if account is None:
         return ReportedEmq("not_configured", "set META_DATASET_ID and META_ACCESS_TOKEN")
     reported = asyncio.run(_ask_once(account))
-    if reported.events:
+    if reported.events or reported.deduplication:
         _keep(database_url, reported, config, run_id)
     return reported
 
@@ -118,7 +127,9 @@ def read_quality_answer(answer: Answer, *, secrets: tuple[str, ...] = ()) -> Rep
     listed = body.get("web")
     entries = listed if isinstance(listed, list) else []
     events = tuple(found for entry in entries if (found := _event_quality(entry)) is not None)
-    return ReportedEmq("ok", "" if events else "Meta has no score of a web event yet", events)
+    feedback = tuple(each for entry in entries for each in _key_feedback(entry))
+    missing = "" if events else "Meta has no score of a web event yet"
+    return ReportedEmq("ok", missing, events, feedback)
 
 
 def _event_quality(entry: object) -> EventQuality | None:
@@ -134,11 +145,31 @@ def _event_quality(entry: object) -> EventQuality | None:
     coverages: dict[str, float] = {}
     for each in feedback if isinstance(feedback, list) else []:
         identifier = each.get("identifier") if isinstance(each, dict) else None
-        coverage = each.get("coverage") if isinstance(each, dict) else None
-        share = _number(coverage.get("percentage")) if isinstance(coverage, dict) else None
+        share = _share(each.get("coverage")) if isinstance(each, dict) else None
         if isinstance(identifier, str) and share is not None:
             coverages[identifier] = share
     return EventQuality(name, composite, coverages)
+
+
+def _key_feedback(entry: object) -> Iterator[KeyFeedback]:
+    name = entry.get("event_name") if isinstance(entry, dict) else None
+    listed = entry.get("dedupe_key_feedback") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or not name or not isinstance(listed, list):
+        return
+    for each in listed:
+        key = each.get("dedupe_key") if isinstance(each, dict) else None
+        if isinstance(key, str) and key:
+            yield KeyFeedback(
+                name,
+                key,
+                _share(each.get("browser_events_with_dedupe_key")),
+                _share(each.get("server_events_with_dedupe_key")),
+                _share(each.get("overall_browser_coverage_from_dedupe_key")),
+            )
+
+
+def _share(told: object) -> float | None:
+    return _number(told.get("percentage")) if isinstance(told, dict) else None
 
 
 def _number(value: object) -> float | None:
@@ -155,12 +186,36 @@ def _keep(
                 Snapshot(REPORTED_METRIC, each.event_name, each.score, detail=_detail(each, ours))
                 for each in reported.events
             ]
+            rows += _deduplication_rows(reported.deduplication)
             write_snapshots(connection, uuid4(), rows, run_id=run_id)
         except psycopg.Error as error:
             raise DatabaseError(
                 "the database failed while Meta's scores were kept (SQLSTATE "
                 f"{error.sqlstate or 'none'}): materialize meta_reported_emq again"
             ) from None
+
+
+def _deduplication_rows(found: Sequence[KeyFeedback]) -> list[Snapshot]:
+    """A row an event name; its value is the share of the pixel's events that meet by their id."""
+    by_name: dict[str, dict[str, KeyFeedback]] = {}
+    for each in found:
+        by_name.setdefault(each.event_name, {})[each.key] = each
+    return [
+        Snapshot(
+            DEDUPLICATION_METRIC,
+            name,
+            keys["event_id"].covered_percent if "event_id" in keys else None,
+            detail={
+                key: {
+                    "browser_percent": each.browser_percent,
+                    "server_percent": each.server_percent,
+                    "covered_percent": each.covered_percent,
+                }
+                for key, each in keys.items()
+            },
+        )
+        for name, keys in by_name.items()
+    ]
 
 
 def _ledger_coverage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,6 +40,7 @@ from tracking_pipeline.health.readings.arrivals import (
     WITHHELD,
     account,
 )
+from tracking_pipeline.health.readings.deduplication import Deduplication
 from tracking_pipeline.health.readings.rollup import full_hour, hour_after, roll_up
 from tracking_pipeline.health.thresholds import Thresholds, evaluate
 from tracking_pipeline.store.database import one_moment
@@ -48,6 +49,8 @@ HOW_DELIVERED = ("first_try", "retry", "warning", "by_hand")
 CONSENTS = ("granted", "refused", "unknown")
 _KINDS = {CONSENT_DENIED: "consent", NO_CONSENT: "consent", EXPIRED_AT_ARRIVAL: "age"}
 _MOST_REASONS = 5
+# https://developers.facebook.com/docs/marketing-api/conversions-api/dataset-quality-api
+COVERAGE_GOAL_PERCENT = 75.0
 # Less is what a week moves by itself.
 _STEADY_POINTS = 0.1
 
@@ -91,6 +94,7 @@ def accounting_json(found: AccountingReading) -> dict[str, Any]:
             }
             for (day, name), said in found.consent.items()
         ],
+        "deduplication": _deduplication(found.deduplication),
         "repeated_orders": {
             "count": found.repeated_orders,
             "orders": [
@@ -104,6 +108,17 @@ def accounting_json(found: AccountingReading) -> dict[str, Any]:
                 for each in found.repeated
             ],
         },
+    }
+
+
+def _deduplication(found: Deduplication) -> dict[str, Any]:
+    return {
+        "orders": found.orders,
+        "orders_under_one_id": found.under_one_id,
+        "one_id_percent": _rounded(found.one_id_percent),
+        "meta": [asdict(each) for each in found.meta],
+        "google_events": found.google_events,
+        "google_duplicates": found.google_duplicates,
     }
 
 
@@ -260,6 +275,7 @@ class ArrivalsView:
     days: int
     funnels: Sequence[FunnelView]
     consent: Sequence[ConsentView]
+    meeting: Sequence[str]
     repeated: str
     orders: Sequence[OrderView]
     counting: str
@@ -297,6 +313,7 @@ def arrivals_view(found: AccountingReading, limits: Thresholds) -> ArrivalsView:
         days=days,
         funnels=[funnel_view(each, limits, days) for each in accounts],
         consent=_consent(found.consent),
+        meeting=list(meeting_words(found.deduplication)),
         repeated=f"{count_of(repeated, 'order')} came under several event ids" if repeated else "",
         orders=[
             OrderView(each.order_id, each.event_name, [str(one) for one in each.event_ids])
@@ -306,6 +323,37 @@ def arrivals_view(found: AccountingReading, limits: Thresholds) -> ArrivalsView:
         if found.hours_left
         else "",
     )
+
+
+def meeting_words(found: Deduplication) -> Iterator[str]:
+    """How the browser's events and the server's meet, in sentences."""
+    if found.one_id_percent is not None:
+        yield (
+            f"Ledger: {percent(found.one_id_percent)} of {count_of(found.orders, 'order')} came "
+            "under one event id. An order that only one side reported counts as one of these."
+        )
+    for each in found.meta:
+        if each.covered_percent is None:
+            continue
+        carry = [
+            f"{percent(share)} of the {side}'s events carry it"
+            for side, share in (("pixel", each.browser_percent), ("server", each.server_percent))
+            if share is not None
+        ]
+        told = f"Meta, {each.event_name}: {percent(each.covered_percent)} of the pixel's events "
+        told += f"have a server event with the same {each.key}"
+        yield f"{told} ({', '.join(carry)})." if carry else f"{told}."
+        if each.key == "event_id" and each.covered_percent < COVERAGE_GOAL_PERCENT:
+            yield (
+                f"Meta's goal is {COVERAGE_GOAL_PERCENT:g} %: give the server's event the very id "
+                "that the pixel used (`eventID`), in `event_id`."
+            )
+    if found.google_percent is not None:
+        yield (
+            f"Google had {found.google_duplicates:,} of {count_of(found.google_events, 'event')} "
+            f"already ({percent(found.google_percent)}): from the tag on the page, or from an "
+            "earlier try."
+        )
 
 
 def funnel_view(found: DestinationAccount, limits: Thresholds, days: int) -> FunnelView:

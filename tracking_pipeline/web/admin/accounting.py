@@ -132,6 +132,33 @@ class RepeatedOrders(BaseModel):
     orders: list[RepeatedOrderAnswer]
 
 
+class KeyFeedbackAnswer(BaseModel):
+    """What Meta says of the deduplication of one event name by one key, in percent."""
+
+    event_name: str
+    key: str = Field(description="`event_id`, `external_id` or `fbp`.")
+    browser_percent: float | None = Field(description="The pixel's events that carry the key.")
+    server_percent: float | None = Field(description="The server's events that carry it.")
+    covered_percent: float | None = Field(
+        description="The pixel's events with a server event under the same one."
+    )
+
+
+class DeduplicationAnswer(BaseModel):
+    """How the browser's events and the server's meet, by those who see a part of it."""
+
+    orders: int = Field(description="Orders with an event in the window.")
+    orders_under_one_id: int
+    one_id_percent: float | None = Field(
+        description="An upper bound: an order that one side alone reported counts as one of these."
+    )
+    meta: list[KeyFeedbackAnswer]
+    google_events: int = Field(description="Events in requests that Google has taken.")
+    google_duplicates: int = Field(
+        description="Those that it had already: from the tag on the page or an earlier try."
+    )
+
+
 class DeliveryAccountingAnswer(BaseModel):
     """What became of the ledger's conversions."""
 
@@ -142,6 +169,7 @@ class DeliveryAccountingAnswer(BaseModel):
     hours_left: int = Field(description="Hours that are still to be counted.")
     destinations: dict[str, DestinationAccounting]
     consent: list[ConsentLine]
+    deduplication: DeduplicationAnswer
     repeated_orders: RepeatedOrders
 
 

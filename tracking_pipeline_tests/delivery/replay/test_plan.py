@@ -19,15 +19,16 @@ FIRST = st.floats(0, 50)
 APART = st.floats(0.1, 30)
 
 
-def worth_in_time(
+def in_time(
     tasks: Sequence[Task], order: Sequence[int], first: float, apart: float, *, recognised: bool
-) -> float:
-    """What arrives in time, told by the moments alone."""
-    return math.fsum(
+) -> tuple[float, int]:
+    """The worth that arrives in time, and of how many events, told by the moments alone."""
+    arrived = [
         task.worth
         for task, moment in ((tasks[each], first + at * apart) for at, each in enumerate(order))
         if moment <= task.accepted_until and (not recognised or moment <= task.recognised_until)
-    )
+    ]
+    return math.fsum(arrived), len(arrived)
 
 
 @given(TASKS, FIRST, APART)
@@ -41,10 +42,10 @@ def test_nothing_is_left_out_and_the_same_events_have_the_same_order(
 
 @given(TASKS, st.integers(0, 50), st.integers(1, 30))
 def test_it_is_never_worse_than_the_oldest_first(tasks: list[Task], first: int, apart: int) -> None:
-    def arrives(order: Sequence[int]) -> tuple[float, float]:
+    def arrives(order: Sequence[int]) -> tuple[tuple[float, int], tuple[float, int]]:
         return (
-            worth_in_time(tasks, order, first, apart, recognised=False),
-            worth_in_time(tasks, order, first, apart, recognised=True),
+            in_time(tasks, order, first, apart, recognised=False),
+            in_time(tasks, order, first, apart, recognised=True),
         )
 
     assert arrives(in_order(tasks, first, apart)) >= arrives(range(len(tasks)))
@@ -55,11 +56,11 @@ def test_no_order_has_more_worth_arrive_while_it_is_accepted(
     tasks: list[Task], first: int, apart: int
 ) -> None:
     best = max(
-        worth_in_time(tasks, order, first, apart, recognised=False)
+        in_time(tasks, order, first, apart, recognised=False)
         for order in permutations(range(len(tasks)))
     )
-    found = worth_in_time(tasks, in_order(tasks, first, apart), first, apart, recognised=False)
-    assert math.isclose(found, best)
+    found = in_time(tasks, in_order(tasks, first, apart), first, apart, recognised=False)
+    assert math.isclose(found[0], best[0])
 
 
 @given(FEW_TASKS, st.integers(0, 50), st.integers(1, 30))
@@ -68,11 +69,11 @@ def test_where_no_age_limit_is_near_no_order_has_more_worth_arrive_while_it_is_r
 ) -> None:
     tasks = [Task(task.worth, math.inf, task.recognised_until) for task in tasks]
     best = max(
-        worth_in_time(tasks, order, first, apart, recognised=True)
+        in_time(tasks, order, first, apart, recognised=True)
         for order in permutations(range(len(tasks)))
     )
-    found = worth_in_time(tasks, in_order(tasks, first, apart), first, apart, recognised=True)
-    assert math.isclose(found, best)
+    found = in_time(tasks, in_order(tasks, first, apart), first, apart, recognised=True)
+    assert math.isclose(found[0], best[0])
 
 
 @given(st.lists(WORTH, max_size=30), APART)

@@ -263,15 +263,16 @@ class _OutcomesRun:
         detail: str | None = None,
         status: RequestStatus | None = None,
     ) -> None:
-        unmatched, warnings = (status.unmatched, status.warnings) if status else ({}, {})
+        status = status or RequestStatus("delivered")
         async with self.pool.connection() as connection, connection.transaction():
             await close_google_request(
                 connection,
                 request.request_id,
                 outcome,
                 detail,
-                unmatched=unmatched,
-                warnings=warnings,
+                unmatched=status.unmatched,
+                warnings=status.warnings,
+                duplicates=status.duplicates,
             )
             await forget_delivered_events(connection, request.members)
         self.counts[outcome] += 1

@@ -40,7 +40,8 @@ class RequestStatus:
     event; ``unclear`` means some failed and nobody knows which. ``reasons`` are Google's, without
     their prefix, the duplicates and the unmatched left out; the one that decides comes first.
 
-    ``unmatched`` and ``warnings`` count events that are delivered all the same, by Google's reason.
+    ``unmatched``, ``warnings`` and ``duplicates`` count events that are delivered all the same, by
+    Google's reason.
     """
 
     state: Literal[
@@ -49,6 +50,7 @@ class RequestStatus:
     reasons: tuple[str, ...] = ()
     unmatched: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
+    duplicates: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_request_status(answer: Answer, events: int) -> RequestStatus:
@@ -71,12 +73,13 @@ def read_request_status(answer: Answer, events: int) -> RequestStatus:
 
 def _failed(counts: Mapping[str, int], events: int, *, some: bool) -> RequestStatus:
     unmatched = {reason: count for reason, count in counts.items() if is_unmatched(reason)}
+    duplicates = {reason: count for reason, count in counts.items() if reason in DUPLICATE_REASONS}
     reasons = tuple(
-        reason for reason in counts if reason not in DUPLICATE_REASONS and reason not in unmatched
+        reason for reason in counts if reason not in duplicates and reason not in unmatched
     )
     some_taken = some or len(reasons) < len(counts)
     if counts and not reasons:
-        return RequestStatus("delivered", unmatched=unmatched)
+        return RequestStatus("delivered", unmatched=unmatched, duplicates=duplicates)
     all_failed = events == 1 or not some_taken
     faults = [reason for reason in reasons if is_the_accounts(reason)]
     if all_failed and faults:

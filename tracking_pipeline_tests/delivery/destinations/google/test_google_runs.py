@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -31,7 +32,7 @@ from tracking_pipeline.delivery.engine.totals import DestinationTotals
 from tracking_pipeline.http_client import Answer, http_client
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool, connection_pool
-from tracking_pipeline.store.google_requests import MOST_CHECKS
+from tracking_pipeline.store.google_requests import MOST_CHECKS, count_duplicates
 from tracking_pipeline_tests.delivery.failed_event_queue import Added, Queue, payload
 from tracking_pipeline_tests.delivery.runs import in_requests_of
 
@@ -430,6 +431,8 @@ def test_duplicates_among_many_are_no_reason_to_look_closer(
 
     assert google.read() == GoogleOutcomes(checked=1, delivered=1)
     assert len(sandbox.memory.requests) == 1
+    since = datetime.now(timezone.utc) - timedelta(hours=2)
+    assert count_duplicates(queue.connection, since, since + timedelta(days=1)) == (3, 1)
 
 
 def test_an_event_that_is_refused_at_once_when_it_comes_again_is_a_dead_letter(
@@ -610,7 +613,7 @@ def test_a_database_that_refuses_the_settlement_does_not_fail_the_run(
             3,
             RequestStatus("refused", ("EVENT_TOO_OLD", "NO_CONSENT")),
         ),
-        (["DUPLICATE_GCLID"], 3, RequestStatus("delivered")),
+        (["DUPLICATE_GCLID"], 3, RequestStatus("delivered", duplicates={"DUPLICATE_GCLID": 1})),
         (["DUPLICATE_GCLID", "NO_CONSENT"], 3, RequestStatus("unclear", ("NO_CONSENT",))),
         (
             ["EVENT_TOO_OLD", "INTERNAL_ERROR"],
