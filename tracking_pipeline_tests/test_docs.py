@@ -121,6 +121,23 @@ def test_a_page_names_what_there_is(page: Path) -> None:
     assert set(re.findall(r"tracking-pipeline ([a-z][a-z-]+)", text)) <= verbs
 
 
+def test_a_file_that_is_pointed_to_is_there() -> None:
+    code = [
+        path
+        for folder in ("tracking_pipeline", "tracking_pipeline_tests", "benchmarks", "docs")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    there = {"/".join(path.parts[start:]) for path in code for start in range(len(path.parts))}
+    stale = [
+        (named(page), pointer)
+        for page in [*WRITTEN_BY_HAND, *code]
+        if page.parent.name not in ("benchmarks", "tracking_pipeline_tests")
+        for pointer in re.findall(r"(?<![\w/.-])((?:[a-z_]+/)+\w+\.py)\b", page.read_text("utf-8"))
+        if pointer not in there
+    ]
+    assert stale == []
+
+
 # --- links ---
 
 

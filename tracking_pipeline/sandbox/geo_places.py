@@ -67,7 +67,7 @@ class KnownPlace:
     hosting: bool
 
 
-def known(address: str) -> KnownPlace:
+def known_place(address: str) -> KnownPlace:
     """What is known of a public address, in whichever spelling. Raises `ValueError` for no
     address."""
     lots = blake2b(ip_address(address).packed, digest_size=4).digest()

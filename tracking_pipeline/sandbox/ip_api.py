@@ -28,7 +28,7 @@ import orjson
 from aiohttp import web
 
 from tracking_pipeline.sandbox import ip_api_rules
-from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, known
+from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, known_place
 from tracking_pipeline.sandbox.ip_api_rules import Endpoint, RateLeft
 from tracking_pipeline.sandbox.stage import (
     Service,
@@ -185,10 +185,10 @@ def _written(question: _Question) -> bytes:
 def _item(query: str) -> dict[str, Any]:
     """All that ip-api says about one query."""
     # Without an address it is the asker's own, and that one is the loopback here.
-    refused = ip_api_rules.refusal(query or "127.0.0.1")
+    refused = ip_api_rules.query_refusal(query or "127.0.0.1")
     if refused:
         return {"status": "fail", "message": refused, "query": query or "127.0.0.1"}
-    found = known(query)
+    found = known_place(query)
     country, place = COUNTRIES[found.country], found.place
     return {
         "status": "success",

@@ -70,7 +70,7 @@ def only_fields(answer: dict[str, Any], fields: frozenset[str]) -> dict[str, Any
     return {name: value for name, value in answer.items() if name in fields}
 
 
-def refusal(query: str) -> str | None:
+def query_refusal(query: str) -> str | None:
     """The `message` of a query that has no place, as for every address that is not public."""
     try:
         address = ip_address(query)

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, KnownPlace, known
+from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, KnownPlace, known_place
 from tracking_pipeline.sandbox.stage import (
     Service,
     Stage,
@@ -96,7 +96,7 @@ def _item(address: str, service: str) -> dict[str, Any]:
         return {"error": {"title": "Wrong ip", "message": "Please provide a valid IP address"}}
     if not public:
         return {"ip": address, "bogon": True}
-    found = known(address)
+    found = known_place(address)
     shapes = {"core": _core, "lite": _lite, "legacy": _legacy}
     return {"ip": address, **shapes[service](found)}
 

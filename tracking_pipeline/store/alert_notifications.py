@@ -147,7 +147,7 @@ set sent_at = now(), next_attempt_at = null, lease_expires_at = null, last_error
 """
 
 
-def mark_sent(connection: psycopg.Connection[Any], rows: Iterable[Claimed]) -> int:
+def mark_notified(connection: psycopg.Connection[Any], rows: Iterable[Claimed]) -> int:
     """The rows have reached their channel. Returns how many were still this process's."""
     return connection.execute(_SENT + _HELD, _held(rows)).rowcount
 

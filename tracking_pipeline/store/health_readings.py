@@ -411,11 +411,9 @@ limit %(most)s
 """
 
 
-def count_delivery_warnings(
-    connection: psycopg.Connection[Any], *, reasons: int = 100
-) -> DeliveryWarnings:
-    """The ``reasons`` that were met most often; an event with two warnings counts for both."""
-    arguments = {"between": WARNINGS_BETWEEN, "most": reasons}
+def count_delivery_warnings(connection: psycopg.Connection[Any]) -> DeliveryWarnings:
+    """The hundred reasons that were met most often; an event with two warnings counts for both."""
+    arguments = {"between": WARNINGS_BETWEEN, "most": 100}
     found: dict[str, list[DeliveredFor]] = {"warned": [], "unmatched": []}
     for kind, *row in connection.execute(_COUNT, arguments).fetchall():
         found[kind].append(DeliveredFor(*row))

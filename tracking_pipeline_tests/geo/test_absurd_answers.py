@@ -22,7 +22,7 @@ from tracking_pipeline.geo.ipinfo import read_answer as read_ipinfo_answer
 from tracking_pipeline.geo.mmdb import GeoDatabase, GeoDatabaseError, MmdbProvider
 from tracking_pipeline.geo.online import Understood
 from tracking_pipeline.geo.provider import AskLater, Located
-from tracking_pipeline.sandbox.geo_places import known
+from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.geo.asking import TODAY, Answers, addresses, locate, time_enough
@@ -30,7 +30,7 @@ from tracking_pipeline_tests.geo.databases import BERLIN, SAN_JOSE, write_databa
 from tracking_pipeline_tests.geo.enriching import Enriching, ip_api
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 
-CULPRIT = next(each for each in addresses(100) if known(each).place)
+CULPRIT = next(each for each in addresses(100) if known_place(each).place)
 GOOD = {
     "status": "success",
     "countryCode": "US",
@@ -113,7 +113,7 @@ def assert_only_the_culprit_waits(found: Answers, asked: list[str]) -> None:
     for address in set(asked) - {CULPRIT}:
         answer = found[address]
         assert isinstance(answer, Located)
-        assert answer.place.country == known(address).country
+        assert answer.place.country == known_place(address).country
 
 
 @pytest.mark.parametrize("item", ABSURD.values(), ids=ABSURD.keys())

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from tracking_pipeline.geo.provider import Answer, Provider
-from tracking_pipeline.sandbox.geo_places import known
+from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
@@ -32,8 +32,8 @@ from tracking_pipeline_tests.geo.enriching import (
 )
 from tracking_pipeline_tests.geo.lead_table import LeadTable
 
-ADDRESS = next(each for each in addresses(100) if known(each).place)
-ONLY_ITS_COUNTRY = next(each for each in addresses(100) if not known(each).place)
+ADDRESS = next(each for each in addresses(100) if known_place(each).place)
+ONLY_ITS_COUNTRY = next(each for each in addresses(100) if not known_place(each).place)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def enriching(database_url: str, sandbox: Sandbox) -> Enriching:
 
 def place_at(address: str) -> tuple[str | None, ...]:
     """The place that the sandbox has for an address."""
-    found = known(address)
+    found = known_place(address)
     place = found.place
     return (
         (place.city, place.state, place.zip, found.country)

@@ -25,7 +25,7 @@ from tracking_pipeline.geo.online import (
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, AskLater, Located
 from tracking_pipeline.http_client import DeliveryClient
-from tracking_pipeline.sandbox.geo_places import known
+from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
@@ -89,8 +89,8 @@ def test_addresses_are_located_with_the_source_named(workers: Workers, sandbox: 
     found = workers.locate(["8.8.8.8", "2606:4700:4700::1111"])
     for address, answer in found.items():
         assert isinstance(answer, Located)
-        assert answer.hosting == known(address).hosting
-        assert answer.place.country == known(address).country
+        assert answer.hosting == known_place(address).hosting
+        assert answer.place.country == known_place(address).country
     provider = workers.maker()(None, None)  # only its name is asked
     assert (provider.name, provider.source) == ("ip_api", "ip_api 2026-11-24")
     assert sandbox.memory.violations == []

@@ -18,7 +18,7 @@ from tracking_pipeline.geo.ipinfo import IpInfo, read_answer
 from tracking_pipeline.geo.online import Failed, ProviderThrottled, Understood, UnreadableAnswer
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, AskLater, Located
-from tracking_pipeline.sandbox.geo_places import known
+from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.geo_providers import GeoProviderState, read_geo_provider_states
 from tracking_pipeline_tests.geo.asking import (
@@ -75,7 +75,7 @@ def cities(found: Answers) -> dict[str, str | None]:
 
 
 def known_cities(asked: Sequence[str]) -> dict[str, str | None]:
-    places = {address: known(address).place for address in asked}
+    places = {address: known_place(address).place for address in asked}
     return {address: place.city if place else None for address, place in places.items()}
 
 
@@ -85,7 +85,7 @@ def test_the_services_that_know_cities_give_the_same_ones(
 ) -> None:
     found = workers.locate(addresses(450), url=sandbox.ipinfo_url + service)
     assert cities(found) == known_cities(addresses(450))
-    hosting = {address for address in found if known(address).hosting}
+    hosting = {address for address in found if known_place(address).hosting}
     assert {a for a, each in found.items() if isinstance(each, Located) and each.hosting} == hosting
     assert len(sandbox.memory.requests) == 3
     assert sandbox.memory.violations == []
@@ -95,7 +95,7 @@ def test_the_free_plan_gives_a_country_and_no_place_in_it(
     workers: Workers, sandbox: Sandbox
 ) -> None:
     found = workers.locate(["8.8.8.8"], url=sandbox.ipinfo_url + "/batch/lite", token="free-1")
-    assert found == {"8.8.8.8": Located(Place(country=known("8.8.8.8").country))}
+    assert found == {"8.8.8.8": Located(Place(country=known_place("8.8.8.8").country))}
 
 
 def test_a_token_of_the_free_plan_is_told_where_it_serves(workers: Workers) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tracking_pipeline.sandbox.geo_places import known
+from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
 from tracking_pipeline.sandbox.sample_people import PUBLIC_ADDRESSES
 from tracking_pipeline.sandbox.server import Sandbox
@@ -76,8 +76,8 @@ def test_a_batch_is_answered_with_the_fields_that_were_asked_for(
 
 
 def test_a_place_is_the_same_each_time_and_in_each_spelling() -> None:
-    assert known("2001:4860:4860::8888") == known("2001:4860:4860:0:0:0:0:8888")
-    places = [known(address).place for address in PUBLIC_ADDRESSES]
+    assert known_place("2001:4860:4860::8888") == known_place("2001:4860:4860:0:0:0:0:8888")
+    places = [known_place(address).place for address in PUBLIC_ADDRESSES]
     assert len({place for place in places if place}) > 8
     # Some are not known well, or there would be nothing to fall back from.
     assert 0 < places.count(None) < len(places) / 3

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tracking_pipeline.sandbox.geo_places import known
+from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.server import Sandbox
 
 
@@ -34,7 +34,7 @@ def test_each_service_answers_in_its_own_shape(ipinfo: IpInfo, sandbox: Sandbox)
         service: ipinfo("9.9.9.9", service=service).json()["9.9.9.9"]
         for service in ("", "/lite", "/legacy")
     }
-    country = known("9.9.9.9").country
+    country = known_place("9.9.9.9").country
     assert shapes[""]["geo"]["country_code"] == shapes["/lite"]["country_code"] == country
     assert shapes["/legacy"]["country"] == country
     assert not {"city", "geo"} & shapes["/lite"].keys()

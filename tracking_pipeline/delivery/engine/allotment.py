@@ -1,9 +1,9 @@
 """How a destination's limits are divided among all workers that send to it. Pure.
 
 A destination has so many slots for requests in flight, and so many permits: each is good for one
-request, then rests for a second (``pace``). A worker **holds** slots and permits by a lease on
-record in the database, and never uses more than it holds; all hold together no more than there are.
-So the limits are kept by all workers together, whoever comes, goes or dies.
+request, then rests for a second (``RequestPace``). A worker **holds** slots and permits by a lease
+on record in the database, and never uses more than it holds; all hold together no more than there
+are. So the limits are kept by all workers together, whoever comes, goes or dies.
 
     join       nothing is held yet; what is free is taken, up to a fair part
     renew      the fair part changes with the number of workers. What is above it is not used any

@@ -41,7 +41,7 @@ from tracking_pipeline.store.alert_notifications import (
     close_absent_channels,
     close_stale,
     mark_failed,
-    mark_sent,
+    mark_notified,
     read_outbox,
 )
 from tracking_pipeline.store.database import Database, DatabaseError, connect
@@ -186,7 +186,7 @@ def _mark(
     else:
         error = future.exception()
     if error is None:
-        return ChannelTotals(sent=mark_sent(connection, rows))
+        return ChannelTotals(sent=mark_notified(connection, rows))
     # Of our own errors the words are clean; of any other, only its kind.
     words = str(error) if isinstance(error, ChannelError) else type(error).__name__
     log.warning("%s; it is tried again", words)
