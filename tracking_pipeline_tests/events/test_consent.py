@@ -9,6 +9,7 @@ import pytest
 from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.delivery.engine.outcomes import Rejected, Withheld
 from tracking_pipeline.delivery.engine.readiness import ready_conversion
+from tracking_pipeline.events.consent import Purpose, Said, stated_choices
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.policy import ReadingPolicy
 from tracking_pipeline_tests.delivery.claimed import claimed
@@ -142,3 +143,14 @@ def test_what_silence_means_is_the_sites_to_say() -> None:
     assert isinstance(withheld, Withheld)
     assert withheld.reason == "no consent stated"
     assert isinstance(ready_conversion(event, (), policy=policy), Conversion)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [(Said.GRANTED, True), (Said.AGREED, None), (Said.DENIED, False), (Said.UNCLEAR, False)],
+)
+@pytest.mark.parametrize("purpose", [Purpose.AD_USER_DATA, Purpose.AD_PERSONALIZATION])
+def test_a_platform_is_told_of_no_grant_but_one_in_so_many_words(
+    purpose: Purpose, said: Said, told: bool | None
+) -> None:
+    assert stated_choices({purpose: said}).get(purpose) is told

@@ -15,7 +15,7 @@ from tracking_pipeline.geo.lead_decision import (
     question,
 )
 from tracking_pipeline.geo.place import Place
-from tracking_pipeline.geo.provider import AddressFinding
+from tracking_pipeline.geo.provider import AddressFinding, AddressStatus
 from tracking_pipeline.store.lead_places import PLACE_COLUMNS
 from tracking_pipeline.store.leads import UnplacedLead
 
@@ -39,6 +39,7 @@ leads = st.builds(
     address=addresses,
     attempts=st.integers(0, 9),
     is_new=st.booleans(),
+    is_located=st.booleans(),
 )
 
 
@@ -81,5 +82,18 @@ def test_a_lead_is_looked_up_only_where_something_is_missing_and_there_is_an_add
 def test_only_new_leads_wait_for_an_address(lead: UnplacedLead) -> None:
     asked = question(lead, "US")
     found = found_without_look_up(asked)
-    waits = not asked.is_complete and lead.is_new and lead.attempts < 5
+    open_question = not asked.is_complete and not lead.is_located
+    waits = open_question and lead.is_new and lead.attempts < 5
     assert (found.wait_seconds is not None) == waits
+
+
+@given(leads.filter(lambda lead: lead.is_located), places, st.sampled_from(["ok", "failed"]))
+def test_a_lead_whose_place_was_found_stays_found_and_gets_nothing_of_another_place(
+    lead: UnplacedLead, place: Place, status: AddressStatus
+) -> None:
+    found = found_by_address(question(lead, "US"), AddressFinding(status, place, "mmdb x 2026-11"))
+    assert (found.status, found.attempts, found.wait_seconds) == ("ok", 0, None)
+    if lead.city and place.city and lead.city != place.city:
+        assert "mmdb x 2026-11" not in {
+            getattr(found, f"{column}_source") for column in PLACE_COLUMNS
+        }
