@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import orjson
+from pydantic import SecretStr
 
 from tracking_pipeline.delivery.destinations.codes import IN_DOUBT, Codes
 from tracking_pipeline.delivery.destinations.http_answers import (
@@ -197,6 +198,12 @@ def may_be_taken(answer: Answer) -> bool:
     if answer.status is None or answer.fault:
         return answer.sent
     return answer.status < 300 or answer.status in _GATEWAY_TIMEOUTS
+
+
+def token_of(setting: SecretStr | None) -> str:
+    """The text of a token without which a destination is not set up, and so is never made."""
+    assert setting is not None  # noqa: S101
+    return setting.get_secret_value()
 
 
 def bearer_headers(token: str) -> dict[str, str]:

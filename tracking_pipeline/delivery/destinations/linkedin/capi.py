@@ -20,6 +20,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     BatchRequest,
     JsonBatches,
     bearer_headers,
+    token_of,
 )
 from tracking_pipeline.delivery.destinations.linkedin.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
@@ -78,15 +79,13 @@ class LinkedInCapi(JsonBatches):
         cls, settings: Settings, client: DeliveryClient, pool: AsyncPool
     ) -> LinkedInCapi:
         """The conversion rules that the settings name."""
-        token = settings.linkedin_access_token
-        assert token is not None  # noqa: S101  what is missing was seen before
-        secret = token.get_secret_value()
+        token = token_of(settings.linkedin_access_token)
         return cls(
-            linkedin_request(settings.linkedin_url, secret, settings.linkedin_api_version),
+            linkedin_request(settings.linkedin_url, token, settings.linkedin_api_version),
             client,
             ReadingRules.configured(settings),
             conversion_rules=settings.linkedin_conversion_rules,
-            secrets=(secret,),
+            secrets=(token,),
             ad_account_id=settings.linkedin_ad_account_id,
             api_version=settings.linkedin_api_version,
         )

@@ -16,6 +16,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     BatchRequest,
     JsonBatches,
     bearer_headers,
+    token_of,
 )
 from tracking_pipeline.delivery.destinations.microsoft.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
@@ -57,16 +58,14 @@ class MicrosoftUet(JsonBatches):
         cls, settings: Settings, client: DeliveryClient, pool: AsyncPool
     ) -> MicrosoftUet:
         """The UET tag that the settings name."""
-        token = settings.microsoft_uet_access_token
-        assert token is not None  # noqa: S101  what is missing was seen before
-        secret = token.get_secret_value()
+        token = token_of(settings.microsoft_uet_access_token)
         return cls(
             microsoft_request(
-                settings.microsoft_uet_url, settings.microsoft_uet_tag_id or "", secret
+                settings.microsoft_uet_url, settings.microsoft_uet_tag_id or "", token
             ),
             client,
             ReadingRules.configured(settings),
-            secrets=(secret,),
+            secrets=(token,),
             names=settings.microsoft_uet_event_names,
         )
 

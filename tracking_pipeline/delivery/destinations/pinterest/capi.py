@@ -25,6 +25,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     JsonBatches,
     bearer_headers,
     custom_data,
+    token_of,
 )
 from tracking_pipeline.delivery.destinations.pinterest.answers import CODES, classify
 from tracking_pipeline.delivery.destinations.pinterest.quality import ask_quality
@@ -109,18 +110,17 @@ class PinterestCapi(JsonBatches):
         cls, settings: Settings, client: DeliveryClient, pool: AsyncPool
     ) -> PinterestCapi:
         """The ad account that the settings name."""
-        token, ads_token = settings.pinterest_access_token, settings.pinterest_ads_token
-        assert token is not None  # noqa: S101  what is missing was seen before
+        token, ads_token = token_of(settings.pinterest_access_token), settings.pinterest_ads_token
         return cls(
             pinterest_request(
                 settings.pinterest_url,
                 settings.pinterest_ad_account_id or "",
-                token.get_secret_value(),
+                token,
                 test=settings.pinterest_test_mode,
             ),
             client,
             ReadingRules.configured(settings),
-            secrets=(token.get_secret_value(),),
+            secrets=(token,),
             max_age=timedelta(days=settings.pinterest_max_age_days),
             names=settings.pinterest_event_names,
             ads_token=ads_token.get_secret_value() if ads_token else None,

@@ -21,6 +21,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     BatchRequest,
     JsonBatches,
     bearer_headers,
+    token_of,
 )
 from tracking_pipeline.delivery.destinations.reddit.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
@@ -70,18 +71,17 @@ class RedditCapi(JsonBatches):
     @classmethod
     def configured(cls, settings: Settings, client: DeliveryClient, pool: AsyncPool) -> RedditCapi:
         """The pixel that the settings name."""
-        token = settings.reddit_access_token
-        assert token is not None  # noqa: S101  what is missing was seen before
+        token = token_of(settings.reddit_access_token)
         return cls(
             reddit_request(
                 settings.reddit_url,
                 settings.reddit_pixel_id or "",
-                token.get_secret_value(),
+                token,
                 test_id=settings.reddit_test_id,
             ),
             client,
             ReadingRules.configured(settings),
-            secrets=(token.get_secret_value(),),
+            secrets=(token,),
             names=settings.reddit_event_names,
             resends=settings.reddit_resend_in_doubt,
         )

@@ -26,6 +26,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     JsonBatches,
     bearer_headers,
     custom_data,
+    token_of,
 )
 from tracking_pipeline.delivery.destinations.snapchat.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
@@ -105,19 +106,18 @@ class SnapchatCapi(JsonBatches):
         cls, settings: Settings, client: DeliveryClient, pool: AsyncPool
     ) -> SnapchatCapi:
         """The pixel that the settings name."""
-        token = settings.snapchat_access_token
-        assert token is not None  # noqa: S101  what is missing was seen before
+        token = token_of(settings.snapchat_access_token)
         return cls(
             snapchat_request(
                 settings.snapchat_url,
                 settings.snapchat_pixel_id or "",
-                token.get_secret_value(),
+                token,
                 token_in_url=settings.snapchat_token_in_url,
                 test_event_code=settings.snapchat_test_event_code,
             ),
             client,
             ReadingRules.configured(settings),
-            secrets=(token.get_secret_value(),),
+            secrets=(token,),
             max_age=timedelta(days=settings.snapchat_max_age_days),
             names=settings.snapchat_event_names,
             limited_option=settings.snapchat_limited_data_option,

@@ -18,6 +18,7 @@ import orjson
 from tracking_pipeline.delivery.destinations.json_batches import (
     BatchRequest,
     JsonBatches,
+    token_of,
 )
 from tracking_pipeline.delivery.destinations.tiktok.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
@@ -90,19 +91,18 @@ class TikTokEvents(JsonBatches):
         cls, settings: Settings, client: DeliveryClient, pool: AsyncPool
     ) -> TikTokEvents:
         """The pixel that the settings name."""
-        token = settings.tiktok_access_token
-        assert token is not None  # noqa: S101  what is missing was seen before
+        token = token_of(settings.tiktok_access_token)
         return cls(
             tiktok_request(
                 settings.tiktok_url,
                 settings.tiktok_pixel_code or "",
-                token.get_secret_value(),
+                token,
                 event_source=settings.tiktok_event_source,
                 test_event_code=settings.tiktok_test_event_code,
             ),
             client,
             ReadingRules.configured(settings),
-            secrets=(token.get_secret_value(),),
+            secrets=(token,),
             max_age=timedelta(days=settings.tiktok_max_age_days),
             names=settings.tiktok_event_names,
             tests=bool(settings.tiktok_test_event_code),
