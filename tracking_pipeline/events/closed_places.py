@@ -10,10 +10,10 @@ from tracking_pipeline.events.consent import Said
 from tracking_pipeline.events.consent_names import StatementName, Way
 from tracking_pipeline.events.consent_values import read_statement
 from tracking_pipeline.events.encodings import SHORTEST_EVENT, decoded, object_within
+from tracking_pipeline.events.forms import BODIES, is_request
 from tracking_pipeline.events.names import EARLIER, ELSEWHERE, Kind, plain_name
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.shapes import Shape, shape_of
-from tracking_pipeline.events.stored_requests import BODIES, is_request
 
 # Nobody puts an event, or a statement, deeper into what is not opened.
 _MAX_DEPTH = 40

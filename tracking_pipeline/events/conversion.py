@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tracking_pipeline.events.consent import Purpose, stated_choices
+from tracking_pipeline.events.forms import is_api_address
 from tracking_pipeline.events.money import (
     Money,
     Unreadable,
@@ -23,7 +24,6 @@ from tracking_pipeline.events.names import plain_name
 from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
 from tracking_pipeline.events.reading import Found, Reading, Statement
 from tracking_pipeline.events.row import StoredRow
-from tracking_pipeline.events.stored_requests import is_api_address
 from tracking_pipeline.events.texts import (
     id_text,
     impersonal_id,

@@ -22,13 +22,12 @@ from tracking_pipeline.events.consent_values import (
     is_of_vendors,
     read_statement,
 )
-from tracking_pipeline.events.forms import FLAT, Form
+from tracking_pipeline.events.forms import FLAT, Form, is_api_address
 from tracking_pipeline.events.names import Kind, Rank
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.people import Person, find_person, full_name, inner_value
 from tracking_pipeline.events.plan import HOW, How, Plan, plan_of
 from tracking_pipeline.events.row import StoredRow
-from tracking_pipeline.events.stored_requests import is_api_address
 from tracking_pipeline.events.tree import Tree, open_payload
 from tracking_pipeline.identity.browser import fbc_from_click
 from tracking_pipeline.identity.match import Candidate

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tracking_pipeline.events.consent_names import StatementName, Way, statement_named
-from tracking_pipeline.events.forms import FLAT, Form, form_of
+from tracking_pipeline.events.forms import BODIES, FLAT, REQUEST_URLS, REQUEST_WORDS, Form, form_of
 from tracking_pipeline.events.names import (
     EARLIER,
     TOP,
@@ -23,7 +23,6 @@ from tracking_pipeline.events.names import (
     only_of_person,
     plain_name,
 )
-from tracking_pipeline.events.stored_requests import BODIES, REQUEST_URLS, REQUEST_WORDS
 
 CONTACT_KEYS = frozenset(("em", "ph", "fn", "ln"))
 # What says that a mapping is an event and not what surrounds one.

@@ -14,7 +14,7 @@ from typing import Any
 
 from tracking_pipeline.events.closed_places import Hidden, hidden_events
 from tracking_pipeline.events.encodings import add_pair, decoded, may_be_encoded
-from tracking_pipeline.events.forms import FLAT
+from tracking_pipeline.events.forms import BODIES, FLAT, is_request
 from tracking_pipeline.events.names import (
     EXPLICIT,
     TOP,
@@ -27,7 +27,6 @@ from tracking_pipeline.events.names import (
 )
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.shapes import shape_of
-from tracking_pipeline.events.stored_requests import BODIES, is_request
 from tracking_pipeline.events.which_event import Listed, close_crowds, find_event
 
 PAIR_NAMES = ("name", "key", "field", "label", "fieldName", "field_name", "question", "ref")

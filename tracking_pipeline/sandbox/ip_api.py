@@ -28,8 +28,8 @@ import orjson
 from aiohttp import web
 
 from tracking_pipeline.sandbox import ip_api_rules
-from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, known_place
 from tracking_pipeline.sandbox.ip_api_rules import Endpoint, RateLeft
+from tracking_pipeline.sandbox.sample_people import COUNTRIES, REGION_CODES, known_place
 from tracking_pipeline.sandbox.stage import (
     Service,
     Stage,

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from tracking_pipeline.sandbox.geo_places import COUNTRIES, REGION_CODES, KnownPlace, known_place
+from tracking_pipeline.sandbox.sample_people import COUNTRIES, REGION_CODES, KnownPlace, known_place
 from tracking_pipeline.sandbox.stage import (
     Service,
     Stage,

@@ -22,8 +22,8 @@ from tracking_pipeline.geo.ipinfo import read_answer as read_ipinfo_answer
 from tracking_pipeline.geo.mmdb import GeoDatabase, GeoDatabaseError, MmdbProvider
 from tracking_pipeline.geo.online import Understood
 from tracking_pipeline.geo.provider import AskLater, Located
-from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
+from tracking_pipeline.sandbox.sample_people import known_place
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.geo.asking import TODAY, Answers, addresses, locate, time_enough
 from tracking_pipeline_tests.geo.databases import BERLIN, SAN_JOSE, write_database

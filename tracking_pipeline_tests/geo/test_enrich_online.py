@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from tracking_pipeline.geo.provider import Answer, Provider
-from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
+from tracking_pipeline.sandbox.sample_people import known_place
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.sandbox.steps import RawStep
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until

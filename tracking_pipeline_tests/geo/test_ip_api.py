@@ -25,8 +25,8 @@ from tracking_pipeline.geo.online import (
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, AskLater, Located
 from tracking_pipeline.http_client import DeliveryClient
-from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
+from tracking_pipeline.sandbox.sample_people import known_place
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.geo_providers import GeoProviderState, read_geo_provider_states

@@ -18,7 +18,7 @@ from tracking_pipeline.geo.ipinfo import IpInfo, read_answer
 from tracking_pipeline.geo.online import Failed, ProviderThrottled, Understood, UnreadableAnswer
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.geo.provider import NOWHERE, AskLater, Located
-from tracking_pipeline.sandbox.geo_places import known_place
+from tracking_pipeline.sandbox.sample_people import known_place
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.geo_providers import GeoProviderState, read_geo_provider_states
 from tracking_pipeline_tests.geo.asking import (

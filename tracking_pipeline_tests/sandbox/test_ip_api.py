@@ -6,9 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tracking_pipeline.sandbox.geo_places import known_place
 from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
-from tracking_pipeline.sandbox.sample_people import PUBLIC_ADDRESSES
+from tracking_pipeline.sandbox.sample_people import PUBLIC_ADDRESSES, known_place
 from tracking_pipeline.sandbox.server import Sandbox
 
 FIELDS = "status,message,query,countryCode,regionName,city,zip,hosting"

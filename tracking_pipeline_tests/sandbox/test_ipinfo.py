@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tracking_pipeline.sandbox.geo_places import known_place
+from tracking_pipeline.sandbox.sample_people import known_place
 from tracking_pipeline.sandbox.server import Sandbox
 
 
