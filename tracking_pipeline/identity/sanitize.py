@@ -12,7 +12,7 @@ import re
 from datetime import date, time
 from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -226,44 +226,84 @@ def _sanitized_scalar(value: object, around: _Around) -> object:
 def _sanitized_mapping(
     mapping: dict[object, object], around: _Around, depth: int
 ) -> dict[object, object]:
-    names = [_name_of(name) for name in mapping]
-    named_person = around.of_person or True in [name.contact for name in names]
-    # A person's record in a product's place is a person's; a hotel beside a guest's e-mail is not.
-    of_product = around.of_product and not (
-        True in [name.contact for name in names] and True not in [name.catalogue for name in names]
-    )
     pair = _names_of_pair(mapping)
-    pair_of_person = bool(pair) and any(_is_personal(name, of_person=True) for name in pair)
-    pair_of_secret = bool(pair) and any(_is_secret(_name_of(name), around) for name in pair)
-    pair_of_text = bool(pair) and any(_name_of(name).free_text for name in pair)
+    judged = _fields_of(
+        tuple(mapping),
+        around,
+        _Pair(
+            of_person=any(_is_personal(name, of_person=True) for name in pair),
+            of_secret=any(_is_secret(_name_of(name), around) for name in pair),
+            of_text=any(_name_of(name).free_text for name in pair),
+        )
+        if pair
+        else _NO_PAIR,
+    )
     cleaned: dict[object, object] = {}
-    for name, (original, value) in zip(names, mapping.items(), strict=True):
-        if name.secret or (name.cookies and isinstance(value, str)):
+    for original, name, within in judged:
+        value = mapping[original]
+        if name.cookies and isinstance(value, str):
             continue
-        if pair_of_secret and original not in PAIR_NAMES:
-            continue
-        if around.of_cookies and not name.advertising_cookie:
-            continue
-        if pair_of_person:
-            personal = original not in PAIR_NAMES
-        elif of_product:
-            personal = name.personal_in_products
-        else:
-            personal = name.personal or (named_person and name.of_person)
-        if personal:
+        if within is None:
             kept = _hashes_only(value, depth + 1, keep_country=name.address)
         else:
-            within = _Around(
-                of_person=(around.of_person and not name.product_place) or name.place_of_person,
-                of_product=name.product_place or (of_product and not name.place_of_person),
-                free_text=name.free_text or (pair_of_text and original not in PAIR_NAMES),
-                is_id=name.is_id,
-                of_cookies=name.cookies,
-            )
             kept = _sanitized(value, within, depth + 1)
         if kept is not _NOTHING:
             cleaned[name.sanitized] = kept
     return cleaned
+
+
+class _Pair(NamedTuple):
+    """What the name in a form field that is a pair says of the value beside it."""
+
+    of_person: bool = False
+    of_secret: bool = False
+    of_text: bool = False
+
+
+_NO_PAIR = _Pair()
+
+_Fields: TypeAlias = tuple[tuple[object, "_Name", _Around | None], ...]
+
+
+def _fields_of(names: tuple[object, ...], around: _Around, pair: _Pair) -> _Fields:
+    """Of a mapping's names those that may stay, each with what it says and the place that its value
+    stands in; None where the value is personal."""
+    if len(names) <= _MOST_KNOWN_NAMES and all(
+        isinstance(name, str) and len(name) <= _LONGEST_KNOWN_NAME for name in names
+    ):
+        return _known_fields(names, around, pair)
+    return _judged_fields(names, around, pair)
+
+
+def _judged_fields(names: tuple[object, ...], around: _Around, pair: _Pair) -> _Fields:
+    known = [_name_of(name) for name in names]
+    contact = True in [name.contact for name in known]
+    # A person's record in a product's place is a person's; a hotel beside a guest's e-mail is not.
+    of_product = around.of_product and not (
+        contact and True not in [name.catalogue for name in known]
+    )
+    fields: list[tuple[object, _Name, _Around | None]] = []
+    for original, name in zip(names, known, strict=True):
+        names_pair = original in PAIR_NAMES
+        if name.secret or (pair.of_secret and not names_pair):
+            continue
+        if around.of_cookies and not name.advertising_cookie:
+            continue
+        if pair.of_person:
+            personal = not names_pair
+        elif of_product:
+            personal = name.personal_in_products
+        else:
+            personal = name.personal or ((around.of_person or contact) and name.of_person)
+        within = _Around(
+            of_person=(around.of_person and not name.product_place) or name.place_of_person,
+            of_product=name.product_place or (of_product and not name.place_of_person),
+            free_text=name.free_text or (pair.of_text and not names_pair),
+            is_id=name.is_id,
+            of_cookies=name.cookies,
+        )
+        fields.append((original, name, None if personal else within))
+    return tuple(fields)
 
 
 def _is_secret(name: _Name, around: _Around) -> bool:
@@ -329,7 +369,9 @@ _WITHOUT_PEOPLE = frozenset(("customdata", "ecommerce", "actionfield"))
 # Payloads have the same names again and again. A name that holds personal data itself is forgotten
 # with the rest when others come.
 _LONGEST_KNOWN_NAME = 64
+_MOST_KNOWN_NAMES = 64
 _known_name = lru_cache(maxsize=4096)(_judged)
+_known_fields = lru_cache(maxsize=512)(_judged_fields)
 
 
 def _names_of_pair(mapping: dict[object, object]) -> list[object]:

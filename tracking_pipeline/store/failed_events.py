@@ -52,7 +52,8 @@ class Selection:
     event_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would treble what it costs to make one; nobody changes one.
+@dataclass(slots=True)
 class Settlement:
     """What one attempt made of one row, and the attempt's own record.
 

@@ -361,7 +361,9 @@ class Drain:
             fault = Fault(message, failure or Failure.REQUEST_FAILED, name)
             reply = Reply(Uniform(unknown_end(fault) if failure else Retry(fault)), 0)
         self._window.answer()
-        reply = replace(reply, verdict=self._circuit.suspected(reply.verdict, events=len(batch)))
+        verdict = self._circuit.suspected(reply.verdict, events=len(batch))
+        if verdict is not reply.verdict:
+            reply = replace(reply, verdict=verdict)
         probing = self._circuit.state == "probing"
         first = batch[0].event
         await self._circuit.record_result(

@@ -3,8 +3,8 @@
 What is claimed and not yet sent is work that no other worker can take, and that waits for a minute
 should this one die. So a drain claims little ahead: two requests' worth, or 64 events where a
 request holds but a few. What is ahead is sent while the outcomes of earlier requests are written.
-A claim waits until a handful of requests are done with, because it costs the same for one row and
-for twenty.
+A claim waits until half of what is ahead is under way, because it costs the same for one row and
+for thirty; the other half is sent meanwhile.
 
 Until the first answer, two requests' worth is all, or one where it is large: of a destination that
 hangs, a full window of events would be made ready for nothing, at its neighbours' expense.
@@ -21,8 +21,6 @@ AHEAD = 2
 AHEAD_EVENTS = 64
 # To make that many ready takes a quarter of a second, for which every neighbour waits.
 _UNANSWERED_EVENTS = 2_000
-# Of the requests in flight, how many may be done with before the next claim.
-_IDLE_SHARE = 4
 
 
 class ClaimWindow:
@@ -34,11 +32,13 @@ class ClaimWindow:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         small = AHEAD_EVENTS // limits.request_events
-        self.requests = limits.in_flight + max(AHEAD, min(limits.in_flight, small))
+        ahead = max(AHEAD, min(limits.in_flight, small))
+        self.requests = limits.in_flight + ahead
         self._unanswered = max(1, min(AHEAD, _UNANSWERED_EVENTS // limits.request_events))
         self._taken = 0
         self._is_answered = False
-        self._worthwhile = max(1, limits.in_flight // _IDLE_SHARE)
+        in_a_claim = limits.in_flight // limits.request_events
+        self._worthwhile = max(1, min(ahead, in_a_claim) // 2)
         self._changed = asyncio.Event()
 
     @property

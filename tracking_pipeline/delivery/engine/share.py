@@ -205,7 +205,11 @@ class _Slots(AbstractAsyncContextManager[None]):
         self._size = size
 
     async def __aenter__(self) -> None:
-        await self._semaphore.acquire()
+        # Most find one free: to ask the event loop takes longer than to take it.
+        try:
+            self._semaphore.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._semaphore.acquire()
         self.taken += 1
 
     async def __aexit__(self, *_: object) -> None:

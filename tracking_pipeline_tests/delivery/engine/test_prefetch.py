@@ -82,14 +82,14 @@ def test_no_claim_is_made_for_a_crumb() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(claimer.run)
             await anyio.wait_all_tasks_blocked()
-            for _ in range(20):
+            for _ in range(40):
                 window.give_back()
                 await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
 
     anyio.run(claim)
 
-    assert claimer.claims == [64, 64, 16]
+    assert claimer.claims == [64, 64, 32]
 
 
 def test_the_first_answer_of_a_destination_opens_the_window() -> None:
