@@ -243,181 +243,181 @@ class Settings(BaseSettings):
     tracking_database_url: PostgresUrl | None = None
     """The PostgreSQL database with your tables. Unset: the embedded one."""
     dagster_postgres_url: PostgresUrl | None = None
-    """Dagster's own storage, never through a transaction pooler. Unset: the embedded PostgreSQL."""
+    """Dagster's own storage; do not use a transaction pooler. Unset: the embedded PostgreSQL."""
     tracking_home: UserPath | None = None
-    """Where the embedded database and downloaded files live. Unset: `.tracking` beside
-    `workspace.yaml`; for root in a folder that is closed to others, a folder under
-    `/var/lib/tracking_pipeline`, because PostgreSQL then runs as another account."""
+    """Folder for the embedded database and downloaded files. Unset: `.tracking` next to
+    `workspace.yaml`. If root runs the pipeline in a folder that other accounts cannot enter: a
+    folder under `/var/lib/tracking_pipeline`, because PostgreSQL does not run as root."""
     tracking_rehearsal: bool | None = None
-    """`true` insists on the rehearsal database, `false` on a real one. Unset: [what is configured
-    decides](../explanation/rehearsal.md)."""
+    """`true` forces the rehearsal database, `false` a real one. Unset: [depends on what is
+    configured](../explanation/rehearsal.md)."""
     tracking_worker_role: str | None = None
-    """The role that the pipeline connects as where it does not own the tables. `migrate` gives it
+    """The role that the pipeline connects as, if it does not own the tables. `migrate` gives it
     grants and policies."""
 
     meta_dataset_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
-    """The dataset (pixel) that events go to."""
+    """The dataset (pixel) that events are sent to."""
     meta_access_token: Token | None = None
     """A token that may send events to the dataset."""
     meta_app_secret: Token | None = None
-    """The app's secret: each request then carries `appsecret_proof`. Unset: not sent."""
+    """The app's secret. If set, each request carries `appsecret_proof`."""
     meta_api_version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")] = "v26.0"
     """The version of the Graph API."""
     meta_test_event_code: str | None = None
-    """Shows events under "Test events" in Events Manager. **They count all the same**: leave it
-    unset in production."""
+    """Shows events under "Test events" in Events Manager. **They still count as real events**:
+    leave it unset in production."""
     meta_graph_url: HttpUrl = "https://graph.facebook.com"
-    """The address of the Graph API."""
+    """The base URL of the Graph API."""
 
     meta_requests_in_flight: InFlight | None = None
     meta_requests_per_second: PerSecond | None = None
 
     google_ads_account_id: GoogleId | None = None
-    """The Google Ads account that conversions go to."""
+    """The Google Ads account that conversions are sent to."""
     google_ads_login_account_id: GoogleId | None = None
-    """The manager account, where the credentials reach the account through one."""
+    """The manager account, if the credentials belong to one."""
     google_conversion_action_id: GoogleId | None = None
-    """The conversion action."""
+    """The id of the conversion action."""
     google_transaction_id_prefix: (
         Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")] | None
     ) = None
-    """What stands before each `transactionId`, where Google refuses ids made of digits alone. Your
-    tag must send the same prefix. Unset: nothing."""
+    """A prefix for each `transactionId`, if Google refuses ids that consist of digits only. Your
+    tag must send the same prefix. Unset: none."""
     google_application_credentials: UserPath | None = None
-    """The JSON file of a service account or a user. It needs `pip install
+    """The JSON key file of a service account or a user. Requires `pip install
     tracking-pipeline[google]`."""
     google_access_token: Token | None = None
-    """A token that lasts an hour, instead of credentials. For trying things out."""
+    """An access token, valid for an hour, to try things out without credentials."""
     google_data_manager_url: HttpUrl = "https://datamanager.googleapis.com"
-    """The address of the Data Manager API."""
+    """The base URL of the Data Manager API."""
     google_max_age_days: Annotated[int, Field(ge=1, le=3650)] = 54
-    """How old an event may be."""
+    """Maximum age of an event, in days."""
     google_requests_in_flight: InFlight | None = None
     # Google allows 300 requests a minute for each Cloud project.
     google_requests_per_second: PerSecond | None = 4.0
 
     gtm_server_url: ContainerUrl | None = None
-    """The address of the server container, without the path of a client (`/data`,
-    `/mp/collect`)."""
+    """The URL of the server container, without the path of a client (`/data`, `/mp/collect`)."""
     gtm_server_protocol: Literal["data_client", "measurement_protocol"] = "data_client"
     """`data_client` (Stape's Data Client) or `measurement_protocol`."""
     gtm_accept_multiple_events: bool = False
-    """Whether the Data Client's option of that name is ticked. Events are then sent several in one
-    request."""
+    """Whether the Data Client's option of that name is enabled. If so, several events are sent in
+    one request."""
     gtm_measurement_id: str | None = None
-    """The measurement id, for the Measurement Protocol."""
+    """The measurement id for the Measurement Protocol."""
     gtm_api_secret: Token | None = None
-    """The API secret, for the Measurement Protocol."""
+    """The API secret for the Measurement Protocol."""
     gtm_preview_token: Token | None = None
-    """Shows what is sent in the container's preview."""
+    """Shows events in the container's preview."""
     gtm_requests_in_flight: InFlight | None = None
     gtm_requests_per_second: PerSecond | None = None
 
     linkedin_access_token: Token | None = None
     """A token with the scopes `rw_conversions` and `r_ads`."""
     linkedin_conversion_rules: ConversionRules = Field(default_factory=dict)
-    """The conversion rule of each event, as in `Lead=104012,Purchase=104013` (`*=104012`: every
-    other one). An event without a rule is not sent."""
+    """The conversion rule for each event name, such as `Lead=104012,Purchase=104013` (`*=104012`
+    for all other names). Events without a rule are not sent."""
     linkedin_ad_account_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
-    """The ad account: lets `test-destinations` read its conversion rules."""
+    """The ad account, so that `test-destinations` can read its conversion rules."""
     linkedin_api_version: Annotated[str, Field(pattern=r"^20\d{2}(0[1-9]|1[0-2])$")] = "202608"
-    """The version of the API, `YYYYMM`."""
+    """The API version, `YYYYMM`."""
     linkedin_url: HttpUrl = "https://api.linkedin.com"
-    """The address of the API."""
+    """The base URL of the API."""
     linkedin_requests_in_flight: InFlight | None = None
     # LinkedIn's page says 600 a minute; connectors keep to half of it.
     linkedin_requests_per_second: PerSecond | None = 5.0
 
     microsoft_uet_tag_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
-    """Microsoft Advertising's UET tag."""
+    """The id of the UET tag."""
     microsoft_uet_access_token: Token | None = None
-    """The tag's token for the Conversions API, which Microsoft opens account by account."""
+    """The tag's token for the Conversions API, which Microsoft enables for individual accounts."""
     microsoft_uet_event_names: NamesOf = Field(default_factory=dict)
-    """Names that your conversion goals have where they differ from the events' own, as in
+    """Event names of your conversion goals, if they differ from the events' own, such as
     `quote_requested=Lead`."""
     microsoft_uet_url: HttpUrl = "https://capi.uet.microsoft.com"
-    """The address of the API."""
+    """The base URL of the API."""
     microsoft_uet_requests_in_flight: InFlight | None = None
     microsoft_uet_requests_per_second: PerSecond | None = 5.0
 
     reddit_pixel_id: Annotated[str, Field(pattern=r"^[at]2_\w+$")] | None = None
-    """The pixel, `a2_...` or `t2_...`."""
+    """The pixel's id, `a2_...` or `t2_...`."""
     reddit_access_token: Token | None = None
     """A conversion access token."""
     reddit_test_id: str | None = None
-    """Shows what is sent in Events Manager."""
+    """Shows events as test events in Events Manager."""
     reddit_event_names: NamesOf = Field(default_factory=dict)
-    """Names of events, as in `quote_requested=LEAD`. The usual ones are known; others are
-    `CUSTOM`."""
+    """Additional event names, such as `quote_requested=LEAD`. The usual names are known; others are
+    sent as `CUSTOM`."""
     reddit_resend_in_doubt: bool = False
-    """Whether a request whose answer was lost is sent again. The event may then count twice,
-    because Reddit does not recognise a server's second request. `false`: such an event becomes a
-    dead letter (`outcome unknown`)."""
+    """Whether a request is sent again if its response was lost. The event may then count twice,
+    because Reddit does not de-duplicate server events. `false`: such an event becomes a dead
+    letter (`outcome unknown`)."""
     reddit_url: HttpUrl = "https://ads-api.reddit.com"
-    """The address of the API."""
+    """The base URL of the API."""
     reddit_requests_in_flight: InFlight | None = None
     reddit_requests_per_second: PerSecond | None = 10.0
 
     tiktok_pixel_code: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
-    """The pixel (event source id)."""
+    """The pixel's code (event source id)."""
     tiktok_access_token: Token | None = None
-    """A token made for the Events API."""
+    """An access token for the Events API."""
     tiktok_event_source: Literal["web", "app", "offline", "crm"] = "web"
-    """What kind of source the events come from: `web`, `app`, `offline` or `crm`."""
+    """The kind of source that events come from: `web`, `app`, `offline` or `crm`."""
     tiktok_test_event_code: str | None = None
-    """Shows events in Events Manager, one a request."""
+    """Shows events as test events in Events Manager. Each request then carries one event."""
     tiktok_event_names: NamesOf = Field(default_factory=dict)
-    """Names of events, as in `quote_requested=Lead`. The usual ones are known; others go as they
-    are."""
+    """Additional event names, such as `quote_requested=Lead`. The usual names are known; others are
+    sent unchanged."""
     # Validators of others say 7 or 28 days; TikTok's page says nothing.
     tiktok_max_age_days: Annotated[int, Field(ge=1, le=365)] = 7
-    """How old an event may be. TikTok does not say."""
+    """Maximum age of an event, in days. TikTok does not document one."""
     tiktok_url: HttpUrl = "https://business-api.tiktok.com"
-    """The address of the API."""
+    """The base URL of the API."""
     tiktok_requests_in_flight: InFlight | None = None
     tiktok_requests_per_second: PerSecond | None = 10.0
 
     pinterest_ad_account_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
-    """The ad account."""
+    """The ad account's id."""
     pinterest_access_token: Token | None = None
     """A conversion access token."""
     pinterest_ads_token: Token | None = None
-    """A token with the scope `ads:read`, which a conversion token has not: with it the checks of
-    destinations tell the event quality that Pinterest reports."""
+    """A token with the scope `ads:read`, which a conversion token does not have. With it, the
+    checks of destinations show the event quality that Pinterest reports."""
     # Judged by Pinterest and not recorded: for trying out only.
     pinterest_test_mode: bool = False
-    """Events are judged and **not recorded**: for trying things out."""
+    """Pinterest validates events but does **not record them**. For trying things out."""
     pinterest_event_names: NamesOf = Field(default_factory=dict)
-    """Names of events, as in `quote_requested=lead`. The usual ones are known; others are
-    `custom`."""
+    """Additional event names, such as `quote_requested=lead`. The usual names are known; others are
+    sent as `custom`."""
     pinterest_max_age_days: Annotated[int, Field(ge=1, le=365)] = 7
-    """How old an event may be."""
+    """Maximum age of an event, in days."""
     pinterest_url: HttpUrl = "https://api.pinterest.com"
-    """The address of the API."""
+    """The base URL of the API."""
     pinterest_requests_in_flight: InFlight | None = None
     # 5,000 a minute for an ad account.
     pinterest_requests_per_second: PerSecond | None = 20.0
 
     snapchat_pixel_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
-    """The pixel."""
+    """The pixel's id."""
     snapchat_access_token: Token | None = None
-    """A token of the Conversions API."""
+    """An access token for the Conversions API."""
     snapchat_token_in_url: bool = False
-    """Sends the token in the URL, as Snapchat's pages show it, where the header is refused."""
+    """Sends the token in the URL, as Snapchat's documentation shows it. For use if the header is
+    refused."""
     snapchat_test_event_code: str | None = None
-    """Shows events in Events Manager."""
+    """Shows events as test events in Events Manager."""
     snapchat_event_names: NamesOf = Field(default_factory=dict)
-    """Names of events, as in `quote_requested=CUSTOM_EVENT_1`. The usual ones are known (`Lead` is
-    `SIGN_UP`); others become dead letters."""
+    """Additional event names, such as `quote_requested=CUSTOM_EVENT_1`. The usual names are known
+    (`Lead` is `SIGN_UP`); others become dead letters."""
     # What data_processing_options says of somebody whose data is for counting only.
     snapchat_limited_data_option: Annotated[str, Field(pattern=r"^[A-Za-z]{2,16}$")] | None = None
-    """The word that `data_processing_options` gets for somebody who refused personalisation or sent
-    Global Privacy Control. Unset: such an event is withheld, because Snapchat does not say for
-    certain which word it wants."""
+    """The value sent in `data_processing_options` for somebody who refused personalisation or sent
+    Global Privacy Control. Unset: such an event is withheld, because Snapchat does not document the
+    value clearly."""
     snapchat_max_age_days: Annotated[int, Field(ge=1, le=365)] = 37
-    """How old an event may be."""
+    """Maximum age of an event, in days."""
     snapchat_url: HttpUrl = "https://tr.snapchat.com"
-    """The address of the API."""
+    """The base URL of the API."""
     snapchat_requests_in_flight: InFlight | None = None
     snapchat_requests_per_second: PerSecond | None = 10.0
 
@@ -436,127 +436,129 @@ class Settings(BaseSettings):
 
     # How many retry runs a long queue is shared by: defs/delivery/backlog.py.
     retry_workers: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many retry runs share a long queue, one for each 1,000 due events, at most 64."""
+    """How many retry runs share a long queue: one for each 1,000 due events, at most 64."""
     # Whether the dead letters of a pause that is over go back into the queue by themselves.
     replay_after_pause: bool = False
-    """Whether dead letters of a pause that is over go back by themselves. `false`: `status` offers
-    them."""
+    """Whether the dead letters of a pause are replayed automatically when it is over. `false`:
+    `status` offers to replay them."""
 
     site_url: HttpUrl | None = None
-    """Your site's address: makes an event's `page_path` into the `event_source_url` that Meta asks
-    for. Unset: a path alone is left out."""
+    """Your site's URL, which turns an event's `page_path` into the `event_source_url` that Meta
+    asks for. Unset: a path alone is not sent."""
     default_country: Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")] = "US"
-    """ISO code of the country in which phone numbers without a country code are read."""
+    """ISO code of the country assumed for phone numbers without a country code."""
     geo_match_keys: Literal["none", "country", "country_state", "all"] = "all"
-    """Which address keys a lead adds to its events: `none`, `country`, `country_state` or `all`."""
+    """Which parts of a lead's address are added to its events as match keys: `none`, `country`,
+    `country_state` or `all`."""
     geo_match_keys_from_hosting: bool = False
-    """Whether places serve as well whose address is of a data centre, a proxy, a VPN or a relay,
-    where a source says so. `false`: they are stored, noted in `geo_fields`, and not sent."""
+    """Whether a location is also sent if its source says that the IP address belongs to a data
+    centre, a proxy, a VPN or a relay. `false`: it is stored, noted in `geo_fields`, and not
+    sent."""
     # How Meta gets external_id: as the site's pixel sends it, or the two do not match.
     external_id: Literal["hashed", "raw"] = "hashed"
-    """How Meta gets `external_id`: `hashed` or `raw`. It must be what your pixel sends, or the two
-    do not match."""
+    """How Meta receives `external_id`: `hashed` or `raw`. Must be the same as in your pixel, or the
+    two do not match."""
 
     # How payloads are read: events/policy.py.
     consent_default: Literal["granted", "unknown", "denied"] = "unknown"
-    """What it means that a payload says nothing of consent: `granted`, `unknown` (sent, and Google
-    is told nothing) or `denied`."""
+    """What to assume if a payload says nothing about consent: `granted`, `unknown` (the event is
+    sent, without a consent signal to Google) or `denied`."""
     # Ids of the site's own consent manager that mean advertising (RudderStack's deniedConsentIds).
     denied_consent_ids: Names = ()
-    """Ids of your consent manager that mean advertising, comma separated. Unset: a list of refused
-    ids that names no known purpose is not understood, and its event not sent."""
+    """Ids in your consent manager that mean advertising, comma separated. Unset: an event with a
+    list of refused ids that names no known purpose is not sent."""
     global_privacy_control: Literal["limited", "denied", "ignored"] = "limited"
-    """What a browser's `Sec-GPC` in a payload does: `limited` (Limited Data Use, no
+    """What a browser's `Sec-GPC` in a payload means: `limited` (Limited Data Use, no
     personalisation), `denied` or `ignored`."""
     site_timezone: Annotated[str, AfterValidator(_time_zone)] | None = None
-    """The zone of times that name none, as in `Europe/Berlin`. Unset: UTC."""
+    """The time zone of times that name none, such as `Europe/Berlin`. Unset: UTC."""
     future_events_wait_hours: Annotated[float, Field(ge=0, le=24 * 7)] = 24
-    """How far ahead an event's time may lie for the event to wait for it."""
+    """How many hours in the future an event's time may be. Until then the event waits."""
 
     geo_providers: GeoProviders = ("mmdb", "ip_api", "ipinfo")
-    """Sources of places, in the order in which they are asked."""
+    """Geolocation sources, in the order in which they are tried."""
     geo_mmdb_path: UserPath | None = None
-    """A local database of places. Unset: the one that `geo update` downloads."""
+    """A local geolocation database. Unset: the one that `geo update` downloads."""
     ip_api_url: HttpUrl | None = None
-    """`http://ip-api.com` for the free service, for non-commercial use only. Unset: not asked."""
+    """`http://ip-api.com` for the free service, for non-commercial use only. Unset: not used."""
     ip_api_key: Token | None = None
-    """The key of ip-api's paid service. Unset: not asked."""
+    """The API key of ip-api's paid service. Unset: not used."""
     ipinfo_url: HttpUrl = "https://api.ipinfo.io"
-    """The address of ipinfo."""
+    """The base URL of ipinfo."""
     ipinfo_token: Token | None = None
-    """A token of ipinfo. Unset: not asked."""
+    """An API token of ipinfo. Unset: not used."""
     ip_retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """Days after which the addresses of enriched leads are cut or removed."""
+    """Days after which the IP addresses of enriched leads are shortened or removed."""
     ip_retention: Literal["truncate", "remove"] = "truncate"
-    """What becomes of such an address: `truncate` (to /24 or /48) or `remove`."""
+    """What happens to such an address: `truncate` (to /24 or /48) or `remove`."""
 
     emq_model: Literal["saturating", "weighted"] = "saturating"
-    """How an event is scored: `saturating` (each further key adds less) or `weighted` (the sum that
-    older dashboards show)."""
+    """How an event is scored: `saturating` (each additional key adds less) or `weighted` (the sum
+    that older dashboards show)."""
     # Checked against the model where it is used: wiring/health.py.
     emq_weights: Weights = Field(default_factory=dict)
-    """Weights instead of the model's own, as in `em=0.45,ph=0.3`."""
+    """Weights that replace the model's own, such as `em=0.45,ph=0.3`."""
     emq_window_days: Annotated[int, Field(ge=1, le=90)] = 7
-    """The days that the score looks back."""
+    """The number of days that the score covers."""
     emq_warning: Score = 7.0
-    """A score below this is a warning."""
+    """Warning below this score."""
     emq_critical: Score = 4.0
-    """A score below this is critical."""
+    """Critical below this score."""
     failed_events_warning: Count = 5
-    """More waiting events than this are a warning."""
+    """Warning above this number of waiting events."""
     failed_events_critical: Count = 10
-    """More waiting events than this are critical."""
+    """Critical above this number of waiting events."""
     error_rate_window_hours: Annotated[int, Field(ge=1, le=24 * 90)] = 24
-    """The hours that the error rate looks back."""
+    """The number of hours that the error rate covers."""
     error_rate_warning: Percent = 2.0
-    """An error rate above this, in percent, is a warning."""
+    """Warning above this error rate, in percent."""
     error_rate_critical: Percent = 5.0
-    """An error rate above this, in percent, is critical."""
+    """Critical above this error rate, in percent."""
     delivery_rate_window_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 24
-    """The hours, which end an hour ago, of whose conversions the delivered ones are counted."""
+    """The number of hours that the delivery rate covers, up to an hour ago."""
     delivery_rate_warning: Percent = 90.0
-    """Where fewer, in percent, of a destination's conversions arrived, it is a warning."""
+    """Warning if fewer percent of a destination's conversions were delivered."""
     delivery_rate_critical: Percent = 75.0
-    """Where fewer, in percent, of a destination's conversions arrived, it is critical."""
+    """Critical if fewer percent of a destination's conversions were delivered."""
     site_sends_to: (
         Annotated[tuple[DestinationName, ...], NoDecode, BeforeValidator(_comma_separated)] | None
     ) = None
-    """Destinations that the site sends first attempts to itself, comma separated: where it reports
-    no failure, delivery is assumed. Unset: those that are set up or have failed events, and are not
-    in `LOG_EVENT_FORWARD_TO`."""
+    """Destinations to which the site itself sends first attempts, comma separated. If the site
+    reports no failure, delivery is assumed. Unset: those that are configured or have failed events,
+    and are not in `LOG_EVENT_FORWARD_TO`."""
     once_an_order: bool = False
-    """Whether an event is withheld whose order came under another event id before."""
+    """Whether an event is withheld if its order was already sent under another event id."""
     order_window_days: Annotated[int, Field(ge=1, le=90)] = 30
-    """The days within which the same order under two event ids is told of, and with `ONCE_AN_ORDER`
-    withheld."""
+    """The number of days within which one order under two event ids is reported and, with
+    `ONCE_AN_ORDER`, withheld."""
     # A dead letter is not tried again by itself: the first one is worth a look.
     dead_letters_warning: Count = 0
-    """More dead letters of the last 24 hours than this are a warning."""
+    """Warning above this number of dead letters in the last 24 hours."""
     dead_letters_critical: Count = 10
-    """More dead letters of the last 24 hours than this are critical."""
+    """Critical above this number of dead letters in the last 24 hours."""
     health_minimum_events: Count = 20
-    """Events below which a rate or a score means nothing yet."""
+    """With fewer events than this, rates and scores raise no alert."""
     # Unset: every event of type conversion, and those of the usual names.
     conversion_event_names: Names | None = None
-    """Which ledger events count, comma separated. Unset: events of type `conversion`, and the usual
-    names of leads, bookings and purchases."""
+    """Which ledger events count as conversions, comma separated. Unset: events of type
+    `conversion`, and the usual names of leads, bookings and purchases."""
 
     alert_after_checks: Annotated[int, Field(ge=1, le=100)] = 1
-    """Breaching checks in a row before an alert fires."""
+    """Consecutive checks beyond a threshold before an alert starts."""
     alert_clear_after_checks: Annotated[int, Field(ge=1, le=100)] = 2
-    """Healthy checks in a row before an alert ends."""
+    """Consecutive healthy checks before an alert ends."""
     # How much better than its threshold a value must be for an alert to end.
     alert_clear_margin_percent: Annotated[float, Field(ge=0, le=50)] = 5.0
     """How much better than its threshold a value must be for an alert to end."""
     # Apprise URLs, comma separated: health/notifications/channels.py.
     alert_channels: SecretStr | None = None
     """[Apprise](https://github.com/caronc/apprise) URLs, comma separated. Unset: alerts are
-    recorded and shown, not sent. `serve` and `dev` refuse a channel that cannot be used."""
+    recorded and shown, but not sent. `serve` and `dev` do not start with an unusable channel."""
     alert_signing_key: Annotated[SecretStr, Field(min_length=16)] | None = None
-    """Signs what a webhook (`json://`, `jsons://`) gets, as [Standard
-    Webhooks](https://www.standardwebhooks.com) says: `webhook-signature: v1,` and the base64 of
-    HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`. 16 characters or more, or `whsec_` and
-    base64. Unset: not signed."""
+    """Signs messages to webhooks (`json://`, `jsons://`) according to [Standard
+    Webhooks](https://www.standardwebhooks.com): `webhook-signature: v1,` followed by the base64 of
+    the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`. 16 characters or more, or `whsec_`
+    and base64. Unset: not signed."""
     weekly_digest: bool = False
     """Tells the channels of `ALERT_CHANNELS` every Monday what arrived in the week, what retries
     saved, what it was worth and what to do next; the same as a page beside the health report."""
@@ -564,10 +566,11 @@ class Settings(BaseSettings):
     """Hours between reminders while an alert is critical."""
     # Who knows it can keep the switch from telling that no check comes.
     dead_mans_switch_url: Annotated[SecretStr, AfterValidator(_secret_http_url)] | None = None
-    """An address that is asked (`GET`) after each health check that came to its end, such as one of
-    healthchecks.io; a secret. It tells you when nothing here can. Never from a rehearsal."""
+    """A secret URL, such as one of healthchecks.io, that is requested (`GET`) after each completed
+    health check. The service behind it notifies you if the requests stop. Never requested in a
+    rehearsal."""
     snapshot_retention_days: Days = 90
-    """Days for which readings of metrics are kept."""
+    """Days for which the values of metrics are kept."""
     # The database itself refuses to delete younger attempts: store/migrations.
     attempt_retention_days: Annotated[int, Field(ge=100, le=3650)] = 400
     """Days for which the attempts of settled events are kept, and what Google said of its
@@ -584,37 +587,37 @@ class Settings(BaseSettings):
     # that posts from the browser; it keeps strangers' scanners out and is no secret.
     # How long it must be depends on who can reach the API: web/server.py.
     admin_api_token: Annotated[SecretStr, Field(min_length=1)] | None = None
-    """Lets its bearer call the admin endpoints. Unset: `serve` stays on loopback and prints a token
-    that it made."""
+    """The bearer token for the admin endpoints. Unset: `serve` stays on loopback and prints a token
+    that it generates."""
     supabase_jwt_secret: JwtSecret | None = None
-    """Lets users of a Supabase project in, whose tokens are signed with its legacy secret."""
+    """Accepts users of a Supabase project whose tokens are signed with its legacy secret."""
     supabase_jwks_url: HttpUrl | None = None
-    """The same, for projects with signing keys."""
+    """Accepts users of a Supabase project with signing keys."""
     intake_key: Annotated[SecretStr, Field(min_length=16)] | None = None
-    """The key that sites send as `x-api-key`, 16 characters or more. Unset: only processes of this
+    """The key that sites send as `x-api-key`, 16 characters or more. Unset: only processes on this
     machine may post."""
     cors_origins: Origins = ()
-    """Which origins a browser may post from, comma separated."""
+    """Origins from which browsers may post, comma separated."""
     # Whose word about the client's address is taken (X-Forwarded-For).
     trusted_proxies: Networks = ()
-    """Networks whose `X-Forwarded-For` is believed, and whose members do not count as processes of
-    this machine."""
+    """Networks of proxies whose `X-Forwarded-For` is trusted. Requests from them do not count as
+    local."""
     log_event_forward_to: Annotated[
         tuple[DestinationName, ...], NoDecode, BeforeValidator(_comma_separated)
     ] = ()
-    """Destinations to which `log-event` hands the events that it takes, comma separated."""
+    """Destinations to which `log-event` forwards the events that it accepts, comma separated."""
     intake_requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 600
-    """Requests that one client may post in a minute."""
+    """Requests per minute that one client may post."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
-    """The largest body of a request, in bytes."""
+    """Maximum size of a request body, in bytes."""
     # What one lead is worth to the business, for the estimate of what lost events cost.
     lead_value: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """What a lead is worth, for the estimate of what lost events cost."""
+    """The value of a lead, for estimating the cost of lost events."""
     lead_value_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
     """The currency of `LEAD_VALUE`."""
     # Where the health page links to: the address at which people open the Dagster UI.
     dagster_ui_url: HttpUrl = "http://127.0.0.1:3000"
-    """Where the health page links to: the address at which people open the Dagster UI."""
+    """The URL of the Dagster UI, which the health page links to."""
 
     @field_validator(
         *(f"{spec.settings}_retry_horizon_hours".lower() for spec in REGISTRY), check_fields=False
@@ -692,7 +695,7 @@ def _names_in_env_file(file: Path) -> list[str]:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"{ENV_FILE} cannot be read as UTF-8 text: mend or remove it") from None
+        raise SettingsError(f"{ENV_FILE} cannot be read as UTF-8 text: fix or remove it") from None
     names = []
     for number, line in enumerate(re.split("\r\n|\n|\r", text), 1):
         if "\0" in line or not _ENV_LINE.fullmatch(line.strip()):

@@ -25,16 +25,16 @@ _COLUMNS = {
 
 def accounting(
     since: Annotated[
-        str, typer.Option(help="From this day or moment on (ISO 8601, UTC); else of 7 days.")
+        str, typer.Option(help="Start day or time (ISO 8601, UTC). [default: 7 days ago]")
     ] = "",
-    until: Annotated[str, typer.Option(help="To this day, or to before this moment.")] = "",
+    until: Annotated[str, typer.Option(help="End day (inclusive) or time (exclusive).")] = "",
     destination: Annotated[
         DestinationName | None, typer.Option(help="Only this destination.")
     ] = None,
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
-    """Show what became of the ledger's conversions at each destination, and why."""
+    """Show what happened to the ledger's conversions at each destination, and why."""
     from tracking_pipeline.health.readings.arrivals import TIME_BUDGET_SECONDS
     from tracking_pipeline.health.view.accounting import account_for, accounting_json
     from tracking_pipeline.settings import read_settings

@@ -22,7 +22,7 @@ from tracking_pipeline.cli import (
 
 app = typer.Typer(
     name="tracking-pipeline",
-    help="Re-sends failed conversion events and keeps watch over tracking.",
+    help="Retries failed conversion events and monitors tracking.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -41,7 +41,7 @@ def _options(
     show_version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show the version and end."
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
 ) -> None:

@@ -39,12 +39,13 @@ def retry(  # noqa: PLR0917  typer calls it by name
         DestinationName | None, typer.Option(help="Only this destination's events.")
     ] = None,
     event_id: Annotated[
-        UUID | None, typer.Option(help="Only this event, by its id or its row's; need not be due.")
+        UUID | None,
+        typer.Option(help="Only this event, by its id or its row's id; even if not due."),
     ] = None,
     time_budget: Annotated[
-        int, typer.Option(min=1, max=3600, help="Seconds after which no more is claimed.")
+        int, typer.Option(min=1, max=3600, help="Seconds after which no more events are claimed.")
     ] = 240,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; send nothing.")] = False,
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
@@ -72,34 +73,40 @@ def replay(  # noqa: PLR0917  typer calls it by name
     destination: Annotated[
         DestinationName | None, typer.Option(help="Only this destination's dead letters.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="Only those whose reason has this in it.")] = "",
-    exact: Annotated[bool, typer.Option("--exact", help="--reason is the whole reason.")] = False,
+    reason: Annotated[str, typer.Option(help="Only those whose reason contains this text.")] = "",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Match the whole reason, not a part.")
+    ] = False,
     error_code: Annotated[str, typer.Option(help="Only those with this error code.")] = "",
-    event_name: Annotated[str, typer.Option(help="Only events of this name.")] = "",
+    event_name: Annotated[str, typer.Option(help="Only events with this name.")] = "",
     since: Annotated[
-        str, typer.Option(help="Only those that died at this time or later: ISO 8601.")
+        str, typer.Option(help="Only those given up at this time or later (ISO 8601).")
     ] = "",
-    until: Annotated[str, typer.Option(help="Only those that died before this time.")] = "",
+    until: Annotated[str, typer.Option(help="Only those given up before this time.")] = "",
     ids: Annotated[
-        list[UUID] | None, typer.Option("--id", help="Only this row or event; may be repeated.")
+        list[UUID] | None, typer.Option("--id", help="Only this row or event; repeatable.")
     ] = None,
     after_pause: Annotated[
-        bool, typer.Option("--after-pause", help="Only those of a pause that is over.")
+        bool, typer.Option("--after-pause", help="Only those from a pause that has ended.")
     ] = False,
     with_waiting: Annotated[
-        bool, typer.Option("--with-waiting", help="Also plan what waits to be sent again.")
+        bool, typer.Option("--with-waiting", help="Also plan the events that wait for a retry.")
     ] = False,
     repair: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Rules that mend each payload first."),
+        typer.Option(
+            exists=True, dir_okay=False, help="Rules that repair each payload before it is sent."
+        ),
     ] = None,
     rate: Annotated[
-        int, typer.Option(min=0, help="Events a minute for each destination; 0: below live.")
+        int, typer.Option(min=0, help="Events per minute and destination; 0: below the live rate.")
     ] = 0,
     canary: Annotated[
-        int, typer.Option(min=0, help="So many of each larger group are sent first; 0: none.")
+        int, typer.Option(min=0, help="Events of each larger group to send first; 0: none.")
     ] = CANARIES,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count and forecast.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count and forecast; change nothing.")
+    ] = False,
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
@@ -140,17 +147,23 @@ def replay(  # noqa: PLR0917  typer calls it by name
 
 
 def backfill(  # noqa: PLR0917  typer calls it by name
-    destination: Annotated[DestinationName, typer.Option(help="Who is to get the conversions.")],
-    since: Annotated[
-        str, typer.Option(help="Only those that the ledger got at this time or later: ISO 8601.")
+    destination: Annotated[
+        DestinationName, typer.Option(help="The destination that receives them.")
     ],
-    until: Annotated[str, typer.Option(help="Only those that it got before this time.")] = "",
-    rate: Annotated[int, typer.Option(min=0, help="Events a minute; 0: below live.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count and forecast.")] = False,
+    since: Annotated[
+        str, typer.Option(help="Only conversions recorded at this time or later (ISO 8601).")
+    ],
+    until: Annotated[str, typer.Option(help="Only those recorded before this time.")] = "",
+    rate: Annotated[
+        int, typer.Option(min=0, help="Events per minute; 0: below the live rate.")
+    ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count and forecast; change nothing.")
+    ] = False,
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
-    """Hand ledger conversions to a destination that never saw them: backfill_destination_job."""
+    """Send a new destination the ledger's conversions: one run of backfill_destination_job."""
     with loading():
         import dagster as dg
 
@@ -364,8 +377,8 @@ def ask(
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
-    """Ask each destination whether events would get in, and send none: one run of
-    check_destinations_job. Exit status 1 where one that is configured does not let them in."""
+    """Ask each destination whether it would accept events, without sending one: one run of
+    check_destinations_job. Exit status 1 if a configured destination would not."""
     with loading():
         from tracking_pipeline.cli.run import run_ops
         from tracking_pipeline.defs.delivery.check_destinations import check_destinations_job

@@ -20,7 +20,7 @@ SAMPLE_DAYS = 15
 
 
 def demo(as_json: Json = False) -> None:
-    """Show the loop once, on sample events and the sandbox, in the rehearsal database."""
+    """Run the loop once with sample events against the sandbox, in the rehearsal database."""
     with loading():
         from tracking_pipeline.cli.run import run_heal
     from tracking_pipeline.geo.coverage import read_geo_coverage

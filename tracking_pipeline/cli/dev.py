@@ -36,7 +36,7 @@ def dev(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 3000,
 ) -> None:
-    """Start everything and keep the Dagster UI up. With nothing configured: a rehearsal."""
+    """Start Dagster with its UI and all schedules. If nothing is configured, start a rehearsal."""
     from tracking_pipeline.settings import (
         INSTANCE_FILE,
         WORKSPACE_FILE,

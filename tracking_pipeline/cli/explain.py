@@ -41,19 +41,19 @@ _STANDARD_INPUT = "-"
 def explain(
     event_id: Annotated[
         str | None,
-        typer.Argument(help="A row's id, an event's (any text), an order's or a lead's."),
+        typer.Argument(help="The id of a row, event (any text), order or lead."),
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option(help="Events that are not stored: NDJSON or CSV; - is standard input."),
+        typer.Option(help="Explain the events in this NDJSON or CSV file; - is standard input."),
     ] = None,
     destination: Annotated[
-        DestinationName | None, typer.Option(help="Only what this destination would get.")
+        DestinationName | None, typer.Option(help="Only what this destination would receive.")
     ] = None,
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
-    """Show what is read from an event and why, and what each destination would get."""
+    """Show what is read from an event, and what each destination would receive."""
     if event_id is None and file is None:
         raise WrongUseError(
             "name an event by an id, or events by --file FILE (- is standard input)"

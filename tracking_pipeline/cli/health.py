@@ -22,7 +22,7 @@ _STYLES = {"critical": "red", "warning": "yellow", "degraded": "yellow", "ok": "
 
 
 def check(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
-    """Check tracking's health: one run of check_tracking_health_job. A breach is a result."""
+    """Run a health check: one run of check_tracking_health_job. An alert is not an error."""
     with loading():
         from tracking_pipeline.cli.run import run_check
 
@@ -30,7 +30,7 @@ def check(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
 
 
 def heal(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
-    """One pass of the loop: retry, enrich, check, in that order."""
+    """Run the whole loop once: retry, enrich, check."""
     with loading():
         from tracking_pipeline.cli.run import run_heal
 
@@ -40,15 +40,15 @@ def heal(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
 
 def digest(
     html: Annotated[
-        Path | None, typer.Option("--html", dir_okay=False, help="Also write it as a page here.")
+        Path | None, typer.Option("--html", dir_okay=False, help="Also write it to this HTML file.")
     ] = None,
     send: Annotated[
-        bool, typer.Option("--send", help="Tell the channels of ALERT_CHANNELS, once a week each.")
+        bool, typer.Option("--send", help="Send it to ALERT_CHANNELS, once a week each.")
     ] = False,
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
-    """Show what the last seven days came to, and what to do next: the weekly digest."""
+    """Show the weekly digest: the last seven days, and what to do next."""
     from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
     from tracking_pipeline.health.view.report_pages import ReportFileError, write_weekly
     from tracking_pipeline.health.view.weekly import digest_json, owe_digest, read_weekly_digest
@@ -105,8 +105,8 @@ def _told(rehearsal: bool) -> dict[str, Any]:
 
 
 def try_channels(as_json: Json = False) -> None:
-    """Send one test message by each channel of ALERT_CHANNELS, and say what came back. Exit status
-    1 where a channel did not take it."""
+    """Send a test message to each channel in ALERT_CHANNELS and show the result. Exit status 1 if a
+    channel did not accept it."""
     from tracking_pipeline.health.notifications.channels import send_test
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.wiring.health import channels_from

@@ -19,7 +19,7 @@ from tracking_pipeline.errors import ExplainedError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 Rehearsal = Annotated[
     bool,
     typer.Option("--rehearsal", help="Use the embedded rehearsal database and the sandbox."),

@@ -16,18 +16,18 @@ from tracking_pipeline.cli.output import Json, Rehearsal, count_text, out, show
 
 def enrich(
     limit: Annotated[
-        int, typer.Option(min=0, help="At most so many leads, the newest first. 0: all.")
+        int, typer.Option(min=0, help="Maximum number of leads, newest first; 0: all.")
     ] = 0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only count, and ask nobody online.")
+        bool, typer.Option("--dry-run", help="Only count; query no online source.")
     ] = False,
     recheck_failed: Annotated[
-        bool, typer.Option("--recheck-failed", help="Also leads that were looked up in vain.")
+        bool, typer.Option("--recheck-failed", help="Also leads whose lookup failed before.")
     ] = False,
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
-    """Fill in the places of leads that came without: one run of enrich_leads_job."""
+    """Look up missing locations of leads: one run of enrich_leads_job."""
     with loading():
         from tracking_pipeline.cli.run import run_enrich
 
@@ -35,12 +35,12 @@ def enrich(
     show(as_json, run_enrich(config, rehearsal), show_enrich)
 
 
-geo = typer.Typer(help="The local database of places.", no_args_is_help=True)
+geo = typer.Typer(help="The local geolocation database.", no_args_is_help=True)
 
 
 @geo.command()
 def update(as_json: Json = False) -> None:
-    """Bring this month's DB-IP City Lite database, unless it is there already."""
+    """Download this month's DB-IP City Lite database, unless it is already there."""
     from tracking_pipeline.geo.download import (
         database_file,
         download_client,

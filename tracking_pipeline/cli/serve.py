@@ -15,7 +15,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
     rehearsal: Rehearsal = False,
 ) -> None:
-    """Serve the HTTP API and the health page. Without ADMIN_API_TOKEN: to this machine only."""
+    """Serve the HTTP API and the health page. Without ADMIN_API_TOKEN, only to this machine."""
     from tracking_pipeline.defs.instance.runs import open_instance
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.web import server

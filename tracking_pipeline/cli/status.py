@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def status(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
-    """Show what needs a human: health, destinations, queue, dead letters, alerts, last runs."""
+    """Show what needs attention: health, destinations, queue, dead letters, alerts, last runs."""
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.wiring.installation import NothingHereError, open_installation
 

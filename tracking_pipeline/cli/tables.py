@@ -29,8 +29,8 @@ def migrate(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Create the tables, or adopt those that exist. Additive; safe to run again. On a terminal it
-    asks before it adopts tables with rows."""
+    """Create missing tables and adopt existing ones. Only adds, and is safe to repeat. On a
+    terminal it asks before it adopts tables with rows."""
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.store.migrate import migrate as migrate_tables
     from tracking_pipeline.store.migrate import read_target
@@ -71,26 +71,26 @@ def _let_see(target: Target, *, ask: bool) -> None:
 
 def import_rows(  # noqa: PLR0917  options, which nobody passes by position
     file: Annotated[Path, typer.Argument(help="NDJSON or CSV; - is standard input.")],
-    into: Annotated[Into, typer.Option(help="What the rows are.")],
+    into: Annotated[Into, typer.Option(help="The table that receives the rows.")],
     destination: Annotated[
         DestinationName | None,
-        typer.Option(help="For failed events whose rows name none."),
+        typer.Option(help="For failed events whose rows name no destination."),
     ] = None,
     rejects: Annotated[
         Path | None,
         typer.Option(
             dir_okay=False,
-            help="Write the rows that are refused to this file, each with the reason: correct them "
-            "and import it again.",
+            help="Write rejected rows to this file, each with its reason: correct them and import "
+            "it again.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be imported; keep nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be imported; write nothing.")
     ] = False,
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
-    """Import rows of your own. Bad rows are told by line; good ones are kept."""
+    """Import your own rows. Bad rows are reported by line; good ones are kept."""
     from tracking_pipeline.importing.service import import_file
     from tracking_pipeline.settings import read_settings
     from tracking_pipeline.wiring.installation import open_installation
@@ -159,7 +159,7 @@ def show_import(totals: Mapping[str, Any]) -> None:
 
 
 def prune(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
-    """Delete what is old enough: one run of maintenance_job, which the daemon launches nightly."""
+    """Delete old rows: one run of maintenance_job, which the daemon starts every night."""
     with loading():
         from tracking_pipeline.cli.run import run_prune
 

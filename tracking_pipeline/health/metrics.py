@@ -168,7 +168,7 @@ _CATALOGUE = (
             beyond="below {threshold}",
             over="the estimated EMQ score is {value} of 10",
             next_step="Open the asset emq_score: it shows how many events carry each match key. "
-            "Mend the form or the server that no longer sends the key named here",
+            "Fix the form or the server that no longer sends the key named here",
             setting="EMQ",
             direction="below",
             best=HIGHEST_SCORE,
@@ -178,7 +178,7 @@ _CATALOGUE = (
             "emq_score",
             "score_is_good",
             "Is the estimated EMQ score above EMQ_WARNING (else WARN) and EMQ_CRITICAL (else "
-            "ERROR)? Where it is not, this says which match key fell, and which would add most.",
+            "ERROR)? If not, this says which match key fell, and which one would add most.",
         ),
         chart=ChartSpec("EMQ score", "of 10", highest=HIGHEST_SCORE),
     ),
@@ -196,7 +196,7 @@ _CATALOGUE = (
         only_parts=True,
         export=(
             "tracking_matchable_percent",
-            "Share of the ledger's conversions with the match keys that a platform asks for.",
+            "Share of the ledger's conversions with the match keys that a platform requires.",
         ),
         export_label="destination",
     ),
@@ -219,8 +219,8 @@ _CATALOGUE = (
         check=CheckSpec(
             "queue_depth",
             "queue_is_short",
-            "Do no more failed events wait than FAILED_EVENTS_WARNING (else WARN) and "
-            "FAILED_EVENTS_CRITICAL (else ERROR)? Where more do, this says for which destination.",
+            "Is the number of waiting failed events at most FAILED_EVENTS_WARNING (else WARN) and "
+            "FAILED_EVENTS_CRITICAL (else ERROR)? If not, this says for which destination.",
         ),
         chart=ChartSpec("Failed events waiting", "events", combine="max"),
     ),
@@ -253,9 +253,8 @@ _CATALOGUE = (
         check=CheckSpec(
             "error_rate",
             "few_events_fail",
-            "Is the error rate no higher than ERROR_RATE_WARNING (else WARN) and "
-            "ERROR_RATE_CRITICAL (else ERROR)? Where it is, this says at which destination most "
-            "events failed.",
+            "Is the error rate at most ERROR_RATE_WARNING (else WARN) and ERROR_RATE_CRITICAL "
+            "(else ERROR)? If not, this says at which destination most events failed.",
         ),
         chart=ChartSpec("Error rate", "%"),
     ),
@@ -268,8 +267,8 @@ _CATALOGUE = (
         figure=True,
         export=(
             "tracking_delivery_rate_percent",
-            "Share of the conversions that should have been delivered and were, in percent: of the "
-            "destination with the lowest.",
+            "Share of the conversions due for delivery that were delivered, in percent, at the "
+            "destination where it is lowest.",
         ),
         alert=AlertSpec(
             type="delivery_rate_low",
@@ -278,8 +277,8 @@ _CATALOGUE = (
             bad="of the conversions that should have reached a destination, {value} % did",
             beyond="below {threshold} %",
             over="of the conversions that should have reached a destination, {value} % did",
-            next_step="Run `tracking-pipeline accounting`: it shows by destination, event name and "
-            "day what became of them, and why",
+            next_step="Run `tracking-pipeline accounting`: it shows by destination, event name "
+            "and day what happened to them, and why",
             setting="DELIVERY_RATE",
             direction="below",
             best=100.0,
@@ -290,7 +289,7 @@ _CATALOGUE = (
             "conversions_arrive_everywhere",
             "Is the share of conversions that were delivered, of those that should have been, "
             "above DELIVERY_RATE_WARNING (else WARN) and DELIVERY_RATE_CRITICAL (else ERROR) at "
-            "every destination? Where it is not, this says at which one, and why.",
+            "every destination? If not, this says at which one, and why.",
         ),
         chart=ChartSpec("Conversions that arrived", "%", highest=100.0),
     ),
@@ -301,7 +300,7 @@ _CATALOGUE = (
         decimals=1,
         unit=" %",
         figure=True,
-        export=("tracking_geo_coverage_percent", "Share of leads with a place, in percent."),
+        export=("tracking_geo_coverage_percent", "Share of leads with a location, in percent."),
         chart=ChartSpec("Leads with a place", "% of the leads of 7 days", highest=100.0),
     ),
     MetricSpec(
@@ -325,16 +324,16 @@ _CATALOGUE = (
             at_zero="events that became dead letters and are not tried again by themselves: "
             "{value}",
             over="events that became dead letters lately: {value}",
-            next_step="Mend the cause, then look with `tracking-pipeline replay --dry-run` at what "
+            next_step="Fix the cause, then run `tracking-pipeline replay --dry-run` to see what "
             "can be sent again",
             setting="DEAD_LETTERS",
         ),
         check=CheckSpec(
             "queue_depth",
             "events_are_not_given_up",
-            "Did no more events become dead letters in a day than DEAD_LETTERS_WARNING (else WARN) "
-            "and DEAD_LETTERS_CRITICAL (else ERROR)? They are not tried again until somebody "
-            "replays them.",
+            "Did at most DEAD_LETTERS_WARNING (else WARN) and DEAD_LETTERS_CRITICAL (else ERROR) "
+            "events become dead letters in a day? They are not retried until somebody replays "
+            "them.",
         ),
     ),
     MetricSpec(
@@ -348,7 +347,7 @@ _CATALOGUE = (
             rank=2,
             bad="destinations that are paused: {value}",
             over="no destination is paused",
-            next_step="Mend the token, the permission or the account that the reason names. "
+            next_step="Fix the token, the permission or the account that the reason names. "
             f"{UNSPENT}",
             # Events wait and new ones join them until a human mends it.
             critical=0,
@@ -357,8 +356,9 @@ _CATALOGUE = (
         check=CheckSpec(
             "queue_depth",
             "destinations_take_events",
-            "Does every destination take events? ERROR: one refuses everybody, because of a token, "
-            "a permission or an account that somebody must mend. Its events wait unspent.",
+            "Does every destination accept events? ERROR: one refuses every event because of a "
+            "token, a permission or an account that somebody has to fix. Its events wait without "
+            "using up retries.",
         ),
     ),
     MetricSpec(
@@ -372,8 +372,8 @@ _CATALOGUE = (
             rank=8,
             bad="geolocation providers down: {value}",
             over="all geolocation providers respond",
-            next_step="Nothing is lost: the next provider is asked, or this one later. Check its "
-            "address, its key and its quota if it stays so",
+            next_step="Nothing is lost: leads are looked up in the next provider, or later. If it "
+            "persists, check the provider's URL, key and quota",
             # The next provider serves meanwhile, and a lead without a place is still a lead.
             warning=0,
         ),
@@ -381,7 +381,7 @@ _CATALOGUE = (
             "geo_coverage",
             "sources_of_places_answer",
             "Do the online geolocation providers respond? WARN: one has failed several times in a "
-            "row. The next provider serves meanwhile, and leads wait for no longer than that.",
+            "row. Meanwhile the next provider is used, and leads wait only if there is none.",
         ),
     ),
     MetricSpec(
@@ -394,14 +394,16 @@ _CATALOGUE = (
             rank=3,
             bad="no conversion has reached the ledger lately, though there were some before",
             over="conversions reach the ledger again",
-            next_step="Check that the site still writes wm_event_log, and CONVERSION_EVENT_NAMES",
+            next_step=(
+                "Check that the site still writes to wm_event_log, and check CONVERSION_EVENT_NAMES"
+            ),
             warning=0,
         ),
         check=CheckSpec(
             "emq_score",
             "conversions_arrive",
-            "Do conversions reach the ledger, as they did before? Where none do, the site has "
-            "stopped writing wm_event_log, or CONVERSION_EVENT_NAMES does not name its events.",
+            "Do conversions reach the ledger, as they did before? If not, the site has stopped "
+            "writing to wm_event_log, or CONVERSION_EVENT_NAMES does not name its events.",
         ),
     ),
     MetricSpec(
@@ -455,8 +457,8 @@ _CATALOGUE = (
             bad="event names of which far more come than usually, and destinations that are handed "
             "far more: {value}",
             over="no more events come than usually",
-            next_step="Look whether a tag fires twice, or a program fills in a form; a campaign "
-            "needs nothing done",
+            next_step="Check whether a tag fires twice or a bot submits a form; for a campaign, "
+            "do nothing",
             warning=0,
         ),
     ),
@@ -471,7 +473,7 @@ _CATALOGUE = (
             rank=14,
             bad="match keys that events suddenly lack: {value}",
             over="events carry the match keys that they usually do",
-            next_step="Mend the form or the server that no longer sends it: look at what was "
+            next_step="Fix the form or the server that no longer sends it: look at what was "
             "released then",
             warning=0,
         ),
@@ -490,8 +492,8 @@ _CATALOGUE = (
             rank=15,
             bad="answers on consent that events suddenly hardly bring any more: {value}",
             over="consent is given and refused as it usually is",
-            next_step="Look at the consent banner and at what was released then: where consent is "
-            "in doubt nothing is sent",
+            next_step="Look at the consent banner and at what was released then: if consent is in "
+            "doubt, nothing is sent",
             warning=0,
         ),
     ),
@@ -501,7 +503,7 @@ _CATALOGUE = (
         read=lambda readings: readings.automation.measured,
         export=(
             "tracking_automation_failing",
-            "Schedules and sensors whose ticks fail or do not come.",
+            "Schedules and sensors whose ticks fail or are missing.",
         ),
         alert=AlertSpec(
             type="automation_failing",
@@ -509,8 +511,8 @@ _CATALOGUE = (
             rank=11,
             bad="schedules and sensors whose ticks fail or do not come: {value}",
             over="all schedules and sensors tick",
-            next_step="Open Automation in the Dagster UI: the failed tick has the whole error. "
-            "Where the daemon is silent, start it (Deployment, Daemons)",
+            next_step="Open Automation in the Dagster UI: the failed tick has the whole error. If "
+            "the daemon is down, start it (Deployment, Daemons)",
             warning=0,
             critical=2,
         ),
@@ -560,8 +562,8 @@ _CATALOGUE = (
         check=CheckSpec(
             "queue_depth",
             "tokens_and_versions_last",
-            "Do the tokens of all destinations, and the versions of their APIs, last for 60 days "
-            "(else WARN) and for 2 (else ERROR)? As check_destinations_job found them.",
+            "Are the tokens and API versions of all destinations valid for 60 more days (else "
+            "WARN) and 2 more days (else ERROR)? As found by check_destinations_job.",
         ),
     ),
     MetricSpec(

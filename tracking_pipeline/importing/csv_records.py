@@ -277,7 +277,7 @@ def _choose(
     if not cut:
         if not is_first:
             return Header((), ",")
-        raise ImportFileError("the header has a quote that is not closed or inside a name: mend it")
+        raise ImportFileError("the header has a quote that is not closed or inside a name: fix it")
 
     def worth(header: Header) -> tuple[int, int]:
         known = sum(map(knows, header.names)) if knows else 0

@@ -127,7 +127,7 @@ def recorded_alerts() -> list[AlertRow]:
             "warning",
             "The estimated EMQ score is 6.6 of 10, below 7.0 (warning), since 2026-11-22 10:05 UTC."
             " Likely cause: e-mail (em) fell from 86 % to 61 % of the events. Open the asset "
-            "emq_score: it shows how many events carry each match key. Mend the form or the "
+            "emq_score: it shows how many events carry each match key. Fix the form or the "
             "server that no longer sends the key named here.",
             ago(days=2),
             acknowledged_at=ago(days=1),

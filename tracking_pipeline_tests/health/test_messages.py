@@ -53,7 +53,7 @@ def test_a_message_says_value_threshold_since_when_cause_and_next_step() -> None
         "The estimated EMQ score is 3.6 of 10, below 4.0 (critical), since 2026-11-24 10:15 UTC. "
         "Likely cause: e-mail (em) fell from 82 % to 41 %. "
         "Open the asset emq_score: it shows how many events carry each match key. "
-        "Mend the form or the server that no longer sends the key named here."
+        "Fix the form or the server that no longer sends the key named here."
     )
 
 
@@ -174,14 +174,14 @@ REFUSING = refusing_reason("invalid parameter")
 @pytest.mark.parametrize(
     ("reasons", "begins"),
     [
-        ([], "Mend the token"),
-        (["190: token expired"], "Mend the token"),
-        ([None], "Mend the token"),
-        ([FAILING], "The other side fails"),
-        ([FAILING, FAILING], "The other side fails"),
-        ([FAILING, away_reason(3)], "The other side fails"),
-        ([REFUSING], "Check its address"),
-        ([FAILING, "190: token expired"], "Each reason asks for its own"),
+        ([], "Fix the token"),
+        (["190: token expired"], "Fix the token"),
+        ([None], "Fix the token"),
+        ([FAILING], "The destination fails"),
+        ([FAILING, FAILING], "The destination fails"),
+        ([FAILING, away_reason(3)], "The destination fails"),
+        ([REFUSING], "Check its URL"),
+        ([FAILING, "190: token expired"], "Each reason has its own remedy"),
     ],
 )
 def test_what_to_do_about_a_pause_follows_from_its_reason(
@@ -197,9 +197,9 @@ def test_what_to_do_about_a_pause_follows_from_its_reason(
 @pytest.mark.parametrize(
     ("reason", "begins"),
     [
-        ("190: token expired", "Mend the token"),
-        (FAILING, "The other side fails"),
-        (REFUSING, "Check its address"),
+        ("190: token expired", "Fix the token"),
+        (FAILING, "The destination fails"),
+        (REFUSING, "Check its URL"),
     ],
 )
 def test_a_pause_that_delivery_told_gets_its_next_step(reason: str, begins: str) -> None:
@@ -236,7 +236,7 @@ def test_pauses_with_different_failures_are_told_as_such() -> None:
     )
     facts = AlertFacts("destination_paused", "critical", 2, 0, SINCE, causes=causes)
 
-    assert "Each reason asks for its own" in alert_message(facts)
+    assert "Each reason has its own remedy" in alert_message(facts)
 
 
 def test_dead_letters_are_told_by_destination_and_reason() -> None:

@@ -49,22 +49,22 @@ class BackfillConfig(dg.Config):
         description="Count and forecast only. Set it to false to hand the conversions over.",
     )
     destination: DestinationName = Field(
-        default=DESTINATIONS[0], description="Who is to get the conversions that it never saw."
+        default=DESTINATIONS[0], description="The destination that receives the conversions."
     )
     since: str = Field(
         default="",
-        description="Only conversions that the ledger got at this moment or later: ISO 8601, in "
-        "UTC where it names no zone. Empty: as long ago as the destination takes them. Never "
-        "longer ago than ATTEMPT_RETENTION_DAYS: nobody knows what was sent before.",
+        description="Only conversions recorded at this time or later: ISO 8601, UTC unless it "
+        "names a zone. Empty: as old as the destination accepts. At most "
+        "ATTEMPT_RETENTION_DAYS ago, because older attempts are not recorded.",
     )
     until: str = Field(
         default="",
-        description="Only conversions that the ledger got before this moment. Empty: until now.",
+        description="Only conversions recorded before this time. Empty: until now.",
     )
     events_per_minute: int = Field(
         default=0,
-        description="How many events become due in a minute. 0: half of what the ledger saw in "
-        "the last hour, 10 at least and 600 at most.",
+        description="Events that become due per minute. 0: half the ledger's rate in the last "
+        "hour, at least 10 and at most 600.",
     )
 
     def check(self) -> tuple[datetime | None, datetime | None]:
@@ -96,10 +96,11 @@ class BackfillConfig(dg.Config):
 
 
 @dg.op(
-    description="Counts the conversions that the destination has never seen, and what would be "
-    "withheld and why. Unless it is a dry run, those that the destination takes enter its queue, "
-    "spread over time. Fails when the database cannot be used, the destination is not configured "
-    "or the configuration cannot be read; the failure says what to do.",
+    description="Counts the conversions that the destination has never received, and how many "
+    "would be withheld and why. Unless this is a dry run, those that the destination "
+    "accepts enter its queue, spread over time. Fails if the database cannot be used, "
+    "the destination is not configured or the configuration is invalid; the error "
+    "says what to do.",
     out=dg.Out(description="The backfill's totals."),
 )
 def backfill_destination(
@@ -138,9 +139,10 @@ def backfill_metadata(totals: BackfillTotals) -> dict[str, Any]:
 
 
 @dg.job(
-    description="Hands a newly configured platform the ledger's conversions that it has never seen "
-    "and still takes. Launch it untouched for a dry run, with the destination's name to count for "
-    "that one; then set dry_run to false. A failed run names what to correct.",
+    description="Hands a newly configured destination the ledger's conversions that it has never "
+    "received and still accepts. Launch it unchanged for a dry run, or with a "
+    "destination's name to count for that one; then set dry_run to false. If a run "
+    "fails, its error says what to correct.",
     config=dg.RunConfig(ops={"backfill_destination": BackfillConfig()}),
     tags={GROUP_TAG: "backfill", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "3600"},
 )

@@ -30,9 +30,9 @@ class CheckDestinationsConfig(dg.Config):
 
 @dg.op(
     name="check_destinations",
-    description="Asks each destination, by a request that sends nothing real, whether its token, "
-    "account and address are right, and when its token or the version of its API ends. Fails when "
-    "the database cannot be used: the failure says what to do.",
+    description="Asks each destination, without sending an event, whether its token, account and "
+    "URL are right, and when its token or API version expires. Fails if the database "
+    "cannot be used; the error says what to do.",
 )
 def ask_destinations(
     context: dg.OpExecutionContext, config: CheckDestinationsConfig, tracking: TrackingResource
@@ -79,10 +79,10 @@ def checks_metadata(checks: DestinationChecks) -> dict[str, Any]:
 
 
 @dg.job(
-    description="Asks each destination whether events would get in, without sending any: is the "
-    "token valid, is the account right, does the container run, can the ledger be written; and "
-    "until when. A failed run means that the database could not be used. Safe to launch at any "
-    "time.",
+    description="Asks each destination whether it would accept events, without sending one: "
+    "whether the token is valid, the account is right, the container runs, the ledger "
+    "can be written, and until when. If a run fails, the database could not be used. "
+    "Safe to launch at any time.",
     config=dg.RunConfig(ops={"check_destinations": CheckDestinationsConfig()}),
     tags={GROUP_TAG: "destinations", **AGAIN_FROM_THE_START, "dagster/max_runtime": "300"},
 )
@@ -94,6 +94,6 @@ check_destinations_schedule = every(
     "10 5 * * *",
     check_destinations_job,
     name="check_destinations_schedule",
-    description="Asks each destination once a day whether events would get in, and when its token "
-    "or the version of its API ends.",
+    description="Asks each destination once a day whether it would accept events, and when its "
+    "token or API version expires.",
 )

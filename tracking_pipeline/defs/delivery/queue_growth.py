@@ -33,11 +33,11 @@ METRIC = "queue_depth"
     jobs=[retry_failed_events_job, check_tracking_health_job],
     minimum_interval_seconds=WINDOW_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Launches retry runs when due events wait for a destination that can take them "
-    "(accepted ones, which wait for their first attempt, are always due): one, and up to "
-    "RETRY_WORKERS at once for a long queue. Launches a health check when "
-    "the queue has grown much since the last one. A failed tick means that the database could not "
-    "be reached; the schedules still retry every 5 minutes and check every 15.",
+    description="Launches retry runs when due events wait for a destination that accepts events "
+    "(accepted events, which wait for their first attempt, are always due): one, or "
+    "up to RETRY_WORKERS at once for a long queue. Launches a health check when the "
+    "queue has grown a lot since the last one. If a tick fails, the database could "
+    "not be reached; the schedules still retry every 5 minutes and check every 15.",
 )
 def queue_growth_sensor(
     context: dg.SensorEvaluationContext, tracking: TrackingResource

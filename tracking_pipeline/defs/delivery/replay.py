@@ -58,31 +58,31 @@ class ReplayConfig(dg.Config):
         description="Count and forecast only. Set it to false to put the dead letters back.",
     )
     destination: DestinationOrAll = Field(
-        default="all", description="Only this destination's dead letters, or those of all."
+        default="all", description="Only this destination's dead letters, or all."
     )
     reason: str = Field(
         default="",
-        description="Only those whose reason has this in it, as in `max_retries` or `expired`. "
-        "Empty: any reason.",
+        description="Only those whose reason contains this text, such as `max_retries` or "
+        "`expired`. Empty: any reason.",
     )
     reason_match: Literal["contains", "exact"] = Field(
         default="contains",
-        description="Whether the reason has the text in it, whatever its case, or is the text.",
+        description="Whether the reason contains the text, ignoring case, or equals it.",
     )
     error_code: str = Field(
-        default="", description="Only those with this error code, as in `190`. Empty: any."
+        default="", description="Only those with this error code, such as `190`. Empty: any."
     )
     event_name: str = Field(
-        default="", description="Only events of this name, as in `Lead`. Empty: any."
+        default="", description="Only events with this name, such as `Lead`. Empty: any."
     )
     since: str = Field(
         default="",
-        description="Only those that became dead letters at this moment or later: ISO 8601, in UTC "
-        "where it names no zone. Empty: no bound.",
+        description="Only those that became dead letters at this time or later: ISO 8601, UTC "
+        "unless it names a zone. Empty: no limit.",
     )
     until: str = Field(
         default="",
-        description="Only those that became dead letters before this moment. Empty: no bound.",
+        description="Only those that became dead letters before this time. Empty: no limit.",
     )
     ids: list[str] = Field(
         default=[],
@@ -90,28 +90,28 @@ class ReplayConfig(dg.Config):
     )
     after_pause: bool = Field(
         default=False,
-        description="Only those that a pause of their destination caused which is over since.",
+        description="Only those caused by a pause of their destination that has ended.",
     )
     with_waiting: bool = Field(
         default=False,
-        description="Also what waits to be sent again: it keeps its tries, and gets its turn among "
-        "the dead letters.",
+        description="Also the events that wait for a retry: they keep their retries, and are "
+        "scheduled among the dead letters.",
     )
     events_per_minute: int = Field(
         default=0,
-        description="How many events of each destination become due in a minute. 0: half of what "
-        "the ledger saw in the last hour, 10 at least and 600 at most.",
+        description="Events of each destination that become due per minute. 0: half the ledger's "
+        "rate in the last hour, at least 10 and at most 600.",
     )
     canary: int = Field(
         default=CANARIES,
-        description="So many events of each destination and reason with more are sent first; the "
-        "others go on unless these are refused again. 0: no canary.",
+        description="Number of events to send first from each larger group of one destination and "
+        "reason; the others follow unless these are refused again. 0: none.",
     )
     repair: str = Field(
         default="",
-        description="Rules that change each payload first, as YAML or JSON: set, rename, drop, "
-        "cast. A dry run shows what they would change. Empty: none. Put no personal data in them: "
-        "the run shows its configuration.",
+        description="Rules that change each payload before it is sent, as YAML or JSON: set, "
+        "rename, drop, cast. A dry run shows what they would change. Empty: none. Put "
+        "no personal data in them: the run shows its configuration.",
     )
 
     def request(self) -> ReplayRequest:
@@ -159,10 +159,11 @@ def _id(text: str) -> UUID:
 
 
 @dg.op(
-    description="Counts the dead letters that match, by destination and reason. A dry run tells "
-    "what would become of each and what repair rules would change; else a few canaries are "
-    "sent, and the others go back into the queue unless these are refused again. Fails when the "
-    "database cannot be used or the configuration cannot be read; the failure says what to do.",
+    description="Counts the dead letters that match, by destination and reason. A dry run "
+    "forecasts what would happen to each, and what repair rules would change. "
+    "Otherwise a few canaries are sent first, and the others go back into the queue "
+    "unless the canaries are refused again. Fails if the database cannot be used or "
+    "the configuration is invalid; the error says what to do.",
     out=dg.Out(description="The replay's totals."),
 )
 def replay_dead_letters(
@@ -234,9 +235,10 @@ def _plan_row(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dg.job(
-    description="Puts dead letters back into the queue once their cause is cured. Launch it "
-    "untouched for a dry run: it counts them by reason and tells what would become of them. Then "
-    "narrow it with the filters and set dry_run to false. A failed run names what to correct.",
+    description="Puts dead letters back into the queue after their cause is fixed. Launch it "
+    "unchanged for a dry run, which counts them by reason and forecasts what would "
+    "happen to them. Then narrow it down with the filters and set dry_run to false. "
+    "If a run fails, its error says what to correct.",
     config=dg.RunConfig(ops={"replay_dead_letters": ReplayConfig()}),
     tags={GROUP_TAG: "replay", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "3600"},
 )
@@ -252,9 +254,10 @@ REPLAY_WINDOW_SECONDS = 3600
     job=replay_dead_letters_job,
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks for dead letters whose destination was paused and takes events again. With "
-    "REPLAY_AFTER_PAUSE it launches a replay of them, once an hour at most; without, it only says "
-    "how many there are. A failed tick means that the database could not be reached.",
+    description="Looks for dead letters whose destination was paused and accepts events again. "
+    "With REPLAY_AFTER_PAUSE, it launches a replay of them, at most once an hour; "
+    "without, it only says how many there are. If a tick fails, the database could "
+    "not be reached.",
 )
 def replay_after_pause_sensor(
     context: dg.SensorEvaluationContext, tracking: TrackingResource

@@ -60,26 +60,27 @@ class RetryConfig(dg.Config):
 
     destination: DestinationOrAll = Field(
         default="all",
-        description="Only this destination's events, or those of all.",
+        description="Only this destination's events, or all.",
     )
     event_id: str = Field(
         default="",
-        description="Only this event: the id of its row or of the event itself, a uuid. "
-        "It need not be due. Empty: no single event.",
+        description="Only this event, by the UUID of its row or of the event itself, even if it "
+        "is not due. Empty: all events.",
     )
     selection: Literal["due", "all"] = Field(
         default="due",
-        description="`due`: events whose waiting time is over. `all`: also those that still wait. "
-        "Both leave a throttled destination alone; `all` sends one probe to a paused one.",
+        description="`due`: events whose waiting time is over. `all`: also events that still "
+        "wait. Neither sends to a throttled destination; `all` sends one probe to a "
+        "paused one.",
     )
     time_budget_seconds: int = Field(
         default=TIME_BUDGET_SECONDS,
-        description="The run claims no more events after this many seconds, 1 to 3600. "
-        "What is left stays due for the next run.",
+        description="The run claims no more events after this many seconds, 1 to 3600. The rest "
+        "stays due for the next run.",
     )
     dry_run: bool = Field(
         default=False,
-        description="Only count what would be taken; send and change nothing.",
+        description="Only count; send and change nothing.",
     )
 
     def request(self) -> RetryRequest:
@@ -111,8 +112,8 @@ class RetryPlan:
 
 
 @dg.op(
-    description="Checks the run's configuration and counts the events that it would take. "
-    "Fails when the database cannot be used; the failure says what to do.",
+    description="Checks the run's configuration and counts the events that it would take. Fails "
+    "if the database cannot be used; the error says what to do.",
     out=dg.Out(metadata=KEPT_IN_LOG),
 )
 def plan_retry(
@@ -152,8 +153,8 @@ def plan_retry(
 
 @dg.op(
     description="Drains all destinations at once: claims due events, sends them, and settles each "
-    "as resolved, withheld, waiting or dead letter. Ends when nothing is left to take or the time "
-    "budget is spent. Safe to run twice at the same time, and to kill.",
+    "as resolved, withheld, waiting or dead letter. Ends when nothing is left or the "
+    "time budget is used up. Safe to run several times at once, and to kill.",
     out=dg.Out(metadata=KEPT_IN_LOG),
 )
 def drain_failed_events(
@@ -176,8 +177,8 @@ def drain_failed_events(
 
 
 @dg.op(
-    description="Shows what the run did: numbers for each destination, the top errors, why events "
-    "were withheld, and the match keys whose values could not be used.",
+    description="Shows what the run did: numbers for each destination, the most frequent errors, "
+    "why events were withheld, and which match keys had unusable values.",
     out=dg.Out(description="The run's totals."),
 )
 def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> RetryTotals:
@@ -262,9 +263,9 @@ def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
 
 
 @dg.job(
-    description="Sends failed events to their destinations again. Launch it untouched to retry "
-    "all that is due. A failed run means that the database could not be used: its failure says "
-    "what to do. Events that fail again are no failure of the run; `summarize_retry` tells them.",
+    description="Retries failed events. Launch it unchanged to retry everything that is due. If a "
+    "run fails, the database could not be used, and its error says what to do. Events "
+    "that fail again do not make the run fail; `summarize_retry` shows them.",
     config=dg.RunConfig(ops={"plan_retry": RetryConfig()}),
     tags={GROUP_TAG: "retry", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "3900"},
 )
@@ -278,7 +279,8 @@ def retry_failed_events_job() -> None:
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Retries due failed events every 5 minutes, also when the sensor is off: one run, "
-    "and up to RETRY_WORKERS at once for a long queue. Skips while as many are under way.",
+    "or up to RETRY_WORKERS at once for a long queue. Skips while that many are "
+    "running.",
 )
 def retry_failed_events_schedule(
     context: dg.ScheduleEvaluationContext, tracking: TrackingResource

@@ -39,26 +39,26 @@ class EnrichConfig(dg.Config):
 
     limit: int = Field(
         default=0,
-        description="Examine at most so many leads, the newest first. 0: all that are due.",
+        description="Maximum number of leads, newest first. 0: all that are due.",
     )
     recheck_failed: bool = Field(
         default=False,
-        description="Take those leads too that were looked up in vain before: no data, a private "
-        "or unreadable address, a source that failed to the end. And those that got only a part of "
-        "their place from an address.",
+        description="Also look up leads again whose lookup failed before (no data, a private or "
+        "invalid address, a source that failed repeatedly), or found only a part of "
+        "the location.",
     )
     providers: Literal["all", "mmdb", "ip_api", "ipinfo"] = Field(
         default="all",
-        description="Ask only this source of places, or all of GEO_PROVIDERS in their order.",
+        description="Use only this geolocation source, or all of GEO_PROVIDERS in their order.",
     )
     time_budget_seconds: int = Field(
         default=TIME_BUDGET_SECONDS,
-        description="The run takes no more leads after this many seconds, 1 to 3600. "
-        "What is left stays due for the next run.",
+        description="The run starts no more leads after this many seconds, 1 to 3600. The rest "
+        "stays due for the next run.",
     )
     dry_run: bool = Field(
         default=False,
-        description="Only count what would be filled: change nothing and ask nobody online.",
+        description="Only count; change nothing and query no online source.",
     )
 
     def request(self, default_country: str) -> EnrichRequest:
@@ -80,9 +80,9 @@ class EnrichConfig(dg.Config):
 
 @dg.op(
     name="enrich_leads",
-    description="Walks over the leads without a place, newest first, and fills what is blank. "
-    "Fails when the database cannot be used; the failure says what to do. Sources of places that "
-    "are down or not configured are told in the metadata.",
+    description="Goes through the leads without a location, newest first, and fills in what is "
+    "missing. Fails if the database cannot be used; the error says what to do. The "
+    "metadata lists geolocation sources that are down or not configured.",
     out=dg.Out(description="The run's totals."),
 )
 def enrich(
@@ -139,9 +139,10 @@ def _rows(key: str, column: str, values: Mapping[str, int | str]) -> list[dict[s
 
 
 @dg.job(
-    description="Fills in city, state, zip and country of leads that came without, from their "
-    "session or their IP address; what a person said is kept. Launch it untouched to take all that "
-    "is due. A failed run means that the database could not be used: its failure says what to do.",
+    description="Fills in missing cities, states, ZIP codes and countries of leads from their "
+    "session or their IP address; what the person entered is kept. Launch it "
+    "unchanged to process everything that is due. If a run fails, the database could "
+    "not be used, and its error says what to do.",
     config=dg.RunConfig(ops={"enrich_leads": EnrichConfig()}),
     tags={GROUP_TAG: "enrich", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "3900"},
 )
@@ -153,8 +154,8 @@ enrich_leads_schedule = every(
     "*/10 * * * *",
     enrich_leads_job,
     name="enrich_leads_schedule",
-    description="Looks up leads without a place every 10 minutes: new ones, and those whose next "
-    "look-up has its time.",
+    description="Looks up leads without a location every 10 minutes: new ones, and those whose "
+    "next lookup is due.",
 )
 
 
@@ -162,9 +163,9 @@ enrich_leads_schedule = every(
     job=enrich_leads_job,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Launches an enrichment run when a lead has arrived that nobody has looked up. "
-    "Leads that are asked again later, or wait for a source of places, are left to the schedule. A "
-    "failed tick means that the database could not be reached.",
+    description="Launches an enrichment run when there is a new lead that was never looked up. "
+    "Repeated lookups, and leads that wait for a geolocation source, are left to the "
+    "schedule. If a tick fails, the database could not be reached.",
 )
 def new_leads_sensor(
     context: dg.SensorEvaluationContext, tracking: TrackingResource

@@ -19,8 +19,8 @@ from tracking_pipeline.settings import SettingsError, read_settings
 
 
 @dg.op(
-    description="Downloads the file, checks it by look-ups and swaps it in. Fails when none could "
-    "be brought: the failure says what to do, and the file in place goes on serving."
+    description="Downloads the file, tests it with lookups and puts it in place. Fails if the "
+    "download fails; the error says what to do, and the existing file stays in use."
 )
 def update_database(context: dg.OpExecutionContext) -> None:
     try:
@@ -40,9 +40,9 @@ def update_database(context: dg.OpExecutionContext) -> None:
 
 
 @dg.job(
-    description="Brings the newest DB-IP City Lite database (about 60 MB, CC BY 4.0), the local "
-    "source of places, for the workers that share this machine's TRACKING_HOME. A failed run "
-    "leaves the file in place as it was.",
+    description="Downloads the newest DB-IP City Lite database (about 60 MB, CC BY 4.0), the "
+    "local geolocation source, for the workers that share this machine's "
+    "TRACKING_HOME. If a run fails, the existing file stays.",
     tags={
         GROUP_TAG: "geo_update",
         **AGAIN_FROM_THE_START,
@@ -60,6 +60,6 @@ update_geo_database_schedule = dg.ScheduleDefinition(
     cron_schedule="0 4 4 * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Brings the new DB-IP City Lite database on the fourth of each month. Off until "
-    "you turn it on: it downloads about 60 MB from db-ip.com.",
+    description="Downloads the new DB-IP City Lite database on the fourth of each month. Off "
+    "until you turn it on: it downloads about 60 MB from db-ip.com.",
 )

@@ -29,10 +29,10 @@ class ResolveConfig(dg.Config):
 
     action: Literal["list", "acknowledge", "silence", "resolve"] = Field(
         default="list",
-        description="`list`: only show the open alerts. `acknowledge`: somebody is on it; no "
-        "reminders until it ends or worsens. `silence`: no messages for so many hours; the alert "
-        "goes on. `resolve`: it ends by hand; a metric that is still bad begins another one at the "
-        "next check.",
+        description="`list`: only show the open alerts. `acknowledge`: somebody is working on it; "
+        "no reminders until it ends or gets worse. `silence`: no messages for a "
+        "number of hours; the alert stays open. `resolve`: end it by hand; if the "
+        "metric is still bad, the next check opens a new one.",
     )
     alert_types: list[str] = Field(
         default=[],
@@ -41,19 +41,27 @@ class ResolveConfig(dg.Config):
     )
     alert_ids: list[str] = Field(
         default=[],
-        description="Only these alerts: ids of tracking_health_alerts, as the list shows them.",
+        description=(
+            "Only these alerts, by their ids in tracking_health_alerts, as the list shows them."
+        ),
     )
     by: str = Field(
         default="operator",
-        description="Who does it; shown with the alert, so a name or a team and no e-mail address.",
+        description=(
+            "Who does this. It is shown with the alert, so give a name or a team, not an "
+            "e-mail address."
+        ),
     )
     silence_hours: float = Field(
         default=4.0,
-        description="For `silence`: so many hours from now, 0 to 720. 0 ends a silence.",
+        description="For `silence`: the number of hours from now, 0 to 720. 0 ends a silence.",
     )
     note: str = Field(
         default="",
-        description="Why, for whoever looks next. Kept with the alert; no personal data.",
+        description=(
+            "The reason, for whoever looks next. It is stored with the alert, so it must "
+            "not contain personal data."
+        ),
     )
 
     def request(self) -> "AlertRequest":
@@ -86,8 +94,8 @@ def _refused(why: str) -> dg.Failure:
 
 
 @dg.op(
-    description="Does to the chosen alerts what `action` says, and shows what is open afterwards. "
-    "Fails when the database cannot be used or a value cannot be read: the failure says which."
+    description="Applies `action` to the chosen alerts, and shows which are open afterwards. "
+    "Fails if the database cannot be used or a value is invalid; the error says which."
 )
 def act_on_open_alerts(
     context: dg.OpExecutionContext, config: ResolveConfig, tracking: TrackingResource
@@ -145,8 +153,9 @@ def _row(alert: AlertRow) -> dict[str, Any]:
 
 
 @dg.job(
-    description="Acknowledges, silences or resolves open alerts. Launched untouched it lists them "
-    "and changes nothing. Everything it does is shown with the alert, with the name given in `by`.",
+    description="Acknowledges, silences or resolves open alerts. Launched unchanged it lists them "
+    "and changes nothing. Every action is recorded with the alert, under the name "
+    "given in `by`.",
     config=dg.RunConfig(ops={"act_on_open_alerts": ResolveConfig()}),
     tags={
         GROUP_TAG: "alerts",

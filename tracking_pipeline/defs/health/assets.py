@@ -31,37 +31,36 @@ READINGS = ("emq_score", "queue_depth", "error_rate", "delivery_accounting", "ge
 ALERTS = "tracking_health_alerts"
 _DESCRIPTIONS = {
     "emq_score": (
-        "Estimate, 0 to 10, of Meta's Event Match Quality over the last EMQ_WINDOW_DAYS, from "
-        "the match keys that the ledger's conversions carry; not calibrated on Meta's own "
-        "score. `emq_trend` is the difference to the equal period before, "
-        "`coverage_..._percent` the share of events with each match key, `next_best_key` the "
-        "key that would raise the score most if every event had it. No conversions in the "
-        "window: no score. A failure means that the database could not be used, and says what "
-        "to do."
+        "Estimate, 0 to 10, of Meta's Event Match Quality over the last EMQ_WINDOW_DAYS, from the "
+        "match keys that the ledger's conversions carry; not calibrated on Meta's own score. "
+        "`emq_trend` is the difference to the equal period before, `coverage_..._percent` the "
+        "share of events with each match key, `next_best_key` the key that would raise the score "
+        "most if every event had it. No conversions in the window: no score. If it fails, the "
+        "database could not be used, and the error says what to do."
     ),
     "queue_depth": (
-        "Failed events that wait to be sent again: `queue_depth` of them, `due` now, the oldest "
-        "since `oldest_age_seconds`; `growth_per_hour` against the checks of the last hour, "
-        "below 0 while the queue shrinks. Dead letters are those that are not tried again by "
-        "themselves; withheld events, which a person's refusal or the site's own rule kept "
-        "back, are no failures. A failure means that the database could not be used, and says "
-        "what to do."
+        "Failed events that wait for a retry: `queue_depth` of them, `due` now, the oldest since "
+        "`oldest_age_seconds`; `growth_per_hour` against the checks of the last hour, below 0 "
+        "while the queue shrinks. Dead letters are not retried automatically. Withheld events, "
+        "which a person's refusal or the site's own rule holds back, are not failures. If it "
+        "fails, the database could not be used, and the error says what to do."
     ),
     "error_rate": (
         "Share of the events of the last ERROR_RATE_WINDOW_HOURS that failed at first, in "
         "percent: distinct failed events among them and the ledger's conversions together; by "
-        "destination of the same total. `recovery_rate_percent` is the share of the failed "
-        "events of 7 days that were delivered after all, `recovered_by_hand` how many of those "
-        "took a human. A failure means that the database could not be used, and says what to "
+        "destination of the same total. `recovery_rate_percent` is the share of failed events of "
+        "the last 7 days that were delivered after all, `recovered_by_hand` how many of those "
+        "needed a human. If it fails, the database could not be used, and the error says what to "
         "do."
     ),
     "delivery_accounting": (
-        "Did the conversions arrive: for each destination, those of the last 7 days by what became "
-        "of them (delivered, assumed delivered where the site sends them itself, waiting, given "
-        "up, withheld, never handed over), which add up to the ledger's conversions; a "
-        "`difference` is what is not counted yet. `..._delivered_percent` is delivered of what "
-        "should have been. `tracking-pipeline accounting` shows reasons, event names, days and "
-        "sample events. A failure means that the database could not be used, and says what to do."
+        "Whether conversions arrived: for each destination, those of the last 7 days by what "
+        "happened to them (delivered, assumed delivered if the site sends them itself, waiting, "
+        "given up, withheld, never handed over), which add up to the ledger's conversions; a "
+        "`difference` is what is not counted yet. `..._delivered_percent` is the delivered share "
+        "of those that should have been. `tracking-pipeline accounting` shows reasons, event "
+        "names, days and sample events. If it fails, the database could not be used, and the "
+        "error says what to do."
     ),
     "geo_coverage": (
         f"Share of the leads of the last {WINDOW_DAYS} days that have a city, a state and a zip: "
@@ -71,11 +70,11 @@ _DESCRIPTIONS = {
     ),
     ALERTS: (
         "The health check: compares the readings with their thresholds, opens, updates and "
-        "resolves the rows of tracking_health_alerts, and owes a message to ALERT_CHANNELS when "
-        "an alert starts, worsens or ends. `open_alerts` says what needs a human; what to do "
-        "stands in each message. Acknowledge, silence or resolve with resolve_alerts_job. A "
-        "failure means that the database could not be used, and says what to do; the next check "
-        "goes on from there."
+        "resolves the rows of tracking_health_alerts, and queues a message to ALERT_CHANNELS when "
+        "an alert starts, gets worse or ends. `open_alerts` shows what needs attention; each "
+        "message says what to do. Acknowledge, silence or resolve with resolve_alerts_job. If it "
+        "fails, the database could not be used, and the error says what to do; the next check "
+        "continues from there."
     ),
 }
 
@@ -101,8 +100,8 @@ def _asset(description: str) -> dg.AssetOut:
         ALERTS: {dg.AssetKey(name) for name in READINGS},
     },
     check_specs=[spec for name in READINGS for spec in specs_of(name)],
-    description="One health check. A failure means that the database could not be used, and says "
-    "what to do.",
+    description="One health check. If it fails, the database could not be used, and the error "
+    "says what to do.",
 )
 def tracking_health(
     context: dg.AssetExecutionContext, tracking: TrackingResource

@@ -29,10 +29,11 @@ def checked_on_an_edge(instance: dg.DagsterInstance) -> list[dg.AssetKey]:
 check_tracking_health_job = dg.define_asset_job(
     "check_tracking_health_job",
     selection=[*READINGS, ALERTS, "tracking_health_report"],
-    description="One health check: EMQ score, queue, error rate and geo coverage are read and "
-    "recorded, alerts opened, updated and resolved, the report written. Safe to launch at any "
-    "time. A failed run means that the database could not be used: its failure says what to do. A "
-    "breach is no failure; it is an alert.",
+    description="One health check: reads and records EMQ score, queue, error rate and geo "
+    "coverage, opens, updates and resolves alerts, and writes the report. Safe to "
+    "launch at any time. If a run fails, the database could not be used, and its "
+    "error says what to do. A crossed threshold is an alert and does not make the run "
+    "fail.",
     tags={
         GROUP_TAG: "check",
         **AGAIN_FROM_THE_START,
@@ -54,6 +55,6 @@ check_tracking_health_schedule = every(
     "*/15 * * * *",
     check_tracking_health_job,
     name="check_tracking_health_schedule",
-    description="Checks tracking's health every 15 minutes. When three checks in a row do not "
-    "come, threshold_breach_sensor raises the alert pipeline_stalled.",
+    description="Runs a health check every 15 minutes. If three in a row are missing, "
+    "threshold_breach_sensor raises the alert pipeline_stalled.",
 )

@@ -89,9 +89,9 @@ def _in_words(alert: AlertSpec, evaluation: Evaluation, reading: CheckReading) -
 
 @dg.asset_check(
     asset="geo_coverage",
-    description="Do leads come with an address to look up? Under a tenth do not: store the "
-    "visitor's address in leads.client_ip, or in client_ip_address of the user_data of an event "
-    "with the lead's lead_id.",
+    description="Do leads have an IP address to look up? If not (fewer than a tenth do), store "
+    "the visitor's address in leads.client_ip, or in client_ip_address of the "
+    "user_data of an event with the lead's lead_id.",
 )
 def leads_have_an_address(tracking: TrackingResource) -> dg.AssetCheckResult:
     suspicion = _suspicion(tracking)
@@ -108,10 +108,11 @@ def leads_have_an_address(tracking: TrackingResource) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset="geo_coverage",
-    description="Are the addresses those of visitors? One address behind a fifth of the leads (a "
-    "twentieth of thousands), ten behind over half, or many that belong to data centres, mean that "
-    "the site stores its own server's or load balancer's address: take the visitor's from "
-    "X-Forwarded-For, then recheck. Until then leads get the place of a machine.",
+    description="Are the IP addresses those of visitors? One address behind a fifth of the leads "
+    "(a twentieth of thousands), ten behind over half, or many that belong to data "
+    "centres, mean that the site stores its own server's or load balancer's address: "
+    "take the visitor's from X-Forwarded-For, then recheck. Until then leads get the "
+    "location of a server.",
 )
 def addresses_are_visitors(tracking: TrackingResource) -> dg.AssetCheckResult:
     suspicion = _suspicion(tracking)
@@ -137,9 +138,9 @@ def addresses_are_visitors(tracking: TrackingResource) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset="geo_coverage",
-    description="Are leads looked up within an hour? Those that are not wait for a source of "
-    "places that is down, used up or not configured: `tracking-pipeline status` says which, and "
-    "what to do.",
+    description="Are leads looked up within an hour? The others wait for a geolocation source "
+    "that is down, out of quota or not configured: `tracking-pipeline status` says "
+    "which, and what to do.",
 )
 def enrichment_keeps_up(tracking: TrackingResource) -> dg.AssetCheckResult:
     with tracking.open() as installation, connect(installation.database.url) as connection:

@@ -25,11 +25,11 @@ from tracking_pipeline.wiring.health import health_config
     kinds={"python", "postgres", "meta"},
     owners=OWNERS,
     description="The Event Match Quality that Meta reports for each event name, from its Dataset "
-    "Quality API, kept beside the coverage of the ledger: tracking_health_report compares our "
-    "estimate with it. Beside it, how the pixel's events meet the server's (`deduplication`). "
-    "Optional: it needs META_DATASET_ID and META_ACCESS_TOKEN. `state` says `not_configured` or "
-    "`unavailable` where there is nothing to read, and `detail` what to do; nothing else hangs on "
-    "it. It fails only when the database cannot be used.",
+    "Quality API, stored next to the coverage of the ledger: tracking_health_report compares our "
+    "estimate with it. Also how the pixel's events and the server's are de-duplicated "
+    "(`deduplication`). Optional: it needs META_DATASET_ID and META_ACCESS_TOKEN. `state` says "
+    "`not_configured` or `unavailable` if there is nothing to read, and `detail` what to do; "
+    "nothing else depends on it. It fails only if the database cannot be used.",
 )
 def meta_reported_emq(
     context: dg.AssetExecutionContext, tracking: TrackingResource
@@ -80,8 +80,9 @@ read_meta_emq_job = dg.define_asset_job(
     "read_meta_emq_job",
     selection=["meta_reported_emq"],
     description="Reads the Event Match Quality that Meta reports, for the calibration in "
-    "tracking_health_report. Needs META_DATASET_ID and META_ACCESS_TOKEN; without them, or while "
-    "Meta does not answer, the run succeeds and its metadata says so. Safe to launch at any time.",
+    "tracking_health_report. Needs META_DATASET_ID and META_ACCESS_TOKEN; without "
+    "them, or if Meta does not answer, the run succeeds and its metadata says so. "
+    "Safe to launch at any time.",
     tags={GROUP_TAG: "reported_emq", **AGAIN_FROM_THE_START, "dagster/max_runtime": "300"},
 )
 
@@ -91,7 +92,7 @@ read_meta_emq_job = dg.define_asset_job(
     cron_schedule="40 4 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Reads the Event Match Quality that Meta reports once a day. Skips while Meta is "
+    description="Reads once a day the Event Match Quality that Meta reports. Skips while Meta is "
     "not configured.",
 )
 def read_meta_emq_schedule(tracking: TrackingResource) -> dg.RunRequest | dg.SkipReason:

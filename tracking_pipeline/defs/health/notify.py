@@ -24,10 +24,10 @@ from tracking_pipeline.wiring.health import channels_from
 
 
 @dg.op(
-    description="Sends each channel what waits for it, as one message, all channels at once. A "
-    "channel that fails is tried again after 1, 2, 4, ... minutes, an hour at most. Fails when the "
-    "database cannot be used, or when an entry of ALERT_CHANNELS is no URL that Apprise can use: "
-    "the failure says which one."
+    description="Sends each channel its waiting alerts as one message, to all channels in "
+    "parallel. A channel that fails is retried after 1, 2, 4, ... minutes, at most an "
+    "hour. Fails if the database cannot be used, or if Apprise cannot use an entry of "
+    "ALERT_CHANNELS; the error says which one."
 )
 def send_notifications(context: dg.OpExecutionContext, tracking: TrackingResource) -> NotifyTotals:
     with tracking.open() as installation:
@@ -62,9 +62,9 @@ def notify_metadata(totals: NotifyTotals) -> dict[str, Any]:
 
 
 @dg.job(
-    description="Sends alerts that were recorded and not yet told to the channels of "
-    "ALERT_CHANNELS. The sensor alert_notification_sensor launches it; launching it by hand does "
-    "no harm. A failed run names what to correct.",
+    description="Sends alerts that are recorded but not yet sent to the channels in "
+    "ALERT_CHANNELS. The sensor alert_notification_sensor launches it; launching it "
+    "by hand is harmless. If a run fails, its error says what to correct.",
     tags={
         GROUP_TAG: "notify",
         **AGAIN_FROM_THE_START,
@@ -80,9 +80,9 @@ def send_notifications_job() -> None:
     job=send_notifications_job,
     minimum_interval_seconds=WINDOW_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Launches a run that sends alerts to the channels of ALERT_CHANNELS when one waits "
-    "to be sent. A failed tick means that the database could not be reached: alerts are told late, "
-    "and none is lost.",
+    description="Launches a run that sends alerts to the channels in ALERT_CHANNELS when one is "
+    "waiting. If a tick fails, the database could not be reached: messages are late, "
+    "but none is lost.",
 )
 def alert_notification_sensor(
     context: dg.SensorEvaluationContext, tracking: TrackingResource

@@ -34,10 +34,9 @@ PATIENCE_WINDOWS = 10
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Looks at the queue, the error rate, dead letters, paused destinations and "
     "geolocation providers, and launches a health check when one of them crosses a "
-    "threshold or comes back. Also raises the alert pipeline_stalled when no check has come for "
-    "three intervals. A failed "
-    "tick means that the database could not be reached; the schedule still checks every 15 "
-    "minutes.",
+    "threshold or recovers. Also raises the alert pipeline_stalled when there has "
+    "been no check for three intervals. If a tick fails, the database could not be "
+    "reached; the schedule still checks every 15 minutes.",
 )
 def threshold_breach_sensor(
     context: dg.SensorEvaluationContext, tracking: TrackingResource

@@ -33,10 +33,11 @@ from tracking_pipeline.wiring.installation import Installation
         "tracking_health_alerts",
         "meta_reported_emq",
     ],
-    description="How tracking stands: what is wrong, what to do, metrics beside their thresholds, "
-    "charts of two weeks, and how it would be without the pipeline. Read `report` here, or open "
-    "the file `page`: it needs no network. It tells the last health check; a failure means that "
-    "the database could not be used or the file not be written, and says which.",
+    description="The state of tracking: what is wrong, what to do, metrics with their thresholds, "
+    "charts of two weeks, and how it would be without the pipeline. Read `report` "
+    "here, or open the file `page`: it needs no network. It shows the last health "
+    "check. If it fails, the database could not be used or the file could not be "
+    "written, and the error says which.",
 )
 def tracking_health_report(tracking: TrackingResource) -> dg.MaterializeResult[Any]:
     with tracking.open() as installation:

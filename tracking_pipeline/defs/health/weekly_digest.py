@@ -18,10 +18,11 @@ from tracking_pipeline.wiring.installation import Installation
 
 
 @dg.op(
-    description="Makes the digest of the last seven days from what the health checks have on "
-    "record: what arrived, what retries saved, what it was worth, what to do next. Writes it as a "
-    "page and owes it to the channels of ALERT_CHANNELS, each once a week. Fails when the database "
-    "cannot be used or the page not be written, and says which."
+    description="Creates the digest of the last seven days from the records of health checks: "
+    "what was delivered, what retries saved, what that was worth, and what to do "
+    "next. Writes it as a page and queues it for the channels in ALERT_CHANNELS, each "
+    "once a week. Fails if the database cannot be used or the page cannot be written, "
+    "and says which."
 )
 def make_weekly_digest(context: dg.OpExecutionContext, tracking: TrackingResource) -> None:
     with tracking.open() as installation:
@@ -59,9 +60,9 @@ def _make(installation: Installation) -> dict[str, Any]:
 
 
 @dg.job(
-    description="Tells the channels of ALERT_CHANNELS what the week came to, and writes the same "
-    "as a page. Launching it by hand does no harm: a channel gets the digest of a week once. A "
-    "failed run names what to correct.",
+    description="Sends the weekly digest to the channels in ALERT_CHANNELS, and writes it as a "
+    "page. Launching it by hand is harmless: a channel gets each week's digest once. "
+    "If a run fails, its error says what to correct.",
     tags={GROUP_TAG: "weekly_digest", **AGAIN_FROM_THE_START, "dagster/max_runtime": "300"},
 )
 def weekly_digest_job() -> None:
@@ -73,8 +74,8 @@ def weekly_digest_job() -> None:
     cron_schedule="0 7 * * 1",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Makes the weekly digest on Mondays at 07:00 UTC. Skips while WEEKLY_DIGEST is "
-    "off, as it is by default.",
+    description="Creates the weekly digest on Mondays at 07:00 UTC. Skips while WEEKLY_DIGEST is "
+    "off, which is the default.",
 )
 def weekly_digest_schedule(tracking: TrackingResource) -> dg.RunRequest | dg.SkipReason:
     with tracking.open() as installation:

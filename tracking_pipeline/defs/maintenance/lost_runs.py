@@ -19,11 +19,11 @@ class SendsAgain(Protocol):
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends runs whose process is gone (killed, or its machine is), so that they hold up "
-    "nothing: a run shows every 10 seconds that it lives, wherever it was started, and one that "
-    "has been silent for a minute is marked as failed. Where runs are sent to workers by a broker, "
-    "those that nobody executes are sent again. It launches nothing. Off: retries wait for dead "
-    "runs, up to ten minutes each.",
+    description="Marks runs as failed whose process or machine has died, so that they block "
+    "nothing: every run sends a heartbeat every 10 seconds, and one without a "
+    "heartbeat for a minute is dead. If a broker distributes runs, those that no "
+    "worker executes are submitted again. It launches no run. If it is off, retries "
+    "wait up to ten minutes for each dead run.",
 )
 def lost_runs_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     found = end_lost_runs(context.instance)

@@ -104,9 +104,9 @@ def _prune(instance: dg.DagsterInstance, which: dg.RunsFilter, deadline: float) 
 
 
 @dg.op(
-    description="Deletes what is old enough of Dagster's runs and of the pipeline's own tables, in "
-    "small steps, for a quarter of an hour at most. Fails when a database cannot be used; nothing "
-    "is lost, and the next run goes on.",
+    description="Deletes old Dagster runs and old rows of the pipeline's own tables, in small "
+    "steps, for at most 15 minutes. Fails if a database cannot be used; nothing is "
+    "lost, and the next run continues.",
     out=dg.Out(description="What was deleted."),
 )
 def prune_history(context: dg.OpExecutionContext, tracking: TrackingResource) -> PruneTotals:
@@ -146,10 +146,11 @@ def prune_history(context: dg.OpExecutionContext, tracking: TrackingResource) ->
 
 
 @dg.job(
-    description="Deletes what is old enough: runs (RUN_RETENTION_DAYS), health snapshots "
-    "(SNAPSHOT_RETENTION_DAYS), attempts of settled events (ATTEMPT_RETENTION_DAYS), counts by "
-    "hour (ROLLUP_RETENTION_DAYS), messages of alerts that ended (NOTIFICATION_RETENTION_DAYS). "
-    "maintenance_schedule launches it once a day; launching it by hand does no harm.",
+    description="Deletes old data: runs (RUN_RETENTION_DAYS), health snapshots "
+    "(SNAPSHOT_RETENTION_DAYS), attempts of settled events (ATTEMPT_RETENTION_DAYS), "
+    "counts by hour (ROLLUP_RETENTION_DAYS), messages of ended alerts "
+    "(NOTIFICATION_RETENTION_DAYS). maintenance_schedule launches it once a day; "
+    "launching it by hand is harmless.",
     tags={
         GROUP_TAG: "maintenance",
         **AGAIN_FROM_THE_START,

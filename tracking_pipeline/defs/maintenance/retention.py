@@ -16,10 +16,10 @@ from tracking_pipeline.geo.retention import RetentionTotals, apply_ip_retention
 
 
 @dg.op(
-    description="Cuts the addresses of enriched leads to their network (IP_RETENTION=truncate) or "
-    "removes them, and forgets what was recorded about addresses. Fails when the database cannot "
-    "be used; what was cut until then stays cut.",
-    out=dg.Out(description="What was cut."),
+    description="Shortens the IP addresses of enriched leads to their network "
+    "(IP_RETENTION=truncate) or removes them, and deletes cached locations. Fails if "
+    "the database cannot be used; addresses shortened until then stay so.",
+    out=dg.Out(description="What was shortened or removed."),
 )
 def cut_old_addresses(
     context: dg.OpExecutionContext, tracking: TrackingResource
@@ -48,9 +48,9 @@ def retention_metadata(totals: RetentionTotals) -> dict[str, Any]:
 
 
 @dg.job(
-    description="Cuts or removes the IP addresses of enriched leads that are older than "
-    "IP_RETENTION_DAYS. A failed run means that the database could not be used: addresses are kept "
-    "longer than promised until one succeeds.",
+    description="Shortens or removes the IP addresses of enriched leads that are older than "
+    "IP_RETENTION_DAYS. If a run fails, the database could not be used, and addresses "
+    "are kept longer than promised until a run succeeds.",
     tags={GROUP_TAG: "retention", **AGAIN_FROM_THE_START, **LONG_RUN, "dagster/max_runtime": "900"},
 )
 def ip_retention_job() -> None:
@@ -63,5 +63,5 @@ ip_retention_schedule = dg.ScheduleDefinition(
     cron_schedule="20 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Cuts IP addresses older than IP_RETENTION_DAYS once a day.",
+    description="Shortens or removes IP addresses older than IP_RETENTION_DAYS once a day.",
 )

@@ -71,7 +71,7 @@ def refusing_reason(refusal: str) -> str:
     return f"it refuses every event: {refusal}"
 
 
-UNSPENT = "The events wait unspent, and go on by themselves when a probe gets through"
+UNSPENT = "The events wait without using up retries, and are sent when a probe is accepted"
 """What there is to know of every pause."""
 
 

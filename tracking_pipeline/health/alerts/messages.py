@@ -48,8 +48,8 @@ class AlertFacts:
 
 
 _SEVERAL_PAUSES = (
-    "Each reason asks for its own: mend a token, a permission or an account that it names; wait "
-    f"for a server that fails; check address and version where every event is refused. {UNSPENT}"
+    "Each reason has its own remedy: fix a token, a permission or an account that it names; wait "
+    f"for a server that fails; check URL and version if every event is refused. {UNSPENT}"
 )
 
 

@@ -289,7 +289,7 @@ _WAITING = {
 }
 _TO_DO = {
     WAITING: "What waits is sent again by itself: `tracking-pipeline status` says when.",
-    DEAD: "Mend the cause of what was given up, then send it again: `tracking-pipeline replay`.",
+    DEAD: "Fix the cause of what was given up, then send it again: `tracking-pipeline replay`.",
     NEVER: "Hand over what nobody tried: `tracking-pipeline backfill --destination {name}`.",
 }
 STEP_LABELS = {

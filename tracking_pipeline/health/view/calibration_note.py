@@ -118,7 +118,7 @@ def coverage_gaps(latest: Sequence[ReportedScore]) -> list[str]:
                 found.append(
                     f"Meta sees {KEY_WORDS[key]} with {seen:.0f} % of the events {each.event_name},"
                     f" the ledger with {ours:.0f} %: it is lost or malformed on its way, which no "
-                    "weight mends."
+                    "weight fixes."
                 )
     return found
 

@@ -177,7 +177,7 @@ def _advice(data: ReportData) -> list[str]:
     if letters:
         advice.append(
             f"Look at {count_of(letters, 'dead letter')} with `tracking-pipeline replay --dry-run`:"
-            " once its cause is mended, a dead letter can be sent again."
+            " when its cause is fixed, a dead letter can be sent again."
         )
     waiting = data.geo.waiting_for_hours
     if waiting:
