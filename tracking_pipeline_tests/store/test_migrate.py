@@ -822,6 +822,7 @@ SINCE_THEN = (
     "tracking_delivery_slices",
     "tracking_destination_checks",
     "tracking_destination_shares",
+    "tracking_launches",
     "tracking_order_events",
     "tracking_setting_changes",
 )

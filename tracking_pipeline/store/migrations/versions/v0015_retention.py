@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 from tracking_pipeline.store.migrations.adoption import REJECT_CHANGE, Adoption
-from tracking_pipeline.store.migrations.statements import run
+from tracking_pipeline.store.migrations.statements import one, run
 
 revision = "0015"
 down_revision = "0014"
@@ -17,12 +17,15 @@ REJECT_DELETE = "tracking_reject_delete"
 
 # Less than ATTEMPT_RETENTION_DAYS can be set to.
 KEPT_DAYS = 90
+_IS_THERE = "select exists (select from pg_trigger where tgrelid = %s::regclass and tgname = %s)"
 
 
 def upgrade() -> None:
     """Lets old attempts be deleted; young ones are as safe as before."""
     adoption = Adoption.of(op.get_context())
     adoption.lock((ATTEMPTS,))
+    if one(adoption.connection, _IS_THERE, f"public.{ATTEMPTS}", REJECT_DELETE):
+        return
     for statement in (
         f"drop trigger if exists {REJECT_CHANGE} on public.{ATTEMPTS}",
         f"create trigger {REJECT_CHANGE} before update on public.{ATTEMPTS}"
