@@ -29,7 +29,11 @@ from tracking_pipeline.sandbox.ip_api_rules import IpApiLimits
 from tracking_pipeline.sandbox.sample_people import known_place
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
-from tracking_pipeline.store.geo_providers import GeoProviderState, read_geo_provider_states
+from tracking_pipeline.store.geo_providers import (
+    GeoProviderState,
+    RequestWindow,
+    read_geo_provider_states,
+)
 from tracking_pipeline_tests.geo.asking import (
     TODAY,
     Answers,
@@ -219,7 +223,7 @@ def test_a_source_that_says_nothing_readable_is_left_alone_after_a_few_requests(
     sandbox.conditions["ip_api"].outage("broken_json")
     holds = []
     for first in (0, 500):
-        found = workers.locate(addresses(500, first))
+        found = workers.locate(addresses(500, first), window=RequestWindow(4, seconds=1.2))
         assert set(found.values()) == {AskLater("unreadable answer")}
         assert found.keys() == set(addresses(100, first))
         holds.append(round(workers.state.held_seconds / 60))

@@ -223,8 +223,13 @@ def test_an_answer_that_nothing_was_received_is_no_delivery() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404])
 @pytest.mark.parametrize("body", [HTML, b"", error(None)])
-def test_another_address_or_a_closed_door_pauses(status: int, body: Any) -> None:
-    assert isinstance(outcome(status, body), Paused)
+def test_another_address_or_a_closed_door_pauses_and_only_a_token_is_surely_the_accounts(
+    status: int, body: Any
+) -> None:
+    judged = outcome(status, body)
+
+    assert isinstance(judged, Paused)
+    assert judged.certain is (status == 401)
 
 
 @pytest.mark.parametrize("body", [HTML, b"", error(None)])
