@@ -16,10 +16,13 @@ from tracking_pipeline.delivery.worth import Money
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.readings.accounting import (
     AccountingReading,
+    DeliveryRateReading,
+    DestinationAccount,
+    Line,
     read_accounting,
     read_lately,
 )
-from tracking_pipeline.health.readings.arrivals import account, value_sample
+from tracking_pipeline.health.readings.arrivals import DEAD, DELIVERED, account, value_sample
 from tracking_pipeline.health.readings.rollup import full_hour
 from tracking_pipeline.health.view.accounting import arrivals_view
 from tracking_pipeline.store.database import one_moment
@@ -456,6 +459,16 @@ def test_few_conversions_and_those_of_the_last_hour_alarm_nobody(
         each.alert_type
         for each in check_tracking_health(database_url, config).recorded.active_alerts
     }
+
+
+def test_a_destination_with_few_conversions_hides_none_that_lacks_many() -> None:
+    def lacks(name: str, dead: int, of: int) -> DestinationAccount:
+        line = Line(of, {DELIVERED: of - dead, DEAD: dead})
+        return DestinationAccount(name, line, line, {}, (), Money(), Money())
+
+    accounts = {"gtm_server": lacks("gtm_server", 3, 3), "meta_capi": lacks("meta_capi", 40, 100)}
+    assert DeliveryRateReading(24, 20, accounts).measured.value == 60.0
+    assert DeliveryRateReading(24, 200, accounts).measured.value == 60.0
 
 
 def test_a_funnel_says_how_much_is_missing_since_when_why_its_worth_and_what_to_do(

@@ -224,6 +224,11 @@ def test_consent_that_falls_is_one_finding_for_all_names_it_fell_on() -> None:
     )
 
 
+def test_consent_that_falls_at_another_time_is_another_finding() -> None:
+    found = find_consent({**said("lead", lost_hours=5), **said("purchase", lost_hours=9)}, NOW)
+    assert {each.names for each in found} == {("lead",), ("purchase",)}
+
+
 @pytest.mark.parametrize(("lost_hours", "granted"), [(0, 0.6), (1, 0.6), (5, 0.2)])
 def test_consent_that_hardly_changed_or_on_few_events_is_no_finding(
     lost_hours: int, granted: float

@@ -393,6 +393,19 @@ def test_where_not_all_arrive_in_time_the_dear_ones_do_and_the_rest_comes_after_
         assert (set(order[:3]), order[-1:]) == ({*dear, usual}, refused)
 
 
+def test_the_dear_ones_come_while_their_destination_still_recognises_a_copy(
+    replays: Replays,
+) -> None:
+    moment = datetime.now(timezone.utc) - timedelta(hours=48) + timedelta(minutes=2, seconds=30)
+    fields = {"event_time": int(moment.timestamp()), "currency": "EUR"}
+    replays.bury(4, event_payload=payload(value=1, **fields))
+    dear = replays.bury(2, event_payload=payload(value=90, **fields))
+    totals = replays.replay(dry_run=True, canaries=0, events_per_minute=1.0, planning=PLANNING)
+    (plan,) = totals.as_json()["plan"]
+    assert plan["in_time"] == 6
+    assert {str(row.event_id) for row in dear} <= {each["event_id"] for each in plan["first"][:3]}
+
+
 def test_what_its_destination_takes_longer_than_others_is_not_taken_for_lost(
     replays: Replays,
 ) -> None:
