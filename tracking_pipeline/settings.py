@@ -339,6 +339,21 @@ class Settings(BaseSettings):
     microsoft_uet_requests_in_flight: InFlight | None = None
     microsoft_uet_requests_per_second: PerSecond | None = 5.0
 
+    openai_ads_pixel_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    """The pixel, from the conversions tab of Ads Manager."""
+    openai_ads_api_key: Token | None = None
+    """A Conversions API key, which is another one than that of the Advertiser API."""
+    openai_ads_event_names: NamesOf = Field(default_factory=dict)
+    """Names of events, as in `quote_requested=lead_created`. The usual ones are known; others are
+    `custom`."""
+    openai_ads_validate_only: bool = False
+    """Whether events are judged and not saved."""
+    openai_ads_url: HttpUrl = "https://bzr.openai.com"
+    """The address of the API."""
+    openai_ads_requests_in_flight: InFlight | None = None
+    # OpenAI names no limit.
+    openai_ads_requests_per_second: PerSecond | None = 5.0
+
     reddit_pixel_id: Annotated[str, Field(pattern=r"^[at]2_\w+$")] | None = None
     """The pixel's id, `a2_...` or `t2_...`."""
     reddit_access_token: Token | None = None
@@ -433,6 +448,7 @@ class Settings(BaseSettings):
     linkedin_retry_horizon_hours: Hours | None = None
     microsoft_uet_retry_horizon_hours: Hours | None = None
     reddit_retry_horizon_hours: Hours | None = None
+    openai_ads_retry_horizon_hours: Hours | None = None
 
     # How many retry runs a long queue is shared by: defs/delivery/backlog.py.
     retry_workers: Annotated[int, Field(ge=1, le=64)] = 1

@@ -816,6 +816,41 @@ class Failure(Enum):
         "Read Reddit's message; check REDDIT_PIXEL_ID and REDDIT_ACCESS_TOKEN.",
     )
 
+    # -- OpenAI --------------------------------------------------------------------------------
+
+    OPENAI_KEY_REFUSED = _Told(
+        "paused",
+        "OpenAI refuses the Conversions API key",
+        "The key in OPENAI_ADS_API_KEY is mistyped, was revoked, or is one of another API.",
+        "Make a Conversions API key in the conversions tab of Ads Manager and set "
+        "OPENAI_ADS_API_KEY.",
+    )
+    OPENAI_PERMISSION_MISSING = _Told(
+        "paused",
+        "OpenAI's key may not write to the pixel",
+        "The key is of another ad account than the pixel in OPENAI_ADS_PIXEL_ID.",
+        "Make the key in the ad account that owns the pixel, and set OPENAI_ADS_API_KEY.",
+    )
+    OPENAI_PIXEL_UNKNOWN = _Told(
+        "paused",
+        "OpenAI knows no such pixel",
+        "OPENAI_ADS_PIXEL_ID is not the id of a pixel.",
+        "Copy the pixel's id from the conversions tab of Ads Manager into OPENAI_ADS_PIXEL_ID.",
+    )
+    OPENAI_EVENT_REFUSED = _Told(
+        "rejected",
+        "OpenAI refuses a field of the event",
+        "A field is missing or has a value or a form that OpenAI does not accept.",
+        "Read what OpenAI said and look at the event with `tracking-pipeline explain`; mend the "
+        "field at its source, or replay with a repair rule.",
+    )
+    OPENAI_CALL_REFUSED = _Told(
+        "paused",
+        "OpenAI refuses the call, whatever the event",
+        "The answer is neither passing nor about an event.",
+        "Read what OpenAI said; check OPENAI_ADS_PIXEL_ID and OPENAI_ADS_API_KEY.",
+    )
+
     # -- the ledger ----------------------------------------------------------------------------
 
     LEDGER_UNAVAILABLE = _Told(

@@ -32,7 +32,7 @@ _HASH = re.compile(r"(?<![0-9A-Za-z])([0-9a-fA-F]{8})[0-9a-fA-F]{56,120}(?![0-9A
 _IPV4 = re.compile(r"(?<![\w.])(\d{1,3}\.\d{1,3})\.\d{1,3}\.\d{1,3}(?!\w|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{1,4}(?![\w:])|\w+::\w[\w:]*")
 _CLICK = re.compile(
-    r"(?i)\b(gclid|gbraid|wbraid|fbclid|ttclid|msclkid|li_?fat_?id|sc_?cid|rdt_cid|epik|twclid"
+    r"(?i)\b(gclid|gbraid|wbraid|fbclid|ttclid|msclkid|li_?fat_?id|sc_?cid|rdt_cid|epik|oppref|twclid"
     r"|_gl|_ga|dclid)=([^&#\s]{6})[^&#\s]+"
 )
 # Who opens a page, in front of its host; what was an address may have been removed already.
@@ -40,7 +40,7 @@ _USER_INFO = re.compile(r"(?<=://)[^/?#\s]*(?:@|\[removed\])")
 # Ids of one browser or click: cut, so that they can be compared and not used.
 _OF_A_VISITOR = (
     "client_id user_id ga_cookie gclid gbraid wbraid fbclid ttclid msclkid li_fat_id sccid rdt_cid "
-    "epik twclid ttp scid uetvid rdt_uuid click_id gcl_aw_cookie gcl_gb_cookie session_id"
+    "epik oppref twclid ttp scid uetvid rdt_uuid click_id gcl_aw_cookie gcl_gb_cookie session_id"
 )
 _IDS_OF_A_VISITOR = frozenset(_OF_A_VISITOR.split())
 _IDS_OF_AN_EVENT = frozenset(("event_id", "order_id"))
@@ -187,7 +187,8 @@ def _each(value: Any, mask: Callable[[Any], str]) -> Any:
 # The order in which people expect them.
 _IN_ORDER = (
     "em ph fn ln ge db ct st zp country external_id fbp fbc client_ip_address client_user_agent "
-    "gclid gbraid wbraid ttclid ttp li_fat_id epik sccid scid msclkid uetvid rdt_cid rdt_uuid"
+    "gclid gbraid wbraid ttclid ttp li_fat_id epik sccid scid msclkid uetvid rdt_cid rdt_uuid "
+    "oppref"
 )
 MATCH_KEYS = tuple(_IN_ORDER.split())
 

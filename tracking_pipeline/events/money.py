@@ -10,7 +10,7 @@ import html
 import math
 import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 from tracking_pipeline.identity.placeholders import is_placeholder
@@ -256,6 +256,12 @@ def read_minor_units(value: Any, currency: str | None) -> Money | Unreadable | N
     if currency is None:
         return UNREADABLE
     return _of_minor_units(amount, _FRACTION_DIGITS.get(currency, 2))
+
+
+def minor_units(amount: float, currency: str) -> int:
+    """The amount in minor units of a currency, rounded as people do: 19.90 of EUR is 1990."""
+    digits = _FRACTION_DIGITS.get(currency, 2)
+    return int(Decimal(repr(amount)).scaleb(digits).to_integral_value(ROUND_HALF_UP))
 
 
 def _is_whole(value: Any) -> bool:

@@ -145,6 +145,7 @@ EVENT_FIELDS: dict[str, str] = {
     "rdt_cid": "rdtcid",
     "epik": "epik",
     "twclid": "twclid",
+    "oppref": "oppref",
     "click_id": "clickid clickids",
     "gcl_aw_cookie": "gclaw fpgclaw",
     "gcl_gb_cookie": "gclgb fpgclgb",

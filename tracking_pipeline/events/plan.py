@@ -32,7 +32,7 @@ class How(IntEnum):
 HOW: dict[str, How] = {
     **dict.fromkeys(["event_id", "order_id", "client_id", "user_id", "session_id"], How.ID),
     **dict.fromkeys(
-        ["ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid", "epik", "twclid"], How.ID
+        ["ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid", "epik", "oppref", "twclid"], How.ID
     ),
     **dict.fromkeys(
         ["gclid", "gbraid", "wbraid", "fbclid", "custom_event", "ga_cookie"], How.TEXT_ID

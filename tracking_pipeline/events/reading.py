@@ -63,16 +63,20 @@ _ID, _NAME, _ADDRESS = How.ID, How.NAME, How.ADDRESS
 
 CLICK_IDS = (
     "gclid", "gbraid", "wbraid", "fbclid", "ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid",
-    "epik", "twclid",
+    "epik", "oppref", "twclid",
 )  # fmt: skip
 # Those that are match keys as they are; Google's are no match keys, and Meta's goes into `fbc`.
-_MATCHED_CLICKS = frozenset(("ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid", "epik"))
+_MATCHED_CLICKS = frozenset(
+    ("ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid", "epik", "oppref")
+)
 _CLICKS_WANTED = _MATCHED_CLICKS | {"fbclid"}
 _CLICKS_IN_URLS = {name.replace("_", ""): name for name in CLICK_IDS} | {
     name: name for name in CLICK_IDS
 }
 # A quick look saves most addresses the full one.
-_MAY_HOLD_CLICK = re.compile(r"(?:clid|braid|fat_id|clkid|cid|epik)(?:=|%3D)", re.IGNORECASE).search
+_MAY_HOLD_CLICK = re.compile(
+    r"(?:clid|braid|fat_id|clkid|cid|epik|oppref)(?:=|%3D)", re.IGNORECASE
+).search
 _LONGEST_URL = 8_000
 _MOST_VALUES = 50
 _NO_NAMES_BEGIN = frozenset("unNU[{$%<( \t\r\n")

@@ -21,9 +21,9 @@ def normalize(key: str, value: object, platform: str = "meta", country: str = "U
 
     `key` is named as Meta names it (`em ph fn ln ge db ct st zp country external_id fbp fbc
     client_ip_address client_user_agent`), else as its platform does (`ttclid ttp li_fat_id epik
-    sccid scid msclkid uetvid rdt_cid rdt_uuid`); `platform` is one of `PLATFORMS`, or the name of a
-    destination. `country`, by code or name, is where a phone number without country code is
-    dialled, and whose postal codes, states and dates are meant. A SHA-256 hash passes where the
+    sccid scid msclkid uetvid rdt_cid rdt_uuid oppref`); `platform` is one of `PLATFORMS`, or the
+    name of a destination. `country`, by code or name, is where a phone number without country code
+    is dialled, and whose postal codes, states and dates are meant. A SHA-256 hash passes where the
     platform wants one, in lower case.
 
     Never raises on a value, whatever its type. ValueError for an unknown platform, which is a

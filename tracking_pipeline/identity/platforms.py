@@ -9,6 +9,7 @@ TikTok: Events API 2.0, `user`: the phone with its `+`, places plain but for the
 LinkedIn: Conversions API, `userIds` and `userInfo`: no phone, names and country plain.
 Pinterest: v5, `user_data` of `conversion_events`. Snapchat: Conversions API v3, `user_data`.
 Microsoft: UET Conversions API, `userData`. Reddit: Conversions API v3, `user`.
+OpenAI: Conversions API, `user`: places plain, and no phone.
 
 Where two platforms want the same, they share the rule. docs/identity-differences.md shows the
 tables side by side and is made from them.
@@ -216,6 +217,15 @@ _REDDIT: dict[str, KeyRule] = {
     "rdt_cid": _VISITOR_ID,
     "rdt_uuid": _VISITOR_ID,
 }
+_OPENAI: dict[str, KeyRule] = {
+    "em": _single(_EMAIL),
+    "ct": KeyRule(city_for_google, quick=Shared()),
+    "zp": KeyRule(postal_code_for_google, quick=quick.zip_for_google),
+    "country": KeyRule(country_for_google, quick=Shared()),
+    "external_id": _single(_EXTERNAL_ID),
+    **_VISITOR,
+    "oppref": _VISITOR_ID,
+}
 PLATFORMS: dict[str, Mapping[str, KeyRule]] = {
     "meta": _META,
     "google": _GOOGLE,
@@ -225,6 +235,7 @@ PLATFORMS: dict[str, Mapping[str, KeyRule]] = {
     "snapchat": _SNAPCHAT,
     "microsoft": _MICROSOFT,
     "reddit": _REDDIT,
+    "openai": _OPENAI,
 }
 """The tables by platform, and in them the rules by match key."""
 
@@ -244,6 +255,8 @@ SUFFICIENT: dict[str, Ways] = {
     "snapchat": (("em",), ("ph",), ("client_ip_address", "client_user_agent")),
     "microsoft": _any_of(_MICROSOFT),
     "reddit": _any_of(_REDDIT),
+    # It asks for nothing; but a place alone is no person.
+    "openai": (("em",), ("external_id",), ("oppref",), ("client_ip_address", "client_user_agent")),
 }
 """What a platform asks for at least, as its pages say; one without a row says it in another way.
 An advertising id of a device (``hashed_maids``) is no match key of ours."""
@@ -260,6 +273,7 @@ _OF_DESTINATION = {
     "snapchat_capi": "snapchat",
     "microsoft_uet": "microsoft",
     "reddit_capi": "reddit",
+    "openai_ads": "openai",
 }
 VISITOR_IDS = "visitor ids"
 """In a platform's place: what single platforms call a click or a browser, all of them side by side,

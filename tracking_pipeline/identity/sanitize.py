@@ -79,7 +79,7 @@ _USER_INFO = re.compile(r"(?<=://)[^/?#@\s\"']{1,300}@(?=[^@\s]*\.)")
 # Of a visitor's cookies only these are anybody's business but the site's: a session's is a secret.
 _ADVERTISING_COOKIE = re.compile(
     r"fb[pc]|ga[a-z0-9]*|gcl[a-z0-9]*|gac[a-z0-9]*|fpgcl[a-z]*|fpau|fpid|fplc|dcid|ttp|ttclid|"
-    r"tt[a-z]*|uet[a-z]*|msclkid|lifatid|sc(?:id|clickid)|pinunauth|epik|rdtuuid|rdtcid|"
+    r"tt[a-z]*|uet[a-z]*|msclkid|lifatid|sc(?:id|clickid)|pinunauth|epik|oppref|rdtuuid|rdtcid|"
     r"awin[a-z]*|cto[a-z]*|hubspotutk|sttclid|name|value|domain|path"
 )
 

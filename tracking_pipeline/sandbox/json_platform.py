@@ -99,9 +99,9 @@ class JsonPlatform(Service, ABC):
         del some_refused
         return step.status
 
-    def records(self, request: web.Request) -> bool:
+    def records(self, request: web.Request, payload: Mapping[str, Any]) -> bool:
         """Whether the platform keeps what it accepts, and only judges it otherwise."""
-        del request
+        del request, payload
         return True
 
     def success_status(self) -> int:
@@ -122,7 +122,7 @@ class JsonPlatform(Service, ABC):
         listed = self.events(payload)
         events = listed if isinstance(listed, list) else []
         answer = self._answer(request, body, payload, listed)
-        if self.records(request):
+        if self.records(request, payload):
             self._remember(answer, events)
         await self.delay(answer.step)
         status = self.http_status(answer.step, some_refused=bool(answer.refused))

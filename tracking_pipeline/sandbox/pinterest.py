@@ -57,7 +57,8 @@ class _Pinterest(JsonPlatform):
     def events(self, payload: Mapping[str, Any]) -> object:
         return payload.get("data")
 
-    def records(self, request: web.Request) -> bool:
+    def records(self, request: web.Request, payload: Mapping[str, Any]) -> bool:
+        del payload
         return request.query.get("test") != "true"
 
     def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> ScriptStep | None:

@@ -44,7 +44,8 @@ class _Snapchat(JsonPlatform):
     def token(self, request: web.Request) -> str:
         return super().token(request) or request.query.get("access_token", "")
 
-    def records(self, request: web.Request) -> bool:
+    def records(self, request: web.Request, payload: Mapping[str, Any]) -> bool:
+        del payload
         return not request.path.endswith("/validate")
 
     def wrongs(self, event: Mapping[str, Any], now: float) -> Iterator[Wrong]:

@@ -38,6 +38,7 @@ from tracking_pipeline.delivery.destinations.linkedin.capi import LinkedInCapi, 
 from tracking_pipeline.delivery.destinations.meta.account import MetaAccount
 from tracking_pipeline.delivery.destinations.meta.capi import MetaCapi
 from tracking_pipeline.delivery.destinations.microsoft.uet import MicrosoftUet, microsoft_request
+from tracking_pipeline.delivery.destinations.openai.ads import OpenAiAds, openai_request
 from tracking_pipeline.delivery.destinations.pinterest.capi import (
     PinterestCapi,
     pinterest_request,
@@ -365,6 +366,18 @@ def _reddit(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
     return RedditCapi(request, client, ReadingRules(), secrets=(TOKEN,), resends=True)
 
 
+def _openai(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
+    del pool
+    request = openai_request(f"{url}/openai", "pixel-1", TOKEN)
+    return OpenAiAds(request, client, ReadingRules(), secrets=(TOKEN,))
+
+
+def _seen_by_openai(event: Any) -> Seen:
+    user = event["user"]
+    at_seconds = event["timestamp_ms"] // 1000
+    return Seen(event["id"], at_seconds, user.get("ip_address"), user.get("user_agent"))
+
+
 def _linkedin(url: str, client: DeliveryClient, pool: AsyncPool) -> Destination:
     del pool
     request = linkedin_request(f"{url}/linkedin", TOKEN, "202608")
@@ -461,9 +474,10 @@ MICROSOFT = Contestant("microsoft_uet", "microsoft_uet", _microsoft, _seen_by_mi
 TIKTOK = Contestant("tiktok_events", "tiktok_events", _tiktok, _seen_by_tiktok)
 PINTEREST = Contestant("pinterest_capi", "pinterest_capi", _pinterest, _seen_by_meta)
 SNAPCHAT = Contestant("snapchat_capi", "snapchat_capi", _snapchat, _seen_by_meta)
+OPENAI = Contestant("openai_ads", "openai_ads", _openai, _seen_by_openai)
 CONTESTANTS = (
     *(META, GOOGLE, DATA_CLIENT, DATA_CLIENT_LIST, MEASUREMENT_PROTOCOL),
-    *(TIKTOK, LINKEDIN, PINTEREST, SNAPCHAT, MICROSOFT, REDDIT),
+    *(TIKTOK, LINKEDIN, PINTEREST, SNAPCHAT, MICROSOFT, REDDIT, OPENAI),
 )
 
 

@@ -41,7 +41,7 @@ def test_stored_bits_do_not_move() -> None:
     ]
     assert {key: 2**place for place, key in enumerate(expected)} == BIT_OF
     assert FROM_IP_BIT_OF == {"ct": 2**16, "st": 2**17, "zp": 2**18, "country": 2**19}
-    appended = "ttclid ttp li_fat_id epik sccid scid msclkid uetvid rdt_cid rdt_uuid".split()
+    appended = "ttclid ttp li_fat_id epik sccid scid msclkid uetvid rdt_cid rdt_uuid oppref".split()
     assert {key: 2 ** (20 + place) for place, key in enumerate(appended)} == VISITOR_BIT_OF
 
 

@@ -60,19 +60,20 @@ def test_without_events_there_is_nothing_to_say() -> None:
 @pytest.mark.parametrize(
     ("keys", "enough_for"),
     [
-        ({"em"}, {"meta", "tiktok", "linkedin", "pinterest", "snapchat", "microsoft", "reddit"}),
+        ({"em"}, {name.partition("_")[0] for name in NAMES} - {"google", "gtm"}),
         ({"ph"}, {"meta", "tiktok", "snapchat", "microsoft", "reddit"}),
         ({"fn", "ln"}, {"meta", "linkedin"}),
         ({"fn"}, set()),
         ({"client_ip_address"}, {"meta", "tiktok", "microsoft", "reddit"}),
         (
             {"client_ip_address", "client_user_agent"},
-            {"meta", "tiktok", "pinterest", "snapchat", "microsoft", "reddit"},
+            {"meta", "tiktok", "pinterest", "snapchat", "microsoft", "reddit", "openai"},
         ),
         ({"client_user_agent", "ct", "st", "zp", "country", "ge"}, {"microsoft", "reddit"}),
         ({"ttclid"}, {"tiktok"}),
         ({"li_fat_id"}, {"linkedin"}),
         ({"rdt_uuid"}, {"reddit"}),
+        ({"oppref"}, {"openai"}),
         ({"uetvid"}, {"microsoft"}),
         ({"epik"}, set()),
         (set(), set()),

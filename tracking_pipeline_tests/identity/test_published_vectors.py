@@ -52,6 +52,7 @@ OF_OTHERS = [
     ("linkedin", "em", " Jane@Example.com", "jane@example.com", ""),
     ("pinterest", "zp", "94035-1234", "94035", ""),
     ("pinterest", "zp", "1012 AB", "1012", ""),
+    ("openai", "em", " Jane@Example.com", "jane@example.com", ""),
     ("microsoft", "em", "Jane.Doe+x@Example.com", "janedoe@example.com", ""),
 ]
 
@@ -79,6 +80,7 @@ def test_a_destinations_name_stands_for_its_platform() -> None:
         ("snapchat_capi", "snapchat"),
         ("microsoft_uet", "microsoft"),
         ("reddit_capi", "reddit"),
+        ("openai_ads", "openai"),
     ):
         assert match_keys(payload, name) == match_keys(payload, platform) != {}
 
@@ -94,6 +96,7 @@ OF_PLATFORMS = [
     ("microsoft", "uetvid", "_uetvid", "9b7c1d"),
     ("reddit", "rdt_cid", "rdt_cid", "3184742045291813272"),
     ("reddit", "rdt_uuid", "_rdt_uuid", "1684189007728.7c73c0a1"),
+    ("openai", "oppref", "__oppref", "oppref_abc"),
 ]
 
 

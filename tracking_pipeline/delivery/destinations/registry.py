@@ -290,6 +290,22 @@ REGISTRY: tuple[DestinationSpec, ...] = (
         rehearsal={"reddit_pixel_id": "a2_sandbox", "reddit_access_token": "sandbox-token"},
     ),
     DestinationSpec(
+        name="openai_ads",
+        title="OpenAI Conversions API",
+        class_path="tracking_pipeline.delivery.destinations.openai.ads:OpenAiAds",
+        settings="OPENAI_ADS",
+        required=lambda settings: {
+            "OPENAI_ADS_PIXEL_ID": settings.openai_ads_pixel_id,
+            "OPENAI_ADS_API_KEY": settings.openai_ads_api_key,
+        },
+        account=("openai_ads_pixel_id", "openai_ads_api_key"),
+        needs=ADVERTISING_NEEDS,
+        age_limit=lambda settings: timedelta(days=7),
+        stand_in="tracking_pipeline.sandbox.openai",
+        url_setting="openai_ads_url",
+        rehearsal={"openai_ads_pixel_id": "sandbox-pixel", "openai_ads_api_key": "sandbox-key"},
+    ),
+    DestinationSpec(
         name="supabase",
         title="Event ledger",
         class_path="tracking_pipeline.delivery.destinations.ledger:Ledger",

@@ -48,6 +48,7 @@ VISITOR_KEYS: tuple[str, ...] = (
     "uetvid",
     "rdt_cid",
     "rdt_uuid",
+    "oppref",
 )
 
 BIT_OF: dict[str, int] = {key: 1 << place for place, key in enumerate(KEYS)}
@@ -115,4 +116,5 @@ KEY_WORDS: dict[str, str] = {
     "uetvid": "Microsoft browser id",
     "rdt_cid": "Reddit click id",
     "rdt_uuid": "Reddit browser id",
+    "oppref": "ChatGPT click id",
 }
