@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any
 
 from tracking_pipeline.events.names import (
+    BROWSER_IDS,
+    CLICK_IDS,
     Kind,
     Special,
     holds_cookies,
@@ -21,6 +23,8 @@ from tracking_pipeline.events.names import (
 )
 from tracking_pipeline.events.texts import identifier_text
 from tracking_pipeline.identity.hashing import is_final_hash
+from tracking_pipeline.identity.platforms import MATCH_KEYS as MATCH_KEYS_OF_META
+from tracking_pipeline.identity.platforms import VISITOR_IDS, rules_of
 
 SHOWN_OF_A_HASH = 8
 _SHOWN_OF_AN_ID = 8
@@ -31,18 +35,18 @@ _LONGEST_TEXT = 500
 _HASH = re.compile(r"(?<![0-9A-Za-z])([0-9a-fA-F]{8})[0-9a-fA-F]{56,120}(?![0-9A-Za-z])")
 _IPV4 = re.compile(r"(?<![\w.])(\d{1,3}\.\d{1,3})\.\d{1,3}\.\d{1,3}(?!\w|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{1,4}(?![\w:])|\w+::\w[\w:]*")
-_CLICK = re.compile(
-    r"(?i)\b(gclid|gbraid|wbraid|fbclid|ttclid|msclkid|li_?fat_?id|sc_?cid|rdt_cid|epik|oppref|twclid"
-    r"|_gl|_ga|dclid)=([^&#\s]{6})[^&#\s]+"
-)
+_CLICKS = "|".join(name.replace("_", "_?") for name in CLICK_IDS)
+_CLICK = re.compile(rf"(?i)\b({_CLICKS}|sc_cid|_gl|_ga|dclid)=([^&#\s]{{6}})[^&#\s]+")
 # Who opens a page, in front of its host; what was an address may have been removed already.
 _USER_INFO = re.compile(r"(?<=://)[^/?#\s]*(?:@|\[removed\])")
 # Ids of one browser or click: cut, so that they can be compared and not used.
-_OF_A_VISITOR = (
-    "client_id user_id ga_cookie gclid gbraid wbraid fbclid ttclid msclkid li_fat_id sccid rdt_cid "
-    "epik oppref twclid ttp scid uetvid rdt_uuid click_id gcl_aw_cookie gcl_gb_cookie session_id"
+_IDS_OF_A_VISITOR = frozenset(
+    (
+        *CLICK_IDS,
+        *BROWSER_IDS,
+        *"client_id user_id ga_cookie click_id gcl_aw_cookie gcl_gb_cookie session_id".split(),
+    )
 )
-_IDS_OF_A_VISITOR = frozenset(_OF_A_VISITOR.split())
 _IDS_OF_AN_EVENT = frozenset(("event_id", "order_id"))
 _PLACES = frozenset(("ct", "st", "zp", "country", "ge"))
 _PRODUCTS = frozenset((Kind.PRODUCT, Kind.PROPERTIES, Kind.CLOSED))
@@ -184,13 +188,8 @@ def _each(value: Any, mask: Callable[[Any], str]) -> Any:
     return mask(value)
 
 
-# The order in which people expect them.
-_IN_ORDER = (
-    "em ph fn ln ge db ct st zp country external_id fbp fbc client_ip_address client_user_agent "
-    "gclid gbraid wbraid ttclid ttp li_fat_id epik sccid scid msclkid uetvid rdt_cid rdt_uuid "
-    "oppref"
-)
-MATCH_KEYS = tuple(_IN_ORDER.split())
+MATCH_KEYS = (*MATCH_KEYS_OF_META, "gclid", "gbraid", "wbraid", *rules_of(VISITOR_IDS))
+"""In the order in which people expect them."""
 
 
 def match_keys_in(body: Any) -> list[str]:

@@ -86,9 +86,9 @@ IDENTIFIERS: dict[str, str] = {
 """The usual names of each match key, which is named as Meta names it, or as its platform does.
 Click ids are the event's fields below."""
 
-TECHNICAL_KEYS = frozenset(
-    ["fbp", "fbc", "ttp", "scid", "uetvid", "rdt_uuid", "client_ip_address", "client_user_agent"]
-)
+BROWSER_IDS = ("ttp", "scid", "uetvid", "rdt_uuid")
+"""What other platforms than Meta call a browser."""
+TECHNICAL_KEYS = frozenset(("fbp", "fbc", *BROWSER_IDS, "client_ip_address", "client_user_agent"))
 """Match keys of a browser: the event's, wherever they stand and whoever else is named there."""
 
 # Alone, these say as much of a product, an order or an account as of a person: they are a person's
@@ -106,6 +106,25 @@ _STREETS = (
 )
 # Google's own names for what it has hashed (gtag's user-provided data) all begin so.
 _GOOGLE_NAME_PREFIX = "sha256"
+
+CLICK_IDS: dict[str, str] = {
+    "gclid": (
+        "gclid googleclickid hsgoogleclickid googlegclid gclidc gclidvalue gclidfield utmgclid "
+        "lastgclid firstgclid"
+    ),
+    "gbraid": "gbraid gbraidc",
+    "wbraid": "wbraid wbraidc",
+    "fbclid": "fbclid facebookclickid hsfacebookclickid fbclidc lastfbclid firstfbclid",
+    "ttclid": "ttclid",
+    "msclkid": "msclkid uetmsclkid",
+    "li_fat_id": "lifatid",
+    "sccid": "sccid scclickid scclid",
+    "rdt_cid": "rdtcid",
+    "epik": "epik",
+    "twclid": "twclid",
+    "oppref": "oppref",
+}
+"""What each platform calls a click, in a field or in the query of a page."""
 
 EVENT_FIELDS: dict[str, str] = {
     "event_name": "eventname conversionname",
@@ -131,21 +150,7 @@ EVENT_FIELDS: dict[str, str] = {
     "ga_cookie": "ga",
     "user_id": "userid",
     "session_id": "sessionid gasessionid",
-    "gclid": (
-        "gclid googleclickid hsgoogleclickid googlegclid gclidc gclidvalue gclidfield utmgclid "
-        "lastgclid firstgclid"
-    ),
-    "gbraid": "gbraid gbraidc",
-    "wbraid": "wbraid wbraidc",
-    "fbclid": "fbclid facebookclickid hsfacebookclickid fbclidc lastfbclid firstfbclid",
-    "ttclid": "ttclid",
-    "msclkid": "msclkid uetmsclkid",
-    "li_fat_id": "lifatid",
-    "sccid": "sccid scclickid scclid",
-    "rdt_cid": "rdtcid",
-    "epik": "epik",
-    "twclid": "twclid",
-    "oppref": "oppref",
+    **CLICK_IDS,
     "click_id": "clickid clickids",
     "gcl_aw_cookie": "gclaw fpgclaw",
     "gcl_gb_cookie": "gclgb fpgclgb",

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from tracking_pipeline.events.consent_names import StatementName
-from tracking_pipeline.events.names import WEAK, Kind
+from tracking_pipeline.events.names import CLICK_IDS, WEAK, Kind
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.people import People, find_people
 from tracking_pipeline.events.tree import Tree
@@ -31,9 +31,7 @@ class How(IntEnum):
 
 HOW: dict[str, How] = {
     **dict.fromkeys(["event_id", "order_id", "client_id", "user_id", "session_id"], How.ID),
-    **dict.fromkeys(
-        ["ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid", "epik", "oppref", "twclid"], How.ID
-    ),
+    **dict.fromkeys(CLICK_IDS, How.ID),
     **dict.fromkeys(
         ["gclid", "gbraid", "wbraid", "fbclid", "custom_event", "ga_cookie"], How.TEXT_ID
     ),

@@ -23,7 +23,7 @@ from tracking_pipeline.events.consent_values import (
     read_statement,
 )
 from tracking_pipeline.events.forms import FLAT, Form, is_api_address
-from tracking_pipeline.events.names import Kind, Rank
+from tracking_pipeline.events.names import CLICK_IDS, Kind, Rank
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.people import Person, find_person, full_name, inner_value
 from tracking_pipeline.events.plan import HOW, How, Plan, plan_of
@@ -32,6 +32,7 @@ from tracking_pipeline.events.tree import Tree, open_payload
 from tracking_pipeline.identity.browser import fbc_from_click
 from tracking_pipeline.identity.match import Candidate
 from tracking_pipeline.identity.placeholders import is_placeholder
+from tracking_pipeline.identity.platforms import VISITOR_IDS, rules_of
 from tracking_pipeline.null_markers import says_nothing
 
 
@@ -61,22 +62,15 @@ class Statement(NamedTuple):
 _IDS = frozenset((How.ID, How.TEXT_ID))
 _ID, _NAME, _ADDRESS = How.ID, How.NAME, How.ADDRESS
 
-CLICK_IDS = (
-    "gclid", "gbraid", "wbraid", "fbclid", "ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid",
-    "epik", "oppref", "twclid",
-)  # fmt: skip
 # Those that are match keys as they are; Google's are no match keys, and Meta's goes into `fbc`.
-_MATCHED_CLICKS = frozenset(
-    ("ttclid", "msclkid", "li_fat_id", "sccid", "rdt_cid", "epik", "oppref")
-)
+_MATCHED_CLICKS = CLICK_IDS.keys() & rules_of(VISITOR_IDS).keys()
 _CLICKS_WANTED = _MATCHED_CLICKS | {"fbclid"}
 _CLICKS_IN_URLS = {name.replace("_", ""): name for name in CLICK_IDS} | {
     name: name for name in CLICK_IDS
 }
 # A quick look saves most addresses the full one.
-_MAY_HOLD_CLICK = re.compile(
-    r"(?:clid|braid|fat_id|clkid|cid|epik|oppref)(?:=|%3D)", re.IGNORECASE
-).search
+_ENDS_OF_CLICKS = "|".join(sorted({name[-4:] for name in _CLICKS_IN_URLS}))
+_MAY_HOLD_CLICK = re.compile(rf"(?:{_ENDS_OF_CLICKS})(?:=|%3D)", re.IGNORECASE).search
 _LONGEST_URL = 8_000
 _MOST_VALUES = 50
 _NO_NAMES_BEGIN = frozenset("unNU[{$%<( \t\r\n")

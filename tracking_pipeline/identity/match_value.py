@@ -20,9 +20,9 @@ def normalize(key: str, value: object, platform: str = "meta", country: str = "U
     """Gives the text that is hashed (or sent as it is) for one match key; None: leave it out.
 
     `key` is named as Meta names it (`em ph fn ln ge db ct st zp country external_id fbp fbc
-    client_ip_address client_user_agent`), else as its platform does (`ttclid ttp li_fat_id epik
-    sccid scid msclkid uetvid rdt_cid rdt_uuid oppref`); `platform` is one of `PLATFORMS`, or the
-    name of a destination. `country`, by code or name, is where a phone number without country code
+    client_ip_address client_user_agent`), else as its platform does (`ttclid`, `epik`, ...:
+    `identity/platforms.py`); `platform` is one of `PLATFORMS`, or the name of a destination.
+    `country`, by code or name, is where a phone number without country code
     is dialled, and whose postal codes, states and dates are meant. A SHA-256 hash passes where the
     platform wants one, in lower case.
 

@@ -17,6 +17,8 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from tracking_pipeline.events.names import (
+    BROWSER_IDS,
+    CLICK_IDS,
     Kind,
     Special,
     holds_cookies,
@@ -77,10 +79,11 @@ _ASSIGNMENT = re.compile(r"(?<![A-Za-z0-9_.\-\[\]%+])([A-Za-z0-9_.\-\[\]%+]{1,64
 # Whose address it is that stands before the host, and with what password.
 _USER_INFO = re.compile(r"(?<=://)[^/?#@\s\"']{1,300}@(?=[^@\s]*\.)")
 # Of a visitor's cookies only these are anybody's business but the site's: a session's is a secret.
+_IDS_OF_PLATFORMS = "|".join(name.replace("_", "") for name in (*CLICK_IDS, *BROWSER_IDS))
 _ADVERTISING_COOKIE = re.compile(
-    r"fb[pc]|ga[a-z0-9]*|gcl[a-z0-9]*|gac[a-z0-9]*|fpgcl[a-z]*|fpau|fpid|fplc|dcid|ttp|ttclid|"
-    r"tt[a-z]*|uet[a-z]*|msclkid|lifatid|sc(?:id|clickid)|pinunauth|epik|oppref|rdtuuid|rdtcid|"
-    r"awin[a-z]*|cto[a-z]*|hubspotutk|sttclid|name|value|domain|path"
+    rf"fb[pc]|{_IDS_OF_PLATFORMS}|scclickid|ga[a-z0-9]*|gcl[a-z0-9]*|gac[a-z0-9]*|fpgcl[a-z]*|"
+    r"fpau|fpid|fplc|dcid|tt[a-z]*|uet[a-z]*|pinunauth|awin[a-z]*|cto[a-z]*|hubspotutk|sttclid|"
+    r"name|value|domain|path"
 )
 
 # As people paste calls, and as lists of headers have them.

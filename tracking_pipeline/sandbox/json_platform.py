@@ -242,8 +242,8 @@ def _bad(wrongs: Sequence[Wrong]) -> ScriptStep:
     return ScriptStep(status=400, code=100, message=wrongs[0].message)
 
 
-def is_within(seconds: object, now: float, *, oldest: float) -> bool:
-    """Whether a time (Unix seconds) is at most so old and at most five minutes ahead."""
+def is_within(seconds: object, now: float, *, oldest: float, ahead: float = 300.0) -> bool:
+    """Whether a time (Unix seconds) is at most so old and at most so far ahead."""
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
         return False
-    return now - oldest <= seconds <= now + 300
+    return now - oldest <= seconds <= now + ahead

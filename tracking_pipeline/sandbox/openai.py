@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tracking_pipeline.sandbox.json_platform import JsonPlatform, Wrong, is_within
 from tracking_pipeline.sandbox.stage import Stage
-from tracking_pipeline.sandbox.steps import Step
+from tracking_pipeline.sandbox.steps import ScriptStep
 
 DESTINATION = "openai_ads"
 PREFIX = "/openai"
@@ -53,11 +53,11 @@ class _OpenAi(JsonPlatform):
     def events(self, payload: Mapping[str, Any]) -> object:
         return payload.get("events")
 
-    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> Step | None:
+    def refuse_call(self, request: web.Request, payload: Mapping[str, Any]) -> ScriptStep | None:
         if not request.query.get("pid"):
-            return Step(status=404, code=100, subcode=33, message="Pixel not found.")
+            return ScriptStep(status=404, code=100, subcode=33, message="Pixel not found.")
         if payload.keys() - {"validate_only", "events"}:
-            return Step(status=400, code=100, message="Unknown field.")
+            return ScriptStep(status=400, code=100, message="Unknown field.")
         return None
 
     def wrongs(self, event: Mapping[str, Any], now: float) -> Iterator[Wrong]:
@@ -100,7 +100,7 @@ class _OpenAi(JsonPlatform):
         del wrongs
         return {"accepted_events": len(events)}
 
-    def error(self, step: Step, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
+    def error(self, step: ScriptStep, wrongs: Sequence[Wrong]) -> Mapping[str, Any]:
         first = next((each for each in wrongs if each.field), None)
         return {
             "error": {
