@@ -26,6 +26,7 @@ from tracking_pipeline.health.readings.meta_reported import (
 from tracking_pipeline.health.readings.rollup import roll_up
 from tracking_pipeline.health.view.accounting import meeting_words
 from tracking_pipeline.http_client import Answer
+from tracking_pipeline.sandbox import meta_answers
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.health_history import KeyFeedback, read_reported_scores
 from tracking_pipeline_tests.health.site import EVERYTHING, Site, policy
@@ -151,6 +152,15 @@ def test_how_pixel_and_server_meet_is_kept_and_the_last_word_is_told(
     assert "50.0 % of the pixel's events have a server event with the same event_id" in told
     assert "Meta's goal is 75 %" in told
     assert len(read_reported_scores(connection, site.ago(days=1))) == 2
+
+
+def test_a_version_that_says_nothing_of_deduplication_is_asked_for_the_scores_alone(
+    database_url: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(meta_answers.KNOWN["web"], "dedupe_key_feedback")
+    post_events(sandbox, {"em": [EVERYTHING["em"]]})
+    reported = record_reported_emq(database_url, account(sandbox), policy())
+    assert (reported.state, len(reported.events), reported.deduplication) == ("ok", 1, ())
 
 
 def test_a_dataset_without_web_events_is_no_failure() -> None:

@@ -43,8 +43,9 @@ def mails() -> Iterator[Mailbox]:
 def site(connection: psycopg.Connection) -> Site:
     """Five conversions of the week, of which one was saved and one is given up."""
     site = Site(connection)
-    worth = {"metadata": Jsonb({"value": 50, "currency": "EUR"})}
-    ids = site.add_events(5, at=site.ago(hours=30), **worth)
+    worth = {"value": 50, "currency": "EUR"}
+    ids = site.add_events(4, at=site.ago(hours=30), metadata=Jsonb(worth))
+    site.add_events(at=site.ago(hours=30), metadata=Jsonb({**worth, "order_id": "A-1"}))
     site.add_failed(
         event_id=ids[0],
         created_at=site.ago(hours=30),
@@ -82,6 +83,7 @@ def test_it_tells_what_arrived_what_was_saved_what_it_is_worth_and_what_to_do(
     page = weekly_html(digest)
     assert "1 event, worth 50.00 EUR" in page
     assert digest.title in page
+    assert "100.0 % of 1 order came under one event id" in page
     assert "emily" not in told + page
     assert len(told) < 2_000
 

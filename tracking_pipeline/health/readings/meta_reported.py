@@ -36,13 +36,19 @@ from tracking_pipeline.store.health_snapshots import Snapshot, write_snapshots
 from tracking_pipeline.store.match_key_rollup import read_counts
 
 # "Event match quality is currently available only for web events", says Meta.
-FIELDS = (
-    "web{event_name,event_match_quality{composite_score,"
-    "match_key_feedback{identifier,coverage{percentage}}},"
+_QUALITY = (
+    "event_name,event_match_quality{composite_score,"
+    "match_key_feedback{identifier,coverage{percentage}}}"
+)
+_DEDUPLICATION = (
     "dedupe_key_feedback{dedupe_key,browser_events_with_dedupe_key{percentage},"
     "server_events_with_dedupe_key{percentage},"
-    "overall_browser_coverage_from_dedupe_key{percentage}}}"
+    "overall_browser_coverage_from_dedupe_key{percentage}}"
 )
+FIELDS = f"web{{{_QUALITY},{_DEDUPLICATION}}}"
+_SCORES_ALONE = f"web{{{_QUALITY}}}"
+# "Invalid parameter", as a field is that this version of the API does not have.
+_INVALID = 100
 
 ReportedState = Literal["ok", "not_configured", "unavailable"]
 
@@ -93,25 +99,45 @@ async def _ask_once(account: MetaAccount) -> ReportedEmq:
 
 
 async def ask_meta(account: MetaAccount, client: DeliveryClient) -> ReportedEmq:
-    """One request for the scores of the account's dataset."""
+    """One request for what Meta says of the account's dataset, and one more for the scores alone
+    where it refuses what was asked for."""
+    answer = await _ask(account, client, FIELDS)
+    if _error(answer).get("code") == _INVALID:
+        answer = await _ask(account, client, _SCORES_ALONE)
+    return read_quality_answer(
+        answer, secrets=(account.access_token, appsecret_proof(account) or "")
+    )
+
+
+async def _ask(account: MetaAccount, client: DeliveryClient, fields: str) -> Answer:
     proof = appsecret_proof(account)
-    answer = await get(
+    return await get(
         client,
         f"{account.url}/{account.api_version}/dataset_quality",
         params={
             "dataset_id": account.dataset_id,
-            "fields": FIELDS,
+            "fields": fields,
             **({"appsecret_proof": proof} if proof else {}),
         },
         headers={"authorization": f"Bearer {account.access_token}"},
     )
-    return read_quality_answer(answer, secrets=(account.access_token, proof or ""))
+
+
+def _body(answer: Answer) -> Any:
+    return answer.json() if answer.status is not None and answer.fault is None else None
+
+
+def _error(answer: Answer) -> dict[str, Any]:
+    """The error that an answer names; empty where it names none."""
+    body = _body(answer)
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}
 
 
 def read_quality_answer(answer: Answer, *, secrets: tuple[str, ...] = ()) -> ReportedEmq:
     """What an answer says. Pure. Entries that have no score, or not the documented form, are left
     out: the others are no worse for them."""
-    body = answer.json() if answer.status is not None and answer.fault is None else None
+    body = _body(answer)
     if not isinstance(body, dict):
         what = f"HTTP {answer.status}" if answer.status else f"no answer ({answer.fault})"
         return ReportedEmq("unavailable", f"Meta gave {what}; the next reading asks again")
