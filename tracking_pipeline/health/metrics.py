@@ -163,7 +163,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="emq_critical",
             title="Match quality is low",
-            rank=7,
+            rank=14,
             bad="the estimated EMQ score is {value} of 10",
             beyond="below {threshold}",
             over="the estimated EMQ score is {value} of 10",
@@ -209,7 +209,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="failed_events_critical",
             title="Failed events are piling up",
-            rank=4,
+            rank=10,
             bad="failed events waiting to be sent again: {value}",
             beyond="more than {threshold}",
             over="failed events waiting to be sent again: {value}",
@@ -242,7 +242,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="error_rate_critical",
             title="Too many events fail",
-            rank=5,
+            rank=11,
             bad="the error rate is {value} %",
             beyond="above {threshold} %",
             over="the error rate is {value} %",
@@ -273,7 +273,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="delivery_rate_low",
             title="Conversions do not arrive at a destination",
-            rank=10,
+            rank=13,
             bad="of the conversions that should have reached a destination, {value} % did",
             beyond="below {threshold} %",
             over="of the conversions that should have reached a destination, {value} % did",
@@ -318,7 +318,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="dead_letters",
             title="Events were given up",
-            rank=6,
+            rank=12,
             bad="events that became dead letters: {value}",
             beyond="more than {threshold}",
             at_zero="events that became dead letters and are not tried again by themselves: "
@@ -369,7 +369,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="geo_provider_down",
             title="A geolocation provider is down",
-            rank=8,
+            rank=15,
             bad="geolocation providers down: {value}",
             over="all geolocation providers respond",
             next_step="Nothing is lost: leads are looked up in the next provider, or later. If it "
@@ -434,7 +434,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="event_silence",
             title="Events have stopped coming",
-            rank=12,
+            rank=5,
             bad="event names of which hardly any come, and destinations that are handed hardly any:"
             " {value}",
             over="all events come and are handed over as they usually are",
@@ -453,7 +453,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="event_surge",
             title="Far more events come than usually",
-            rank=13,
+            rank=9,
             bad="event names of which far more come than usually, and destinations that are handed "
             "far more: {value}",
             over="no more events come than usually",
@@ -470,7 +470,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="match_key_fall",
             title="Events suddenly lack a match key",
-            rank=14,
+            rank=6,
             bad="match keys that events suddenly lack: {value}",
             over="events carry the match keys that they usually do",
             next_step="Fix the form or the server that no longer sends it: look at what was "
@@ -489,12 +489,36 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="consent_fall",
             title="What is said of consent changed suddenly",
-            rank=15,
+            rank=7,
             bad="answers on consent that events suddenly hardly bring any more: {value}",
             over="consent is given and refused as it usually is",
             next_step="Look at the consent banner and at what was released then: if consent is in "
             "doubt, nothing is sent",
             warning=0,
+        ),
+    ),
+    MetricSpec(
+        name="repeated_orders",
+        title="Orders under several event ids",
+        read=lambda readings: readings.changes.repeated_orders,
+        decimals=1,
+        unit=" %",
+        export=(
+            "tracking_repeated_orders_percent",
+            "Share of the orders of a day that came under several event ids, in percent: of the "
+            "event name with the highest.",
+        ),
+        alert=AlertSpec(
+            type="repeated_orders",
+            title="Orders come under several event ids",
+            rank=8,
+            bad="of the orders of a day, {value} % came under several event ids",
+            beyond="above {threshold} %",
+            over="of the orders of a day, {value} % came under several event ids",
+            next_step="A platform counts such an order twice. Mend what makes a new id for the "
+            "same order; until then ONCE_AN_ORDER=true withholds the second one",
+            warning=5,
+            needs_events=True,
         ),
     ),
     MetricSpec(
@@ -508,7 +532,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="automation_failing",
             title="A schedule or a sensor does not work",
-            rank=11,
+            rank=4,
             bad="schedules and sensors whose ticks fail or do not come: {value}",
             over="all schedules and sensors tick",
             next_step="Open Automation in the Dagster UI: the failed tick has the whole error. If "
@@ -547,7 +571,7 @@ _CATALOGUE = (
         alert=AlertSpec(
             type="destination_expiring",
             title="A token or an API version is about to end",
-            rank=9,
+            rank=16,
             bad="days until a token or the version of an API ends: {value}",
             beyond="less than {threshold}",
             over="no token and no version of an API is about to end",

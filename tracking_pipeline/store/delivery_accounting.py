@@ -612,6 +612,32 @@ def read_median_values(
     return connection.execute(_MEDIANS, (since, until)).fetchall()
 
 
+# A few that have been missing for long are not what the rest is about.
+_MISSING_SINCE: LiteralString = """
+with hours as (
+    select destination, hour, sum(events) as missing
+    from public.tracking_delivery_hourly
+    where hour >= %s and hour < %s and became in ('waiting', 'dead', 'never_handed_over')
+      and (in_ledger or destination = any(%s))
+    group by 1, 2
+), summed as (
+    select destination, hour,
+        sum(missing) over (partition by destination order by hour) as so_far,
+        sum(missing) over (partition by destination) as missing
+    from hours
+)
+select destination, min(hour) from summed where so_far > 0.05 * missing group by 1
+"""
+
+
+def read_missing_since(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime, stores: Sequence[str]
+) -> dict[str, datetime]:
+    """The hour within [since, until) from which on all but a twentieth of what is missing at a
+    destination came. Of the ``stores``, what is not in the ledger is missing too."""
+    return dict(connection.execute(_MISSING_SINCE, (since, until, list(stores))).fetchall())
+
+
 _CONVERSIONS: LiteralString = """
 select date_trunc('day', c.hour, 'UTC'), c.event_name, sum(c.events)::bigint
 from (
@@ -709,6 +735,26 @@ def count_orders(connection: psycopg.Connection[Any], since: datetime, until: da
     """How many orders have an event within [since, until), those of each event name apart."""
     row = connection.execute(_ORDERS, (since, until)).fetchone()
     return int(row[0]) if row else 0
+
+
+_COUNT_REPEATED: LiteralString = """
+select event_name, date_trunc('hour', last_at, 'UTC'), count(*), count(*) filter (where ids > 1)
+from (
+    select order_id, event_name, max(created_at) as last_at, count(*) as ids
+    from public.tracking_order_events
+    where created_at >= %s and created_at < %s
+    group by 1, 2) as orders
+group by 1, 2
+order by 1, 2
+"""
+
+
+def count_repeated_by_hour(
+    connection: psycopg.Connection[Any], since: datetime, until: datetime
+) -> list[tuple[str, datetime, int, int]]:
+    """The orders whose events came within [since, until), by event name and the hour of the last
+    one: how many, and how many of them came under several event ids."""
+    return connection.execute(_COUNT_REPEATED, (since, until)).fetchall()
 
 
 # In one order, so that two workers with the same events do not wait for each other in a circle.

@@ -484,7 +484,7 @@ def test_a_funnel_says_how_much_is_missing_since_when_why_its_worth_and_what_to_
 
     (funnel,) = view.funnels
     assert (funnel.percent, funnel.level, funnel.missing) == ("75.0 %", "warning", "10")
-    assert funnel.since == f"{site.ago(days=2):%d %b}"
+    assert funnel.since == f"{full_hour(site.ago(days=2)):%d %b %H:%M} UTC"
     assert funnel.worth == "500.00 EUR"
     assert "replay" in funnel.to_do
     assert [(step.label, step.events) for step in funnel.steps] == [

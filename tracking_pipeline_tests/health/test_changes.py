@@ -114,3 +114,31 @@ def test_a_setting_is_noted_when_its_value_changes_and_nothing_tells_the_value(
     changes = read_setting_changes(site.connection, since, until)
     assert [each.name for each in changes] == ["META_ACCESS_TOKEN"]
     assert {len(each) for each in after.values()} == {2}
+
+
+def test_orders_that_a_release_gives_two_ids_are_told_with_the_release_and_since_when(
+    site: Site,
+) -> None:
+    config, connection = policy(meta_dataset_id="1", meta_access_token="t"), site.connection
+    broke = site.one("select date_trunc('hour', now()) - interval '5 hours'")
+    connection.execute(
+        """
+        insert into wm_event_log (event_id, event_name, event_type, metadata, created_at)
+        select gen_random_uuid(), 'Purchase', 'conversion', jsonb_build_object(
+                'order_id', at::text, 'release', case when at < %(broke)s then '1' else '2' end),
+            at + copy * interval '1 second'
+        from generate_series(%(broke)s - interval '8 days', now(), interval '12 minutes') as at,
+            generate_series(0, 1) as copy
+        where copy = 0 or at >= %(broke)s
+        """,
+        {"broke": broke},
+    )
+    roll_up(connection, config.counting)
+    account(connection, config.accounting)
+
+    measured = read_changes(connection, config).repeated_orders
+
+    assert measured.value == pytest.approx(100 * 25 / 120, abs=1)
+    (cause,) = measured.causes
+    assert cause.startswith("Purchase: 25 of 120 orders of a day under several event ids, since ")
+    assert cause.endswith(f"{broke:%Y-%m-%d %H:%M} UTC, 100 % of it from the release 2")

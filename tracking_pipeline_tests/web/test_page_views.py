@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timedelta, timezone
 from uuid import uuid4
 
@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
+from tracking_pipeline.delivery.worth import Money
 from tracking_pipeline.health.formatting import moment_near, percent
+from tracking_pipeline.health.metrics import METRICS
+from tracking_pipeline.health.readings.accounting import AccountingReading, DestinationAccount, Line
+from tracking_pipeline.health.thresholds import Thresholds
+from tracking_pipeline.health.view.accounting import arrivals_view
 from tracking_pipeline.health.view.alerts import open_alerts
 from tracking_pipeline.health.view.status import DestinationStatus
+from tracking_pipeline.health.view.summary import HealthSummary
 from tracking_pipeline.store.alerts import AlertRow
 from tracking_pipeline.store.dead_letters import Group
 from tracking_pipeline.store.health_snapshots import Point, Snapshot
@@ -27,7 +33,7 @@ from tracking_pipeline.web.page.dead_letters import (
     offers,
 )
 from tracking_pipeline.web.page.score_view import score_course
-from tracking_pipeline.web.page.view import queue_view
+from tracking_pipeline.web.page.view import queue_view, status_view
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 SINCE = NOW - timedelta(days=30)
@@ -151,6 +157,40 @@ def test_a_silence_that_has_ended_is_no_longer_told() -> None:
 
 
 # --- the queue ---
+
+
+def test_the_first_lines_say_what_arrived_what_is_missing_why_and_what_to_do() -> None:
+    found = DestinationAccount(
+        "meta_capi",
+        total=Line(100, {"delivered": 90, "waiting": 10}),
+        before=Line(0, {}),
+        lines={},
+        reasons=[],
+        at_risk=Money(500.0, "EUR"),
+        saved=Money(),
+        missing_since=NOW - timedelta(hours=5),
+    )
+    week = AccountingReading(NOW - timedelta(days=7), NOW, NOW, 0, {"meta_capi": found}, {})
+    limits = Thresholds("below", 90.0, 80.0)
+    arrivals = arrivals_view(week, limits)
+    spec = METRICS["fallen_match_keys"].alert
+    assert spec is not None
+    message = f"Match keys that fell: 1. Likely cause: phone fell on Lead. {spec.next_step}."
+    alert = AlertRow(uuid4(), spec.type, "warning", message, NOW)
+    summary = HealthSummary(NOW, alerts=[alert])
+
+    told = status_view(summary, arrivals, open_alerts([alert], NOW)).points
+
+    assert told == {
+        "Arrived": "Meta Conversions API 90.0 % in 7 days",
+        "Missing": "10 at Meta Conversions API since 24 Nov 07:00 UTC, worth 500.00 EUR",
+        "Why": "phone fell on Lead.",
+        "To do": f"{spec.next_step}.",
+    }
+    waits = status_view(HealthSummary(NOW), arrivals, []).points["To do"]
+    assert waits.startswith("What waits is sent again by itself")
+    nothing = arrivals_view(replace(week, destinations={}), limits)
+    assert status_view(HealthSummary(NOW), nothing, []).points == {}
 
 
 def test_destinations_in_trouble_come_first() -> None:

@@ -73,12 +73,20 @@ def reading_message(facts: AlertFacts) -> str:
     return _in_sentences(_headline(facts), facts)
 
 
+_LIKELY_CAUSE = "Likely cause: "
+
+
 def _in_sentences(headline: str, facts: AlertFacts) -> str:
     sentences = [headline]
     if facts.causes:
-        sentences.append(f"Likely cause: {'; '.join(facts.causes)}")
+        sentences.append(f"{_LIKELY_CAUSE}{'; '.join(facts.causes)}")
     sentences.append(_next_step(facts.alert_type, facts.causes))
     return ". ".join(capital(sentence) for sentence in sentences) + "."
+
+
+def likely_cause(what: str) -> str:
+    """The cause that a message names; empty where it names none."""
+    return what.partition(_LIKELY_CAUSE)[2]
 
 
 def what_and_next_step(alert_type: str, message: str) -> tuple[str, str]:

@@ -43,6 +43,7 @@ from tracking_pipeline.store.delivery_accounting import (
     count_conversions_by_day,
     read_accounted,
     read_consent,
+    read_missing_since,
     read_repeated_orders,
     read_samples,
 )
@@ -127,8 +128,8 @@ class Line:
 class DestinationAccount:
     """What became of a window's conversions at one destination. ``before``: of the equal window
     before it. ``lines`` by day and event name. ``saved``: what was delivered by a retry.
-    ``outside`` counts failed events whose conversions
-    are not in the ledger, by what became of them."""
+    ``outside`` counts failed events whose conversions are not in the ledger, by what became of
+    them. ``missing_since``: the hour from which on nearly all of what is missing came."""
 
     name: str
     total: Line
@@ -138,6 +139,7 @@ class DestinationAccount:
     at_risk: Money
     saved: Money
     outside: Mapping[str, int] = field(default_factory=dict)
+    missing_since: datetime | None = None
 
     @property
     def saved_events(self) -> int:
@@ -190,6 +192,7 @@ def read_accounting(
     samples = read_samples(connection, since, until, most=SAMPLES)
     unmatched = count_unmatched(connection, since, until)
     unmatched_before = count_unmatched(connection, earlier, since)
+    missing_since = read_missing_since(connection, since, until, list(STORES))
     found = {
         name: _account(
             name,
@@ -199,6 +202,7 @@ def read_accounting(
             prices=prices,
             samples={key[1:]: ids for key, ids in samples.items() if key[0] == name},
             unmatched=(unmatched.get(name), unmatched_before.get(name)),
+            missing_since=missing_since.get(name),
         )
         for name in destinations
         if any(row.destination == name for row in (*rows, *before))
@@ -231,6 +235,7 @@ def _account(
     prices: Prices,
     samples: Mapping[tuple[str, str], Sequence[object]],
     unmatched: tuple[int | None, int | None],
+    missing_since: datetime | None,
 ) -> DestinationAccount:
     # What failed on its way into the ledger was a conversion all the same.
     is_store = name in STORES
@@ -269,6 +274,7 @@ def _account(
         at_risk=prices.worth(row for row in inside if row.became in MISSING),
         saved=prices.worth(row for row in inside if (row.became, row.reason) == (DELIVERED, RETRY)),
         outside=dict(_became(outside)),
+        missing_since=missing_since,
     )
 
 

@@ -43,6 +43,7 @@ from tracking_pipeline.health.readings.causes import (
 from tracking_pipeline.health.readings.rollup import full_hour, mask_of_event
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.delivery_accounting import (
+    count_repeated_by_hour,
     read_accounted,
     read_consent_by_hour,
     read_handed_over,
@@ -59,9 +60,36 @@ from tracking_pipeline.store.rollup_progress import DELIVERY, read_progress
 from tracking_pipeline.store.setting_changes import SettingChange, read_setting_changes
 
 _MOST_TOLD = 3
+_DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
+_STRAY_SHARE = 0.05
 _Counts = Counter[tuple[str, str]]
 _Carried = tuple[bool, tuple[str | None, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFinding:
+    """Orders of one event name within a day, ``repeated`` of them under several event ids: nearly
+    all of these since ``since``."""
+
+    name: str
+    orders: int
+    repeated: int
+    since: datetime
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.repeated / self.orders
+
+    @property
+    def words(self) -> str:
+        return (
+            f"{self.name}: {self.repeated:,} of {self.orders:,} orders of a day under several event"
+            f" ids, since {self.since:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+Finding = VolumeFinding | DestinationFinding | KeyFinding | ConsentFinding | OrderFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +97,7 @@ class Change:
     """One finding; the segments that contributed most to it, the first one first; and the
     ``settings`` that were changed at about that time."""
 
-    finding: VolumeFinding | DestinationFinding | KeyFinding | ConsentFinding
+    finding: Finding
     segments: Sequence[Segment] = ()
     settings: Sequence[SettingChange] = ()
 
@@ -94,12 +122,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ChangesReading:
-    """What changed; ``known`` False: the roll-up has not come far enough to tell."""
+    """What changed; ``known`` False: the roll-up has not come far enough to tell. ``orders``: the
+    share of repeated ones by event name, highest first; ``repeated``: the first of them explained,
+    where there are any."""
 
     known: bool
     volume: Sequence[Change] = ()
     keys: Sequence[Change] = ()
     consent: Sequence[Change] = ()
+    orders: Sequence[OrderFinding] = ()
+    repeated: Change | None = None
 
     @property
     def silent(self) -> Measured:
@@ -116,6 +148,20 @@ class ChangesReading:
     @property
     def fallen_consent(self) -> Measured:
         return self._measured(self.consent)
+
+    @property
+    def repeated_orders(self) -> Measured:
+        """In percent of the orders of the name with the highest share."""
+        if not self.orders:
+            return Measured(None, note="no order came within a day")
+        worst = self.orders[0]
+        return Measured(
+            worst.percent,
+            worst.orders,
+            causes=(self.repeated.words,) if self.repeated else (),
+            detail=self.repeated.as_json() if self.repeated else None,
+            parts={each.name: each.percent for each in self.orders},
+        )
 
     def _of_kind(self, kind: Kind) -> list[Change]:
         return [
@@ -151,6 +197,7 @@ def read_changes(
     explain = _Explanation(connection, config, until)
     volume = [explain.volume(each) for each in find_volume(hourly, until)]
     consent: list[Change] = []
+    orders: list[OrderFinding] = []
     if _is_accounted(connection, since, until):
         handed_over = read_handed_over(connection, since, until)
         volume += [
@@ -158,6 +205,7 @@ def read_changes(
         ]
         said = read_consent_by_hour(connection, until - COVERAGE_HOURS * HOUR, until)
         consent = [explain.consent(each) for each in find_consent(said, until)]
+        orders = find_orders(count_repeated_by_hour(connection, until - _DAY, until))
     fallen = find_keys(
         {
             name: {hour: _without_looked_up(by_mask) for hour, by_mask in by_hour.items()}
@@ -165,7 +213,31 @@ def read_changes(
         },
         until,
     )
-    return ChangesReading(True, volume, [explain.key(each) for each in fallen], consent)
+    return ChangesReading(
+        True,
+        volume,
+        [explain.key(each) for each in fallen],
+        consent,
+        orders,
+        explain.orders(orders[0]) if orders and orders[0].repeated else None,
+    )
+
+
+def find_orders(by_hour: Sequence[tuple[str, datetime, int, int]]) -> list[OrderFinding]:
+    """The orders by event name, the highest share of repeated ones first; ``by_hour`` in order."""
+    found = []
+    for name in {name for name, *_ in by_hour}:
+        hours = [(hour, orders, repeated) for of, hour, orders, repeated in by_hour if of == name]
+        total = sum(repeated for *_, repeated in hours)
+        so_far, since = 0, hours[0][0]
+        for hour, _, repeated in hours:
+            so_far += repeated
+            # A few that repeat all the time are not what the rest is about.
+            if so_far > _STRAY_SHARE * total:
+                since = hour
+                break
+        found.append(OrderFinding(name, sum(orders for _, orders, _ in hours), total, since))
+    return sorted(found, key=lambda each: (-each.percent, each.name))
 
 
 def _is_accounted(connection: psycopg.Connection[Any], since: datetime, until: datetime) -> bool:
@@ -193,15 +265,24 @@ class _Explanation:
 
     def volume(self, found: VolumeFinding) -> Change:
         """By the same hours a week ago."""
+        return self._against_last_week(found, found.name, surge=found.kind == "surge")
+
+    def orders(self, found: OrderFinding) -> Change:
+        """By the events that came beyond those of the same hours a week ago."""
+        return self._against_last_week(found, found.name, surge=True)
+
+    def _against_last_week(
+        self, found: VolumeFinding | OrderFinding, name: str | None, *, surge: bool
+    ) -> Change:
         now, before = (
             _count_segments(
                 read_segments(
-                    self.connection, self._window(found.name, found.since - ago, self.until - ago)
+                    self.connection, self._window(name, found.since - ago, self.until - ago)
                 )
             )
             for ago in (timedelta(0), _WEEK)
         )
-        return self._change(found, contributing_segments(before, now, surge=found.kind == "surge"))
+        return self._change(found, contributing_segments(before, now, surge=surge))
 
     def destination(self, found: DestinationFinding) -> Change:
         """By what its conversions became instead, or were instead a week ago."""
@@ -267,7 +348,7 @@ class _Explanation:
 
     def _change(
         self,
-        found: VolumeFinding | DestinationFinding | KeyFinding | ConsentFinding,
+        found: Finding,
         segments: Sequence[Segment],
     ) -> Change:
         # The hour in which it began is known, and a check sees a setting a little late.

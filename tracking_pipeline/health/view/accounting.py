@@ -142,6 +142,7 @@ def _destination(found: DestinationAccount) -> dict[str, Any]:
             for each in steps_of(found)
         ],
         "at_risk": asdict(found.at_risk),
+        "missing_since": found.missing_since.isoformat() if found.missing_since else None,
         "saved": asdict(found.saved),
         "not_in_ledger": {each: found.outside.get(each, 0) for each in BECAME},
         "by_event": [
@@ -392,9 +393,7 @@ def _trend(trend: float | None, days: int) -> str:
 
 
 def _since(found: DestinationAccount) -> str:
-    """The first day of which something is missing."""
-    days = [day for (day, _), line in found.lines.items() if line.missing]
-    return f"{min(days):%d %b}" if days else ""
+    return f"{found.missing_since:%d %b %H:%M} UTC" if found.missing_since else ""
 
 
 def _to_do(found: DestinationAccount) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracking_pipeline.health.alerts.messages import what_and_next_step
+from tracking_pipeline.health.alerts.messages import likely_cause, what_and_next_step
 from tracking_pipeline.health.formatting import Moment, capital, moment_near
 from tracking_pipeline.health.metrics import alert_title, rank_of
 from tracking_pipeline.store.alerts import AlertRow
@@ -14,13 +14,14 @@ from tracking_pipeline.store.alerts import AlertRow
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """An alert in words. ``handled`` says what somebody has done about it, empty where nobody
-    has."""
+    """An alert in words. ``cause`` is the likely one, empty where none is known. ``handled`` says
+    what somebody has done about it, empty where nobody has."""
 
     alert_type: str
     severity: str
     title: str
     what: str
+    cause: str
     next_step: str
     since: Moment
     handled: str
@@ -66,6 +67,7 @@ def _alert(alert: AlertRow, now: datetime) -> AlertView:
         severity=alert.severity,
         title=alert_title(alert.alert_type),
         what=what or f"{alert.alert_type}: no message on record.",
+        cause=likely_cause(what),
         next_step=next_step,
         since=moment_near(alert.created_at, now),
         handled=capital("; ".join(handled)),

@@ -99,16 +99,18 @@ def page_view(
 ) -> PageView:
     """The page of this reading. ``chosen`` is what the dead letters were narrowed to."""
     now = reading.summary.now
+    alerts = open_alerts(reading.summary.alerts, now)
+    arrivals = arrivals_view(reading.accounting, reading.config.thresholds["delivery_rate"])
     return PageView(
         database=database,
         rehearsal=rehearsal,
         made=moment_near(now, now),
-        status=status_view(reading.summary),
+        status=status_view(reading.summary, arrivals, alerts),
         figures=figures_view(reading),
-        alerts=open_alerts(reading.summary.alerts, now),
+        alerts=alerts,
         notices=notices(reading),
         offers=offers(reading.offers),
-        arrivals=arrivals_view(reading.accounting, reading.config.thresholds["delivery_rate"]),
+        arrivals=arrivals,
         ended_alerts=ended_alerts(reading.ended_alerts, now),
         score=score_view(reading.summary, reading.course, reading.config),
         queue=queue_view(reading.destinations, now),
@@ -143,6 +145,8 @@ def _took(seconds: float | None) -> str:
     return "under 1 s" if seconds < 1 else about(seconds)
 
 
+# So many destinations are named in the first lines.
+_MOST_SHARES = 4
 _TITLES: dict[SystemState, str] = {
     "healthy": "Tracking is healthy",
     "degraded": "Tracking is degraded",
@@ -152,12 +156,14 @@ _TITLES: dict[SystemState, str] = {
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """The first thing to read; ``reason`` is a sentence. ``checked`` None: no check has run yet."""
+    """The first thing to read; ``reason`` is a sentence. ``checked`` None: no check has run yet.
+    ``points``, by what they are about, tell what arrived, what is missing, why, and what to do."""
 
     level: SystemState
     title: str
     reason: str
     checked: Moment | None
+    points: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +177,38 @@ class Figure:
     level: str
 
 
-def status_view(summary: HealthSummary) -> StatusView:
-    """The status, from the last check, the alerts that are open, and whether checks still come."""
+def status_view(
+    summary: HealthSummary, arrivals: ArrivalsView, alerts: Sequence[AlertView]
+) -> StatusView:
+    """The status, from the last check, the alerts that are open, the first one first, and whether
+    checks still come."""
     level, reason = summary.system.status, summary.system.sentence
     checked_at = summary.checked_at
     checked = moment_near(checked_at, summary.now) if checked_at else None
-    return StatusView(level, _TITLES[level], reason, checked)
+    return StatusView(level, _TITLES[level], reason, checked, _points(arrivals, alerts))
+
+
+def _points(arrivals: ArrivalsView, alerts: Sequence[AlertView]) -> dict[str, str]:
+    found = {}
+    if arrivals.funnels:
+        shares = [f"{each.title} {each.percent}" for each in arrivals.funnels]
+        rest = len(shares) - _MOST_SHARES
+        more = [f"and {rest} more"] if rest > 0 else []
+        found["Arrived"] = f"{', '.join(shares[:_MOST_SHARES] + more)} in {arrivals.days} days"
+    missing = [each for each in arrivals.funnels if each.missing]
+    if missing:
+        found["Missing"] = "; ".join(
+            f"{each.missing} at {each.title} since {each.since}"
+            + (f", worth {each.worth}" if each.worth else "")
+            for each in missing[:_MOST_SHARES]
+        )
+    if alerts:
+        if alerts[0].cause:
+            found["Why"] = alerts[0].cause
+        found["To do"] = alerts[0].next_step
+    elif missing:
+        found["To do"] = missing[0].to_do
+    return {what: text for what, text in found.items() if text}
 
 
 def figures_view(reading: PageReading) -> list[Figure]:
