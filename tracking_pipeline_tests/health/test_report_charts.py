@@ -115,6 +115,15 @@ def test_unmeasured_checks_draw_nothing() -> None:
     assert chart("queue_depth", queue((NOW - timedelta(hours=1), None), (NOW, None))).is_empty
 
 
+def test_a_part_that_no_check_could_measure_has_no_line_beside_those_that_were() -> None:
+    taken = [
+        Taken("queue_depth", dimension, value, "ok", NOW - timedelta(hours=hours))
+        for hours in (1, 2)
+        for dimension, value in ((None, 3.0), ("meta_capi", 3.0), ("google_ec", None))
+    ]
+    assert [line.label for line in chart("queue_depth", new_site(history=taken)).lines] == ["all"]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 14 * 24 * 60), st.none() | st.floats(0, 1e6)), max_size=60)
