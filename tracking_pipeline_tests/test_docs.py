@@ -31,6 +31,8 @@ from tracking_pipeline.delivery.failures import Failure
 from tracking_pipeline.sandbox.sample import load_sample
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.rehearsal import mark_rehearsal
+from tracking_pipeline_tests.chaos.faults import NAMES
+from tracking_pipeline_tests.chaos.invariants import INVARIANTS
 from tracking_pipeline_tests.servers import TestServer
 from tracking_pipeline_tests.web.serving import ADMIN_TOKEN, serving
 
@@ -93,6 +95,38 @@ def test_the_readme_is_read_in_five_minutes() -> None:
 def test_the_changelog_tells_of_this_version() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"\n## {version('tracking-pipeline')}\n" in changes
+
+
+def numbers_of(page: Path, row: str) -> list[str]:
+    """The figures in the first row of a page's tables that begins so."""
+    line = re.search(rf"^\| {re.escape(row)}.*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert line, row
+    return re.findall(r"[\d,]*\d(?:\.\d+)?", line.group().partition("|")[2].partition("|")[2])
+
+
+@pytest.mark.parametrize("row", ["`meta_capi`, 1,000", "`google_ec`, 2,000", "`gtm_server`, one"])
+def test_the_readmes_figures_are_those_of_the_page(row: str) -> None:
+    speed = DOCS / "speed.md"
+    assert set(numbers_of(ROOT / "README.md", row)) <= {
+        *numbers_of(speed, row),
+        *re.findall(r"`gtm_server`.* reaches ([\d.]+)", speed.read_text(encoding="utf-8")),
+    }
+
+
+def test_the_page_on_chaos_is_of_the_faults_and_promises_that_there_are() -> None:
+    page = (DOCS / "chaos.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| (F\d+) (.+?) \|", page, re.MULTILINE)) == NAMES
+    promises = {each.number: each.says for each in INVARIANTS}
+    assert dict(re.findall(r"^- (I\d+): (.+)$", page, re.MULTILINE)) == promises
+    (scenarios,) = re.findall(r"(\d+) scenarios", page)
+    assert f"({scenarios} scenarios)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_each_figure_has_a_script() -> None:
+    page = (DOCS / "speed.md").read_text(encoding="utf-8")
+    named = {*re.findall(r"benchmarks\.(\w+)", page), *re.findall(r"\(`(\w+)`\) \|", page)}
+    assert len(named) > 5
+    assert {name for name in named if not (ROOT / f"benchmarks/{name}.py").exists()} == set()
 
 
 # Names in capitals that are no settings of ours.

@@ -35,10 +35,11 @@ def demo(as_json: Json = False) -> None:
         with connect(installation.database.url) as connection:
             coverage = asdict(read_geo_coverage(connection, SAMPLE_DAYS))
         found = status_json(installation, last_runs(settings))
-    show(as_json, {**healed, "geo_coverage": coverage, "status": found}, _show_demo)
+    show(as_json, {**healed, "geo_coverage": coverage, "status": found}, show_demo)
 
 
-def _show_demo(found: dict[str, Any]) -> None:
+def show_demo(found: dict[str, Any]) -> None:
+    """The JSON of the demo as tables."""
     show_retry(found["retry"])
     out.print()
     show_enrich(found["enrich"])

@@ -18,7 +18,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tracking_pipeline.cli.demo import show_demo
 from tracking_pipeline.cli.entry import main
+from tracking_pipeline.cli.output import out
 from tracking_pipeline.geo.download import FILE_NAME
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
@@ -29,6 +31,7 @@ from tracking_pipeline_tests.health.sinks import SECRET, webhook
 from tracking_pipeline_tests.health.site import Site
 from tracking_pipeline_tests.servers import TestServer, reachable_folder
 
+README = Path(__file__).parents[2] / "README.md"
 TIMEOUT_SECONDS = 120
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -607,7 +610,7 @@ def test_heal_is_one_pass_of_the_whole_loop(
 
 
 def test_the_demo_shows_resolved_retrying_and_dead_lettered_events(
-    call_process: Call,
+    call_process: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     embedded = {"TRACKING_HOME": str(reachable_folder()), "DAGSTER_POSTGRES_URL": ""}
     process = call_process("demo", "--json", **embedded)
@@ -625,6 +628,20 @@ def test_the_demo_shows_resolved_retrying_and_dead_lettered_events(
     assert found["check"]["metrics"]["emq_score"] < 7
     emq = next(a for a in found["check"]["active_alerts"] if a["alert_type"] == "emq_critical")
     assert "browser id (fbp) fell" in emq["message"]
+
+    # What the README shows of it, cut short.
+    monkeypatch.setattr(out, "width", 80)
+    show_demo(found)
+    shown = {_without_times(line) for line in capsys.readouterr().out.splitlines()}
+    (example,) = re.findall(
+        r"\$ make demo\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+    )
+    cut = [_without_times(line) for line in example.splitlines() if line != "..."]
+    assert [line for line in cut if line not in shown] == []
+
+
+def _without_times(line: str) -> str:
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", line.rstrip())
 
 
 def test_people_get_tables(call: Call, queue: Queue, variables: dict[str, str]) -> None:
