@@ -40,7 +40,7 @@ from tracking_pipeline_tests.servers import find_server_binaries, reachable_fold
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
-MADE = "*This page is made from the code: `make docs` writes it anew.*"
+MADE = "*This page is generated from the code by `make docs`.*"
 
 # Each setting belongs to the first group of which one prefix fits.
 GROUPS = {
@@ -66,10 +66,10 @@ GROUPS = {
 }
 # What every destination has under its own prefix.
 COMMON = {
-    "requests_per_second": "Requests a second. Unset: as fast as answers come.",
-    "requests_in_flight": "Requests under way at once. Unset: the destination's own number.",
-    "retry_horizon_hours": "How long after its row's `created_at` an event is still tried once its "
-    "five retries are spent. Unset: not at all.",
+    "requests_per_second": "Maximum requests per second. Unset: no limit.",
+    "requests_in_flight": "Maximum requests in flight. Unset: the destination's own default.",
+    "retry_horizon_hours": "Number of hours after its row's `created_at` for which an event is "
+    "still retried when its five retries are used up. Unset: none.",
 }
 
 
@@ -141,10 +141,11 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         MADE,
-        "Settings are environment variables, or lines `NAME=value` of a file `.env` beside "
-        "`workspace.yaml`; the environment wins. A value of the wrong form is refused with its "
-        "name, and a name that looks misspelt is told. **Secrets** never appear in a log, an "
-        "error, run metadata or a table, and in a URL only where this page says so.",
+        "Settings are environment variables, or lines `NAME=value` in a file `.env` next to "
+        "`workspace.yaml` (if there is none: in the current folder). Environment variables take "
+        "precedence. An invalid value is an error that names the variable, and a name that looks "
+        "misspelt is a warning. **Secrets** never appear in logs, errors, run metadata or tables, "
+        "and in a URL only if this page says so.",
     ]
     for title, names in grouped_settings().items():
         lines += [
@@ -164,8 +165,8 @@ def settings_page() -> str:
     lines += [
         "## Every destination",
         "\n".join(f"- `..._{name.upper()}`: {text}" for name, text in COMMON.items()),
-        "Pace and requests in flight are kept by all runs, processes and machines together. A "
-        "horizon reaches at most to the destination's age limit.",
+        "All runs, processes and machines together keep the limits. A horizon cannot exceed the "
+        "destination's age limit.",
         table(
             ("prefix", *(f"`_{name.upper()}`" for name in COMMON)),
             (
@@ -205,19 +206,20 @@ def commands_page() -> str:
     lines = [
         "# Commands",
         MADE,
-        "`make demo` installs them into `.venv/bin`; elsewhere `pip install` of the wheel or of a "
-        "checkout does. With `--json` a command prints one JSON object on standard output and "
-        "everything else on standard error.",
-        "`retry`, `enrich`, `check`, `heal`, `replay`, `backfill`, `prune` and `test-destinations` "
-        "run the same Dagster jobs as the UI: their runs stand there too, and can be executed "
-        "again. `status` and `explain` only read: where nothing was made yet they make nothing and "
-        "say so. `--rehearsal` works on [the rehearsal database](../explanation/rehearsal.md).",
+        "The commands come with the package (`make demo` installs it into `.venv`). With "
+        "`--json`, a command prints one JSON object to standard output and everything else to "
+        "standard error.",
+        "`retry`, `enrich`, `check`, `heal`, `replay`, `backfill`, `prune` and "
+        "`test-destinations` run the same Dagster jobs as the UI. Their runs appear there too, "
+        "and can be executed again. `status` and `explain` only read: if there are no tables yet, "
+        "they say so and create nothing. `--rehearsal` works on [the rehearsal "
+        "database](../explanation/rehearsal.md).",
         table(
             ("exit status", "meaning"),
             (
-                ("0", "done; events that failed again or a paused destination are results"),
+                ("0", "done, even if events failed again or a destination is paused"),
                 ("1", "the work failed"),
-                ("2", "wrong use: an option, a setting or a file that cannot be used"),
+                ("2", "wrong usage: an invalid option, setting or file"),
                 ("130", "interrupted"),
             ),
         ),
@@ -268,7 +270,7 @@ def http_page() -> str:
     lines = [
         "# HTTP endpoints",
         MADE,
-        "`tracking-pipeline serve` answers on <http://127.0.0.1:8000>. The health page is at `/`, "
+        "`tracking-pipeline serve` listens on <http://127.0.0.1:8000>. The health page is at `/`, "
         "and this list with all shapes at `/docs` and `/openapi.json`. An admin sends "
         "`ADMIN_API_TOKEN`, or the access token of a Supabase user with the role `admin`, as "
         "`Authorization: Bearer`. A site sends `INTAKE_KEY` as `x-api-key` or `apikey`.",
@@ -340,9 +342,9 @@ def tables_page(database_url: str) -> str:
     lines = [
         "# Tables",
         MADE,
-        "`tracking-pipeline migrate` makes them in the schema `public`, or adopts `leads`, "
-        "`wm_event_log`, `tracking_failed_events` and `tracking_health_alerts` where they exist: "
-        "it only adds. Of an adopted table the page shows the columns that the pipeline needs or "
+        "`tracking-pipeline migrate` creates them in the schema `public`, or adopts `leads`, "
+        "`wm_event_log`, `tracking_failed_events` and `tracking_health_alerts` if they exist; it "
+        "only adds. For adopted tables, this page shows the columns that the pipeline needs or "
         "adds. Names and types never change.",
     ]
     for name in dict.fromkeys(row[0] for row in rows):
@@ -398,9 +400,8 @@ def metrics_page(database_url: str) -> str:
         [
             "# Prometheus metrics",
             MADE,
-            "`GET /metrics` serves them. A value for which there is no data is absent, so that no "
-            "rule mistakes it for 0. Queries and what to alert on: "
-            "[how to draw a dashboard](../how-to/dashboard.md).",
+            "`GET /metrics` serves them. Values without data are absent, so that no rule mistakes "
+            "them for 0. Queries and alerting: [how to build a dashboard](../how-to/dashboard.md).",
             table(("metric", "type", "labels", "meaning"), sorted(rows)),
         ]
     )
@@ -413,10 +414,10 @@ def alerts_page() -> str:
     lines = [
         "# Alert types",
         MADE,
-        "`tracking_health_alerts` holds at most one open alert of each type. Beyond its warning "
-        "threshold an alert is a `warning`, beyond its critical one it is `critical`. What to do "
-        "about each: [the runbooks](../operations.md#runbooks). Its fields and messages: "
-        "[how alerts work](../explanation/health.md).",
+        "`tracking_health_alerts` holds at most one open alert of each type. Beyond the warning "
+        "threshold its severity is `warning`, beyond the critical one `critical`. What to do "
+        "about each: [the runbooks](../operations.md#runbooks). Its fields and messages: [how "
+        "alerts work](../explanation/health.md).",
         table(
             ("`alert_type`", "means", "warning", "critical", "asset check"),
             (
@@ -462,8 +463,9 @@ def dagster_page() -> str:
         [
             "# Jobs, schedules, sensors and assets",
             MADE,
-            "The code location is `tracking_pipeline`. Everything is on by default, except what "
-            "says that it is off. Each job does the right thing when it is launched untouched.",
+            "The code location is `tracking_pipeline`. Everything is on by default unless its "
+            "text says that it is off. Each job can be launched without changing its "
+            "configuration.",
             "## Jobs",
             table(
                 ("job", "does"),
@@ -526,8 +528,8 @@ def decisions_page() -> str:
         [
             "# Decisions",
             MADE,
-            "One record for each decision that somebody will question: the question, the choice, "
-            "what it costs, what would change it.",
+            "One record for each decision that somebody may question: the question, the choice, "
+            "its cost, and what would change it.",
             "\n".join(["| | decision |", "|---|---|", *lines]),
         ]
     )
@@ -584,7 +586,7 @@ def licences_page() -> str:
         [
             "# Licences of dependencies",
             MADE,
-            "The project is under Apache 2.0. It brings none of these packages; `pip` installs "
+            "The project is under Apache 2.0. It contains none of these packages; `pip` installs "
             "them. Those under the LGPL and the MPL are used as libraries, unchanged.",
             table(
                 ("package", "licence"),
