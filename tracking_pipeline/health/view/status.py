@@ -185,7 +185,7 @@ def read_status(
 def read_destinations(
     connection: psycopg.Connection[Any], missing: Mapping[str, str]
 ) -> dict[str, DestinationStatus]:
-    """How each of the four destinations stands. ``missing`` says for those that are not configured
+    """How each destination stands. ``missing`` says for those that are not configured
     what to set."""
     waiting = {each.destination: each for each in read_waiting(connection)}
     states = read_destination_states(connection)
