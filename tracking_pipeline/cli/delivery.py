@@ -335,11 +335,12 @@ def _show_plan(plan: Mapping[str, Any]) -> None:
 
     def told(name: str) -> str:
         worth = Money(**plan[f"worth_{name}"]).words
-        return f"{plan[name]}, worth {worth}" if worth else f"{plan[name]}"
+        number = f"{plan[name]} of {plan['events']}"
+        return f"{number}, worth {worth}" if worth else number
 
-    line = f"  {plan['destination']}: of {plan['events']} become due in time {told('in_time')}"
+    line = f"  {plan['destination']}, due in time: {told('in_time')}"
     if told("in_time") != told("in_time_oldest_first"):
-        line += f" (the oldest first: {told('in_time_oldest_first')})"
+        line += f" (with the oldest first: {told('in_time_oldest_first')})"
     out.print(Text(line))
     if plan["first"]:
         first = ", ".join(f"{each['event_name']} {each['event_id']}" for each in plan["first"][:3])

@@ -20,6 +20,8 @@ import psycopg
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.formatting import count_of
 from tracking_pipeline.health.readings.accounting import ACCOUNTING_DAYS, DestinationAccount
+from tracking_pipeline.health.readings.arrivals import ASSUMED
+from tracking_pipeline.health.view.accounting import FunnelView
 from tracking_pipeline.health.view.report import HealthReport, ReportStatus, make_report
 from tracking_pipeline.health.view.report_data import ReportData, read_report_data
 from tracking_pipeline.store.alert_notifications import (
@@ -108,8 +110,7 @@ def weekly_digest(data: ReportData, report: HealthReport) -> WeeklyDigest:
         destinations=[
             Arrived(
                 title=funnel.title,
-                arrived=f"{funnel.percent} arrived {funnel.summary}"
-                + (f", {funnel.trend}" if funnel.trend else ""),
+                arrived=_arrived(funnel, accounts[funnel.name]),
                 saved=_saved(accounts[funnel.name]),
                 missing=", worth ".join(filter(None, (funnel.missing, funnel.worth))),
             )
@@ -119,6 +120,13 @@ def weekly_digest(data: ReportData, report: HealthReport) -> WeeklyDigest:
     )
 
 
+def _arrived(funnel: FunnelView, account: DestinationAccount) -> str:
+    told = f"{funnel.percent} arrived {funnel.summary}"
+    if assumed := account.total.became.get(ASSUMED, 0):
+        told += f" ({assumed:,} are assumed to: the site sends them itself)"
+    return f"{told}, {funnel.trend}" if funnel.trend else told
+
+
 def _saved(account: DestinationAccount) -> str:
     events = account.saved_events
     told = (count_of(events, "event"), account.saved.words)
@@ -126,14 +134,18 @@ def _saved(account: DestinationAccount) -> str:
 
 
 def _next_steps(report: HealthReport) -> list[str]:
-    """Of the open alerts first, then of what is missing, then what is worth doing; each once."""
+    """Of the open alerts first, then of what is missing, then what is worth doing; each once, with
+    all that it is for."""
     funnels = report.arrivals.funnels if report.arrivals else []
-    steps = [
-        *(f"{each.title}: {each.next_step}" for each in report.problems if each.next_step),
-        *(f"{each.title}: {each.to_do}" for each in funnels if each.to_do),
-        *report.advice,
-    ]
-    return list(dict.fromkeys(steps))[:_MOST_STEPS]
+    for_what: dict[str, list[str]] = {}
+    for title, step in (
+        *((each.title, each.next_step) for each in report.problems),
+        *((each.title, each.to_do) for each in funnels),
+    ):
+        if step:
+            for_what.setdefault(step, []).append(title)
+    steps = [f"{'; '.join(titles)}: {step}" for step, titles in for_what.items()]
+    return [*steps, *report.advice][:_MOST_STEPS]
 
 
 def digest_json(digest: WeeklyDigest) -> dict[str, Any]:
