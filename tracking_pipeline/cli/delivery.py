@@ -331,10 +331,10 @@ def show_replay(totals: Mapping[str, Any]) -> None:
 
 def _show_plan(plan: Mapping[str, Any]) -> None:
     """What the order of one destination's events brings."""
-    from tracking_pipeline.delivery.worth import Money
+    from tracking_pipeline.delivery.worth import Worth
 
     def told(name: str) -> str:
-        worth = Money(**plan[f"worth_{name}"]).words
+        worth = Worth(**plan[f"worth_{name}"]).words
         number = f"{plan[name]} of {plan['events']}"
         return f"{number}, worth {worth}" if worth else number
 

@@ -18,7 +18,7 @@ _MEDIAN_DAYS = 28
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
+class Worth:
     """What conversions are worth: ``amount`` in the site's own ``currency``, of which for
     ``estimated`` events the median value of their name was taken; ``other`` currencies' amounts;
     ``unpriced`` events, of whose names nobody knows a value."""
@@ -121,7 +121,7 @@ class Prices:
             return event.value
         return self.price(event.event_name) or 0.0
 
-    def worth(self, events: Iterable[Valued]) -> Money:
+    def worth(self, events: Iterable[Valued]) -> Worth:
         """What these events are worth together."""
         amounts: defaultdict[str, float] = defaultdict(float)
         estimated = unpriced = 0
@@ -137,7 +137,7 @@ class Prices:
                 estimated += each.events
         amount = amounts.pop(self.currency, 0.0)
         other = {currency: round(value, 2) for currency, value in sorted(amounts.items())}
-        return Money(round(amount, 2), self.currency, estimated, unpriced, other)
+        return Worth(round(amount, 2), self.currency, estimated, unpriced, other)
 
 
 def read_prices(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracking_pipeline.delivery.worth import Amount, Money, Prices
+from tracking_pipeline.delivery.worth import Amount, Prices, Worth
 
 PRICES = Prices.of(
     [("Purchase", "EUR", 30.0, 9), ("Lead", "EUR", 5.0, 2), ("Purchase", "JPY", 4000.0, 3)],
@@ -29,7 +29,7 @@ def test_amounts_are_added_by_currency_and_what_has_none_counts_as_its_name_does
         Amount("Contact"),
     ]
     found = PRICES.worth(events)
-    assert found == Money(65.0, "EUR", estimated=3, unpriced=1, other={"JPY": 9000.0})
+    assert found == Worth(65.0, "EUR", estimated=3, unpriced=1, other={"JPY": 9000.0})
     assert found.words == "about 65.00 EUR + 9,000.00 JPY + 1 without a value"
 
 

@@ -22,8 +22,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     JsonBatches,
     bearer_headers,
 )
-from tracking_pipeline.delivery.destinations.openai.answers import classify
-from tracking_pipeline.delivery.destinations.openai.codes import CODES
+from tracking_pipeline.delivery.destinations.openai.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
 from tracking_pipeline.delivery.engine.destination_check import DestinationCheck, judged
 from tracking_pipeline.delivery.engine.outcomes import NotSent, Verdict, reject
