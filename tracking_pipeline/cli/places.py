@@ -96,9 +96,9 @@ def show_coverage(coverage: Mapping[str, Any]) -> None:
     """The JSON of the geo coverage: before enrichment and now."""
     if not coverage["leads"]:
         return
-    table = Table(title=f"Places of {coverage['leads']} new leads", title_justify="left")
+    table = Table(title=f"Locations of {coverage['leads']} new leads", title_justify="left")
     table.add_column("", no_wrap=True)
-    for name in ("as people said", "now"):
+    for name in ("as people entered", "now"):
         table.add_column(name, justify="right")
     for part in ("city", "state", "zip"):
         shares = (coverage[f"{when}_{part}_percent"] for when in ("before", "with"))

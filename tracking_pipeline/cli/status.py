@@ -212,7 +212,7 @@ def _show_geo(geo: Mapping[str, Any]) -> None:
         # Only the newest are counted; those beyond may be either.
         more = " or more" if geo["new"] + geo["waiting"] >= BACKLOG_CAP else ""
         new, waiting = (f"{geo[name]}{more if geo[name] else ''}" for name in ("new", "waiting"))
-        out.print(f"Leads without a place: {new} new, {waiting} waiting.")
+        out.print(f"Leads without a location: {new} new, {waiting} waiting.")
         # Only who waits wants to know who could be asked.
         for provider, what_to_set in geo["missing"].items():
             out.print(Text(f"  {provider}: {what_to_set}", style="dim"))

@@ -151,7 +151,7 @@ def test_the_advice_names_the_key_that_would_help_most() -> None:
     advice = " ".join(make_report(sick_site()).advice)
     assert "external id (external_id)" in advice
     assert "39 dead letters" in advice
-    assert "4 leads of the last days still without a place" in advice
+    assert "4 leads of the last days still without a location" in advice
 
 
 def test_a_detail_of_another_version_does_no_harm() -> None:

@@ -165,7 +165,7 @@ def test_the_page_tells_what_is_wrong_and_what_needs_a_human_first(
             "Queue by destination",
             "Dead letters",
             "Match quality",
-            "Places of leads",
+            "Locations of leads",
             "Recent runs",
         ]
     )
@@ -182,7 +182,7 @@ def test_the_page_tells_what_is_wrong_and_what_needs_a_human_first(
         "3.5 of 10, estimated from 91 events of the last 7 days."
     )
     expect(score.get_by_role("listitem").filter(has_text="Browser id")).to_contain_text("76.9 %")
-    places = section(page, "Places of leads")
+    places = section(page, "Locations of leads")
     expect(places.get_by_role("listitem").filter(has_text="Local IP database")).to_contain_text("1")
     attribution = page.get_by_role("link", name="IP Geolocation by DB-IP")
     expect(attribution).to_have_attribute("href", "https://db-ip.com")

@@ -182,7 +182,7 @@ def _advice(data: ReportData) -> list[str]:
     waiting = data.geo.waiting_for_hours
     if waiting:
         advice.append(
-            f"{count_of(waiting, 'lead')} of the last days still without a place after an hour: "
+            f"{count_of(waiting, 'lead')} of the last days still without a location after an hour: "
             "see the checks of the asset geo_coverage."
         )
     return advice
@@ -239,7 +239,7 @@ def _address_keys(data: ReportData, lines: Sequence[KeyLine]) -> list[ThenAndNow
         ThenAndNow(
             f"Events with {line.label} ({line.key})",
             percent(line.coverage_percent - line.from_ip_percent),
-            "without looked-up places",
+            "without looked-up locations",
             percent(line.coverage_percent),
             f"of the conversions in {window}",
         )
@@ -252,7 +252,7 @@ def _score(data: ReportData) -> ThenAndNow:
     return ThenAndNow(
         "EMQ score (estimate)",
         score_text(detail.get("without_ip_address_keys")),
-        "without looked-up places",
+        "without looked-up locations",
         score_text(data.summary.value("emq_score")),
         "of 10",
     )

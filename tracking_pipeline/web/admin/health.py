@@ -320,7 +320,7 @@ class CheckMetrics(BaseModel):
     emq_score: float | None = Field(description="Estimated Event Match Quality, 0 to 10.")
     queue_depth: int = Field(description="Failed events that wait.")
     error_rate: float | None = Field(description="Percent of events that failed.")
-    geo_coverage: float | None = Field(description="Percent of new leads with a whole place.")
+    geo_coverage: float | None = Field(description="Percent of new leads with a complete location.")
 
 
 class CheckAnswer(BaseModel):

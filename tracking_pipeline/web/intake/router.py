@@ -55,7 +55,7 @@ class LeadAnswer(BaseModel):
         description="The lead was there. What it lacked was filled from this form; what the person"
         " said before was not changed.",
     )
-    located: bool = Field(False, description="Its place is known already.")
+    located: bool = Field(False, description="Its location is already known.")
     event: EventAnswer | None = Field(
         None, description="The lead's own event; null where the ledger does not take it."
     )
