@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "tracking_conversion_hourly": ("select", "insert", "delete"),
     "tracking_delivery_slices": ("select", "insert", "delete"),
     "tracking_order_events": ("select", "insert", "delete"),
-    "tracking_setting_changes": ("select", "insert", "delete"),
+    "tracking_setting_changes": ("select", "insert"),
     "tracking_health_snapshots": ("select", "insert", "delete"),
     "tracking_alert_state": ("select", "insert", "update"),
     "tracking_alert_notifications": ("select", "insert", "update", "delete"),
