@@ -8,10 +8,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
+import psycopg
 import pytest
 
 from tracking_pipeline.cli.status import last_runs
-from tracking_pipeline.defs.instance import runs
+from tracking_pipeline.defs.instance import runs, storage
 from tracking_pipeline.settings import INSTANCE_FILE, read_settings
 from tracking_pipeline_tests.dev_process import CHECKOUT
 
@@ -82,3 +83,19 @@ def test_the_last_runs_are_those_that_dagster_tells(
     assert [run.run_id for run in last_runs(settings)] == expected
     assert last_runs(settings) == told
     assert last_runs(settings, limit=1) == told[:1]
+
+
+def test_a_connection_of_the_storage_that_died_while_it_rested_is_replaced(
+    storage_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRACKING_HOME", str(tmp_path))
+    monkeypatch.setattr(storage, "PROVEN_SECONDS", 0.0)
+    with runs.open_instance(read_settings()) as instance:
+        instance.get_run_records(limit=1)
+        with psycopg.connect(storage_url, autocommit=True) as other:
+            died = other.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()"
+            ).fetchall()
+        assert died
+        assert instance.get_run_records(limit=1) == []
