@@ -311,16 +311,17 @@ def _odd(one: _Series, rest: _Rest, kind: Kind) -> _Odd | None:
             continue
         level, confirmed = rest.level(hours, kind)
         expected *= level
-        away = _sigmas(events, expected, one.stray(hours))
         if kind == "silence":
             share = SILENT_SHARE if confirmed else SILENT_SHARE_ALONE
-            is_found = (
-                expected >= LEAST_EXPECTED and events <= share * expected and away <= -SILENT_SIGMAS
+            is_odd, sigmas = (
+                expected >= LEAST_EXPECTED and events <= share * expected,
+                SILENT_SIGMAS,
             )
         else:
             times = SURGE_TIMES if confirmed else SURGE_TIMES_ALONE
-            is_found = events >= max(LEAST_SURGE, times * expected) and away >= SURGE_SIGMAS
-        if is_found:
+            is_odd, sigmas = events >= max(LEAST_SURGE, times * expected), SURGE_SIGMAS
+        # How far counts stray is looked up only for what is odd: it costs most.
+        if is_odd and abs(_sigmas(events, expected, one.stray(hours))) >= sigmas:
             back = _hours_of(one, hours, kind)
             return _Odd(back, one.sum_of(back), (one.expected(back) or 0.0) * level)
     return None
