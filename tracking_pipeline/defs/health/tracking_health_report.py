@@ -45,7 +45,7 @@ def tracking_health_report(tracking: TrackingResource) -> dg.MaterializeResult[A
 
 
 def _make(installation: Installation) -> dict[str, Any]:
-    # What draws it takes half a second to import; every process of Dagster loads this module.
+    # pandas takes a second to import; every process of Dagster loads this module.
     from tracking_pipeline.health.view.report import make_report  # noqa: PLC0415
     from tracking_pipeline.health.view.report_pages import (  # noqa: PLC0415
         ReportFileError,

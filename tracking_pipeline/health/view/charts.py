@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import pairwise
-from statistics import fmean
+
+import pandas as pd
 
 from tracking_pipeline.health.emq.keys import KEY_WORDS
 from tracking_pipeline.health.formatting import count_of, duration, moment
@@ -22,7 +23,7 @@ from tracking_pipeline.store.alerts import AlertRow
 from tracking_pipeline.store.health_history import REPORTED_METRIC
 
 _MOST_POINTS = 170
-_BINS = tuple(timedelta(minutes=minutes) for minutes in (15, 30, 60, 120, 180, 360))
+_BINS = ("15min", "30min", "1h", "2h", "3h", "6h")
 _TABLE_ROWS = 12
 # A line is broken where points are this many times farther apart than usual.
 _GAP = 4
@@ -33,46 +34,47 @@ _CHARTED_KEYS = ("em", "ph", "fbp", "fbc", "external_id", "zp")
 _MOST_REPORTED = 3
 
 
-Points = list[tuple[datetime, float]]
-
-
 @dataclass(frozen=True)
 class _History:
-    """The points of each metric by dimension, in order of time; as a whole it is the dimension ''.
-    And the time that the charts are over."""
+    """The history as a table, and the time that the charts are over."""
 
-    points: Mapping[str, Mapping[str, Points]]
+    points: pd.DataFrame
     begins: datetime
     ends: datetime
 
-    def by_dimension(self, metric: str) -> dict[str, Points]:
-        """The points of one metric by dimension, in order of their names."""
-        return dict(sorted(self.points.get(metric, {}).items()))
+    def by_dimension(self, metric: str) -> pd.DataFrame:
+        """The points of one metric, a column a dimension; as a whole it is the column ''."""
+        rows = self.points[self.points["metric"] == metric]
+        frame: pd.DataFrame = rows.pivot_table(
+            index=rows.index, columns="dimension", values="value", aggfunc="mean", dropna=False
+        )
+        if "" not in frame.columns:
+            frame[""] = pd.Series(dtype="Float64")
+        return frame
 
-    def lines(
-        self, columns: Mapping[str, Points], chart: ChartSpec, *, main: str = ""
-    ) -> list[ChartLine]:
+    def lines(self, frame: pd.DataFrame, chart: ChartSpec, *, main: str = "") -> list[ChartLine]:
         """A line for each column that has data, the ``main`` one first."""
-        step = _bin(self.ends - self.begins)
-        combine = max if chart.combine == "max" else fmean
-        lines = [
-            ChartLine(label, points, main=label == main)
-            for label, column in columns.items()
-            if (points := _with_gaps(_binned(column, step, combine)))
-        ]
+        bins = _bin(self.ends - self.begins)
+        lines = []
+        for label in frame.columns:
+            binned = frame[label].dropna().astype("float64").resample(bins)
+            points = _points(binned.max() if chart.combine == "max" else binned.mean())
+            if points:
+                lines.append(ChartLine(str(label), points, main=label == main))
         return sorted(lines, key=lambda line: not line.main)
 
 
 def charts_of(data: ReportData) -> list[Chart]:
     """A chart for each metric that has one, and one of the alerts."""
-    points: dict[str, dict[str, Points]] = {}
-    for each in sorted(data.history, key=lambda each: each.taken_at):
-        if each.value is not None:
-            of_metric = points.setdefault(each.metric, {})
-            of_metric.setdefault(each.dimension or "", []).append(
-                (each.taken_at, float(each.value))
-            )
-    history = _History(points, _begin(data), data.now)
+    points = pd.DataFrame(
+        {
+            "metric": [each.metric for each in data.history],
+            "dimension": [each.dimension or "" for each in data.history],
+            "value": pd.array([each.value for each in data.history], dtype="Float64"),
+        },
+        index=pd.DatetimeIndex([each.taken_at for each in data.history], tz="UTC"),
+    )
+    history = _History(points, _begin(data, points), data.now)
     lines_of = {
         "emq_score": _score_lines,
         "emq_coverage": _coverage_lines,
@@ -86,54 +88,48 @@ def charts_of(data: ReportData) -> list[Chart]:
     return [*charts, _alert_chart(data, history.begins)]
 
 
-def _begin(data: ReportData) -> datetime:
+def _begin(data: ReportData, points: pd.DataFrame) -> datetime:
     """Two weeks ago, or where the history of a young installation begins."""
-    starts = [
-        *(each.created_at for each in data.alerts),
-        *(each.taken_at for each in data.history),
-    ]
+    starts = [each.created_at for each in data.alerts]
+    if len(points):
+        starts.append(points.index.min().to_pydatetime())
     first = min(starts, default=data.history_begins)
     return max(min(first, data.now - timedelta(hours=1)), data.history_begins)
 
 
 def _parts_lines(history: _History, spec: MetricSpec) -> list[ChartLine]:
     """The metric as a whole, and those of its parts that ever had a value."""
-    used = {
-        dimension or "all": points
-        for dimension, points in history.by_dimension(spec.name).items()
-        if not dimension or max(value for _, value in points) > 0
-    }
-    lines = history.lines(used, _chart(spec), main="all")
+    frame = history.by_dimension(spec.name)
+    used = [name for name in frame.columns if name == "" or (frame[name] > 0).any()]
+    frame = frame[used].rename(columns={"": "all"})
+    lines = history.lines(frame, _chart(spec), main="all")
     # One part is all there is.
     return lines[:1] if len(lines) == 2 else lines
 
 
 def _score_lines(history: _History, spec: MetricSpec) -> list[ChartLine]:
     """Our estimate, and what Meta itself reports."""
-    estimated = {"our estimate": history.by_dimension(spec.name).get("", [])}
-    lines = history.lines(estimated, _chart(spec), main="our estimate")
-    reported = history.by_dimension(REPORTED_METRIC)
-    reported.pop("", None)
+    frame = history.by_dimension(spec.name)[[""]].rename(columns={"": "our estimate"})
+    lines = history.lines(frame, _chart(spec), main="our estimate")
+    reported = history.by_dimension(REPORTED_METRIC).drop(columns="", errors="ignore")
     return lines + [
-        ChartLine(f"Meta: {name}", _with_gaps(_binned(points, timedelta(days=1), fmean)))
-        for name, points in list(reported.items())[:_MOST_REPORTED]
+        ChartLine(f"Meta: {name}", _points(reported[name].resample("1D").mean()))
+        for name in list(reported.columns)[:_MOST_REPORTED]
     ]
 
 
 def _coverage_lines(history: _History, spec: MetricSpec) -> list[ChartLine]:
-    found = history.by_dimension(spec.name)
-    named = {KEY_WORDS[key]: found[key] for key in _CHARTED_KEYS if key in found}
-    return history.lines(named, _chart(spec))
+    frame = history.by_dimension(spec.name)
+    names = {key: KEY_WORDS[key] for key in _CHARTED_KEYS if key in frame.columns}
+    return history.lines(frame[list(names)].rename(columns=names), _chart(spec))
 
 
 def _places_lines(history: _History, spec: MetricSpec) -> list[ChartLine]:
     """The parts of places, and one of them as people gave it."""
-    looked_up = history.by_dimension(spec.name)
-    said = history.by_dimension(f"{spec.name}_before")
-    for columns in (looked_up, said):
-        columns.pop("", None)
-    given = {f"{name} as people gave it": points for name, points in list(said.items())[:1]}
-    return history.lines({**looked_up, **given}, _chart(spec))
+    frame = history.by_dimension(spec.name).drop(columns="")
+    said = history.by_dimension(f"{spec.name}_before").drop(columns="")
+    frame = frame.join(said[said.columns[:1]].add_suffix(" as people gave it"), how="outer")
+    return history.lines(frame, _chart(spec))
 
 
 def _chart(spec: MetricSpec) -> ChartSpec:
@@ -142,30 +138,24 @@ def _chart(spec: MetricSpec) -> ChartSpec:
     return spec.chart
 
 
-def _bin(span: timedelta) -> timedelta:
+def _bin(span: timedelta) -> str:
     """The smallest stretch of time of which not too many make up the span."""
-    return next((step for step in _BINS if span / step <= _MOST_POINTS), _BINS[-1])
+    fitting = (bins for bins in _BINS if span / pd.Timedelta(bins).to_pytimedelta() <= _MOST_POINTS)
+    return next(fitting, _BINS[-1])
 
 
-def _binned(points: Points, step: timedelta, combine: Callable[[list[float]], float]) -> Points:
-    """One point for each stretch of time that has any, at its beginning; a day has whole ones."""
-    bins: dict[datetime, list[float]] = {}
-    for when, value in points:
-        day = when.astimezone(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
-        bins.setdefault(when - (when - day) % step, []).append(value)
-    return [(when, combine(values)) for when, values in bins.items()]
-
-
-def _with_gaps(points: Points) -> list[tuple[datetime, float | None]]:
+def _points(binned: pd.Series[float]) -> list[tuple[datetime, float | None]]:
     """The points of a line, with a gap where nothing was measured for unusually long."""
-    steps = [later - sooner for (sooner, _), (later, _) in pairwise(points)]
+    there = binned.dropna()
+    moments = [each.to_pydatetime() for each in pd.DatetimeIndex(there.index)]
+    steps = [later - sooner for sooner, later in pairwise(moments)]
     longest = sorted(steps)[len(steps) // 2] * _GAP if steps else timedelta.max
-    whole: list[tuple[datetime, float | None]] = []
-    for when, value in points:
-        if whole and when - whole[-1][0] > longest:
-            whole.append((whole[-1][0] + (when - whole[-1][0]) / 2, None))
-        whole.append((when, value))
-    return whole
+    points: list[tuple[datetime, float | None]] = []
+    for when, value in zip(moments, there.tolist(), strict=True):
+        if points and when - points[-1][0] > longest:
+            points.append((points[-1][0] + (when - points[-1][0]) / 2, None))
+        points.append((when, float(value)))
+    return points
 
 
 def _line_chart(
