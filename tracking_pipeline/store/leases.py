@@ -16,7 +16,8 @@ of a suspect it leaves both as they are.
 
 Where a destination would count a second event twice, ``sent_lease_token`` says under which lease a
 request with the row began. While that is the row's newest token, nobody knows what came of it: a
-claim and a release keep it so, and a settle, whose token is a newer one, ends the doubt.
+claim and a release keep it so. A settle, whose token is a newer one, ends the doubt, and so does
+the release of a row that is known not to have left.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ _RELEASE: LiteralString = """
 {held}
 update public.{table} as q
 set lease_expires_at = null, lease_token = q.lease_token + 1,
-    sent_lease_token = {stays_in_doubt},
+    sent_lease_token = case when not %(unsent)s then {stays_in_doubt} end,
     lease_group = case when q.lease_losses > 0 then q.lease_group end
 from free
 where q.id = free.id
@@ -215,11 +216,17 @@ where q.id = free.id
 
 
 async def release_leases(
-    connection: psycopg.AsyncConnection[Any], table: QueueTable, tokens: dict[UUID, int]
+    connection: psycopg.AsyncConnection[Any],
+    table: QueueTable,
+    tokens: dict[UUID, int],
+    *,
+    unsent: bool = False,
 ) -> None:
     """Hands back rows that were claimed and never started: nothing spent, due as before. The lease
-    of one that somebody has locked is left to run out."""
-    await connection.execute(_of(table, _RELEASE), _held(tokens))
+    of one that somebody has locked is left to run out.
+
+    ``unsent``: no request carried them, whatever was put on record before it was to begin."""
+    await connection.execute(_of(table, _RELEASE), {**_held(tokens), "unsent": unsent})
 
 
 _LOCKED: LiteralString = """

@@ -78,8 +78,8 @@ class Worker:
     def renew(self, tokens: dict[UUID, int]) -> dict[UUID, bool]:
         return self.run(lambda connection: renew_leases(connection, TABLE, tokens))
 
-    def release(self, tokens: dict[UUID, int]) -> None:
-        self.run(lambda connection: release_leases(connection, TABLE, tokens))
+    def release(self, tokens: dict[UUID, int], *, unsent: bool = False) -> None:
+        self.run(lambda connection: release_leases(connection, TABLE, tokens, unsent=unsent))
 
     def bury(self) -> dict[str, int]:
         async def find_and_bury(connection: AsyncConnection) -> dict[str, int]:
@@ -301,6 +301,10 @@ def test_an_event_whose_request_began_stays_in_doubt_until_it_is_settled(
     in_doubt, tokens = claim()
     assert not in_doubt
     worker.release(tokens)
+    in_doubt, tokens = claim()
+    assert not in_doubt
+    assert worker.begin(tokens)
+    worker.release(tokens, unsent=True)
     in_doubt, tokens = claim()
     assert not in_doubt
     assert worker.begin(tokens)

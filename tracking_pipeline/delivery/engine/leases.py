@@ -77,9 +77,9 @@ class Leases:
         except psycopg.OperationalError:
             return False
 
-    async def release(self, ids: Iterable[UUID]) -> None:
+    async def release(self, ids: Iterable[UUID], *, unsent: bool = False) -> None:
         """Hands back rows that were not started. Fails open: a lease that cannot be handed back
-        ends by itself within a minute.
+        ends by itself within a minute. ``unsent``: it is certain that no request carried them.
         """
         tokens = {row_id: self._tokens[row_id] for row_id in ids if row_id in self._tokens}
         self.drop(tokens)
@@ -87,7 +87,7 @@ class Leases:
             return
         try:
             async with self._pool.connection() as connection:
-                await release_leases(connection, self._queue.table, tokens)
+                await release_leases(connection, self._queue.table, tokens, unsent=unsent)
         except psycopg.OperationalError:
             return
 

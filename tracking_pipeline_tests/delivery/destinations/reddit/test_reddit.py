@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import orjson
+import psycopg
 import pytest
 
 from tracking_pipeline.delivery.destinations.json_batches import may_be_taken
@@ -191,6 +192,25 @@ def test_what_reddit_may_have_is_not_sent_again_by_itself(
         assert found["failure_code"] == "REDDIT_OUTCOME_UNKNOWN"
     else:
         assert found["status"] == "resolved"
+
+
+def test_what_was_about_to_be_sent_when_the_run_stopped_is_sent_by_the_next(
+    queue: Queue, stand: HttpStand, connection: psycopg.Connection[Any]
+) -> None:
+    (row,) = queue.add(destination="reddit_capi", event_payload=GOOD)
+    connection.execute(
+        "create function slowly() returns trigger language plpgsql as"
+        " $$ begin perform pg_sleep(0.9); return new; end $$"
+    )
+    connection.execute(
+        "create trigger slowly before update of sent_lease_token on tracking_failed_events"
+        " for each row when (new.sent_lease_token = old.lease_token) execute function slowly()"
+    )
+    stopped = stand.run(time_budget_seconds=0.8)
+    connection.execute("drop function slowly cascade")
+
+    assert (stopped.stopped_reason, stand.times_taken(row.sent_as)) == ("time_budget", 0)
+    assert stand.run().total("resolved") == 1
 
 
 def test_an_outage_costs_a_few_requests_and_then_the_others_wait(
