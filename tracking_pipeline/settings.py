@@ -627,7 +627,7 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     """Maximum size of a request body, in bytes."""
     # What one lead is worth to the business, for the estimate of what lost events cost.
-    lead_value: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    lead_value: Annotated[float, Field(gt=0, le=1e12)] | None = None
     """The value of a lead, for estimating the cost of lost events."""
     lead_value_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
     """The currency of `LEAD_VALUE`."""

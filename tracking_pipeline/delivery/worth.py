@@ -15,6 +15,9 @@ from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.store.delivery_accounting import read_median_values
 
 _MEDIAN_DAYS = 28
+HIGHEST_VALUE = 1e12
+"""No order comes to more, in any currency. A higher number is a slip of the site's, and would
+drown the sum of all others, or overflow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ class Amount:
 
 def stated_value(conversion: Conversion, unnamed_currency: str) -> tuple[float, str]:
     """The value that a conversion states, and its currency; 0 and no currency where it states none
-    above 0. ``unnamed_currency`` is that of a value that names none."""
-    if conversion.value is None or conversion.value <= 0:
+    above 0 that can be one. ``unnamed_currency`` is that of a value that names none."""
+    if conversion.value is None or not 0 < conversion.value <= HIGHEST_VALUE:
         return 0.0, ""
     return conversion.value, conversion.currency or unnamed_currency
 

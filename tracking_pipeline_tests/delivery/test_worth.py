@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tracking_pipeline.delivery.worth import Amount, Prices, Worth
+import pytest
+
+from tracking_pipeline.delivery.worth import Amount, Prices, Worth, stated_value
+from tracking_pipeline.events.conversion import Conversion, read_conversion
+from tracking_pipeline_tests.delivery.claimed import claimed
 
 PRICES = Prices.of(
     [("Purchase", "EUR", 30.0, 9), ("Lead", "EUR", 5.0, 2), ("Purchase", "JPY", 4000.0, 3)],
@@ -41,3 +45,24 @@ def test_an_amount_in_another_currency_comes_where_its_name_does() -> None:
         Amount("Contact"),
     ]
     assert sorted(ranked, key=PRICES.rank, reverse=True) == ranked
+
+
+@pytest.mark.parametrize(
+    ("value", "stated"),
+    [
+        (19.9, (19.9, "USD")),
+        (1e12, (1e12, "USD")),
+        (1.1e12, (0.0, "")),
+        (1e308, (0.0, "")),
+        (-1e308, (0.0, "")),
+        (0, (0.0, "")),
+        ("9" * 300, (0.0, "")),
+    ],
+)
+def test_a_number_that_no_order_comes_to_is_no_value(
+    value: object, stated: tuple[float, str]
+) -> None:
+    conversion = read_conversion(claimed({"event_name": "Purchase", "value": value}))
+
+    assert isinstance(conversion, Conversion)
+    assert stated_value(conversion, "USD") == stated
