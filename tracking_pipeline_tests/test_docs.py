@@ -313,11 +313,17 @@ def test_a_person_is_found_and_erased_everywhere(
         ada,
     )
     connection.execute("insert into tracking_ip_locations (ip) values ('203.0.113.9')")
+    for name, lead_id in (("in the ledger", ada), ("of somebody else", grace)):
+        connection.execute(
+            "insert into wm_event_log (event_id, event_name, lead_id)"
+            " values (gen_random_uuid(), %s, %s)",
+            (name, *(lead_id or ())),
+        )
 
     find, erase = blocks(DOCS / "how-to/privacy-requests.md", "sql")
     connection.execute(find.replace(":'email'", f"' {ADA.title()}'").encode())
     found = connection.execute("select event_name from found order by event_name").fetchall()
-    assert found == [("by lead",), ("hashed",), ("raw",)]
+    assert found == [("by lead",), ("hashed",), ("in the ledger",), ("raw",)]
     connection.execute(erase.encode())
     assert connection.execute("select event_name from tracking_failed_events").fetchall() == [
         ("other",)
@@ -325,3 +331,7 @@ def test_a_person_is_found_and_erased_everywhere(
     assert connection.execute("select id from leads").fetchall() == [grace]
     for table in ("tracking_accepted_events", "tracking_ip_locations"):
         assert connection.execute(f"select from {table}").fetchall() == []
+    ledger = connection.execute("select event_name from wm_event_log").fetchall()
+    assert ledger == [("of somebody else",)]
+    with pytest.raises(psycopg.errors.RestrictViolation):
+        connection.execute("delete from wm_event_log")
