@@ -60,9 +60,8 @@ def signed(value: float, decimals: int) -> str:
 
 
 def capital(sentence: str) -> str:
-    """With its first letter in upper case; a name such as ``meta_capi`` stays as it is written."""
-    first_word = sentence.partition(" ")[0]
-    return sentence if "_" in first_word else sentence[:1].upper() + sentence[1:]
+    """With its first letter in upper case."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 @dataclass(frozen=True, slots=True)
