@@ -594,7 +594,8 @@ class Settings(BaseSettings):
     # Windows of readings look back over 90 days at most.
     rollup_retention_days: Annotated[int, Field(ge=100, le=3650)] = 400
     """Days for which counts by hour are kept: what scores and the accounting are made of."""
-    notification_retention_days: Days = 400
+    # The digest's message is how a channel is known to have had that of this week.
+    notification_retention_days: Annotated[int, Field(ge=7, le=3650)] = 400
     """Days for which the messages of alerts that ended are kept."""
     run_retention_days: Days = 30
     """Days for which Dagster's runs are kept."""

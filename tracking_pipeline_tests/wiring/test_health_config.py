@@ -173,6 +173,7 @@ def test_conversions_are_the_usual_ones_or_those_that_are_named(
         ("ALERT_REMINDER_HOURS", "0"),
         ("SNAPSHOT_RETENTION_DAYS", "0"),
         ("RUN_RETENTION_DAYS", "s3cret"),
+        ("NOTIFICATION_RETENTION_DAYS", "6"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(
