@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.delivery import show_retry
-from tracking_pipeline.cli.output import Json, Rehearsal, out, show, span
+from tracking_pipeline.cli.output import Json, Rehearsal, out, replaceable, show, span
 from tracking_pipeline.cli.places import show_enrich
 from tracking_pipeline.errors import ExplainedError, WrongUseError
 from tracking_pipeline.health.metrics import METRICS
@@ -40,7 +40,13 @@ def heal(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
 
 def digest(
     html: Annotated[
-        Path | None, typer.Option("--html", dir_okay=False, help="Also write it to this HTML file.")
+        Path | None,
+        typer.Option(
+            "--html",
+            dir_okay=False,
+            callback=replaceable,
+            help="Also write it to this HTML file.",
+        ),
     ] = None,
     send: Annotated[
         bool, typer.Option("--send", help="Send it to ALERT_CHANNELS, once a week each.")
@@ -63,11 +69,11 @@ def digest(
     with open_installation(settings, rehearsal=rehearsal or None) as installation:
         asks_meta = MetaAccount.configured(settings) is not None
         found = read_weekly_digest(installation.database, config, asks_meta=asks_meta)
+        try:
+            page = write_weekly(found, folder=html.parent, name=html.name) if html else None
+        except ReportFileError as error:
+            raise WrongUseError(str(error)) from None
         owed = owe_digest(installation.database, found, list(config.channels)) if send else 0
-    try:
-        page = write_weekly(found, folder=html.parent, name=html.name) if html else None
-    except ReportFileError as error:
-        raise WrongUseError(str(error)) from None
     told = _told(rehearsal) if send else {}
     answer = {**digest_json(found), "page": page and str(page), "channels_owed": owed, **told}
     show(as_json, answer, show_digest)

@@ -4,9 +4,11 @@ and lengths of time are written.
 
 from __future__ import annotations
 
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -41,6 +43,20 @@ _STATE_STYLES = {
 
 class CommandError(ExplainedError):
     """A verb could not do its work."""
+
+
+def replaceable(path: Path | None) -> Path | None:
+    """The callback of an option that names a file to write; a link is followed. What is there is
+    replaced, which for root would be the machine's ``/dev/null``."""
+    if path is None:
+        return None
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return path  # not there; whoever writes it says what else is wrong
+    if not stat.S_ISREG(mode):
+        raise typer.BadParameter(f"{path} is not a regular file: name another one")
+    return path.resolve() if path.is_symlink() else path
 
 
 def show(as_json: bool, found: dict[str, Any], in_words: Callable[[dict[str, Any]], None]) -> None:

@@ -12,7 +12,16 @@ import typer
 from rich.text import Text
 
 from tracking_pipeline.cli import loading
-from tracking_pipeline.cli.output import CommandError, Json, Rehearsal, err, out, progress_bar, show
+from tracking_pipeline.cli.output import (
+    CommandError,
+    Json,
+    Rehearsal,
+    err,
+    out,
+    progress_bar,
+    replaceable,
+    show,
+)
 from tracking_pipeline.delivery.destinations.registry import DestinationName
 from tracking_pipeline.errors import WrongUseError
 from tracking_pipeline.importing.records import Into
@@ -80,6 +89,7 @@ def import_rows(  # noqa: PLR0917  options, which nobody passes by position
         Path | None,
         typer.Option(
             dir_okay=False,
+            callback=replaceable,
             help="Write rejected rows to this file, each with its reason: correct them and import "
             "it again.",
         ),

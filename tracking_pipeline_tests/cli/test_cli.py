@@ -370,6 +370,27 @@ def test_wrong_use_names_the_right_one(arguments: tuple[str, ...], told: str, ca
     assert told in call(*arguments).stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("digest", "--html"), ("import", "events.csv", "--into", "failed-events", "--rejects")],
+)
+@pytest.mark.parametrize("name", ["pipe", "link"])
+def test_only_a_regular_file_is_replaced_by_one_that_is_written(
+    arguments: tuple[str, ...], name: str, call: Call, tmp_path: Path
+) -> None:
+    # As /dev/null and /dev/stdout are, which root would replace.
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "events.csv").write_text("event_name\nLead\n")
+
+    process = call(*arguments, str(tmp_path / name))
+
+    assert process.returncode == 2
+    assert "is not a regular file" in process.stderr
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+
+
 @pytest.mark.parametrize("arguments", [("--version",), ("-h",), ("retry", "-h"), ("geo", "-h")])
 def test_who_asks_is_told_on_standard_output(arguments: tuple[str, ...], call: Call) -> None:
     process = call(*arguments)

@@ -172,18 +172,21 @@ def write_report(folder: Path, html: str, made_at: datetime) -> Path:
 
 
 def write_weekly(digest: WeeklyDigest, *, folder: Path, name: str = "") -> Path:
-    """Writes the digest as a page, under the name of its week where none is given, and removes
-    weeks that are too many. Returns its path. Raises :class:`ReportFileError`."""
-    name = name or f"weekly-{digest.week}.html"
-    return _write(folder, name, weekly_html(digest), "weekly-????-W??.html", WEEKS_KEPT)
+    """Writes the digest as a page. Where no name is given, it is that of its week, and weeks that
+    are too many are removed. Returns its path. Raises :class:`ReportFileError`."""
+    html = weekly_html(digest)
+    if not name:
+        name = f"weekly-{digest.week}.html"
+        return _write(folder, name, html, "weekly-????-W??.html", WEEKS_KEPT)
+    return _write(folder, name, html)
 
 
-def _write(folder: Path, name: str, html: str, pages: str, kept: int) -> Path:
+def _write(folder: Path, name: str, html: str, pages: str = "", kept: int = 0) -> Path:
     """Writes a page, whole or not at all; of the ``pages`` (a pattern) the last ones are kept."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace(folder / name, html)
-        for old in sorted(folder.glob(pages))[:-kept]:
+        for old in sorted(folder.glob(pages))[:-kept] if pages else ():
             old.unlink(missing_ok=True)
     except OSError as error:
         raise ReportFileError(
