@@ -73,6 +73,8 @@ def punctuated_names(
 ) -> dict[str, str]:
     """For each of Google's hashes of a name (``fn``, ``ln``) whose name is written with an
     apostrophe or a hyphen, the hash of it with those signs."""
+    if "fn" not in keys and "ln" not in keys:
+        return {}
     lead = reading.lead
     candidates = reading.candidates()
     found: dict[str, str] = {}

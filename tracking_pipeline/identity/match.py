@@ -158,7 +158,11 @@ def resolve_candidates(
         # What nearly all values are, in this loop and not in a call each.
         if type(raw) is str and not known:
             if len(raw) == SHORTEST_HASH and rule.hashed:
-                value = raw if is_final_hash(raw) and not _is_foreign(candidate, rule) else None
+                value = raw if is_final_hash(raw) else None
+                if value is not None and _is_foreign(candidate, rule):
+                    the_long_way = the_long_way or _Reading(rules, home, keys, ranks)
+                    the_long_way.foreign.append((candidate, raw))
+                    continue
             elif rule.quick is not None:
                 value = rule.quick(raw, home if where is None else region_of(where) or home)
             else:

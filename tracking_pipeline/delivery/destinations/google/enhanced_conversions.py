@@ -19,7 +19,8 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from itertools import chain, zip_longest
+from functools import lru_cache
+from itertools import zip_longest
 from typing import Any
 
 import orjson
@@ -311,8 +312,13 @@ def user_identifiers(
     where there is one: Google's page takes them out and its formatter keeps them. Where there are
     too many, e-mails and phones take turns.
     """
-    emails = [{"emailAddress": value} for value in _values(keys.get("em"))]
-    phones = [{"phoneNumber": value} for value in _values(keys.get("ph"))]
+    emails, phones = _values(keys.get("em")), _values(keys.get("ph"))
+    contacts = [
+        {name: value}
+        for pair in zip_longest(emails, phones)
+        for name, value in zip(("emailAddress", "phoneNumber"), pair, strict=True)
+        if value
+    ]
     address = {
         "givenName": keys.get("fn"),
         "familyName": keys.get("ln"),
@@ -323,8 +329,7 @@ def user_identifiers(
     if addresses and punctuated:
         other = {_NAMES[key]: value for key, value in punctuated.items()}
         addresses.append({"address": {**address, **other}})
-    contacts = filter(None, chain.from_iterable(zip_longest(emails, phones)))
-    return [*[*contacts][: MOST_USER_IDENTIFIERS - len(addresses)], *addresses]
+    return [*contacts[: MOST_USER_IDENTIFIERS - len(addresses)], *addresses]
 
 
 def google_consent(
@@ -345,12 +350,18 @@ def device_info(keys: Mapping[str, Any]) -> dict[str, str]:
     Economic Area, the United Kingdom and Switzerland, and asks not to be sent them
     (``DeviceInfo.ip_address``): so none goes without a country that is surely another."""
     agent = keys.get("client_user_agent")
-    # A robot's may hold its owner's e-mail address.
-    said = {"userAgent": agent if agent == sanitize(agent) else None}
+    said = {"userAgent": agent if isinstance(agent, str) and _is_impersonal(agent) else None}
     country = keys.get("country")
     if isinstance(country, str) and country not in _WITHOUT_ADDRESSES:
         said["ipAddress"] = keys.get("client_ip_address")
     return {name: value for name, value in said.items() if value}
+
+
+@lru_cache(maxsize=2048)
+def _is_impersonal(agent: str) -> bool:
+    """Whether no personal data is in a user agent, which many people share: a robot's may hold its
+    owner's e-mail address."""
+    return agent == sanitize(agent)
 
 
 def cart_data(cart: Cart) -> dict[str, Any] | None:
@@ -427,10 +438,12 @@ def transaction_id(conversion: Conversion, event: FailedEvent, prefix: str = "")
     Never a text that personal data was taken out of: all such orders would look the same, and
     Google would keep the first one only.
     """
-    for candidate in (conversion.order_id, identifier_text(conversion.event_id)):
-        if candidate and REMOVED not in candidate:
-            return candidate if candidate.startswith(prefix) else prefix + candidate
-    return f"{prefix}{event.event_id}"
+    own = conversion.order_id
+    if not own or REMOVED in own:
+        own = identifier_text(conversion.event_id)
+    if not own or REMOVED in own:
+        return f"{prefix}{event.event_id}"
+    return own if own.startswith(prefix) else prefix + own
 
 
 def _id_of(prepared: Prepared) -> str:
