@@ -18,7 +18,8 @@ from typing_extensions import LiteralString
 HELD_SECONDS = 25
 
 # In one order, so that two ticks do not wait for each other in a circle. Who took a place has it
-# again: its own ticks follow each other, and the run key keeps one window from launching twice.
+# again: its own ticks follow each other, and the run key keeps one window from launching twice. A
+# place that was taken in the future, by a clock that has been put back since, is free.
 _TAKE: LiteralString = """
 insert into public.tracking_launches as l (job, place, launched_by, launched_at)
 select %(job)s, p.place, %(by)s, now()
@@ -27,7 +28,8 @@ order by p.place
 on conflict (job, place) do update
 set launched_by = excluded.launched_by, launched_at = excluded.launched_at
 where l.launched_by = excluded.launched_by
-   or l.launched_at < now() - make_interval(secs => %(held)s)
+   or l.launched_at not between now() - make_interval(secs => %(held)s)
+        and now() + make_interval(secs => %(held)s)
 returning place
 """
 

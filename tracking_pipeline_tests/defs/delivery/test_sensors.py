@@ -21,6 +21,7 @@ from tracking_pipeline.defs.delivery.retry import (
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.defs.ticks import count_under_way, is_under_way
 from tracking_pipeline.settings import read_settings
+from tracking_pipeline.store.launches import take_places
 from tracking_pipeline.store.queue_counts import BACKLOG_CAP, Backlog
 from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue
@@ -165,6 +166,17 @@ def test_a_sensor_and_a_schedule_in_the_same_second_launch_no_more_than_the_sett
             ticks_at_once.submit(each) for each in (by_sensor, partial(scheduled, instance))
         ]
         assert sum(each.result() for each in launched_by) == 3
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_place_is_held_for_seconds_whatever_became_of_the_clock(
+    connection: psycopg.Connection, instance: dg.DagsterInstance, hours: int
+) -> None:
+    assert take_places(connection, retry_failed_events_job.name, [0], by="somebody") == [0]
+    assert scheduled(instance) == 0
+    later = "update tracking_launches set launched_at = launched_at + make_interval(hours => %s)"
+    connection.execute(later, (hours,))
+    assert scheduled(instance) == 1
 
 
 def let_places_go(connection: psycopg.Connection) -> None:
