@@ -114,8 +114,7 @@ def database_url(server: TestServer, migrated_template: str) -> Iterator[str]:
     """A fresh database with our tables, dropped after the test."""
     name = f"test_{uuid4().hex}"
     yield server.create_database(name, template=migrated_template)
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    server.drop_database(name)
 
 
 @pytest.fixture
@@ -125,8 +124,7 @@ def storage_url(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> Iterator
     url = server.create_database(name)
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
     yield url
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    server.drop_database(name)
 
 
 @pytest.fixture

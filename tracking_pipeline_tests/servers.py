@@ -65,30 +65,49 @@ class TestServer:
     def __init__(self, server: EmbeddedPostgres, own_folder: Path | None) -> None:
         self._server = server
         self._own_folder = own_folder
+        # One for all databases: to open it costs about what a database does.
+        self._session = psycopg.connect(self.url("postgres"), autocommit=True)
+        if self._session.info.server_version >= 160_000:
+            self._quicken_logins()
 
     def url(self, database: str) -> str:
         """Give the URL of a database; the role is a superuser."""
         return self._server.url(database)
 
-    def create_database(self, name: str, template: str | None = None) -> str:
+    def create_database(
+        self, name: str, template: str | None = None, owner: str | None = None
+    ) -> str:
         """Create a database, as a copy of `template` if one is named, and give its URL.
 
         Raises psycopg.errors.DuplicateDatabase when there is one of that name.
         """
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            # By files is twice as quick as by the log, which is PostgreSQL 15's new default.
-            by_files = "STRATEGY FILE_COPY" if connection.info.server_version >= 150_000 else ""
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {} {}").format(
-                    sql.Identifier(name),
-                    sql.Identifier(template or "template1"),
-                    sql.SQL(by_files),
-                )
+        # By files is twice as quick as by the log, which is PostgreSQL 15's new default.
+        by_files = "STRATEGY FILE_COPY" if self._session.info.server_version >= 150_000 else ""
+        self._session.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} {} {}").format(
+                sql.Identifier(name),
+                sql.Identifier(template or "template1"),
+                sql.SQL("OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL(""),
+                sql.SQL(by_files),
             )
+        )
         return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        self._session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _quicken_logins(self) -> None:
+        """Have passwords hashed once and not 4,096 times: half of what a login costs a client."""
+        self._session.execute("set scram_iterations = 1")
+        self._session.execute("alter role all set scram_iterations = 1")
+        self._session.execute(
+            sql.SQL("alter role current_user password {}").format(self._session.info.password)
+        )
 
     def stop(self) -> None:
         """Leave the server; it stops when nobody else uses its folder. Again: does nothing."""
+        self._session.close()
         self._server.release()
         if self._own_folder is not None:
             shutil.rmtree(self._own_folder, ignore_errors=True)

@@ -48,8 +48,7 @@ def shell(commands: str, url: str, folder: Path) -> None:
 def restored_url(server: TestServer) -> Iterator[str]:
     name = f"restored_{uuid4().hex}"
     yield server.create_database(name)
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    server.drop_database(name)
 
 
 def test_a_restored_queue_is_held_until_it_is_let_go_and_sends_under_the_same_ids(

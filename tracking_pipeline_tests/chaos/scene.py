@@ -460,10 +460,7 @@ def scene(
                 addresses=_direct(sandbox),
             )
     finally:
-        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
-            )
+        server.drop_database(name)
 
 
 STOPPED = (signal.SIGUSR1, signal.SIGCONT)

@@ -41,8 +41,7 @@ def site_url(server: TestServer, site_template: str) -> Iterator[str]:
     """A site that has been running for months, adopted: its tables have columns of their own."""
     name = f"site_{uuid4().hex}"
     yield server.create_database(name, template=site_template)
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    server.drop_database(name)
 
 
 @pytest.fixture

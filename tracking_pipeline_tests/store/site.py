@@ -1,7 +1,8 @@
 """A site's database for tests of the schema: empty or long in use, with or without Supabase.
 
 The role that owns its tables is never a superuser, as on Supabase. Roles belong to a server, so a
-test module has servers of its own, and a Supabase site takes its roles along when it goes.
+test module has servers of its own, and a Supabase site takes its roles along when it goes. Tests
+that begin with the same site each get a copy of one.
 """
 
 from __future__ import annotations
@@ -71,22 +72,38 @@ def site_server(bin_folder: Path, folder: Path) -> Iterator[TestServer]:
 
 
 @contextmanager
+def copy_of(original: Site, server: TestServer) -> Iterator[Site]:
+    """Give a copy of a site of this server, to which nobody is connected; drop it afterwards."""
+    with _database(server, template=urlsplit(original.superuser_url).path.lstrip("/")) as site:
+        yield site
+
+
+@contextmanager
 def new_site(server: TestServer, *, supabase: bool = False, in_use: bool = False) -> Iterator[Site]:
     """Give a database of its own to one test; drop it, and Supabase's roles, afterwards."""
-    name = f"site_{uuid.uuid4().hex}"
-    site = Site(server.create_database(name))
-    postgres = Site(server.url("postgres"))
     try:
-        postgres.run(f"alter database {name} owner to {OWNER}", superuser=True)
-        if supabase:
-            site.run_file("supabase_roles.sql", superuser=True)
-        if in_use:
-            site.run_file("existing_installation.sql")
-        yield site
+        with _database(server) as site:
+            if supabase:
+                site.run_file("supabase_roles.sql", superuser=True)
+            if in_use:
+                site.run_file("existing_installation.sql")
+            yield site
     finally:
-        postgres.run(f"drop database {name} with (force)", superuser=True)
         if supabase:
-            postgres.run("drop role anon, authenticated, service_role", superuser=True)
+            Site(server.url("postgres")).run(
+                "drop role anon, authenticated, service_role", superuser=True
+            )
+
+
+@contextmanager
+def _database(server: TestServer, template: str | None = None) -> Iterator[Site]:
+    """Give a database of the owner's; drop it afterwards."""
+    name = f"site_{uuid.uuid4().hex}"
+    url = server.create_database(name, template, OWNER)
+    try:
+        yield Site(url)
+    finally:
+        server.drop_database(name)
 
 
 @contextmanager

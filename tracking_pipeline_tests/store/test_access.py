@@ -19,7 +19,13 @@ from tracking_pipeline.store.table_growth import ATTEMPTS, SNAPSHOTS, prune
 from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline_tests.health.checking import check_tracking_health
 from tracking_pipeline_tests.servers import TestServer, find_server_binaries
-from tracking_pipeline_tests.store.site import Site, login_role, new_site, site_server
+from tracking_pipeline_tests.store.site import (
+    Site,
+    copy_of,
+    login_role,
+    new_site,
+    site_server,
+)
 
 SERVERS = find_server_binaries()
 WORKER = "pipeline_worker"
@@ -34,24 +40,31 @@ def server(
         yield running
 
 
+@pytest.fixture(scope="module")
+def migrated(server: TestServer) -> Iterator[Site]:
+    """A site long in use, with Supabase's roles and policies, migrated; to be copied."""
+    with new_site(server, supabase=True, in_use=True) as site:
+        migrate(site.url)
+        yield site
+
+
 @pytest.fixture
-def site(server: TestServer) -> Iterator[Site]:
-    """A site long in use, with Supabase's roles and policies, migrated, and a role for a worker."""
-    with new_site(server, supabase=True, in_use=True) as migrated:
-        migrate(migrated.url)
-        with login_role(migrated, WORKER):
-            yield migrated
+def site(server: TestServer, migrated: Site) -> Iterator[Site]:
+    """A copy of that one, and a role for a worker."""
+    with copy_of(migrated, server) as site, login_role(site, WORKER):
+        yield site
 
 
 def grant_all(site: Site, role: str) -> None:
-    for table, commands in COMMANDS.items():
-        site.run(f"grant {', '.join(commands)} on {table} to {role}")
+    grants = (f"grant {', '.join(words)} on {table} to {role}" for table, words in COMMANDS.items())
+    site.run(";".join(grants))
 
 
 def admit_all(site: Site, role: str, *, but: str = "") -> None:
-    for table in COMMANDS:
-        if table != but:
-            site.run(f"create policy everything on {table} to {role} using (true)")
+    tables = (table for table in COMMANDS if table != but)
+    site.run(
+        ";".join(f"create policy everything on {table} to {role} using (true)" for table in tables)
+    )
 
 
 def check(site: Site, role: str | None = None) -> None:

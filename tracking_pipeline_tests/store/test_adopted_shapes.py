@@ -194,8 +194,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site_url(server: TestServer) -> Iterator[str]:
     yield server.create_database("shapes")
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute("drop database shapes with (force)")
+    server.drop_database("shapes")
 
 
 @pytest.fixture

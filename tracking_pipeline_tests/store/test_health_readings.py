@@ -93,8 +93,7 @@ def long_history(server: Any, migrated_template: str) -> Iterator[psycopg.Connec
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_SEED.encode())
         yield connection
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute("drop database long_history with (force)")
+    server.drop_database("long_history")
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)

@@ -28,7 +28,13 @@ from tracking_pipeline.store.migrate import migrate
 from tracking_pipeline_tests.geo.databases import BERLIN, write_database
 from tracking_pipeline_tests.geo.enriching import Enriching, a_file, ip_api
 from tracking_pipeline_tests.servers import TestServer, find_server_binaries
-from tracking_pipeline_tests.store.site import Site, login_role, new_site, site_server
+from tracking_pipeline_tests.store.site import (
+    Site,
+    copy_of,
+    login_role,
+    new_site,
+    site_server,
+)
 from tracking_pipeline_tests.store.statements import run_statement
 
 WORKER = "pipeline_worker"
@@ -46,12 +52,19 @@ def sites(
         yield running
 
 
-@pytest.fixture
-def site(sites: TestServer) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def migrated(sites: TestServer) -> Iterator[Site]:
     """A site long in use, with a trigger on its leads and columns of limited length."""
     with new_site(sites, in_use=True) as in_use:
         migrate(in_use.url)
         yield in_use
+
+
+@pytest.fixture
+def site(sites: TestServer, migrated: Site) -> Iterator[Site]:
+    """A copy of that one."""
+    with copy_of(migrated, sites) as copy:
+        yield copy
 
 
 def explained(query: Any) -> sql.Composed:

@@ -191,5 +191,4 @@ def test_a_server_that_is_not_there_is_named_without_its_password(
 def empty_database(server: TestServer) -> Iterator[str]:
     url = server.create_database("not_migrated")
     yield url
-    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
-        admin.execute("drop database not_migrated with (force)")
+    server.drop_database("not_migrated")
