@@ -31,6 +31,7 @@ from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.events.texts import impersonal_fields
 from tracking_pipeline.events.tree import NOT_AN_OBJECT, SEVERAL_EVENTS
 from tracking_pipeline.identity import ExternalIdMode, normalize
+from tracking_pipeline.identity.match import resolve_candidates
 from tracking_pipeline.store.match_key_rollup import ConversionRule
 
 _LONGEST_NAME = 200
@@ -202,10 +203,17 @@ def _from_around(conversion: Conversion) -> dict[str, Any]:
 def _lost(conversion: Conversion, payload: Mapping[str, Any]) -> dict[str, Any]:
     """What was said of consent, and the clicks, where ``payload`` no longer tells: they stood
     around the event, or among what is not kept, as cookies are not."""
-    reading, kept = conversion.reading, read_payload(payload)
+    reading = conversion.reading
+    # A click under its own name is read again for sure.
     lost = {
-        name: found.value for name, found in reading.clicks().items() if name not in kept.clicks()
+        name: found.value
+        for name, found in reading.clicks().items()
+        if payload.get(name) != found.value
     }
+    if not lost and not reading.consents:
+        return {}
+    kept = read_payload(payload)
+    lost = {name: click for name, click in lost.items() if name not in kept.clicks()}
     held = [(found.key, found.value) for _, found in kept.consents]
     statements = [
         (name, found) for name, found in reading.consents if (found.key, found.value) not in held
@@ -242,7 +250,8 @@ def _user_data(
         **(row["user_data"] or {}),
     }
     moment = conversion.event_time
-    googles, _ = person_keys(reading, "google", rules.country, "all", event_time=moment)
+    countries = [each for each in reading.candidates(moment) if each[0] == "country"]
+    googles, _ = resolve_candidates(countries, "google", rules.country)
     if country := googles.get("country"):
         user_data["country"] = country
     if rules.external_id == "raw":
