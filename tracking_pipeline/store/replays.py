@@ -68,42 +68,8 @@ class Replay:
     payload: str | None = None
 
 
-# Locked first, in one order and without waiting, so that two replays never wait for each other. The
-# token goes on, so that whoever held the row before cannot settle it any more.
-_REPLAY: LiteralString = """
-with free as materialized (
-    select f.id
-    from public.tracking_failed_events f
-    where f.id = any(%(ids)s)
-      and {free}
-    order by f.id
-    for update skip locked
-)
-update public.tracking_failed_events f
-set status = 'pending',
-    retry_count = 0,
-    next_retry_at = %(started_at)s + make_interval(secs => replay.after_seconds),
-    dead_letter_reason = null,
-    resolved_at = null,
-    resolved_by = null,
-    event_payload = coalesce(replay.payload::jsonb, f.event_payload),
-    lease_token = f.lease_token + 1,
-    lease_expires_at = null,
-    lease_losses = 0,
-    lease_group = null,
-    updated_at = now(),
-    replayed_at = now(),
-    replays = coalesce(f.replays, 0) + 1
-from unnest(%(ids)s::uuid[], %(after)s::float8[], %(payloads)s::text[])
-    as replay (id, after_seconds, payload)
-join free using (id)
-where f.id = replay.id
-returning f.id
-"""
-
-
-# What waits keeps its tries and what is known of them: it is only its turn that changes.
-_RESCHEDULE: LiteralString = """
+# Locked first, in one order and without waiting, so that two replays never wait for each other.
+_PUT_BACK: LiteralString = """
 with free as materialized (
     select f.id
     from public.tracking_failed_events f
@@ -115,6 +81,7 @@ with free as materialized (
 update public.tracking_failed_events f
 set next_retry_at = %(started_at)s + make_interval(secs => replay.after_seconds),
     event_payload = coalesce(replay.payload::jsonb, f.event_payload),
+    {as_new}
     updated_at = now()
 from unnest(%(ids)s::uuid[], %(after)s::float8[], %(payloads)s::text[])
     as replay (id, after_seconds, payload)
@@ -122,21 +89,36 @@ join free using (id)
 where f.id = replay.id
 returning f.id
 """
+# The token goes on, so that whoever held the row before cannot settle it any more.
+_AS_NEW: LiteralString = """
+    status = 'pending',
+    retry_count = 0,
+    dead_letter_reason = null,
+    resolved_at = null,
+    resolved_by = null,
+    lease_token = f.lease_token + 1,
+    lease_expires_at = null,
+    lease_losses = 0,
+    lease_group = null,
+    replayed_at = now(),
+    replays = coalesce(f.replays, 0) + 1,
+"""
 
 
 async def replay(
     connection: psycopg.AsyncConnection[Any], rows: Sequence[Replay], *, started_at: datetime
 ) -> set[UUID]:
     """Puts the rows back into the queue. Returns the ids of those that were dead letters still."""
-    statement = sql.SQL(_REPLAY).format(free=sql.SQL(FREE))
+    statement = sql.SQL(_PUT_BACK).format(free=sql.SQL(FREE), as_new=sql.SQL(_AS_NEW))
     return await _put_back(connection, statement, rows, started_at)
 
 
 async def reschedule(
     connection: psycopg.AsyncConnection[Any], rows: Sequence[Replay], *, started_at: datetime
 ) -> set[UUID]:
-    """Gives rows that wait another moment. Returns the ids of those that waited still."""
-    statement = sql.SQL(_RESCHEDULE).format(free=sql.SQL(FREE_WAITING))
+    """Gives rows that wait another moment; they keep their tries and what is known of them. Returns
+    the ids of those that waited still."""
+    statement = sql.SQL(_PUT_BACK).format(free=sql.SQL(FREE_WAITING), as_new=sql.SQL(""))
     return await _put_back(connection, statement, rows, started_at)
 
 

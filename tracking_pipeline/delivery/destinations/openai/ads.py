@@ -21,6 +21,7 @@ from tracking_pipeline.delivery.destinations.json_batches import (
     BatchRequest,
     JsonBatches,
     bearer_headers,
+    token_of,
 )
 from tracking_pipeline.delivery.destinations.openai.answers import CODES, classify
 from tracking_pipeline.delivery.engine.destination import Limits
@@ -93,18 +94,17 @@ class OpenAiAds(JsonBatches):
     @classmethod
     def configured(cls, settings: Settings, client: DeliveryClient, pool: AsyncPool) -> OpenAiAds:
         """The pixel that the settings name."""
-        key = settings.openai_ads_api_key
-        assert key is not None  # noqa: S101  what is missing was seen before
+        key = token_of(settings.openai_ads_api_key)
         return cls(
             openai_request(
                 settings.openai_ads_url,
                 settings.openai_ads_pixel_id or "",
-                key.get_secret_value(),
+                key,
                 validate_only=settings.openai_ads_validate_only,
             ),
             client,
             ReadingRules.configured(settings),
-            secrets=(key.get_secret_value(),),
+            secrets=(key,),
             names=settings.openai_ads_event_names,
         )
 
