@@ -66,7 +66,7 @@ class TestServer:
         self._server = server
         self._own_folder = own_folder
         # One for all databases: to open it costs about what a database does.
-        self._session = psycopg.connect(self.url("postgres"), autocommit=True)
+        self._session = self._connect()
         if self._session.info.server_version >= 160_000:
             self._quicken_logins()
 
@@ -83,7 +83,7 @@ class TestServer:
         """
         # By files is twice as quick as by the log, which is PostgreSQL 15's new default.
         by_files = "STRATEGY FILE_COPY" if self._session.info.server_version >= 150_000 else ""
-        self._session.execute(
+        self._execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {} {} {}").format(
                 sql.Identifier(name),
                 sql.Identifier(template or "template1"),
@@ -95,7 +95,20 @@ class TestServer:
 
     def drop_database(self, name: str) -> None:
         """Drop a database, whoever is still connected to it."""
-        self._session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.url("postgres"), autocommit=True)
+
+    def _execute(self, statement: sql.Composed) -> None:
+        try:
+            self._session.execute(statement)
+        except psycopg.OperationalError:
+            if not self._session.broken:
+                raise
+            # A test has killed the server since; it is up again.
+            self._session = self._connect()
+            self._session.execute(statement)
 
     def _quicken_logins(self) -> None:
         """Have passwords hashed once and not 4,096 times: half of what a login costs a client."""
