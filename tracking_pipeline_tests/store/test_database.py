@@ -1,7 +1,9 @@
-"""What is said of a database's address: nothing of the user or the password, however odd."""
+"""What is said of a database's address: nothing of the user or the password, however odd. And what
+a pool leaves with the server."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -14,11 +16,13 @@ from tracking_pipeline.store.database import (
     UNTOLD,
     DatabaseError,
     connect,
+    connection_pool,
     describe,
     describe_connection,
     unreachable_because,
 )
 from tracking_pipeline_tests.servers import TestServer
+from tracking_pipeline_tests.transaction_pooler import transaction_pooler
 
 RESERVED = ":/?#[]@!$&'()*+,;=%\"<>\\^`{|} \u00e9"
 USER, PASSWORD = ("opuser", "OpUser"), ("S3cr", "etTail")
@@ -104,3 +108,21 @@ def test_words_that_are_not_known_are_not_repeated() -> None:
         unreachable_because(psycopg.OperationalError('role "opuser" did something'))
         == "no connection"
     )
+
+
+async def prepared_statements(url: str) -> list[str]:
+    async with connection_pool(url, size=1) as pool, pool.connection() as connection:
+        for number in range(5):
+            await connection.execute("select %s::integer", (number,))
+        cursor = await connection.execute("select statement from pg_prepared_statements")
+        return [row[0] for row in await cursor.fetchall()]
+
+
+def test_a_pool_prepares_what_it_asks_often(server: TestServer) -> None:
+    assert asyncio.run(prepared_statements(server.url("postgres"))) == ["select $1::integer"]
+
+
+def test_behind_a_pooler_nothing_is_prepared(server: TestServer) -> None:
+    with transaction_pooler(server.url("postgres")) as pooler:
+        assert asyncio.run(prepared_statements(pooler.url)) == []
+        assert pooler.left_behind() == []

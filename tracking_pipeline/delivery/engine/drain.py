@@ -1,12 +1,13 @@
 """Drains the queues of one destination: claim, prepare, send, settle, until nothing is left.
 
-    claimer  --(a little ahead)-->  senders (many)  -->  settler
+    claimer  -->  packer  --(a little ahead)-->  senders (many)  -->  settler
 
-One claimer leases rows, makes them ready and packs them into requests; senders keep several
-requests in flight; every outcome goes to the destination's settler, and while a sender waits for
-that, another one has its place in flight. So a worker that is killed leaves unsettled, to be sent
-again, at most what its window holds. Memory is bounded by that window, not by the queue. What was
-claimed and not started when the run ends is released, unspent.
+One claimer leases rows; while the packer makes them ready and packs them into requests, the
+database looks for the next ones. Senders keep several requests in flight; every outcome goes to the
+destination's settler, and while a sender waits for that, another one has its place in flight. So a
+worker that is killed leaves unsettled, to be sent again, at most what its window holds. Memory is
+bounded by that window, not by the queue. What was claimed and not started when the run ends is
+released, unspent.
 
 Events with which a worker was lost are suspects, one of which may take this worker down, too. They
 are no part of that: a run looks into them group by group, while it holds nothing else.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ from uuid import UUID
 
 import anyio
 import psycopg
+from anyio.streams.memory import MemoryObjectSendStream
 
 from tracking_pipeline.delivery.engine.backoff import is_last_try
 from tracking_pipeline.delivery.engine.bisection import INTERRUPTED, deliver_batch
@@ -131,7 +134,7 @@ class Drain:
         self._time_is_up = time_is_up
         self._jitter = jitter
         self._window = ClaimWindow(destination.limits)
-        self._claimed: asyncio.Queue[_Batch] = asyncio.Queue()
+        self._ready: asyncio.Queue[_Batch] = asyncio.Queue()
 
     async def run(self) -> None:
         """Drains until the queue gives nothing more, the circuit stops it or the time is up."""
@@ -147,7 +150,7 @@ class Drain:
             # Not a task a request: to start one takes as long as to send one event.
             for _ in range(self._window.requests):
                 senders.start_soon(self._keep_delivering)
-            await self._claim_while_there_is_some()
+            await self._pack_while_there_is_some()
             await self._window.wait_until_empty()
             senders.cancel_scope.cancel()
 
@@ -167,46 +170,62 @@ class Drain:
         most = (
             1 if self._circuit.state == "probing" else max(limits.request_events, limits.in_flight)
         )
-        batches = await self._claim(most, suspects=True)
-        if batches is None:
+        claimed = await self._claim(most, suspects=True)
+        if claimed is None:
             return False
+        batches = await self._packed(claimed)
         async with anyio.create_task_group() as senders:
             for batch in batches:
-                self._window.take()
+                self._window.take(1)
                 senders.start_soon(self._deliver, batch)
         return True
 
-    async def _claim_while_there_is_some(self) -> None:
-        while self._may_go_on():
-            batches = await self._claim(await self._window.events_to_claim())
-            if batches is None:
-                # Nothing is left, or the destination was closed for all; then it is for us too.
-                await through_outages(self._circuit.refresh)
-                return
-            for batch in batches:
-                self._window.take()
-                self._claimed.put_nowait(batch)
+    async def _pack_while_there_is_some(self) -> None:
+        # Without room in between: what is claimed and not packed is never more than one claim.
+        to_packer, claims = anyio.create_memory_object_stream[_Claimed](0)
+        async with anyio.create_task_group() as beside, claims:
+            beside.start_soon(self._claim_while_there_is_some, to_packer)
+            async for claimed in claims:
+                batches = await self._packed(claimed)
+                self._window.take(len(batches) - self._requests_for(claimed))
+                for batch in batches:
+                    self._ready.put_nowait(batch)
+
+    async def _claim_while_there_is_some(self, to_packer: MemoryObjectSendStream[_Claimed]) -> None:
+        async with to_packer:
+            while self._may_go_on():
+                claimed = await self._claim(await self._window.events_to_claim())
+                if claimed is None:
+                    # Nothing is left, or the destination was closed for all; then it is for us too.
+                    await through_outages(self._circuit.refresh)
+                    return
+                self._window.take(self._requests_for(claimed))
+                await to_packer.send(claimed)
+
+    def _requests_for(self, claimed: _Claimed) -> int:
+        """How many requests the events take that are not packed yet, where they fill each."""
+        return math.ceil(len(claimed.events) / self._destination.limits.request_events)
 
     async def _keep_delivering(self) -> None:
         while True:
-            await self._deliver(await self._claimed.get())
+            await self._deliver(await self._ready.get())
 
     async def _probe(self) -> None:
         """Sends one event to a destination that was paused, and lets its outcome decide."""
         while self._circuit.state == "probing" and not self._time_is_up():
-            batches = await self._claim(limit=1)
-            if batches is None:
+            claimed = await self._claim(limit=1)
+            if claimed is None:
                 return
-            for batch in batches:
-                self._window.take()
+            for batch in await self._packed(claimed):
+                self._window.take(1)
                 await self._deliver(batch)
 
     def _may_go_on(self) -> bool:
         return self._circuit.lets_through and not self._time_is_up()
 
-    async def _claim(self, limit: int, *, suspects: bool = False) -> list[_Batch] | None:
-        """Leases up to ``limit`` events of the queue whose turn it is and packs those that can be
-        sent into requests. None when there is nothing to take.
+    async def _claim(self, limit: int, *, suspects: bool = False) -> _Claimed | None:
+        """Leases up to ``limit`` events of the queue whose turn it is. None when there is nothing
+        to take.
 
         The queues take turns, so that neither keeps the other waiting."""
         for source in sorted(self._sources, key=_rests):
@@ -214,14 +233,16 @@ class Drain:
             if events:
                 self._sources.remove(source)
                 self._sources.append(source)
-                return await self._packed(source, events)
+                return _Claimed(source, events)
             source.was_empty_at = source.leases.clock()
         return None
 
-    async def _packed(self, source: Source, events: Sequence[FailedEvent]) -> list[_Batch]:
+    async def _packed(self, claimed: _Claimed) -> list[_Batch]:
+        """Those of the events that can be sent, in requests; the others are settled."""
+        source = claimed.source
         ready: list[Prepared] = []
         not_sent = []
-        for event in events:
+        for event in claimed.events:
             prepared = self._not_again(event) or prepare(self._destination, event)
             if isinstance(prepared, Prepared):
                 ready.append(prepared)
@@ -387,6 +408,14 @@ class Drain:
                 reply.cool_down_seconds, "near the destination's rate limit"
             )
         return reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """What one claim took."""
+
+    source: Source
+    events: list[FailedEvent]
 
 
 @dataclass(frozen=True, slots=True)

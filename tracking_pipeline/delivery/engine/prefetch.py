@@ -58,9 +58,10 @@ class ClaimWindow:
         while self._taken:
             await self._change()
 
-    def take(self) -> None:
-        """A request's worth was claimed."""
-        self._taken += 1
+    def take(self, requests: int) -> None:
+        """So many requests' worth was claimed; or fewer than was said, where it is negative."""
+        self._taken += requests
+        self._changed.set()
 
     def answer(self) -> None:
         """The destination has answered, or failed to."""

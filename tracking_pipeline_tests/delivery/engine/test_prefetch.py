@@ -52,8 +52,7 @@ class Claimer:
     async def run(self) -> None:
         while True:
             self.claims.append(await self._window.events_to_claim())
-            for _ in range(math.ceil(self.claims[-1] / self._request_events)):
-                self._window.take()
+            self._window.take(math.ceil(self.claims[-1] / self._request_events))
 
 
 @given(request_events=SIZES, in_flight=SIZES, answered=st.booleans())
@@ -138,8 +137,7 @@ def test_the_room_is_empty_when_all_is_given_back() -> None:
         told.append("empty")
 
     async def give_back_while_one_waits() -> None:
-        window.take()
-        window.take()
+        window.take(2)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
             for _ in range(2):
