@@ -16,7 +16,6 @@ from tracking_pipeline.cli.delivery import show_retry
 from tracking_pipeline.cli.output import Json, Rehearsal, out, replaceable, show, span
 from tracking_pipeline.cli.places import show_enrich
 from tracking_pipeline.errors import ExplainedError, WrongUseError
-from tracking_pipeline.health.metrics import METRICS
 
 _STYLES = {"critical": "red", "warning": "yellow", "degraded": "yellow", "ok": "green"}
 
@@ -222,6 +221,8 @@ def show_alerts(alerts: list[Mapping[str, Any]]) -> None:
 
 
 def _show_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    from tracking_pipeline.health.metrics import METRICS
+
     table = Table(title="Health", title_justify="left")
     for name in ("metric", "value", "level"):
         table.add_column(name, no_wrap=True, justify="right" if name == "value" else "left")
@@ -229,18 +230,16 @@ def _show_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> None:
         level = (each["level"] or "").replace("_", " ")
         table.add_row(
             METRICS[name].title,
-            _value(name, each["value"]),
+            "no data" if each["value"] is None else METRICS[name].written(each["value"]),
             Text(level, style=_STYLES.get(level, "dim")),
         )
     out.print(table)
 
 
-def _value(name: str, value: float | None) -> str:
-    return "no data" if value is None else METRICS[name].written(value)
-
-
 def _show_details(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
     """Why a metric has no verdict."""
+    from tracking_pipeline.health.metrics import METRICS
+
     for name, verdict in verdicts.items():
         if METRICS[name].figure and verdict["level"] == "no_data":
             out.print(Text(f"  {METRICS[name].title}: {verdict['detail']}", style="dim"))

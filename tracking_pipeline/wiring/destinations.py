@@ -6,19 +6,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from tracking_pipeline.delivery.destinations.registry import REGISTRY, DestinationSpec
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
-from tracking_pipeline.delivery.replay.turns import PlanningRule
-from tracking_pipeline.delivery.worth import read_prices
-from tracking_pipeline.events.explain import ReadingRules
-from tracking_pipeline.http_client import DeliveryClient, http_client
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import AsyncPool, DatabaseError, connect, read_now
+
+if TYPE_CHECKING:
+    from tracking_pipeline.delivery.replay.turns import PlanningRule
+    from tracking_pipeline.events.explain import ReadingRules
+    from tracking_pipeline.http_client import DeliveryClient
 
 Made: TypeAlias = Destination | NotConfigured
 
@@ -55,6 +56,8 @@ def sandbox_destinations(
 def preparing_destinations(settings: Settings, *, rehearsal: bool) -> Sequence[Made]:
     """The destinations of :func:`configured_destinations` or :func:`sandbox_destinations`, to be
     asked what they make of an event and for nothing else: they are connected to nothing."""
+    from tracking_pipeline.http_client import http_client
+
     client = http_client(max_connections=1)
     pool: AsyncPool = AsyncConnectionPool("", open=False)
     if rehearsal:
@@ -71,6 +74,8 @@ class _Nowhere:
 
 def reading_rules(settings: Settings, *, rehearsal: bool) -> ReadingRules:
     """What the destinations read payloads by, for whoever explains what they read."""
+    from tracking_pipeline.events.explain import ReadingRules
+
     if rehearsal:
         settings = _rehearsing(settings, _Nowhere())
     return ReadingRules.configured(settings)
@@ -94,6 +99,9 @@ def age_limits(settings: Settings) -> dict[str, timedelta]:
 def planning_rule(settings: Settings, database_url: str) -> PlanningRule:
     """What the order of a replay goes by, with the values of the last weeks. Raises
     :class:`DatabaseError`."""
+    from tracking_pipeline.delivery.replay.turns import PlanningRule
+    from tracking_pipeline.delivery.worth import read_prices
+
     with connect(database_url) as connection:
         try:
             prices = read_prices(

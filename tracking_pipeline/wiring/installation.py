@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tracking_pipeline.delivery.engine.retry import MakeDestinations
+import psycopg
+
 from tracking_pipeline.errors import ExplainedError
-from tracking_pipeline.geo.enrich import MakeProviders
 from tracking_pipeline.postgres.folder import EmbeddedFolder
 from tracking_pipeline.postgres.server import EmbeddedPostgres, hold
 from tracking_pipeline.settings import Settings
-from tracking_pipeline.store.access import check_access
+from tracking_pipeline.store.access import AccessError, check_access
 from tracking_pipeline.store.database import (
     POOL_ANSWER_SECONDS,
     Database,
@@ -38,14 +38,10 @@ from tracking_pipeline.wiring.destinations import (
     missing_settings,
     sandbox_destinations,
 )
-from tracking_pipeline.wiring.geo import (
-    configured_providers,
-    missing_geo_file,
-    missing_geo_settings,
-    sandbox_providers,
-)
 
 if TYPE_CHECKING:
+    from tracking_pipeline.delivery.engine.retry import MakeDestinations
+    from tracking_pipeline.geo.enrich import MakeProviders
     from tracking_pipeline.sandbox.server import Sandbox
 
 EMBEDDED_DATABASE = "tracking"
@@ -85,17 +81,23 @@ class Installation:
 
     def missing_geo_settings(self) -> dict[str, str]:
         """For each source of places that is not configured, what to set."""
+        from tracking_pipeline.wiring.geo import missing_geo_settings
+
         return {} if self.database.rehearsal else missing_geo_settings(self.settings)
 
     def missing_geo_sources(self) -> dict[str, str]:
         """For each source of places that cannot serve, what to do: what is not configured, and a
         file that is not there or not whole."""
+        from tracking_pipeline.wiring.geo import missing_geo_file
+
         file = {} if self.database.rehearsal else missing_geo_file(self.settings)
         return {**self.missing_geo_settings(), **file}
 
     @contextmanager
     def geo_providers(self) -> Iterator[MakeProviders]:
         """The sources of places that serve this database, for the time of the block."""
+        from tracking_pipeline.wiring.geo import configured_providers, sandbox_providers
+
         today = datetime.now(timezone.utc).date()
         if self.database.rehearsal:
             with _sandbox(self.settings) as sandbox:
@@ -135,7 +137,7 @@ def open_installation(
         name = REHEARSAL_DATABASE if rehearsal else EMBEDDED_DATABASE
         if not creates and not server.database_exists(name):
             raise NothingHereError
-        yield Installation(settings, _embedded_database(server, name))
+        yield Installation(settings, _embedded_database(server, name, written=creates))
 
 
 def embedded_is_made(home: Path) -> bool:
@@ -166,23 +168,38 @@ def _keep_running(home: Path) -> EmbeddedPostgres:
     return hold(home)
 
 
-def _embedded_database(server: EmbeddedPostgres, name: str) -> Database:
-    # Only the embedded database is migrated unasked; Alembic is heavy.
-    from tracking_pipeline.store.migrate import is_migrated, migrate  # noqa: PLC0415
-
+def _embedded_database(server: EmbeddedPostgres, name: str, *, written: bool) -> Database:
     url = server.ensure_database(name)
     with connect(url) as connection:
-        if not is_migrated(connection):
+        # Only the embedded database is migrated unasked.
+        if not (_is_ready(connection) if written else _is_readable(connection)):
+            from tracking_pipeline.store.migrate import migrate
+
             migrate(url)
         if name == REHEARSAL_DATABASE:
             mark_rehearsal(connection)
         return Database(url, f"the embedded database {name}", is_rehearsal(connection))
 
 
+def _is_ready(connection: psycopg.Connection[Any]) -> bool:
+    from tracking_pipeline.store.migrate import is_migrated
+
+    return is_migrated(connection)
+
+
+def _is_readable(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the tables are there. Their indexes, and which words they take, are for those who
+    write; to ask for them loads Alembic, which takes as long as a whole ``status``."""
+    try:
+        check_access(connection)
+    except AccessError:
+        return False
+    return True
+
+
 @contextmanager
 def _sandbox(settings: Settings) -> Iterator[Sandbox]:
-    # Only a rehearsal needs the web server behind this import.
-    from tracking_pipeline.sandbox.server import Sandbox  # noqa: PLC0415
+    from tracking_pipeline.sandbox.server import Sandbox
 
     with Sandbox(journal=sandbox_journal(settings.home)) as sandbox:
         yield sandbox

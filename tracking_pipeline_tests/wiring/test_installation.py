@@ -13,7 +13,7 @@ import pytest
 from tracking_pipeline.delivery.destinations.registry import REGISTRY
 from tracking_pipeline.delivery.engine.destination import Destination, NotConfigured
 from tracking_pipeline.settings import Settings, read_settings
-from tracking_pipeline.store.access import AccessError
+from tracking_pipeline.store.access import AccessError, check_access
 from tracking_pipeline.store.database import AsyncPool, DatabaseError, connect
 from tracking_pipeline.store.rehearsal import is_rehearsal, mark_rehearsal
 from tracking_pipeline.wiring.destinations import preparing_destinations
@@ -146,6 +146,20 @@ def test_nothing_configured_is_a_rehearsal_until_real_rows_were_put_in(home: Pat
 def test_a_configured_destination_means_the_real_embedded_database(configured_meta: None) -> None:
     with open_installation(read_settings()) as installation:
         assert not installation.database.rehearsal
+
+
+def test_who_only_reads_the_embedded_database_finds_its_tables_too() -> None:
+    with (
+        open_installation(read_settings(), rehearsal=True) as installation,
+        connect(installation.database.url) as connection,
+    ):
+        connection.execute("drop schema public cascade")
+        connection.execute("create schema public")
+    with (
+        open_installation(read_settings(), rehearsal=True, creates=False) as installation,
+        connect(installation.database.url) as connection,
+    ):
+        check_access(connection)
 
 
 def test_insisting_on_a_rehearsal_leaves_the_configured_database_alone(
