@@ -388,7 +388,7 @@ _IS_CRASHED = is_crashed("f") + sql.SQL(" and f.status in ('pending', 'retrying'
 _FIND_CRASHED: LiteralString = """
 select f.id
 from public.tracking_failed_events f
-where {crashed} and f.destination = any(%(destinations)s)
+where {crashed} and f.lease_losses > 0 and f.destination = any(%(destinations)s)
 limit 1000
 """
 

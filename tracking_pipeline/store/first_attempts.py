@@ -164,7 +164,7 @@ async def settle_first_attempts(
 _FIND_CRASHED: LiteralString = """
 select a.id
 from public.tracking_accepted_events a
-where {crashed} and a.destination = any(%(destinations)s)
+where {crashed} and a.lease_losses > 0 and a.destination = any(%(destinations)s)
 limit 1000
 """
 _BURY: LiteralString = """

@@ -98,6 +98,24 @@ def _unchanged(queue: Queue, added: Added) -> Callable[[], bool]:
     return lambda: queue.row(added) == before
 
 
+_ROWS_CHANGED = """
+select n_tup_upd, n_tup_hot_upd from pg_stat_xact_user_tables
+where relname = 'tracking_failed_events'
+"""
+
+
+def test_a_claim_writes_into_no_index(queue: Queue, worker: Worker) -> None:
+    queue.add(4)
+
+    async def claim(connection: AsyncConnection) -> list[tuple[Any, ...]]:
+        async with connection.transaction():
+            chosen = Selection(started_at=await read_clock(connection))
+            await claim_due_events(connection, "meta_capi", chosen, 4)
+            return await (await connection.execute(_ROWS_CHANGED)).fetchall()
+
+    assert worker.run(claim) == [(4, 4)]
+
+
 def test_a_stale_settle_changes_nothing_and_leaves_no_attempt(queue: Queue, worker: Worker) -> None:
     added = queue.add_one()
     stale = worker.claim()[added.id]

@@ -55,12 +55,9 @@ INDEXES = (
         "(destination, coalesce(next_retry_at, '-infinity'::timestamptz), id)"
         " where status in ('pending', 'retrying')",
     ),
-    Index(
-        "tracking_failed_events_leased",
-        "tracking_failed_events",
-        "(lease_expires_at) where lease_expires_at is not null",
-    ),
-    # What was lost with a worker and handed back by the next one: none, as a rule.
+    # Where workers were lost: none, as a rule. Of a lease itself there is no index: then a claim
+    # would have to write into all of them. What was lost for the first time is found among what is
+    # due.
     Index(
         "tracking_failed_events_suspects",
         "tracking_failed_events",

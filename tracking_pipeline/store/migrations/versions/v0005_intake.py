@@ -65,15 +65,13 @@ ACCEPTED_EVENTS = Table(
         Column("lease_losses", "integer", default="0", not_null=True),
     ),
     # Rows live for seconds: at the default, dead ones would outnumber those that wait.
-    storage="autovacuum_vacuum_scale_factor = 0.02",
+    storage="autovacuum_vacuum_scale_factor = 0.02, fillfactor = 70",
 )
 _OF_ACCEPTED_EVENTS = (
     "create unique index tracking_accepted_events_once on public.tracking_accepted_events"
     " (event_id, destination)",
     "create index tracking_accepted_events_due on public.tracking_accepted_events"
     " (destination, created_at, id) where delivered_at is null",
-    "create index tracking_accepted_events_leased on public.tracking_accepted_events"
-    " (lease_expires_at) where lease_expires_at is not null",
     "create index tracking_accepted_events_delivered on public.tracking_accepted_events"
     " (delivered_at) where delivered_at is not null",
 )
