@@ -172,6 +172,9 @@ def _event_name(reading: Reading) -> str | None:
     # The label of a tracker's own event; whoever stored the row knew what it is to a platform.
     if own in STANDARD_EVENTS and found.key.lower() == "event":
         return own
+    # Most names are these, of which nothing is to be removed.
+    if type(value) is str and value in STANDARD_EVENTS:
+        return value
     return impersonal_text(value) or impersonal_text(own)
 
 

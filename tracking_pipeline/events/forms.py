@@ -145,7 +145,7 @@ _API_SURE = re.compile(
     r"https?://(?:(?:graph|api|apis|hooks|datamanager|googleads|business-api|functions)\.[^/?#]+"
     r"|[^/?#]*(?:googleapis|google-analytics\.com|supabase\.co|cloudfunctions\.net)[^/?#]*)"
     r"|https?://[^/?#]+/(?:v\d+(?:\.\d+)?|api|functions/v\d|rest/v\d|mp/collect|g/collect)"
-    r"(?:[/?#]|$)",
+    r"(?:[/#]|\Z)",
     re.IGNORECASE,
 )
 REQUEST_WORDS = frozenset(("method", "headers", "data", "body", "json", "payload"))
@@ -153,11 +153,12 @@ REQUEST_WORDS = frozenset(("method", "headers", "data", "body", "json", "payload
 
 def is_api_address(url: str) -> bool:
     """Tells the address of an API, which is no page that anybody visited."""
-    return _is_known_api(url) if len(url) < _LONGEST_KNOWN and "?" not in url else _is_api(url)
+    page = url.strip().partition("?")[0]
+    return _is_known_api(page) if len(page) < _LONGEST_KNOWN else _is_api(page)
 
 
-def _is_api(url: str) -> bool:
-    return _API_SURE.match(url.strip()) is not None
+def _is_api(page: str) -> bool:
+    return _API_SURE.match(page) is not None
 
 
 # The pages of a site come again and again; what visitors add to them is not kept.

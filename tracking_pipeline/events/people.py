@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tracking_pipeline.events.names import (
@@ -57,13 +58,21 @@ class NamePart(NamedTuple):
     rank: int
 
 
-class Person(NamedTuple):
+@dataclass(slots=True)
+class Person:
     """Where the event's person is described, the nearest first. ``streets``: (index, name) of the
-    lines of an address."""
+    lines of an address.
+
+    ``copies``: the indexes of the person's own record and of the row's column, where the two have
+    the same names and nothing else is the person's. ``wanted``: what single platforms take of the
+    parts, and of those of the record alone; remembered by who asks.
+    """
 
     parts: tuple[Part, ...]
     names: tuple[NamePart, ...]
     streets: tuple[tuple[int, str], ...]
+    copies: tuple[int, int] | None = None
+    wanted: dict[Any, Any] = field(default_factory=dict, compare=False)
 
 
 class People(NamedTuple):
@@ -193,7 +202,21 @@ def _described_in(people: Sequence[Node], hosts: Sequence[Node]) -> Person:
         if identifier.key in TECHNICAL_KEYS
     ]
     parts.sort(key=lambda part: part.rank)
-    return Person(tuple(parts), tuple(names), tuple(streets))
+    return Person(tuple(parts), tuple(names), tuple(streets), _copies(parts))
+
+
+def _copies(parts: Sequence[Part]) -> tuple[int, int] | None:
+    """The two mappings that all parts stand in, by index, where the second is the row's column and
+    every part of it has its like in the first."""
+    middle = len(parts) // 2
+    first, second = parts[:middle], parts[middle:]
+    indexes = {part.at for part in first}, {part.at for part in second}
+    if len(indexes[0]) != 1 or len(indexes[1]) != 1:
+        return None
+    (own,), (other,) = indexes
+    if [part._replace(at=other, rank=part.rank + len(Rank)) for part in first] != second:
+        return None
+    return own, other
 
 
 def _is_mere_company(node: Node) -> bool:

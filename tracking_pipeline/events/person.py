@@ -56,8 +56,12 @@ def person_keys(
     there and could not be used. ``country`` reads phones of leads without a country of their own.
     ``external_id`` is ``raw`` where the site's pixel sends that key unhashed.
     """
-    candidates = reading.candidates(event_time)
     lead = reading.lead
+    if lead is None:
+        resolved = reading.keys_without_lead(platform, country, external_id)
+        if resolved is not None:
+            return resolved
+    candidates = reading.candidates(event_time)
     if lead is None:
         return resolve_candidates(candidates, platform, country, external_id)
     return resolve_candidates(

@@ -30,9 +30,16 @@ from tracking_pipeline.events.plan import HOW, How, Plan, plan_of
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.events.tree import Tree, open_payload
 from tracking_pipeline.identity.browser import fbc_from_click
-from tracking_pipeline.identity.match import Candidate
+from tracking_pipeline.identity.match import (
+    RANKS_OF_A_SOURCE,
+    Candidate,
+    Resolved,
+    resolve_wanted,
+    wanted_by,
+)
+from tracking_pipeline.identity.match_value import region_of
 from tracking_pipeline.identity.placeholders import is_placeholder
-from tracking_pipeline.identity.platforms import VISITOR_IDS, rules_of
+from tracking_pipeline.identity.platforms import VISITOR_IDS, ExternalIdMode, rules_of
 from tracking_pipeline.null_markers import says_nothing
 
 
@@ -68,9 +75,12 @@ _CLICKS_WANTED = _MATCHED_CLICKS | {"fbclid"}
 _CLICKS_IN_URLS = {name.replace("_", ""): name for name in CLICK_IDS} | {
     name: name for name in CLICK_IDS
 }
-# A quick look saves most addresses the full one.
+# A quick look saves most addresses the full one. It begins with the sign behind a name, of which an
+# address has few.
 _ENDS_OF_CLICKS = "|".join(sorted({name[-4:] for name in _CLICKS_IN_URLS}))
-_MAY_HOLD_CLICK = re.compile(rf"(?:{_ENDS_OF_CLICKS})(?:=|%3D)", re.IGNORECASE).search
+_MAY_HOLD_CLICK = re.compile(
+    rf"[=%](?:(?<=(?:{_ENDS_OF_CLICKS})=)|(?<=(?:{_ENDS_OF_CLICKS})%)3D)", re.IGNORECASE
+).search
 _LONGEST_URL = 8_000
 _MOST_VALUES = 50
 _NO_NAMES_BEGIN = frozenset("unNU[{$%<( \t\r\n")
@@ -332,6 +342,46 @@ class Reading:
             self._candidates = found
         return self._candidates
 
+    def keys_without_lead(
+        self, platform: str, country: str, external_id: ExternalIdMode
+    ) -> Resolved | None:
+        """What :func:`~tracking_pipeline.identity.match.resolve_candidates` makes of the
+        candidates, without making them; None where that takes more than looking where the person's
+        texts stand."""
+        person = self._person
+        if person.names or self._plan.people.depends:
+            return None
+        wanted = person.wanted.get((platform, external_id))
+        if wanted is None:
+            wanted = person.wanted[platform, external_id] = _Wanted(person, platform, external_id)
+        nodes = self.tree.nodes
+        parts, is_copy = wanted.parts, False
+        if person.copies is not None:
+            own, column = nodes[person.copies[0]], nodes[person.copies[1]]
+            if own.mapping == column.mapping and own.country == column.country:
+                parts, is_copy = wanted.own, True
+        mappings = [node.mapping for node in nodes]
+        countries = [node.country for node in nodes]
+        home = ""
+        for at, name in wanted.countries:
+            value = mappings[at][name]
+            if value is not None and type(value) is not str:
+                return None
+            home = home or region_of(value)
+        home = home or region_of(country)
+        made = resolve_wanted(parts, wanted.rules, mappings, countries, home, twice=is_copy)
+        if made is None:
+            return None
+        resolved, ranks = made
+        # A click serves where no cookie stands nearer to the event.
+        if (
+            wanted.clicks
+            and ranks.get("fbc", Rank.DERIVED) >= Rank.DERIVED
+            and (not wanted.clicks.isdisjoint(self.found) or self._has_clicks_in_urls())
+        ):
+            return None
+        return resolved
+
     def _has_clicks_in_urls(self) -> bool:
         nodes = self.tree.nodes
         for _, index, key in self._plan.urls:
@@ -355,6 +405,22 @@ class Reading:
         for index, name, _, rank in person.names:
             for key in ("fn", "ln"):
                 yield key, rank, Found(nodes[index].mapping[name], nodes[index], name)
+
+
+class _Wanted:
+    """What a platform takes of a person: all parts, and those of the payload alone; where the
+    person's country stands; which clicks serve for a key."""
+
+    __slots__ = ("clicks", "countries", "own", "parts", "rules")
+
+    def __init__(self, person: Person, platform: str, external_id: ExternalIdMode) -> None:
+        self.rules = rules_of(platform, external_id)
+        self.parts = wanted_by(person.parts, self.rules)
+        self.own = tuple(part for part in self.parts if part.rank < RANKS_OF_A_SOURCE)
+        self.countries = [(part.at, part.name) for part in person.parts if part.key == "country"]
+        self.clicks = (_MATCHED_CLICKS & self.rules.keys()) | (
+            {"fbclid"} if "fbc" in self.rules else set()
+        )
 
 
 def _said(

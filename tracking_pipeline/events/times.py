@@ -49,6 +49,8 @@ def read_moment(value: Any, zone: tzinfo | None = None) -> datetime | None:
     local to ``zone``, or in UTC. A date without a time is no moment."""
     try:
         if type(value) is int or type(value) is float:
+            if _LEAST_SECONDS <= value < _LARGEST_SECONDS:
+                return datetime.fromtimestamp(value, timezone.utc)
             return _from_unix(value)
         if isinstance(value, str):
             return _from_text(value.strip(), zone or timezone.utc)

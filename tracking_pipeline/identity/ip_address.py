@@ -46,9 +46,8 @@ _BEGINS_SPECIAL = (
     r"(?:(?:0|10|127|22[4-9]|2[345]\d|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])|169\.254"
     r"|172\.(?:1[6-9]|2\d|3[01])|192\.(?:0\.[02]|88\.99|168)|198\.(?:1[89]|51\.100)|203\.0\.113)\.)"
 )
-# Most addresses are one of these: a single one, in its one spelling.
-PUBLIC_AT_A_GLANCE = re.compile(rf"(?!{_BEGINS_SPECIAL}){_FOUR_OCTETS}", re.ASCII)
-SPECIAL_AT_A_GLANCE = re.compile(rf"(?={_BEGINS_SPECIAL}){_FOUR_OCTETS}", re.ASCII)
+# Most addresses are these: a single one, in its one spelling, special or not.
+_AT_A_GLANCE = re.compile(rf"(?=({_BEGINS_SPECIAL})?){_FOUR_OCTETS}", re.ASCII).fullmatch
 
 _SEPARATOR = re.compile("[,;]")
 # RFC 7239: `for=` names the client, `by=`, `host=` and `proto=` do not; a port may be a word.
@@ -74,10 +73,9 @@ def public_address(text: str, *, keep_suffix: bool = False) -> str | Refusal:
     The first of a list is what the visitor's side claims: only the site's own proxy can vouch for
     it, so a site does better to record one address than a list.
     """
-    if PUBLIC_AT_A_GLANCE.fullmatch(text):
-        return text
-    if SPECIAL_AT_A_GLANCE.fullmatch(text):
-        return Refusal.NOT_PUBLIC_IP
+    usual = usual_address(text)
+    if usual is not None:
+        return usual
     refusal = Refusal.INVALID_IP
     for part in _parts(text):
         address, suffix = _parse(part)
@@ -87,6 +85,15 @@ def public_address(text: str, *, keep_suffix: bool = False) -> str | Refusal:
             return f"{address}{suffix if keep_suffix else ''}"
         refusal = Refusal.NOT_PUBLIC_IP
     return refusal
+
+
+def usual_address(text: str) -> str | Refusal | None:
+    """What :func:`public_address` gives for a single IPv4 address in its one spelling; None for any
+    other text."""
+    found = _AT_A_GLANCE(text)
+    if found is None:
+        return None
+    return text if found[1] is None else Refusal.NOT_PUBLIC_IP
 
 
 def _parts(text: str) -> Iterator[str]:

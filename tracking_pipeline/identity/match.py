@@ -18,14 +18,14 @@ phone hash of Meta's never serves who hashes the `+`, which makes it wrong for e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from tracking_pipeline.identity.hashing import SHORTEST_HASH, already_hashed, is_final_hash
 from tracking_pipeline.identity.match_value import match_value, region_of
 from tracking_pipeline.identity.platforms import ExternalIdMode, KeyRule, rules_of
-from tracking_pipeline.identity.quick import Shared
+from tracking_pipeline.identity.quick import Quick, Shared
 from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import text_of
 
@@ -146,6 +146,7 @@ def resolve_candidates(
     home = _country_of(candidates) or region_of(country)
     keys: dict[str, str | list[str]] = {}
     ranks: dict[str, int] = {}
+    dropped: list[tuple[str, str]] = []
     the_long_way: _Reading | None = None
     for candidate in candidates:
         key, raw, rank, where, _ = candidate
@@ -158,27 +159,114 @@ def resolve_candidates(
         # What nearly all values are, in this loop and not in a call each.
         if type(raw) is str and not known:
             if len(raw) == SHORTEST_HASH and rule.hashed:
-                value = raw if is_final_hash(raw) else None
+                value: str | Refusal | None = raw if is_final_hash(raw) else None
                 if value is not None and _is_foreign(candidate, rule):
-                    the_long_way = the_long_way or _Reading(rules, home, keys, ranks)
+                    the_long_way = the_long_way or _Reading(rules, home, keys, ranks, dropped)
                     the_long_way.foreign.append((candidate, raw))
                     continue
             elif rule.quick is not None:
                 value = rule.quick(raw, home if where is None else region_of(where) or home)
             else:
                 value = None
-            if value is not None:
+            if isinstance(value, str):
                 keys[key] = value
                 ranks[key] = rank
                 continue
+            if value is not None:
+                dropped.append((key, value.value))
+                continue
         if the_long_way is None:
-            the_long_way = _Reading(rules, home, keys, ranks)
+            the_long_way = _Reading(rules, home, keys, ranks, dropped)
         the_long_way.take(candidate, rule)
-    if the_long_way is None:
-        return Resolved(keys, [])
-    if the_long_way.foreign:
+    if the_long_way is not None and the_long_way.foreign:
         the_long_way.fall_back()
-    return Resolved(keys, the_long_way.dropped)
+    return Resolved(keys, dropped)
+
+
+class Wanted(NamedTuple):
+    """What a platform takes of payloads that are built alike: in which mapping it stands, under
+    which name, which match key it is, how near to the person, and the key's rule. ``foreign``: a
+    hash there is the other maker's, of a key that the two hash differently."""
+
+    at: int
+    name: str
+    key: str
+    rank: int
+    google_named: bool
+    rule: KeyRule
+    hashed: bool
+    quick: Quick | None
+    foreign: bool
+
+
+def wanted_by(
+    parts: Iterable[tuple[int, str, str, int, bool]], rules: Mapping[str, KeyRule]
+) -> tuple[Wanted, ...]:
+    """What a platform takes of a person's parts, (mapping, name, match key, rank, Google-named), in
+    their order."""
+    wanted = []
+    for at, name, key, rank, named in parts:
+        rule = rules.get(key)
+        if rule is not None:
+            foreign = _is_foreign((key, None, rank, None, named), rule)
+            wanted.append(
+                Wanted(at, name, key, rank, named, rule, rule.hashed, rule.quick, foreign)
+            )
+    return tuple(wanted)
+
+
+def resolve_wanted(  # noqa: PLR0912  each value of each event comes through this one loop
+    wanted: Sequence[Wanted],
+    rules: Mapping[str, KeyRule],
+    mappings: Sequence[Mapping[str, object]],
+    countries: Sequence[object],
+    home: str,
+    *,
+    twice: bool = False,
+) -> tuple[Resolved, dict[str, int]] | None:
+    """What :func:`resolve_candidates` makes of the texts that stand in the mappings, and the rank
+    of each key; None where one is no text. ``countries`` has the raw country of each mapping,
+    ``home`` the code of the event's own.
+
+    ``twice``: the same values stand in a later source once more. They add nothing, and what is
+    dropped is dropped again where the key has no value yet.
+    """
+    keys: dict[str, str | list[str]] = {}
+    ranks: dict[str, int] = {}
+    dropped: list[tuple[str, str]] = []
+    the_long_way: _Reading | None = None
+    for at, name, key, rank, google_named, rule, hashed, quick, foreign in wanted:
+        raw = mappings[at][name]
+        if type(raw) is not str:
+            if raw is None:
+                continue
+            return None
+        value: str | Refusal | None = None
+        if key in keys:
+            if not rule.many or ranks[key] < rank:
+                continue
+        elif len(raw) == SHORTEST_HASH and hashed:
+            if not foreign and is_final_hash(raw):
+                value = raw
+        elif quick is not None:
+            where = countries[at]
+            value = quick(raw, home if where is None else region_of(where) or home)
+        if isinstance(value, str):
+            keys[key] = value
+            ranks[key] = rank
+        elif value is not None:
+            dropped.append((key, value.value))
+        else:
+            if the_long_way is None:
+                the_long_way = _Reading(rules, home, keys, ranks, dropped)
+            the_long_way.take((key, raw, rank, countries[at], google_named), rule)
+    if twice and dropped:
+        dropped += [each for each in dropped if each[0] not in keys]
+    if the_long_way is not None and the_long_way.foreign:
+        if twice:
+            the_long_way.foreign *= 2
+        the_long_way.fall_back()
+    return Resolved(keys, dropped), ranks
 
 
 def _country_of(candidates: Sequence[Candidate]) -> str:
@@ -203,9 +291,10 @@ class _Reading:
         country: str,
         keys: dict[str, str | list[str]],
         ranks: dict[str, int],
+        dropped: list[tuple[str, str]],
     ) -> None:
         self.keys = keys
-        self.dropped: list[tuple[str, str]] = []
+        self.dropped = dropped
         self.foreign: list[tuple[Candidate, str]] = []
         self._rules = rules
         self.country = country

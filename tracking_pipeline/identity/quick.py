@@ -2,7 +2,8 @@
 
 Each function gives what :func:`~tracking_pipeline.identity.match_value.match_value` gives for a raw
 text, or None: "not so simple, take the long way". None is always right, so these only have to be
-sure of what they answer; the tests hold the two ways to one answer on every kind of value.
+sure of what they answer; the tests hold the two ways to one answer on every kind of value. Of
+refusals they give none but that of an address which is not public: proxies and tests write those.
 
 What many people share (names, places, user agents) is remembered by :class:`Shared`; what is one
 person's own is not.
@@ -18,16 +19,16 @@ from unicodedata import is_normalized as _is_normalized
 
 from tracking_pipeline.identity.browser import is_fbc, is_fbp
 from tracking_pipeline.identity.email import PLAIN_ADDRESS
-from tracking_pipeline.identity.ip_address import PUBLIC_AT_A_GLANCE
+from tracking_pipeline.identity.ip_address import usual_address
 from tracking_pipeline.identity.numbering_plan import international_digits, national_digits
 from tracking_pipeline.identity.placeholders import PLACEHOLDERS
+from tracking_pipeline.identity.refusal import Refusal
 from tracking_pipeline.identity.text import LETTER_APOSTROPHES, MAX_CHARACTERS
 from tracking_pipeline.null_markers import NULL_MARKERS
 
-Quick: TypeAlias = Callable[[str, str], "str | None"]
+Quick: TypeAlias = Callable[[str, str], "str | Refusal | None"]
 
 _plain_address = PLAIN_ADDRESS.fullmatch
-_public_address = PUBLIC_AT_A_GLANCE.fullmatch
 _LONGEST_EMAIL = 63
 _LONGEST_PHONE = 40
 _PHONE_PUNCTUATION = b" -()."
@@ -88,8 +89,8 @@ def zip_for_meta(raw: str, country: str) -> str | None:
     return sha256(found[1].encode()).hexdigest()
 
 
-def ip_address(raw: str, country: str) -> str | None:
-    return raw if _public_address(raw) else None
+def ip_address(raw: str, country: str) -> str | Refusal | None:
+    return usual_address(raw)
 
 
 def browser_id(raw: str, country: str) -> str | None:
@@ -180,7 +181,7 @@ class FirstNames(Shared):
 
     __slots__ = ("_read",)
 
-    def __init__(self, read: Quick) -> None:
+    def __init__(self, read: Callable[[str, str], str | None]) -> None:
         super().__init__()
         self._read = read
 

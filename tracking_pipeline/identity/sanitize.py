@@ -160,24 +160,45 @@ def may_be_personal(text: str) -> bool:
     return _SIGN.search(text) is not None or " " in text
 
 
-# Many addresses of pages: names with a word or a short number each, and none of them personal.
-_PLAIN_ADDRESS = re.compile(
-    r"https?://[a-z.-]{1,200}(?:/[A-Za-z/_.~-]{0,400})?"
-    r"\?([A-Za-z_]{1,40}=(?:[A-Za-z_]{0,60}|\d{1,6})(?:&[A-Za-z_]{1,40}=(?:[A-Za-z_]{0,60}|\d{1,6})){0,14})",
-    re.ASCII,
-)
-_NAMES_IN_QUERY = re.compile("([A-Za-z_]+)=")
+# Most addresses of pages: a site's own pages, which come again and again, and behind them names
+# with a word or a short number each, none of which is personal.
+_PLAIN_PAGE = re.compile(r"https?://[a-z.-]{1,200}(?:/[A-Za-z/_.~-]{0,400})?").fullmatch
+_PLAIN_NAME = re.compile("[A-Za-z_]{1,40}").fullmatch
+_PLAIN_WORD = re.compile("[A-Za-z_]{0,60}").fullmatch
+_MOST_PLAIN_PARAMETERS = 15
+_LONGEST_PLAIN_NUMBER = 6
 
 
 def is_plain_address(text: str) -> bool:
-    """Tells, for sure and at a glance, an address with a query of which nothing is to be removed;
-    False says nothing."""
-    query = _PLAIN_ADDRESS.fullmatch(text)
-    return query is not None and all(map(_is_plain_parameter, _NAMES_IN_QUERY.findall(query[1])))
+    """Tells, for sure and at a glance, an address of which nothing is to be removed; False says
+    nothing."""
+    page, behind, query = text.partition("?")
+    if not (_is_known_page(page) if len(page) <= _LONGEST_KNOWN_NAME else _PLAIN_PAGE(page)):
+        return False
+    if not behind:
+        return True
+    parameters = query.split("&")
+    if len(parameters) > _MOST_PLAIN_PARAMETERS:
+        return False
+    for parameter in parameters:
+        name, equals, value = parameter.partition("=")
+        if not equals or len(name) > _LONGEST_KNOWN_NAME or not _is_plain_parameter(name):
+            return False
+        is_number = value.isdigit() and value.isascii() and len(value) <= _LONGEST_PLAIN_NUMBER
+        if not is_number and not _PLAIN_WORD(value):
+            return False
+    return True
+
+
+@lru_cache(maxsize=2048)
+def _is_known_page(page: str) -> bool:
+    return _PLAIN_PAGE(page) is not None
 
 
 @lru_cache(maxsize=2048)
 def _is_plain_parameter(name: str) -> bool:
+    if not _PLAIN_NAME(name):
+        return False
     known = _judged(name)
     kept = not (known.secret or known.cookies or known.personal or known.free_text)
     return kept and not is_secret_parameter(name)

@@ -9,18 +9,27 @@ from hypothesis import strategies as st
 
 from tracking_pipeline.events import people
 from tracking_pipeline.events.people import find_people, find_person
+from tracking_pipeline.events.person import person_keys
 from tracking_pipeline.events.plan import plan_of
+from tracking_pipeline.events.reading import Reading
 from tracking_pipeline.events.tree import open_payload
+from tracking_pipeline.identity.match import resolve_candidates
+from tracking_pipeline.identity.platforms import VISITOR_IDS, ExternalIdMode
+from tracking_pipeline_tests.delivery.claimed import NOW, claimed
 
 _HASH, _OTHER_HASH = "ab" * 32, "cd" * 32
 _VALUES = st.sampled_from(
     [
+        *("8.8.8.8", "10.0.0.1", "fb.1.1796044082000.12", "DE", "us", "75460", "Berlin"),
         *("ann@shop.example", "bob@shop.example", "+1 415 555 0123", "415-555-0199", "ann"),
         *(_HASH, _OTHER_HASH, _HASH.upper(), "undefined", "", " ", None, True, 1, 4155550123),
         *([_HASH], [_HASH, "ann@shop.example"], {"value": "bob@shop.example"}, []),
     ]
 )
-_NAMES = ("em", "ph", "fn", "email", "phone", "full_name", "fbp", "client_ip_address", "city")
+_NAMES = (
+    *("em", "ph", "fn", "email", "phone", "full_name", "fbp", "fbc", "client_ip_address", "city"),
+    *("country", "sha256_email_address", "external_id", "zip", "client_user_agent"),
+)
 
 
 @st.composite
@@ -48,6 +57,40 @@ def test_the_person_is_the_same_as_if_nothing_were_remembered(
         told = [tree.nodes[index] for index in described.told]
         whose = people._without_strangers(nodes, told) if told else (nodes, [])
         assert remembered == people._described_in(*whose)
+
+
+@given(
+    _persons(),
+    st.sampled_from(_PLACES),
+    st.sampled_from(
+        [{}, {"country": "DE"}, {"fbclid": "IwAR1"}, {"url": "https://a.example/?ttclid=t"}]
+    ),
+    st.sampled_from(["meta", "google", "tiktok", "reddit", VISITOR_IDS]),
+    st.sampled_from(["hashed", "raw"]),
+)
+def test_the_keys_are_those_that_the_candidates_make(
+    persons: tuple[dict[str, Any], dict[str, Any]],
+    place: str,
+    beside: dict[str, Any],
+    platform: str,
+    external_id: ExternalIdMode,
+) -> None:
+    person, column = persons
+    payload = {"event_name": "Lead", "event_id": "e-1", **beside, place: person}
+    for kept in (column, dict(person), None):
+        reading = _reading_of(payload, kept)
+        keys, dropped = person_keys(
+            reading, platform, "US", "all", event_time=NOW, external_id=external_id
+        )
+        made = resolve_candidates(
+            _reading_of(payload, kept).candidates(NOW), platform, "US", external_id
+        )
+        assert keys == made.keys
+        assert sorted(dropped) == sorted(made.dropped)
+
+
+def _reading_of(payload: Any, column: Any) -> Reading:
+    return Reading(claimed(payload, user_data=column))
 
 
 def _nearness(node: Any) -> tuple[int, ...]:

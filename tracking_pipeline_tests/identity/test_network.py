@@ -8,12 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from tracking_pipeline.identity import normalize
-from tracking_pipeline.identity.ip_address import (
-    _SPECIAL_V4,
-    PUBLIC_AT_A_GLANCE,
-    SPECIAL_AT_A_GLANCE,
-    _is_public,
-)
+from tracking_pipeline.identity.ip_address import _SPECIAL_V4, _is_public, usual_address
+from tracking_pipeline.identity.refusal import Refusal
 
 
 @pytest.mark.parametrize("platform", ["meta", "google"])
@@ -81,8 +77,8 @@ def test_what_is_judged_at_a_glance_is_judged_rightly() -> None:
     parts = [block << 16 | rest for block in range(2**16) for rest in (0, 0xFFFF)]
     parts += [block << 16 | rest << 8 for block in fine for rest in range(256)]
     for address in map(IPv4Address, parts):
-        assert (PUBLIC_AT_A_GLANCE.fullmatch(str(address)) is not None) == _is_public(address)
-        assert (SPECIAL_AT_A_GLANCE.fullmatch(str(address)) is None) == _is_public(address)
+        expected = str(address) if _is_public(address) else Refusal.NOT_PUBLIC_IP
+        assert usual_address(str(address)) == expected
 
 
 @settings(deadline=None, max_examples=300)
@@ -93,5 +89,5 @@ def test_what_is_judged_at_a_glance_is_judged_rightly() -> None:
     )
 )
 def test_an_address_that_is_judged_at_a_glance_is_in_its_one_spelling(text: str) -> None:
-    if PUBLIC_AT_A_GLANCE.fullmatch(text) or SPECIAL_AT_A_GLANCE.fullmatch(text):
+    if usual_address(text) is not None:
         assert text == str(IPv4Address(text))
