@@ -9,6 +9,7 @@ when its standard input is closed.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from fastapi import FastAPI, Request
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
+from tracking_pipeline.cli import OBJECTS_BETWEEN_COLLECTIONS
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import Database
 from tracking_pipeline.web.app import POOL_SIZE, create_app
@@ -69,7 +71,9 @@ def intake_app(database_url: str, *, forward: bool) -> FastAPI:
 
 
 def main() -> None:
-    """Serves until standard input is closed."""
+    """Serves until standard input is closed. Garbage is looked for as by the command ``serve``."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    gc.freeze()
     kind, database_url = sys.argv[1:]
     app = (
         bare_app(database_url)

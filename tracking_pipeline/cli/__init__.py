@@ -17,12 +17,12 @@ from typing import NoReturn
 
 # Python looks for garbage each 700 objects, which is a quarter of the time that the imports take,
 # and a tenth of a drain's. What is not found for longer is a few megabytes at most.
-_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def main() -> NoReturn:
     """The console script. Its imports take a second, in which Ctrl-C says as little as later."""
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     statuses: list[int] = []
     # Registered first, it is called last: threads have ended, and the embedded server is left.
     atexit.register(_leave, statuses)
@@ -54,8 +54,8 @@ def _leave(statuses: list[int]) -> None:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """For the imports of a verb that runs a job, two thousand modules: they leave no garbage, and
-    what they made is never looked through again. A tenth of such a verb's processor time."""
+    """For the imports of a verb that runs a job or serves, two thousand modules: they leave no
+    garbage, and what they made is never looked through again. A tenth of a job's processor time."""
     gc.disable()
     try:
         yield

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.output import CommandError, Rehearsal, err
 
 
@@ -16,12 +17,13 @@ def serve(
     rehearsal: Rehearsal = False,
 ) -> None:
     """Serve the HTTP API and the health page. Without ADMIN_API_TOKEN, only to this machine."""
-    from tracking_pipeline.defs.instance.runs import open_instance
-    from tracking_pipeline.settings import read_settings
-    from tracking_pipeline.web import server
-    from tracking_pipeline.web.run_desk import RunDesk
-    from tracking_pipeline.wiring.health import health_config, refuse_unusable_channels
-    from tracking_pipeline.wiring.installation import open_installation
+    with loading():
+        from tracking_pipeline.defs.instance.runs import open_instance
+        from tracking_pipeline.settings import read_settings
+        from tracking_pipeline.web import server
+        from tracking_pipeline.web.run_desk import RunDesk
+        from tracking_pipeline.wiring.health import health_config, refuse_unusable_channels
+        from tracking_pipeline.wiring.installation import open_installation
 
     settings = read_settings()
     # Refused at the start, not by each request for the health page.

@@ -69,6 +69,8 @@ def id_text(value: Any) -> str | None:
     if type(value) is str:
         found = text(value)
         return None if found is None or is_placeholder(found) else found
+    if value is None:
+        return None
     if isinstance(value, Mapping):
         value = next((value[name] for name in _WRAPPED_ID if name in value), None)
     elif isinstance(value, list) and len(value) == 1:
@@ -102,7 +104,7 @@ def impersonal_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     A bare ``name`` is left out as well: out of its place nobody can tell a person's from a
     product's.
     """
-    clean = sanitize(dict(fields))
+    clean = sanitize(dict(fields)) if fields else {}
     if not isinstance(clean, dict):
         return {}
     return {name: value for name, value in clean.items() if name.lower() != "name"}

@@ -21,7 +21,7 @@ from tracking_pipeline.store.database import connection_pool
 from tracking_pipeline.web.admin.router import admin_router
 from tracking_pipeline.web.context import WebContext
 from tracking_pipeline.web.errors import add_error_handlers
-from tracking_pipeline.web.intake.router import intake_router
+from tracking_pipeline.web.intake.router import event_route, intake_router
 from tracking_pipeline.web.login import login_router
 from tracking_pipeline.web.metrics import metrics_router
 from tracking_pipeline.web.middleware import BODY_SECONDS, BodyLimit, HttpForms, SafeResponses
@@ -89,6 +89,7 @@ def create_app(installation: Installation, runs: RunDesk, *, admin_token: str) -
     )
     for router in ROUTERS:
         app.include_router(router)
+    app.router.routes.insert(0, event_route)
     add_error_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=BODY_SECONDS)

@@ -182,12 +182,13 @@ def _too_long(max_bytes: int) -> str:
     return f"the body is longer than {max_bytes} bytes (MAX_BODY_BYTES)"
 
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+# As ASGI has them: in lower case.
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -212,9 +213,10 @@ class SafeResponses:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                own = message.get("headers", ())
+                names = {name for name, _ in own}
+                usual = [each for each in _HEADERS if each[0] not in names]
+                message = {**message, "headers": [*own, *usual]}
             await send(message)
 
         try:

@@ -80,10 +80,10 @@ CODES = Codes(
 )
 _NO_ANSWER = Fault("the ledger did not answer in time", Failure.LEDGER_UNAVAILABLE, "timeout")
 
-_TEXT_COLUMNS = tuple(name for name, kind in COLUMNS.items() if kind == "text")
+_TEXT_COLUMNS = frozenset(name for name, kind in COLUMNS.items() if kind == "text")
 _INTEGER_COLUMNS = ("intent_tier", "lead_score")
 # Of these, what a template left is nobody's id.
-_ID_COLUMNS = ("client_id", "campaign_id", "fbclid", "gclid")
+_ID_COLUMNS = frozenset(("client_id", "campaign_id", "fbclid", "gclid"))
 # Read elsewhere, or not the ledger's business.
 _NOT_METADATA = frozenset(map(plain_name, (*COLUMNS, "id", "created_at"))) - {"metadata"}
 # What is in a column of its own type where it fits one, and in the metadata where it does not.
@@ -243,12 +243,9 @@ def ledger_row(
     event_id = ledger_event_id(conversion.event_id)
     if str(event_id) != conversion.event_id.lower():
         metadata["event_id"] = conversion.event_id
-    row: dict[str, Any] = {name: impersonal_text(given.get(name)) for name in _TEXT_COLUMNS}
-    row |= {name: impersonal_text(id_text(given.get(name))) for name in _ID_COLUMNS}
-    for name in _INTEGER_COLUMNS:
-        amount = read_amount(given.get(name))
-        number = amount.amount if isinstance(amount, Money) else None
-        row[name] = int(number) if number is not None and abs(number) <= _MOST_INT else None
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    for name, value in given.items():
+        row[name] = _column(name, value)
     row |= {
         "event_id": str(event_id),
         "event_name": conversion.event_name,
@@ -294,6 +291,20 @@ def _columns(reading: Reading) -> dict[str, Any]:
     if reading.form.means.get("eventtype"):
         found.pop("event_type", None)
     return found
+
+
+def _column(name: str, value: Any) -> str | int | None:
+    """What of a value goes into a column of texts or of integers; None for the other columns, whose
+    values are read elsewhere."""
+    if name in _ID_COLUMNS:
+        return impersonal_text(id_text(value))
+    if name in _TEXT_COLUMNS:
+        return impersonal_text(value)
+    if name not in _INTEGER_COLUMNS:
+        return None
+    amount = read_amount(value)
+    number = amount.amount if isinstance(amount, Money) else None
+    return int(number) if number is not None and abs(number) <= _MOST_INT else None
 
 
 _PLAIN_COLUMNS = {plain_name(name): name for name in COLUMNS}

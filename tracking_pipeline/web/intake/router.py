@@ -18,6 +18,7 @@ import anyio.to_thread
 import orjson
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, Field
+from starlette.routing import Route
 
 from tracking_pipeline.web.answers import ERRORS
 from tracking_pipeline.web.errors import ApiError, ErrorAnswer, unavailable
@@ -171,7 +172,8 @@ T = TypeVar("T")
 _LONGEST_IN_LOOP_BYTES = 32 * 1024
 _LONGEST_KEY = 200
 
-intake_router = APIRouter(prefix="/functions/v1", tags=["intake"], lifespan=intake_at_work)
+_PREFIX = "/functions/v1"
+intake_router = APIRouter(prefix=_PREFIX, tags=["intake"], lifespan=intake_at_work)
 
 
 # The answers are written without a model: checking them takes as long as reading an event.
@@ -194,6 +196,11 @@ async def log_event(request: Request) -> Response:
     except RefusedEventError as error:
         raise ApiError(422, str(error)) from None
     return _json(_event_answer(event, recorded))
+
+
+# The same endpoint without what FastAPI does around one, a tenth of the server's time for an event.
+# It comes before the router's own, which is for the manual.
+event_route = Route(f"{_PREFIX}/log-event", log_event, methods=["POST"], include_in_schema=False)
 
 
 @intake_router.post(
