@@ -6,20 +6,29 @@ Each Dagster process that opens its instance holds the embedded server for as lo
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any
+from shutil import copyfileobj
+from typing import Any, BinaryIO, TextIO
 
 import dagster as dg
 from alembic.config import Config
+from dagster._core.execution.compute_logs import redirect_to_file
+from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
 from dagster._core.storage.event_log.migration import (
     ASSET_DATA_MIGRATIONS,
     EVENT_LOG_DATA_MIGRATIONS,
 )
 from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.local_compute_log_manager import (
+    IO_TYPE_EXTENSION,
+    LocalComputeLogManager,
+)
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.runs.migration import OPTIONAL_DATA_MIGRATIONS, REQUIRED_DATA_MIGRATIONS
 from dagster._core.storage.runs.schema import RunStorageSqlMetadata
@@ -30,6 +39,7 @@ from dagster._core.storage.schedules.migration import (
 from dagster._core.storage.schedules.schema import ScheduleStorageSqlMetadata
 from dagster._core.storage.sql import check_alembic_revision, stamp_alembic_rev
 from dagster._serdes import ConfigurableClassData
+from dagster._utils import ensure_file, touch_file
 from dagster_postgres import (
     DagsterPostgresStorage,
     PostgresEventLogStorage,
@@ -264,7 +274,12 @@ def _try_what_rested(engine: Engine) -> None:
 
 
 class TrackingComputeLogs(LocalComputeLogManager):
-    """``compute_logs`` of ``dagster.yaml``: the output of runs, kept under TRACKING_HOME."""
+    """``compute_logs`` of ``dagster.yaml``: the output of runs, kept under TRACKING_HOME.
+
+    What goes to the file is shown where it would have gone as well, as Dagster does it, but by a
+    thread. Dagster has a ``tail`` of each stream, and another Python that looks after each of them:
+    four processes, for a run that takes a second.
+    """
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -276,6 +291,58 @@ class TrackingComputeLogs(LocalComputeLogManager):
     ) -> TrackingComputeLogs:
         folder = read_settings().home / "dagster" / "compute_logs"
         return cls(base_dir=str(folder), inst_data=inst_data)
+
+    @contextmanager
+    def capture_logs(self, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
+        """Captures what the process writes within the block."""
+        with (
+            self._captured(sys.stdout, log_key, ComputeIOType.STDOUT),
+            self._captured(sys.stderr, log_key, ComputeIOType.STDERR),
+        ):
+            yield CapturedLogContext(log_key)
+        touch_file(self.complete_artifact_path(log_key))  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _captured(
+        self, stream: TextIO, log_key: Sequence[str], kind: ComputeIOType
+    ) -> Iterator[None]:
+        path = self.get_captured_local_path(log_key, IO_TYPE_EXTENSION[kind])
+        ensure_file(path)
+        with _shown_meanwhile(path, stream), redirect_to_file(stream, path):
+            yield
+
+
+_SHOWN_EVERY_SECONDS = 0.1
+
+
+@contextmanager
+def _shown_meanwhile(path: str, stream: TextIO) -> Iterator[None]:
+    """Shows what others append to the file within the block where the stream leads now."""
+    try:
+        shown = os.fdopen(os.dup(stream.fileno()), "wb")
+    except (AttributeError, OSError):  # closed, or no file of the system's: nothing is captured
+        yield
+        return
+    captured = open(path, "rb")  # noqa: SIM115  closed by the thread
+    captured.seek(0, os.SEEK_END)
+    ended = threading.Event()
+    thread = threading.Thread(target=_copy_until, args=(ended, captured, shown), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        # Whoever does not read what is shown is not waited for: it is in the file.
+        thread.join(timeout=5.0)
+
+
+def _copy_until(ended: threading.Event, captured: BinaryIO, shown: BinaryIO) -> None:
+    with suppress(OSError), captured, shown:  # nobody may be there to read
+        is_last = False
+        while not is_last:
+            is_last = ended.wait(_SHOWN_EVERY_SECONDS)
+            copyfileobj(captured, shown)
+            shown.flush()
 
 
 class TrackingArtifacts(LocalArtifactStorage):
