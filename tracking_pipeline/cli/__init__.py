@@ -15,6 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+# What libraries load where they find it, and do without where they do not: Mako's colours for its
+# own tracebacks, HTTPX's command line. Pygments, for both, is a twentieth of an empty retry.
+_NOT_LOADED = ("mako.ext.pygmentplugin", "httpx._main")
+
 # Python looks for garbage each 700 objects, which is a quarter of the time that the imports take,
 # and a tenth of a drain's. What is not found for longer is a few megabytes at most.
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
@@ -23,6 +27,7 @@ OBJECTS_BETWEEN_COLLECTIONS = 50_000
 def main() -> NoReturn:
     """The console script. Its imports take a second, in which Ctrl-C says as little as later."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    sys.modules.update(dict.fromkeys(_NOT_LOADED))  # type: ignore[arg-type]
     statuses: list[int] = []
     # Registered first, it is called last: threads have ended, and the embedded server is left.
     atexit.register(_leave, statuses)

@@ -16,7 +16,6 @@ from tracking_pipeline.defs.instance.runs import Job, open_instance, run_job
 from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
 from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.settings import dagster_home, read_settings
-from tracking_pipeline.wiring.health import health_config
 from tracking_pipeline.wiring.installation import embedded_is_made, open_installation
 
 # What has left the queue for good or for now, as far as it is counted while a run goes on.
@@ -57,6 +56,8 @@ def _opened_instance(rehearsal: bool, *, dry_run: bool) -> Iterator[dg.DagsterIn
 
 def run_heal(rehearsal: bool, *, quiet: bool) -> dict[str, Any]:
     """A run of each job of the loop, in their order."""
+    from tracking_pipeline.wiring.health import health_config
+
     health_config(read_settings())  # refused before the first run, not after two of three
     return {
         "success": True,
@@ -100,6 +101,7 @@ def run_check(rehearsal: bool) -> dict[str, Any]:
     """One run of the health check in this process; its answer as JSON."""
     with loading():
         from tracking_pipeline.defs.health.check import answer_of, check_tracking_health_job
+        from tracking_pipeline.wiring.health import health_config
 
     health_config(read_settings())  # a setting that cannot be used is wrong use, and no failed run
     return answer_of(run_ops(check_tracking_health_job, {}, rehearsal))

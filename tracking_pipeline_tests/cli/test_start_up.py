@@ -22,7 +22,7 @@ from tracking_pipeline.cli import main
 try:
     main()
 finally:
-    print(*{name.split(".")[0] for name in sys.modules}, file=sys.stderr)
+    print(*{name.split(".")[0] for name, one in sys.modules.items() if one}, file=sys.stderr)
 """
 OF_JOBS = {"dagster", "fastapi", "matplotlib", "numpy", "pandas"}
 OF_READING = OF_JOBS | {"alembic", "sqlalchemy"}

@@ -48,7 +48,7 @@ from tracking_pipeline.delivery.engine.retry import (
     RetryRequest,
     retry_failed_events,
 )
-from tracking_pipeline.delivery.engine.totals import NUMBERS, RetryTotals
+from tracking_pipeline.delivery.engine.totals import NUMBERS, DestinationTotals, RetryTotals
 from tracking_pipeline.delivery.failures import remedy_of
 from tracking_pipeline.interruption import run_interruptibly
 from tracking_pipeline.store.database import connect
@@ -139,9 +139,15 @@ def plan_retry(
         name: totals.waiting + totals.accepted_waiting
         for name, totals in counted.by_destination.items()
     }
+    idle = []
     for name, totals in counted.by_destination.items():
+        if _is_idle(totals):
+            idle.append(f"{name} ({totals.detail})")
+            continue
         note = f" ({totals.state}: {totals.detail})" if totals.state == "not_configured" else ""
         context.log.info(f"{name}: {found[name]} to take{note}")
+    if idle:
+        context.log.info(f"not configured: {'; '.join(idle)}")
     context.add_output_metadata(
         {
             "to_take": sum(found.values()),
@@ -183,6 +189,8 @@ def drain_failed_events(
 )
 def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> RetryTotals:
     for name, each in totals.by_destination.items():
+        if _is_idle(each):  # the first step has told so
+            continue
         note = "" if each.state == "ok" else f"; {each.state}: {each.detail}"
         if each.failure:
             note += f" ({each.failure}: {remedy_of(each.failure)})"
@@ -202,6 +210,12 @@ def summarize_retry(context: dg.OpExecutionContext, totals: RetryTotals) -> Retr
         )
     context.add_output_metadata(totals_metadata(totals))
     return totals
+
+
+def _is_idle(totals: DestinationTotals) -> bool:
+    """Whether there is nothing to tell of a destination but what it lacks. A site sends to two or
+    three of them, and each line of a run's log is a transaction of Dagster's storage."""
+    return totals.state == "not_configured" and not any(getattr(totals, n) for n in NUMBERS)
 
 
 # What fits side by side on the run page; every number stands below it under its own name.

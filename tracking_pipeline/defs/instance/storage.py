@@ -213,7 +213,8 @@ class TrackingStorage(DagsterPostgresStorage):
     ) -> TrackingStorage:
         url = dagster_storage_url()
         make_dagster_tables(url)
-        return cls(postgres_url=url, inst_data=inst_data)
+        # Each of its three parts would look for its tables, on a connection of its own.
+        return cls(postgres_url=url, should_autocreate_tables=False, inst_data=inst_data)
 
 
 @contextmanager
@@ -249,7 +250,7 @@ _ASKED_AGAIN = (
     "has_table",
     "has_run_stats_index_cols",
     "has_backfill_id_column",
-    "has_asset_key_index_cols",
+    "has_asset_key_col",
 )
 
 
