@@ -8,7 +8,7 @@ is decided at each reading.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tracking_pipeline.events.consent_names import StatementName
 from tracking_pipeline.events.names import CLICK_IDS, WEAK, Kind
@@ -63,7 +63,8 @@ class Spot(NamedTuple):
 
 class Plan(NamedTuple):
     """Where to look, the nearest to the event first. ``urls`` also has addresses that are no field
-    of the event's, under an empty name: a click may be in them."""
+    of the event's, under an empty name: a click may be in them. ``answers``: what others have asked
+    of the names (:meth:`~tracking_pipeline.events.reading.Reading.asked_of_names`)."""
 
     order: tuple[int, ...]
     fields: tuple[tuple[str, How, tuple[Spot, ...]], ...]
@@ -75,6 +76,7 @@ class Plan(NamedTuple):
     customs: tuple[tuple[str, int, str], ...]
     options: tuple[tuple[str, int, str], ...]
     people: People
+    answers: dict[Any, Any]
 
 
 def plan_of(tree: Tree) -> Plan:
@@ -143,4 +145,5 @@ def _make(tree: Tree) -> Plan:
         customs=tuple(customs),
         options=tuple(options),
         people=find_people(nodes),
+        answers={},
     )

@@ -8,9 +8,9 @@ never looks into the payload.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
@@ -30,6 +30,7 @@ from tracking_pipeline.events.plan import HOW, How, Plan, plan_of
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.events.tree import Tree, open_payload
 from tracking_pipeline.identity.browser import fbc_from_click
+from tracking_pipeline.identity.hashing import is_final_hash
 from tracking_pipeline.identity.match import (
     RANKS_OF_A_SOURCE,
     Candidate,
@@ -41,6 +42,8 @@ from tracking_pipeline.identity.match_value import region_of
 from tracking_pipeline.identity.placeholders import is_placeholder
 from tracking_pipeline.identity.platforms import VISITOR_IDS, ExternalIdMode, rules_of
 from tracking_pipeline.null_markers import says_nothing
+
+_Answer = TypeVar("_Answer")
 
 
 class Found(NamedTuple):
@@ -196,6 +199,15 @@ class Reading:
                 continue
             taken[name] = found
         return taken
+
+    def asked_of_names(self, question: Callable[[Reading], _Answer]) -> _Answer:
+        """The answer to a question that the payload's names decide, and no value: it is asked once
+        of payloads that are built alike."""
+        answers = self._plan.answers
+        if question not in answers:
+            answers[question] = question(self)
+        answer: _Answer = answers[question]
+        return answer
 
     @property
     def form(self) -> Form:
@@ -390,8 +402,22 @@ class Reading:
                 return True
         return False
 
+    def states_only_hashes(self, keys: Collection[str]) -> bool:
+        """Whether all that the payload and the row have of these match keys is hashed already."""
+        person, nodes = self._person, self.tree.nodes
+        if person.names:
+            return False
+        for index, name, key, _, _ in person.parts:
+            if key in keys:
+                value = nodes[index].mapping[name]
+                if value is not None and not is_final_hash(value):
+                    return False
+        return True
+
     def street(self) -> Any:
         """The line of the person's address that has the street, None where there is none."""
+        if not self._person.streets:
+            return None
         nodes = self.tree.nodes
         streets = (nodes[index].mapping[name] for index, name in self._person.streets)
         return next((street for street in streets if street), None)

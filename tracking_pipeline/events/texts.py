@@ -107,7 +107,9 @@ def impersonal_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     clean = sanitize(dict(fields)) if fields else {}
     if not isinstance(clean, dict):
         return {}
-    return {name: value for name, value in clean.items() if name.lower() != "name"}
+    return {
+        name: value for name, value in clean.items() if len(name) != 4 or name.lower() != "name"
+    }
 
 
 def page_address(value: Any) -> str | None:

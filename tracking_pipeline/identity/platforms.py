@@ -279,6 +279,9 @@ VISITOR_IDS = "visitor ids"
 """In a platform's place: what single platforms call a click or a browser, all of them side by side,
 as the ledger keeps it."""
 
+CONTAINER = "server container"
+"""In a platform's place: what a server container is told, Google's keys and Meta's cookies."""
+
 _RULES: dict[str, Mapping[str, KeyRule]] = {
     **PLATFORMS,
     **{name: PLATFORMS[of] for name, of in _OF_DESTINATION.items()},
@@ -288,6 +291,7 @@ _RULES: dict[str, Mapping[str, KeyRule]] = {
         for key, rule in rules.items()
         if key not in _META and key not in _GOOGLE
     },
+    CONTAINER: {**_GOOGLE, "fbp": _META["fbp"], "fbc": _META["fbc"]},
 }
 
 MATCH_KEYS: tuple[str, ...] = tuple(_META)

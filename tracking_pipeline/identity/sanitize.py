@@ -68,6 +68,8 @@ _FREE_TEXT_NAMES = (
 _NUMBER = r"\d{3}|\d?\)?[ ./-]{1,2}\d{2,3}[ ./-]{1,2}\d\d"
 _SIGN = re.compile(rf"[@%=+{{\[\d](?:(?<!\d)|{_NUMBER})")
 _NUMBER_SIGN = re.compile(rf"[+%\d](?:(?<!\d)|{_NUMBER})")
+# Of an id, which may look like a number.
+_SIGN_IN_ID = re.compile(r"[@%={\[]")
 # The repetitions have bounds, so that no text takes more than linear time.
 _LONGEST_LOCAL_PART = 64
 _AT = re.compile(r"@|%40")
@@ -172,11 +174,14 @@ _LONGEST_PLAIN_NUMBER = 6
 def is_plain_address(text: str) -> bool:
     """Tells, for sure and at a glance, an address of which nothing is to be removed; False says
     nothing."""
-    page, behind, query = text.partition("?")
-    if not (_is_known_page(page) if len(page) <= _LONGEST_KNOWN_NAME else _PLAIN_PAGE(page)):
+    if not text.startswith("http"):
         return False
-    if not behind:
-        return True
+    page, behind, query = text.partition("?")
+    plain = _is_known_page(page) if len(page) <= _LONGEST_KNOWN_NAME else _PLAIN_PAGE(page)
+    return bool(plain) and (not behind or _is_plain_query(query))
+
+
+def _is_plain_query(query: str) -> bool:
     parameters = query.split("&")
     if len(parameters) > _MOST_PLAIN_PARAMETERS:
         return False
@@ -210,7 +215,8 @@ def _sanitized(value: object, around: _Around, depth: int) -> object:
             return REMOVED
         if not value.isascii():
             value = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
-        if _SIGN.search(value) and (around.free_text or not is_plain_address(value)):
+        sign = _SIGN_IN_ID if around.is_id else _SIGN
+        if sign.search(value) and (around.free_text or not is_plain_address(value)):
             value = _sanitized_text(value, depth, around)
         return _SECRET_IN_TEXT.sub(REMOVED, value) if " " in value else value
     if value is None or isinstance(value, _SCALARS):
@@ -267,6 +273,7 @@ def _sanitized_mapping(
         value = mapping[original]
         if name.cookies and isinstance(value, str):
             continue
+        kept: object
         if within is None:
             kept = _hashes_only(value, depth + 1, keep_country=name.address)
         else:
@@ -292,11 +299,16 @@ _Fields: TypeAlias = tuple[tuple[object, "_Name", _Around | None], ...]
 def _fields_of(names: tuple[object, ...], around: _Around, pair: _Pair) -> _Fields:
     """Of a mapping's names those that may stay, each with what it says and the place that its value
     stands in; None where the value is personal."""
-    if len(names) <= _MOST_KNOWN_NAMES and all(
-        isinstance(name, str) and len(name) <= _LONGEST_KNOWN_NAME for name in names
-    ):
-        return _known_fields(names, around, pair)
-    return _judged_fields(names, around, pair)
+    fields = _known_fields.get((names, around, pair))
+    if fields is None:
+        fields = _judged_fields(names, around, pair)
+        if len(names) <= _MOST_KNOWN_NAMES and all(
+            isinstance(name, str) and len(name) <= _LONGEST_KNOWN_NAME for name in names
+        ):
+            if len(_known_fields) >= _MOST_KNOWN_FIELDS:
+                _known_fields.clear()
+            _known_fields[names, around, pair] = fields
+    return fields
 
 
 def _judged_fields(names: tuple[object, ...], around: _Around, pair: _Pair) -> _Fields:
@@ -395,7 +407,8 @@ _WITHOUT_PEOPLE = frozenset(("customdata", "ecommerce", "actionfield"))
 _LONGEST_KNOWN_NAME = 64
 _MOST_KNOWN_NAMES = 64
 _known_name = lru_cache(maxsize=4096)(_judged)
-_known_fields = lru_cache(maxsize=512)(_judged_fields)
+_MOST_KNOWN_FIELDS = 512
+_known_fields: dict[tuple[tuple[object, ...], _Around, _Pair], _Fields] = {}
 
 
 def _names_of_pair(mapping: dict[object, object]) -> list[object]:

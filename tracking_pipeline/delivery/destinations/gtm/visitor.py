@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import unquote
@@ -22,6 +21,7 @@ from tracking_pipeline.events.reading import Reading
 from tracking_pipeline.events.texts import id_text, text
 from tracking_pipeline.identity import normalize, sanitize
 from tracking_pipeline.identity.hashing import is_final_hash, sha256_hex
+from tracking_pipeline.identity.platforms import CONTAINER
 
 # Who Google Analytics takes a visitor for, and in which session: as its cookies have it.
 #
@@ -34,6 +34,8 @@ _STREAM = re.compile(r"_ga_[A-Z0-9]{4,16}", re.ASCII | re.IGNORECASE)
 _OLD_SESSION = re.compile(r"GS1\.[\d-]+\.(\d{1,20})\..*", re.ASCII)
 _NEW_SESSION = re.compile(r"GS2\.[\d-]+\.(?:.*\$)?s(\d{1,20})(?:\$.*)?", re.ASCII)
 _SESSION = re.compile(r"\d{1,20}", re.ASCII)
+# Two numbers with a point are no telephone number.
+_PLAIN_CLIENT = re.compile(r"\d{1,20}\.\d{1,20}", re.ASCII).fullmatch
 
 
 def client_id_of(cookie: str) -> str | None:
@@ -49,19 +51,23 @@ def analytics_session(reading: Reading) -> str | None:
     stated = id_text(reading.value("session_id"))
     if stated and (session := _session_of(stated)):
         return session
+    streams = reading.asked_of_names(_streams)
     told = {
         session
-        for node in reading.nodes
-        for name in _streams(tuple(node.mapping))
-        if (session := _session_of(node.mapping[name]))
+        for index, name in streams
+        if (session := _session_of(reading.tree.nodes[index].mapping[name]))
     }
     return told.pop() if len(told) == 1 else None
 
 
-@lru_cache(maxsize=2048)
-def _streams(names: tuple[Any, ...]) -> tuple[str, ...]:
-    """Of a mapping's names, which come again and again, those of a stream's cookie."""
-    return tuple(name for name in names if isinstance(name, str) and _STREAM.fullmatch(name))
+def _streams(reading: Reading) -> list[tuple[int, str]]:
+    """Where cookies of streams stand: in which mapping, under which name."""
+    return [
+        (node.index, name)
+        for node in reading.nodes
+        for name in node.mapping
+        if isinstance(name, str) and _STREAM.fullmatch(name)
+    ]
 
 
 def _session_of(value: Any) -> str | None:
@@ -78,11 +84,12 @@ def _decoded(cookie: str) -> str:
 
 _LONGEST_ID = 256
 # The match keys that are sent hashed where only their hash is known.
-_HASHED_KEYS = ("em", "ph", "fn", "ln")
-_COOKIES = ("fbp", "fbc")
+_HASHED_KEYS = frozenset(("em", "ph", "fn", "ln"))
+_COOKIES = frozenset(("fbp", "fbc"))
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would treble what it costs to make one; nobody changes one.
+@dataclass(slots=True)
 class Visitor:
     """``keys`` are Google's match keys under Meta's names, hashed as Google hashes them where it
     wants a hash; ``plain`` has, for each hash of an e-mail, phone or name that is there in the
@@ -110,44 +117,43 @@ def visitor_of(
     """The visitor as the payload, then the row, then the lead know it."""
     reading = conversion.reading
     found, dropped = person_keys(
-        reading, "google", country, geo_match_keys, event_time=conversion.event_time
+        reading, CONTAINER, country, geo_match_keys, event_time=conversion.event_time
     )
     # One value a key: what reads a container's event data expects a text.
     keys = {key: value[0] if isinstance(value, list) else value for key, value in found.items()}
-    plain, cookies = _unhashed(conversion, country)
     return Visitor(
         client_id=_client_id(event, conversion),
         user_id=_id(reading.value("user_id")),
         session_id=analytics_session(reading),
         ip_address=keys.pop("client_ip_address", None),
         user_agent=text(keys.pop("client_user_agent", None)),
-        fbp=cookies.get("fbp"),
-        fbc=cookies.get("fbc"),
+        fbp=keys.pop("fbp", None),
+        fbc=keys.pop("fbc", None),
         keys=keys,
-        plain=plain,
+        plain=_unhashed(conversion, country),
         street=text(reading.street()),
-        dropped=tuple(dropped),
+        # Of cookies, another one or none is sent: nobody misses a match key.
+        dropped=tuple([each for each in dropped if each[0] not in _COOKIES]),
     )
 
 
-def _unhashed(conversion: Conversion, country: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The values in the clear by Google's hash of them, and Meta's cookies.
+def _unhashed(conversion: Conversion, country: str) -> dict[str, str]:
+    """The values in the clear by Google's hash of them.
 
     A phone is in E.164; an e-mail keeps the dots that Google leaves out and Meta wants; a name is
     as the site has it, since each tag hashes by its own rule.
     """
-    candidates = conversion.reading.candidates(conversion.event_time)
-    if lead := conversion.reading.lead:
+    reading = conversion.reading
+    if reading.lead is None and reading.states_only_hashes(_HASHED_KEYS):
+        return {}
+    candidates = reading.candidates(conversion.event_time)
+    if lead := reading.lead:
         candidates = [*candidates, *lead_candidates(lead, "none")]
         country = lead.country or country
     plain: dict[str, str] = {}
-    cookies: dict[str, str] = {}
     for candidate in candidates:
         key, value, _, where, _ = candidate
-        if key in _COOKIES:
-            if key not in cookies and (cookie := normalize(key, value)):
-                cookies[key] = cookie
-        elif key in _HASHED_KEYS and not is_final_hash(value):
+        if key in _HASHED_KEYS and not is_final_hash(value):
             home = where if isinstance(where, str) else country
             hashed_text = normalize(key, value, "google", home)
             if hashed_text is None:
@@ -159,7 +165,7 @@ def _unhashed(conversion: Conversion, country: str) -> tuple[dict[str, str], dic
                 clear = text(value)
             if clear:
                 plain.setdefault(sha256_hex(hashed_text), clear)
-    return plain, cookies
+    return plain
 
 
 def _client_id(event: FailedEvent, conversion: Conversion) -> str:
@@ -180,4 +186,6 @@ def _client_id(event: FailedEvent, conversion: Conversion) -> str:
 def _id(value: Any) -> str | None:
     """An id that is no e-mail and no phone."""
     found = id_text(value)
-    return found if found and len(found) <= _LONGEST_ID and found == sanitize(found) else None
+    if not found or len(found) > _LONGEST_ID:
+        return None
+    return found if _PLAIN_CLIENT(found) or found == sanitize(found) else None
