@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias
 from uuid import UUID
 
+import anyio
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -46,6 +47,7 @@ from tracking_pipeline.store.leads import (
     BEGINNING,
     UNDATED,
     LeadsWanted,
+    Position,
     UnplacedLead,
     claim_leads,
     read_leads,
@@ -156,6 +158,7 @@ BATCH_LEADS = 1_000
 PROGRESS_EVERY_SECONDS = 5.0
 # By then the worker that is asking has recorded what it heard.
 IN_LINE_SECONDS = 30.0
+_BATCHES_UNDER_WAY = 2
 _POOL_SIZE = 4
 _MOST_CONNECTIONS = 8
 
@@ -225,6 +228,15 @@ class _SortedBatch:
     left: list[LeadQuestion] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """Where a batch began and how many leads it could take, once it was read: what is read again
+    after an outage."""
+
+    after: Position | None = None
+    limit: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Settled:
     """A batch, after everything at hand was saved."""
@@ -257,7 +269,13 @@ class _EnrichRun:
             online=not request.dry_run,
         )
         self._tally = EnrichTally()
+        # What the batches under way share: where the next one begins, how many leads were taken,
+        # and why there is no next one.
+        self._turn = anyio.Lock()
         self._position = BEGINNING
+        self._taken = 0
+        self._stopped: StoppedReason | None = None
+        self._error: psycopg.Error | None = None
 
     def _may_serve(self, provider: Provider) -> bool:
         return not self._request.providers or provider.name in self._request.providers
@@ -267,18 +285,30 @@ class _EnrichRun:
         await self._look_up.leave_out_refused_files()
         if not self._request.dry_run:
             await self._note_corrections()
-        reason = self._why_stop()
-        while reason is None:
-            limit = self._batch_limit()
-            settled = await through_outages(partial(self._settle_at_hand, limit))
-            self._count(settled)
-            if settled.sorted.asked:
-                await self._settle_online(settled)
-            reason = self._why_stop() if self._walk_on(settled.leads, limit) else "done"
-            self._report()
-        return self._totals(
-            "sources_busy" if reason == "done" and self._look_up.is_spent else reason
-        )
+        self._stopped = self._why_stop()
+        async with anyio.create_task_group() as walks:
+            # One alone asks online: the leases of a second batch would run out meanwhile.
+            for _ in range(1 if self._look_up.has_online else _BATCHES_UNDER_WAY):
+                walks.start_soon(self._walk)
+        if self._error is not None:
+            raise self._error
+        assert self._stopped is not None  # noqa: S101  a walk ends for a reason
+        is_cut_short = self._stopped == "done" and self._look_up.is_spent
+        return self._totals("sources_busy" if is_cut_short else self._stopped)
+
+    async def _walk(self) -> None:
+        """Settles one batch after the other until there are no more, or something stops the run."""
+        try:
+            while self._stopped is None and self._error is None:
+                settled = await through_outages(partial(self._settle_at_hand, _Stretch()))
+                self._count(settled)
+                if settled.sorted.asked:
+                    await self._settle_online(settled)
+                self._stopped = self._stopped or self._why_stop()
+                self._report()
+        except psycopg.Error as error:
+            # The other batch may end as it would have; a task group would take it down.
+            self._error = error
 
     async def _note_corrections(self) -> None:
         passed_over: set[UUID] = set()
@@ -294,14 +324,13 @@ class _EnrichRun:
             if not noted:
                 return
 
-    async def _settle_at_hand(self, limit: int) -> _Settled:
+    async def _settle_at_hand(self, stretch: _Stretch) -> _Settled:
         """Everything about the next batch that needs no network, in one short transaction."""
         async with self._pool.connection() as connection:
             if self._request.dry_run:
-                leads = await read_leads(connection, self._wanted(), self._position, limit)
-                return await self._look_at(connection, leads)
+                return await self._look_at(connection, await self._read(connection, stretch))
             async with connection.transaction():
-                leads = await claim_leads(connection, self._wanted(), self._position, limit)
+                leads = await self._read(connection, stretch)
                 settled = await self._look_at(connection, leads)
                 for questions, seconds in (
                     (settled.sorted.asked, LEASE_SECONDS),
@@ -309,6 +338,23 @@ class _EnrichRun:
                 ):
                     await lease(connection, _ids(questions), seconds)
                 return settled
+
+    async def _read(
+        self, connection: psycopg.AsyncConnection[TupleRow], stretch: _Stretch
+    ) -> Sequence[UnplacedLead]:
+        """The leads of the stretch; of a new one, the next that there are."""
+        read = read_leads if self._request.dry_run else claim_leads
+        if stretch.after is not None:
+            return await read(connection, self._wanted(), stretch.after, stretch.limit)
+        async with self._turn:
+            if self._stopped is not None:
+                return []
+            after, limit = self._position, self._batch_limit()
+            leads = await read(connection, self._wanted(), after, limit)
+            stretch.after, stretch.limit = after, limit
+            self._taken += len(leads)
+            self._stopped = self._why_stop() if self._walk_on(leads, limit) else "done"
+            return leads
 
     async def _look_at(
         self, connection: psycopg.AsyncConnection[TupleRow], leads: Sequence[UnplacedLead]
@@ -380,12 +426,12 @@ class _EnrichRun:
     def _batch_limit(self) -> int:
         if not self._request.limit:
             return BATCH_LEADS
-        return min(BATCH_LEADS, self._request.limit - self._tally.numbers["examined"])
+        return min(BATCH_LEADS, self._request.limit - self._taken)
 
     def _why_stop(self) -> StoppedReason | None:
         if self._time_is_up():
             return "time_budget"
-        if 0 < self._request.limit <= self._tally.numbers["examined"]:
+        if 0 < self._request.limit <= self._taken:
             return "limit"
         if self._look_up.is_spent and not self._look_up.has_local:
             return "sources_busy"

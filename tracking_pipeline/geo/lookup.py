@@ -128,8 +128,12 @@ class AddressLookUp:
         return bool(self._local)
 
     @property
+    def has_online(self) -> bool:
+        return bool(self._online)
+
+    @property
     def has_any(self) -> bool:
-        return bool(self._local or self._online)
+        return self.has_local or self.has_online
 
     async def at_hand(
         self, connection: psycopg.AsyncConnection[Any], addresses: Collection[str]

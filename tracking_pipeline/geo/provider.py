@@ -24,10 +24,9 @@ class Located:
 
 
 # ip-api; ipinfo; MaxMind's traits: https://dev.maxmind.com/geoip/docs/web-services/responses
-_NO_HOME = (
-    *("hosting", "proxy", "vpn", "tor", "relay", "is_hosting", "is_anonymous"),
-    *("is_hosting_provider", "is_anonymous_proxy", "is_anonymous_vpn", "is_public_proxy"),
-    *("is_residential_proxy", "is_tor_exit_node"),
+_NO_HOME = frozenset(
+    "hosting proxy vpn tor relay is_hosting is_anonymous is_hosting_provider is_anonymous_proxy"
+    " is_anonymous_vpn is_public_proxy is_residential_proxy is_tor_exit_node".split()
 )
 
 
@@ -37,10 +36,10 @@ def is_no_home(record: Mapping[str, object]) -> bool:
     a boolean, in some files as text."""
     parts = (record, record.get("privacy"), record.get("traits"))
     return any(
-        part.get(flag) in (True, "true")
+        part[flag] in (True, "true")
         for part in parts
         if isinstance(part, Mapping)
-        for flag in _NO_HOME
+        for flag in part.keys() & _NO_HOME
     )
 
 

@@ -588,12 +588,41 @@ def test_a_row_that_takes_no_change_at_all_does_not_stop_the_run(
     assert leads.row(frozen)["geo_status"] is None
 
 
-def test_more_leads_than_a_batch_holds_are_all_enriched(
+def test_more_leads_than_a_batch_holds_are_all_enriched_and_no_more_than_a_limit(
     leads: LeadTable, enriching: Enriching
 ) -> None:
     leads.connection.execute(
         "insert into leads (email, client_ip) select n || '@example.com', '81.2.70.' || n % 250"
         " from generate_series(1, 2500) as n"
     )
-    assert enriching.run().enriched == 2500
+    limited = enriching.run(limit=1500)
+    assert (limited.examined, limited.enriched, limited.stopped_reason) == (1500, 1500, "limit")
+    assert enriching.run().enriched == 1000
     assert leads.statuses() == {"ok": 2500}
+
+
+def test_connections_that_break_while_batches_are_under_way_cost_no_lead_its_place(
+    leads: LeadTable, database_url: str, file: Path
+) -> None:
+    leads.connection.execute(
+        "insert into leads (email, client_ip, created_at) select n || '@example.com', %s,"
+        " now() - make_interval(secs => n) from generate_series(1, 3500) as n",
+        (IN_BERLIN,),
+    )
+
+    class Breaks(MmdbProvider):
+        batches = 0
+
+        async def locate(self, addresses: Sequence[str]) -> dict[str, Answer]:
+            self.batches += bool(addresses)
+            if self.batches == 2:
+                leads.connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where datname = current_database() and pid <> pg_backend_pid()"
+                    " and backend_type = 'client backend'"
+                )
+            return await super().locate(addresses)
+
+    totals = Enriching(database_url, lambda client, pool, seconds_left: Breaks(file)).run()
+    assert (totals.examined, totals.enriched, totals.stopped_reason) == (3500, 3500, "done")
+    assert leads.statuses() == {"ok": 3500}
