@@ -32,7 +32,8 @@ def main() -> NoReturn:
     # Registered first, it is called last: threads have ended, and the embedded server is left.
     atexit.register(_leave, statuses)
     try:
-        from tracking_pipeline.cli.entry import main as run
+        with loading():
+            from tracking_pipeline.cli.entry import main as run
     except KeyboardInterrupt:
         sys.exit(130)
     try:

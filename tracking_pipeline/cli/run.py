@@ -100,6 +100,8 @@ def run_enrich(config: dict[str, Any], rehearsal: bool) -> dict[str, Any]:
 def run_check(rehearsal: bool) -> dict[str, Any]:
     """One run of the health check in this process; its answer as JSON."""
     with loading():
+        # With pandas, which the step that draws the report would load.
+        import tracking_pipeline.health.view.report_pages  # noqa: F401
         from tracking_pipeline.defs.health.check import answer_of, check_tracking_health_job
         from tracking_pipeline.wiring.health import health_config
 

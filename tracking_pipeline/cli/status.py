@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.delivery import in_use, show_details, show_last_checks
 from tracking_pipeline.cli.health import show_alerts, show_standing, show_undelivered
 from tracking_pipeline.cli.output import (
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 def status(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
     """Show what needs attention: health, destinations, queue, dead letters, alerts, last runs."""
-    from tracking_pipeline.settings import read_settings
-    from tracking_pipeline.wiring.installation import NothingHereError, open_installation
+    with loading():
+        from tracking_pipeline.settings import read_settings
+        from tracking_pipeline.wiring.installation import NothingHereError, open_installation
 
     settings = read_settings()
     try:
@@ -45,8 +47,9 @@ def status(rehearsal: Rehearsal = False, as_json: Json = False) -> None:
 
 def status_json(installation: Installation, runs: Sequence[PastRun]) -> dict[str, Any]:
     """The JSON of the status. ``runs`` come from Dagster's own storage."""
-    from tracking_pipeline.health.view.status import read_status
-    from tracking_pipeline.wiring.health import health_config
+    with loading():
+        from tracking_pipeline.health.view.status import read_status
+        from tracking_pipeline.wiring.health import health_config
 
     status = read_status(
         installation.database,

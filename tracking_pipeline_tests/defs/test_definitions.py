@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import pytest
 import yaml
 
 from tracking_pipeline.definitions import build_defs, defs
-from tracking_pipeline.defs.instance.runs import resolve_job
+from tracking_pipeline.defs.instance.runs import Job, resolve_job
 from tracking_pipeline.defs.resources import TrackingResource
 from tracking_pipeline.settings import project_folder
 
@@ -147,8 +147,8 @@ def test_every_field_of_a_launchpad_says_what_it_does(job_name: str, op: str) ->
 
 def test_a_job_that_is_run_without_the_other_definitions_is_the_one_that_the_ui_shows() -> None:
     overrides = {"tracking": TrackingResource(rehearsal="auto")}
-    of_ops = [job for job in defs.jobs or () if isinstance(job, dg.JobDefinition)]
-    assert of_ops
-    for job in of_ops:
+    jobs = [job for job in defs.jobs or () if isinstance(job, Job)]
+    assert {type(job) for job in jobs} == set(get_args(Job))
+    for job in jobs:
         alone, among_all = resolve_job(job, overrides), resolve_job(job.name, overrides)
         assert alone.get_job_snapshot_id() == among_all.get_job_snapshot_id()

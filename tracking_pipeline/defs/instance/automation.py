@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import takewhile
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorTick, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    TickStatus,
+)
 from dagster._utils.schedules import cron_string_iterator
 
 from tracking_pipeline.health.readings.automation import Automation, AutomationReading
@@ -23,6 +28,23 @@ def read_automation(instance: dg.DagsterInstance) -> AutomationReading:
     daemons' heartbeats. Some short queries of Dagster's storage."""
     if instance.schedule_storage is None:  # an instance of one process, as tests have it
         return AutomationReading(datetime.now(timezone.utc))
+    beats = instance.get_daemon_heartbeats()
+    # The daemon notes every one that is on.
+    running = [
+        state
+        for state in instance.all_instigator_state()
+        if state.status is not InstigatorStatus.STOPPED
+    ]
+    return AutomationReading(
+        at=datetime.now(timezone.utc),
+        automations=tuple(_automations(instance, running)) if running else (),
+        daemons={name: _moment(beats[name].timestamp) for name in _DAEMONS if name in beats},
+    )
+
+
+def _automations(
+    instance: dg.DagsterInstance, running: Sequence[InstigatorState]
+) -> Iterator[Automation]:
     # The definitions load this module's importer.
     from tracking_pipeline.definitions import defs  # noqa: PLC0415
 
@@ -31,23 +53,11 @@ def read_automation(instance: dg.DagsterInstance) -> AutomationReading:
         for each in (*(defs.sensors or ()), *(defs.schedules or ()))
         if isinstance(each, dg.SensorDefinition | dg.ScheduleDefinition)
     }
-    beats = instance.get_daemon_heartbeats()
-    return AutomationReading(
-        at=datetime.now(timezone.utc),
-        automations=tuple(_automations(instance, ours)),
-        daemons={name: _moment(beats[name].timestamp) for name in _DAEMONS if name in beats},
-    )
-
-
-def _automations(
-    instance: dg.DagsterInstance,
-    ours: Mapping[str, dg.SensorDefinition | dg.ScheduleDefinition],
-) -> Iterator[Automation]:
     newest: dict[str, Sequence[InstigatorTick]] = {}
-    # The daemon notes every one that is on. The same one may be there several times: a code
-    # location that is served from another place has another origin.
-    for state in instance.all_instigator_state():
-        if state.instigator_name not in ours or state.status is InstigatorStatus.STOPPED:
+    # The same one may be there several times: a code location that is served from another place has
+    # another origin.
+    for state in running:
+        if state.instigator_name not in ours:
             continue
         ticks = instance.get_ticks(state.origin.get_id(), state.selector_id, limit=_TICKS)
         known = newest.get(state.instigator_name)

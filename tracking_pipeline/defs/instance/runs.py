@@ -126,15 +126,21 @@ def run_job(
 
 
 def resolve_job(job: Job | str, resources: Mapping[str, object]) -> dg.JobDefinition:
-    """The job with its resources. One of ops needs none of the other definitions, so they are not
-    loaded for it."""
-    if isinstance(job, dg.JobDefinition):
-        alone = dg.Definitions.merge(dg.Definitions(jobs=[job]), surroundings(resources))
-        return alone.resolve_job_def(job.name)
-    # Everything that can be loaded.
-    from tracking_pipeline.definitions import build_defs  # noqa: PLC0415
+    """The job with its resources. One that is not asked for by its name is loaded without the other
+    definitions: one of ops alone, one of assets with the assets of health, which are all."""
+    if isinstance(job, str):
+        # Everything that can be loaded.
+        from tracking_pipeline.definitions import build_defs  # noqa: PLC0415
 
-    return build_defs(resources).resolve_job_def(job if isinstance(job, str) else job.name)
+        return build_defs(resources).resolve_job_def(job)
+    own = dg.Definitions(jobs=[job])
+    if isinstance(job, UnresolvedAssetJobDefinition):
+        from tracking_pipeline.defs import health  # noqa: PLC0415
+
+        assets = dg.load_assets_from_package_module(health)
+        checks = dg.load_asset_checks_from_package_module(health)
+        own = dg.Definitions(jobs=[job], assets=assets, asset_checks=checks)
+    return dg.Definitions.merge(own, surroundings(resources)).resolve_job_def(job.name)
 
 
 @contextmanager
