@@ -131,7 +131,8 @@ class _Search:
 
     async def run(self) -> None:
         await self._settle(self.tried)
-        await self._send_in_parts()
+        if self._failed:
+            await self._send_in_parts()
 
     async def _send_in_parts(self) -> None:
         """Halves those that met a passing fault at somebody's last try, the latest first."""

@@ -135,7 +135,9 @@ class Circuit:
         destination's where ``others_accepted`` is true.
         """
         outcome = verdict.outcome if isinstance(verdict, Uniform) else None
-        if isinstance(outcome, Throttled):
+        if isinstance(outcome, Delivered) and self._is_undoubted():
+            self._requests += 1
+        elif isinstance(outcome, Throttled):
             await self.throttle(outcome.wait_seconds, outcome.fault.message)
         elif isinstance(outcome, Paused):
             fault = outcome.fault
@@ -153,6 +155,15 @@ class Circuit:
         if self.state == "ok" and self._refuses_everything(verdict, events):
             reason = refusing_reason(self._refusal)
             await self._pause(reason, Failure.DESTINATION_REFUSES_EVERYTHING)
+
+    def _is_undoubted(self) -> bool:
+        """Whether one more delivery tells nothing new: as a rule, and once for each event."""
+        return (
+            self.state == "ok"
+            and self._accepted
+            and self._answered
+            and not (self._failures or self._failed_runs or self._refusals)
+        )
 
     def suspected(self, verdict: Verdict, *, events: int) -> Verdict:
         """The verdict; or, of an uncertain fault of the call while this run had others accepted,

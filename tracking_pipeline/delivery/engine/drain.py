@@ -352,9 +352,10 @@ class Drain:
                 )
             )
         await source.settler.put(settlements)
-        # Where copies are not minded, nothing is known of a row that was in doubt before.
-        unsent = self._destination.limits.unknown_end is not None
-        await source.leases.release(untouched, unsent=unsent)
+        if untouched:
+            # Where copies are not minded, nothing is known of a row that was in doubt before.
+            unsent = self._destination.limits.unknown_end is not None
+            await source.leases.release(untouched, unsent=unsent)
         self._window.give_back()
 
     async def _may_send(self, leases: Leases, batch: Sequence[Prepared]) -> bool:

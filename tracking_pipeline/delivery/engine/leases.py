@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import anyio
@@ -30,6 +31,11 @@ RENEW_EVERY_SECONDS = 20.0
 LEAST_SECONDS_LEFT = 30.0
 
 
+class _Lease(NamedTuple):
+    token: int
+    deadline: float
+
+
 class Leases:
     """The leases of one run on the rows of one queue, by the row's id."""
 
@@ -42,30 +48,30 @@ class Leases:
         self._pool = pool
         self._queue = queue
         self._clock = clock
-        self._tokens: dict[UUID, int] = {}
-        self._deadlines: dict[UUID, float] = {}
+        self._held: dict[UUID, _Lease] = {}
 
     def clock(self) -> float:
         """To be read before a claim is asked for, and given to :meth:`hold`."""
         return self._clock()
 
     def hold(self, events: Iterable[FailedEvent], claimed_at: float) -> None:
+        deadline = claimed_at + LEASE_SECONDS
         for event in events:
-            self._tokens[event.id] = event.lease_token
-            self._deadlines[event.id] = claimed_at + LEASE_SECONDS
+            self._held[event.id] = _Lease(event.lease_token, deadline)
 
     def drop(self, ids: Iterable[UUID]) -> None:
         """The rows are settled, or lost."""
         for row_id in ids:
-            self._tokens.pop(row_id, None)
-            self._deadlines.pop(row_id, None)
+            self._held.pop(row_id, None)
 
     def allow(self, batch: Sequence[Prepared]) -> bool:
         """Whether each event of the batch has a lease that outlasts a request."""
         needed_until = self._clock() + LEAST_SECONDS_LEFT
-        return all(
-            self._deadlines.get(prepared.event.id, 0.0) >= needed_until for prepared in batch
-        )
+        for prepared in batch:
+            lease = self._held.get(prepared.event.id)
+            if lease is None or lease.deadline < needed_until:
+                return False
+        return True
 
     async def mark_sent(self, batch: Sequence[Prepared]) -> bool:
         """Puts on record that the batch is about to be sent. False where that is not certain, and
@@ -81,7 +87,7 @@ class Leases:
         """Hands back rows that were not started. Fails open: a lease that cannot be handed back
         ends by itself within a minute. ``unsent``: it is certain that no request carried them.
         """
-        tokens = {row_id: self._tokens[row_id] for row_id in ids if row_id in self._tokens}
+        tokens = {row_id: self._held[row_id].token for row_id in ids if row_id in self._held}
         self.drop(tokens)
         if not tokens:
             return
@@ -92,7 +98,7 @@ class Leases:
             return
 
     async def release_all(self) -> None:
-        await self.release(list(self._tokens))
+        await self.release(list(self._held))
 
     async def keep_renewing(self) -> None:
         """Renews all leases for ever; to be run as a task beside the work."""
@@ -104,7 +110,7 @@ class Leases:
         """One renewal of every lease held. Fails open: with the database gone for a moment, or a
         row locked by somebody else, the deadlines stand, and no request starts once they are near.
         """
-        held, asked_at = dict(self._tokens), self._clock()
+        held, asked_at = {row_id: each.token for row_id, each in self._held.items()}, self._clock()
         if not held:
             return
         try:
@@ -113,9 +119,10 @@ class Leases:
         except psycopg.OperationalError:
             return
         for row_id, token in held.items():
-            if self._tokens.get(row_id) != token:
+            lease = self._held.get(row_id)
+            if lease is None or lease.token != token:
                 continue  # settled, or claimed anew, while the renewal was under way
             if row_id not in ours:
                 self.drop((row_id,))
             elif ours[row_id]:
-                self._deadlines[row_id] = asked_at + LEASE_SECONDS
+                self._held[row_id] = _Lease(token, asked_at + LEASE_SECONDS)

@@ -1,7 +1,7 @@
 """How much a drain may hold: what its requests in flight take, and some claimed ahead of them.
 
 What is claimed and not yet sent is work that no other worker can take, and that waits for a minute
-should this one die. So a drain claims little ahead: two requests' worth, or 64 events where a
+should this one die. So a drain claims little ahead: two requests' worth, or 128 events where a
 request holds but a few. What is ahead is sent while the outcomes of earlier requests are written.
 A claim waits until half of what is ahead is under way, because it costs the same for one row and
 for thirty; the other half is sent meanwhile.
@@ -18,7 +18,7 @@ from tracking_pipeline.delivery.engine.destination import Limits
 
 AHEAD = 2
 # Where two requests are fewer events than that, so many events, but no more than one round.
-AHEAD_EVENTS = 64
+AHEAD_EVENTS = 128
 # To make that many ready takes a quarter of a second, for which every neighbour waits.
 _UNANSWERED_EVENTS = 2_000
 

@@ -24,7 +24,7 @@ def _window(request_events: int, in_flight: int, *, answered: bool = True) -> Cl
 
 @pytest.mark.parametrize(
     ("request_events", "in_flight", "ahead"),
-    [(1_000, 4, AHEAD), (25, 64, AHEAD), (1, 64, 64), (1, 200, AHEAD_EVENTS), (10, 64, 6)],
+    [(1_000, 4, AHEAD), (64, 8, AHEAD), (1, 64, 64), (1, 200, AHEAD_EVENTS), (10, 64, 12)],
 )
 def test_a_drain_claims_two_requests_ahead_or_a_few_events(
     request_events: int, in_flight: int, ahead: int

@@ -27,7 +27,7 @@ from tracking_pipeline.events.texts import impersonal_fields, text
 from tracking_pipeline.identity import sanitize
 
 PATH = "/data"
-ONE_EVENT = Limits(request_events=1, request_bytes=1_000_000, in_flight=64)
+ONE_EVENT = Limits(request_events=1, request_bytes=1_000_000, in_flight=128)
 MANY_EVENTS = Limits(request_events=50, request_bytes=1_000_000, in_flight=64)
 
 # The client would take these where an address or an agent that can be used is missing.
