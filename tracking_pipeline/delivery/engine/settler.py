@@ -1,8 +1,9 @@
 """Writes what attempts of one queue's events came to, many in one statement.
 
 Settlements are collected while a statement is under way and for a moment after it, so that the
-batch grows with the load and a lone one does not wait. A settlement with a stale token changes nothing and is counted; a row that
-somebody has locked waits by itself until it is free, and everybody else goes on.
+batch grows with the load and a lone one does not wait. A settlement with a stale token changes
+nothing and is counted; a row that somebody has locked waits by itself until it is free, and
+everybody else goes on.
 """
 
 from __future__ import annotations
