@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import statistics
@@ -23,6 +24,7 @@ from benchmarks.enrich_memory import megabytes_of_run
 from benchmarks.enrich_stand import Stand, enrich, standing, write_file
 from benchmarks.retry_figures import Figure, row
 from benchmarks.retry_stand import events_a_second
+from tracking_pipeline.cli import OBJECTS_BETWEEN_COLLECTIONS
 from tracking_pipeline.geo.enrich import BATCH_LEADS
 from tracking_pipeline.store.database import connection_pool
 from tracking_pipeline.store.lead_places import FoundPlace, save_found
@@ -124,6 +126,8 @@ def main() -> None:
     if options.leads:
         scale = Scale(options.leads, scale.memory)
     logging.disable(logging.WARNING)
+    # As the command does.
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     found: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder, standing() as stand:
         file = write_file(Path(folder) / "places.mmdb")

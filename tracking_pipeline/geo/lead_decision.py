@@ -7,7 +7,7 @@ up at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tracking_pipeline.geo.address import RefusedAddress, lead_address
 from tracking_pipeline.geo.place import Place, session_place
@@ -18,8 +18,7 @@ from tracking_pipeline.store.leads import UnplacedLead
 SESSION = "session"
 
 
-@dataclass(frozen=True, slots=True)
-class LeadQuestion:
+class LeadQuestion(NamedTuple):
     """A lead, what its session says of its place, and what is left to look up.
 
     ``is_complete``: nothing is. Else ``address`` is public, or the reason why there is none to look
@@ -69,7 +68,7 @@ def _found(asked: LeadQuestion, finding: AddressFinding, *, status: str | None) 
     lead, stated, place = asked.lead, asked.stated, finding.place
     if lead.is_located:
         # What was found is never unfound, and nothing of another place is put beside it.
-        status, finding = "ok", replace(finding, status="ok", attempts=0, wait_seconds=None)
+        status, finding = "ok", finding._replace(status="ok", attempts=0, wait_seconds=None)
         place = NO_PLACE if _contradicts(lead, place) else place
     city, city_source = _field(lead.city, stated.city, place.city, finding.source)
     state, state_source = _field(lead.state, stated.state, place.state, finding.source)

@@ -11,7 +11,7 @@ the record is asked for.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -68,7 +68,7 @@ class AtHand:
         known = self.known.get(address)
         finding = known.or_else(local) if known else local
         # Whoever knows countries only has not been asked for a city yet: the lead waits for one.
-        return replace(finding, status=None) if self.is_of_countries else finding
+        return finding._replace(status=None) if self.is_of_countries else finding
 
 
 class AddressLookUp:

@@ -5,10 +5,10 @@ are asked one after the other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from tracking_pipeline.geo.place import Place
 from tracking_pipeline.store.ip_locations import KnownAddress
@@ -38,7 +38,7 @@ def is_no_home(record: Mapping[str, object]) -> bool:
     return any(
         part[flag] in (True, "true")
         for part in parts
-        if isinstance(part, Mapping)
+        if isinstance(part, dict) and not _NO_HOME.isdisjoint(part)
         for flag in part.keys() & _NO_HOME
     )
 
@@ -108,8 +108,7 @@ LONGEST_WAIT = timedelta(hours=2)
 MOST_LOOK_UPS_AGAIN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class AddressFinding:
+class AddressFinding(NamedTuple):
     """What came of one address.
 
     ``status`` None: no source could be asked, and nothing is spent. ``wait_seconds`` is the time
@@ -139,8 +138,7 @@ class AddressFinding:
         """This finding, with the lesser place of another source where it has none."""
         if self.place != NO_PLACE or lesser.place == NO_PLACE:
             return self
-        return replace(
-            self,
+        return self._replace(
             status="ok" if self.status == "no_data" else self.status,
             place=lesser.place,
             source=lesser.source,
@@ -201,8 +199,8 @@ class Inquiry:
             return AddressFinding(None)
         if heard.later or heard.passed_over:
             wait = _wait_seconds(heard.later, attempts + 1)
-            return replace(
-                found, status=_why(heard.later), attempts=attempts + 1, wait_seconds=wait
+            return found._replace(
+                status=_why(heard.later), attempts=attempts + 1, wait_seconds=wait
             )
         return found if heard.place != NO_PLACE else AddressFinding("no_data")
 

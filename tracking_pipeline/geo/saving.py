@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -85,7 +85,7 @@ def _without_place(found: FoundPlace) -> FoundPlace:
     fields: dict[str, str | None] = {"state_code": None}
     for column in PLACE_COLUMNS:
         fields |= {column: None, f"{column}_source": None}
-    return replace(found, **fields)  # type: ignore[arg-type]
+    return found._replace(**fields)  # type: ignore[arg-type]
 
 
 def _spellings(found: FoundPlace) -> list[list[_Spelling]]:
@@ -111,7 +111,7 @@ def _adding(found: FoundPlace, column: str, value: str) -> _Spelling:
     fields = {column: value, f"{column}_source": getattr(found, f"{column}_source")}
     if column == "state":
         fields["state_code"] = found.state_code
-    return lambda to: replace(to, **fields)
+    return lambda to: to._replace(**fields)
 
 
 async def _is_taken(connection: _Connection, found: FoundPlace) -> bool:

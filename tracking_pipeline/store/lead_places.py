@@ -11,8 +11,7 @@ says that the address is of a data centre, a proxy, a VPN or a relay.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -26,8 +25,7 @@ PLACE_COLUMNS = ("city", "state", "zip", "country")
 """The columns of ``leads`` that hold its place, in the order in which they tell its source."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundPlace:
+class FoundPlace(NamedTuple):
     """What a look-up found for one lead, and how it stands from now on.
 
     A field that was not found is None, and each field has its source. ``status`` None: nobody could
