@@ -334,7 +334,7 @@ with settled as (
         u.trace_id, u.field_path, u.duration_ms, u.warning, u.lease_token, %(worker)s, %(run_id)s
     from updated u
 )
-select id from updated
+select count(*) from updated
 """
 
 
@@ -347,9 +347,9 @@ async def settle_attempts(
 ) -> set[UUID]:
     """Applies the settlements and writes their attempt rows, all in one statement.
 
-    Returns the ids that were settled; one that is missing had a stale token and nothing of it
-    changed. Raises psycopg.errors.LockNotAvailable, with nothing changed, when somebody keeps one
-    of the rows locked for longer than a moment.
+    Returns the ids that are settled, see :func:`settled_of`. Raises
+    psycopg.errors.LockNotAvailable, with nothing changed, when somebody keeps one of the rows
+    locked for longer than a moment.
     """
     cursor = await connection.execute(
         _SETTLE,
@@ -362,11 +362,11 @@ async def settle_attempts(
             "run_id": run_id,
         },
     )
-    return {row[0] for row in await cursor.fetchall()}
+    return await settled_of(settlements, cursor)
 
 
 # Whoever buries a row writes the token of the lease that was lost.
-_SETTLED_BEFORE: LiteralString = """
+_SETTLED: LiteralString = """
 select a.failed_event_id
 from unnest(%s::uuid[], %s::bigint[]) as held (id, lease_token)
 join public.tracking_delivery_attempts a
@@ -375,12 +375,20 @@ where a.error_code is distinct from 'worker_crash'
 """
 
 
-async def find_settled(
-    connection: psycopg.AsyncConnection[Any], tokens: dict[UUID, int]
+async def settled_of(
+    settlements: Sequence[Settlement], counted: psycopg.AsyncCursor[Any]
 ) -> set[UUID]:
-    """The ids whose settle with this very token is on record: for a connection that broke while a
-    settle was under way, so that nobody knows whether it was committed."""
-    cursor = await connection.execute(_SETTLED_BEFORE, (list(tokens), list(tokens.values())))
+    """The ids of those settlements that are on record; ``counted`` has the number that a statement
+    has just applied.
+
+    What it did not apply had a stale token, and nothing of it changed; or it was applied before,
+    over a connection that broke, by a statement that the server went on with. That it is over by
+    now is sure, because the statement has waited for its rows.
+    """
+    if await counted.fetchone() == (len(settlements),):
+        return {each.id for each in settlements}
+    ids, tokens = [each.id for each in settlements], [each.lease_token for each in settlements]
+    cursor = await counted.connection.execute(_SETTLED, (ids, tokens))
     return {row[0] for row in await cursor.fetchall()}
 
 

@@ -21,7 +21,12 @@ from psycopg import sql
 from typing_extensions import LiteralString
 
 from tracking_pipeline.store.accepted_events import MAX_RETRIES, WAITING
-from tracking_pipeline.store.failed_events import DELIVERED_BY_US, WITHHELD_BY, Settlement
+from tracking_pipeline.store.failed_events import (
+    DELIVERED_BY_US,
+    WITHHELD_BY,
+    Settlement,
+    settled_of,
+)
 from tracking_pipeline.store.leases import (
     CRASH_MESSAGE,
     LOCK_MILLISECONDS,
@@ -102,7 +107,7 @@ with settled as (
     select w.*, %(worker)s, %(run_id)s
     from written w
 )
-select id from written
+select count(*) from written
 """
 _FAILED: LiteralString = """coalesce(m.status, 'pending'), coalesce(m.retry_count, 0),
         case
@@ -144,9 +149,8 @@ async def settle_first_attempts(
     or becomes a failed event, or stays with its lease ended; so does what was delivered to one of
     the destinations ``answering_later``, who accept now and judge afterwards.
 
-    Returns the ids that were settled; one that is missing had a stale token and nothing of it
-    changed. Raises psycopg.errors.LockNotAvailable, with nothing changed, when somebody keeps one
-    of the rows locked for longer than a moment.
+    Returns the ids that are settled, see ``settled_of``. Raises psycopg.errors.LockNotAvailable,
+    with nothing changed, when somebody keeps one of the rows locked for longer than a moment.
     """
     cursor = await connection.execute(
         _SETTLE_STATEMENT,
@@ -158,7 +162,7 @@ async def settle_first_attempts(
             "answering_later": list(answering_later),
         },
     )
-    return {row[0] for row in await cursor.fetchall()}
+    return await settled_of(settlements, cursor)
 
 
 _FIND_CRASHED: LiteralString = """

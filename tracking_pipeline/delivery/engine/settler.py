@@ -23,7 +23,7 @@ from tracking_pipeline.delivery.engine.leases import Leases
 from tracking_pipeline.delivery.engine.queues import FAILED, Queue
 from tracking_pipeline.delivery.engine.totals import Tally
 from tracking_pipeline.store.database import AsyncPool, through_outages
-from tracking_pipeline.store.failed_events import Settlement, find_settled
+from tracking_pipeline.store.failed_events import Settlement
 from tracking_pipeline.store.leases import LEASE_SECONDS, find_locked
 from tracking_pipeline.store.refusals import Halves
 
@@ -132,13 +132,15 @@ class Settler:
         written = _Written()
         await self._settle(batch, written)
         # The lease of a refused one is left to run out: it is a suspect then, and in the end alone.
-        self._leases.drop(each.id for each in batch if each.id not in written.locked)
-        for settlement in batch:
+        locked = [each for each in batch if each.id in written.locked] if written.locked else []
+        unlocked = [each for each in batch if each.id not in written.locked] if locked else batch
+        self._leases.drop(each.id for each in unlocked)
+        for settlement in unlocked:
             if settlement.id in written.done:
                 self._tally.count(settlement, self._queue.delivered_number)
-            elif settlement.id not in written.refused | written.locked:
+            elif settlement.id not in written.refused:
                 self._tally.numbers["stale_settles"] += 1
-        return [each for each in batch if each.id in written.locked]
+        return locked
 
     async def _settle(self, batch: Sequence[Settlement], written: _Written) -> None:
         """Settles the batch. What the table does not take (a constraint or a trigger of the site's
@@ -171,9 +173,3 @@ class Settler:
                 if batch:
                     written.done |= await settle(connection, batch)
                 written.locked |= locked
-            # What is not ours any more may have been settled by this very settlement: over a
-            # connection that broke, by a statement that the server went on with. That it is over
-            # by now is sure only here, where its rows have been waited for.
-            missing = {each.id: each.lease_token for each in batch if each.id not in written.done}
-            if missing:
-                written.done |= await find_settled(connection, missing)
