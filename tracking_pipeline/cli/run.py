@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from rich.progress import Progress, TaskID
 
 from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.output import progress_bar
@@ -17,6 +16,9 @@ from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
 from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.settings import dagster_home, read_settings
 from tracking_pipeline.wiring.installation import embedded_is_made, open_installation
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 # What has left the queue for good or for now, as far as it is counted while a run goes on.
 _SETTLED = ("processed", "withheld", "postponed", "accepted_delivered")

@@ -45,8 +45,9 @@ class _History:
     def by_dimension(self, metric: str) -> pd.DataFrame:
         """The points of one metric, a column a dimension; as a whole it is the column ''."""
         rows = self.points[self.points["metric"] == metric]
-        frame: pd.DataFrame = rows.pivot_table(
-            index=rows.index, columns="dimension", values="value", aggfunc="mean", dropna=False
+        # What pivot_table does, at half the price.
+        frame: pd.DataFrame = (
+            rows["value"].groupby([rows.index, rows["dimension"]]).mean().unstack()
         )
         if "" not in frame.columns:
             frame[""] = pd.Series(dtype="Float64")
