@@ -9,7 +9,6 @@ send is often compressed (RFC 9110 8.4). Behind this, none of it is to be seen.
 from __future__ import annotations
 
 import logging
-import time
 import traceback
 import zlib
 from collections.abc import Callable, Coroutine, Iterator
@@ -158,7 +157,7 @@ class _Body:
     def __init__(self, receive: Receive, max_bytes: int, seconds: float) -> None:
         self._receive = receive
         self._max_bytes = self._left = max_bytes
-        self._deadline = time.monotonic() + seconds
+        self._deadline = anyio.current_time() + seconds
         self._finished = False
 
     async def receive(self) -> Message:
@@ -166,11 +165,10 @@ class _Body:
         if self._finished:
             # What comes after the body is the client's leaving, which has all the time there is.
             return await self._receive()
-        try:
-            with anyio.fail_after(max(self._deadline - time.monotonic(), 0)):
-                message = await self._receive()
-        except TimeoutError:
-            raise HTTPException(408, "the body did not come in time", _CLOSE) from None
+        with anyio.CancelScope(deadline=self._deadline) as waiting:
+            message = await self._receive()
+        if waiting.cancelled_caught:
+            raise HTTPException(408, "the body did not come in time", _CLOSE)
         self._finished = not message.get("more_body", False)
         self._left -= len(message.get("body", b""))
         if self._left < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from starlette.requests import HTTPConnection
@@ -59,6 +60,8 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 
+# Most requests come through the same few proxies, or from a visitor who sends several.
+@lru_cache(maxsize=1024)
 def _parsed(text: str) -> Address | None:
     """One address, also with a port or in brackets. An IPv4 address inside IPv6 is the former."""
     text = text.strip()
