@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -58,7 +57,7 @@ def read_cart(reading: Reading, currency: str | None) -> Cart:
     """The event's cart, without items where it has none. ``currency`` is the event's: a price in
     another one is unreadable. Where one item is, there are none: of a part of a cart nobody knows
     what it was worth."""
-    if not any(_may_tell_of_cart(tuple(node.mapping)) for node in _parts(reading)):
+    if not reading.asked_of_names(_may_tell_of_cart):
         return _NO_CART
     places = list(_places(reading))
     said = _said(places)
@@ -96,11 +95,14 @@ def _parts(reading: Reading) -> Sequence[Node]:
     return () if event is None else (event, *reading.part(Kind.IMPERSONAL, *_PARTS))
 
 
-@lru_cache(maxsize=2048)
-def _may_tell_of_cart(names: tuple[Any, ...]) -> bool:
-    """Whether any of a mapping's names is a cart's or says something of one: most events have none,
-    and the names of most mappings come again and again."""
-    return any(isinstance(name, str) and plain_name(name) in _CARTS_NAMES for name in names)
+def _may_tell_of_cart(reading: Reading) -> bool:
+    """Whether any name where a cart may stand is a cart's or says something of one: most events
+    have none."""
+    return any(
+        isinstance(name, str) and plain_name(name) in _CARTS_NAMES
+        for node in _parts(reading)
+        for name in node.mapping
+    )
 
 
 def _items(places: Sequence[tuple[bool, Mapping[str, Any]]], currency: str | None) -> list[Item]:

@@ -22,7 +22,7 @@ from tracking_pipeline.events.money import (
 )
 from tracking_pipeline.events.names import plain_name
 from tracking_pipeline.events.policy import DEFAULT_POLICY, ReadingPolicy
-from tracking_pipeline.events.reading import Found, Reading, Statement
+from tracking_pipeline.events.reading import Reading, Statement
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.events.texts import (
     id_text,
@@ -116,35 +116,35 @@ def read_conversion(
         reading.lead = row.lead.without_hosting_places()
     if reading.tree.problem is not None:
         return Unusable(reading.tree.problem)
-    found = reading.found
+    values = reading.values
     name = _event_name(reading)
     if not name:
         return Unusable("missing event_name")
     unreadable: dict[str, str] = {}
-    event_id = _id(found.get("event_id"), "event_id", unreadable)
-    order = _id(found.get("order_id"), "order_id", unreadable)
-    time = found.get("event_time")
+    event_id = _id(reading, "event_id", unreadable)
+    order = _id(reading, "order_id", unreadable)
     moment = row.created_at
-    if time is not None:
-        read = read_moment(time.value, policy.zone)
+    has_own_time = "event_time" in values
+    if has_own_time:
+        read = read_moment(values["event_time"], policy.zone)
         if read is None:
-            unreadable["event_time"] = time.path
+            unreadable["event_time"] = reading.path("event_time")
         else:
             moment = read
-    value, currency = _money(found.get("value"), found.get("currency"), unreadable)
-    referrer = found.get("referrer_url")
-    source = found.get("action_source")
+    value, currency = _money(reading, unreadable)
+    referrer = values.get("referrer_url")
+    source = values.get("action_source")
     return Conversion(
         name,
         event_id or str(row.event_id),
         moment,
-        time is not None,
+        has_own_time,
         _page_url(reading, site_url),
-        page_address(referrer.value) if referrer is not None else None,
+        page_address(referrer) if referrer is not None else None,
         value,
         currency,
         impersonal_id(order) if order is not None else None,
-        action_source_of(source.value) if source is not None else None,
+        action_source_of(source) if source is not None else None,
         reading.said(policy.denied_consent_ids) if reading.consents else {},
         unreadable,
         reading,
@@ -162,47 +162,47 @@ def action_source_of(value: Any) -> str | None:
 
 
 def _event_name(reading: Reading) -> str | None:
-    found = reading.found.get("event_name")
+    value = reading.values.get("event_name")
     own = reading.row.event_name
-    if found is None:
+    if value is None:
         return impersonal_text(own)
-    value = found.value
-    if value == "custom" and "custom_event" in reading.found:
-        value = reading.value("custom_event")
     # The label of a tracker's own event; whoever stored the row knew what it is to a platform.
-    if own in STANDARD_EVENTS and found.key.lower() == "event":
+    if own in STANDARD_EVENTS and reading.spots["event_name"].name.lower() == "event":
         return own
+    if value == "custom" and "custom_event" in reading.values:
+        value = reading.values["custom_event"]
     # Most names are these, of which nothing is to be removed.
     if type(value) is str and value in STANDARD_EVENTS:
         return value
     return impersonal_text(value) or impersonal_text(own)
 
 
-def _id(found: Found | None, name: str, unreadable: dict[str, str]) -> str | None:
-    if found is None or found.value in ({}, []):
-        return None
-    value = found.value
+def _id(reading: Reading, name: str, unreadable: dict[str, str]) -> str | None:
+    value = reading.values.get(name)
     # A placeholder is passed over when the field is looked for.
-    read = text(value) if type(value) is str else id_text(value)
-    if read is None and not isinstance(found.value, str):
-        unreadable[name] = found.path
+    if type(value) is str:
+        return text(value)
+    if value is None or value in ({}, []):
+        return None
+    read = id_text(value)
+    if read is None and not isinstance(value, str):
+        unreadable[name] = reading.path(name)
     return read
 
 
-def _money(
-    value: Found | None, currency: Found | None, unreadable: dict[str, str]
-) -> tuple[float | None, str | None]:
+def _money(reading: Reading, unreadable: dict[str, str]) -> tuple[float | None, str | None]:
     """The amount and its currency; an amount that names another currency than the event does is
     unreadable, for nobody can tell which is meant."""
-    code = read_currency(currency.value) if currency is not None else None
+    values = reading.values
+    code = read_currency(values["currency"]) if "currency" in values else None
     if isinstance(code, Unreadable):
-        assert currency is not None  # noqa: S101
-        unreadable["currency"] = currency.path
+        unreadable["currency"] = reading.path("currency")
         code = None
     amount: Money | Unreadable | None = None
-    if value is not None:
-        is_klarnas = plain_name(value.key) == "orderamount" and _is_klarnas(value.node.mapping)
-        amount = read_minor_units(value.value, code) if is_klarnas else read_amount(value.value)
+    if "value" in values:
+        stated, (at, key, _) = values["value"], reading.spots["value"]
+        is_klarnas = plain_name(key) == "orderamount" and _is_klarnas(reading.tree.mappings[at])
+        amount = read_minor_units(stated, code) if is_klarnas else read_amount(stated)
     if amount is None:
         return None, code
     if isinstance(amount, Money):
@@ -212,8 +212,7 @@ def _money(
         )
         if not contradicts:
             return amount.amount, code or amount.currency
-    assert value is not None  # noqa: S101
-    unreadable["value"] = value.path
+    unreadable["value"] = reading.path("value")
     return None, code
 
 
@@ -228,8 +227,8 @@ _KLARNAS_NAMES = frozenset(("orderlines", "ordertaxamount", "purchasecountry", "
 
 
 def _page_url(reading: Reading, site_url: str | None) -> str | None:
-    found = reading.found.get("page_url")
-    address = page_address(found.value) if found is not None else None
+    page = reading.values.get("page_url")
+    address = page_address(page) if page is not None else None
     if address is not None and not is_api_address(address):
         return address
     path: str | None = None

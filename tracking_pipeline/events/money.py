@@ -102,6 +102,8 @@ def read_amount(value: Any) -> Money | Unreadable | None:
 
 
 def _finite(value: float) -> Money | Unreadable:
+    if type(value) is float and math.isfinite(value):
+        return Money(value)
     try:
         amount = float(value)
     except OverflowError:

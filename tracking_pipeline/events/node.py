@@ -52,6 +52,14 @@ class Node:
         self.country: Any = None
         self.relation = 0
 
+    def take_country(self) -> None:
+        """The country that the mapping names, else that of the one around it."""
+        if self.parent is not None:
+            self.country = self.parent.country
+        for name in self.shape.countries:
+            if self.mapping[name] is not None:
+                self.country = self.mapping[name]
+
     def names(self, field: str = "") -> list[str]:
         """The names on the way to the mapping, or to a field of it, the outermost first."""
         names = [field] if field else []

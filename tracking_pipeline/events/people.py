@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracking_pipeline.events.names import (
     PERSON_ROLES,
@@ -24,6 +24,9 @@ from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.shapes import CONTACT_KEYS
 from tracking_pipeline.identity.name import split_full_name
 from tracking_pipeline.identity.placeholders import is_placeholder
+
+if TYPE_CHECKING:
+    from tracking_pipeline.events.tree import Tree
 
 _PERSONS = frozenset((Kind.PERSON, Kind.ENVELOPE, Kind.AROUND))
 _OF_A_PRODUCT = frozenset(("em", "ph", "external_id"))
@@ -118,14 +121,18 @@ def find_people(nodes: Sequence[Node]) -> People:
     )
 
 
-def find_person(nodes: Sequence[Node], among: People) -> Person:
-    """Where the person of an opened payload is described; ``nodes`` are in their own order."""
+def find_person(tree: Tree, among: People) -> Person:
+    """Where the person of an opened payload is described."""
+    are_one = not among.told or (among.same and _say_the_same(tree.mappings, among))
+    if are_one and not among.depends:
+        person = among.persons.get((among.people, ()))
+        if person is not None:
+            return person
+    nodes = tree.nodes
     people = [nodes[index] for index in among.people]
     hosts: list[Node] = []
-    if among.told:
-        told = [nodes[index] for index in among.told]
-        if not (among.same and _say_the_same(told, among.same)):
-            people, hosts = _without_strangers(people, told)
+    if not are_one:
+        people, hosts = _without_strangers(people, [nodes[index] for index in among.told])
     if among.depends:
         return _described_in(people, hosts)
     whose = (tuple(node.index for node in people), tuple(node.index for node in hosts))
@@ -151,11 +158,11 @@ def _told_by_the_same(told: Sequence[Node]) -> tuple[str, ...]:
     return tuple(name for name, _ in one) if one == other else ()
 
 
-def _say_the_same(told: Sequence[Node], names: Sequence[str]) -> bool:
+def _say_the_same(mappings: Sequence[dict[Any, Any]], among: People) -> bool:
     """Whether two people are one at a glance: texts that are the same letter by letter contradict
     nothing, whatever they are."""
-    one, other = told[0].mapping, told[1].mapping
-    for name in names:
+    one, other = (mappings[index] for index in among.told)
+    for name in among.same:
         text = one[name]
         if type(text) is not str or text != other[name]:
             return False

@@ -40,6 +40,7 @@ HOW: dict[str, How] = {
     **dict.fromkeys(("page_url", "referrer_url"), How.ADDRESS),
     "event_name": How.NAME,
 }
+_CLICK_FIELDS = CLICK_IDS.keys() | {"gcl_aw_cookie", "gcl_gb_cookie", "click_id"}
 IDS = frozenset(name for name, how in HOW.items() if how in (How.ID, How.TEXT_ID))
 URLS = frozenset(("page_url", "referrer_url"))
 PRIVACY_OPTIONS = (
@@ -63,11 +64,13 @@ class Spot(NamedTuple):
 
 class Plan(NamedTuple):
     """Where to look, the nearest to the event first. ``urls`` also has addresses that are no field
-    of the event's, under an empty name: a click may be in them. ``answers``: what others have asked
-    of the names (:meth:`~tracking_pipeline.events.reading.Reading.asked_of_names`)."""
+    of the event's, under an empty name: a click may be in them; ``has_clicks``: a field may be one.
+    ``answers``: what others have asked of the names
+    (:meth:`~tracking_pipeline.events.reading.Reading.asked_of_names`)."""
 
     order: tuple[int, ...]
     fields: tuple[tuple[str, How, tuple[Spot, ...]], ...]
+    has_clicks: bool
     urls: tuple[tuple[str, int, str], ...]
     privacy: tuple[tuple[str, int, str], ...]
     consents: tuple[tuple[StatementName, int, str], ...]
@@ -137,6 +140,7 @@ def _make(tree: Tree) -> Plan:
         fields=tuple(
             (name, HOW.get(name, How.VALUE), tuple(spots)) for name, spots in fields.items()
         ),
+        has_clicks=not _CLICK_FIELDS.isdisjoint(fields),
         urls=tuple(urls),
         privacy=tuple(privacy),
         consents=tuple(consents),

@@ -26,7 +26,7 @@ from tracking_pipeline.events.forms import FLAT, Form, is_api_address
 from tracking_pipeline.events.names import CLICK_IDS, Kind, Rank
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.people import Person, find_person, full_name, inner_value
-from tracking_pipeline.events.plan import HOW, How, Plan, plan_of
+from tracking_pipeline.events.plan import IDS, How, Plan, Spot, plan_of
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.events.tree import Tree, open_payload
 from tracking_pipeline.identity.browser import fbc_from_click
@@ -56,10 +56,6 @@ class Found(NamedTuple):
     @property
     def path(self) -> str:
         return self.node.path(self.key)
-
-
-# What the class itself does, without its checks: there are ten of them an event.
-_new_found = tuple.__new__
 
 
 class Statement(NamedTuple):
@@ -96,24 +92,26 @@ _NOTHING_SAID: Sequence[tuple[StatementName, Found]] = ()
 
 
 class Reading:
-    """What one stored row says. ``found`` has each field of the event where it is nearest to it;
-    ``privacy`` each privacy option wherever it stands; ``consents`` each statement; ``lead`` what
-    its person's lead may add."""
+    """What one stored row says. ``values`` has each field of the event where it is nearest to it,
+    ``spots`` where that is; ``privacy`` each privacy option wherever it stands; ``consents`` each
+    statement; ``lead`` what its person's lead may add."""
 
     __slots__ = (
         "_candidates",
         "_clicks",
+        "_found",
         "_person",
         "_plan",
         "consents",
         "customs",
-        "found",
         "lead",
         "options",
         "platform_ids",
         "privacy",
         "row",
+        "spots",
         "tree",
+        "values",
     )
 
     def __init__(self, row: StoredRow) -> None:
@@ -121,20 +119,22 @@ class Reading:
         self.lead = row.lead
         self.tree: Tree = open_payload(row.payload, row.user_data or None)
         self._plan: Plan = plan_of(self.tree)
-        self._person: Person = find_person(self.tree.nodes, self._plan.people)
+        self._person: Person = find_person(self.tree, self._plan.people)
         self._candidates: list[Candidate] | None = None
-        self._clicks: dict[str, Found] | None = None
+        self._clicks: dict[str, tuple[Any, Spot]] | None = None
+        self._found: dict[str, Found] | None = None
         self.privacy: Sequence[tuple[str, Found]]
         self.consents: Sequence[tuple[StatementName, Found]]
         self.platform_ids: Mapping[str, Found]
         self.customs: Mapping[str, Found]
         self.options: Mapping[str, Found]
-        nodes, plan = self.tree.nodes, self._plan
-        found: dict[str, Found] = {}
-        for name, how, spots in plan.fields:
-            for index, key, anywhere in spots:
-                node = nodes[index]
-                value = node.mapping[key]
+        mappings, plan = self.tree.mappings, self._plan
+        values: dict[str, Any] = {}
+        spots: dict[str, Spot] = {}
+        for name, how, places in plan.fields:
+            for spot in places:
+                index, key, anywhere = spot
+                value = mappings[index][key]
                 if value is None or value == "":
                     continue
                 if type(value) is str:
@@ -156,14 +156,27 @@ class Reading:
                     anywhere or _may_be(name, value)
                 ):
                     continue
-                found[name] = _new_found(Found, (value, node, key))
+                values[name] = value
+                spots[name] = spot
                 break
-        self.found = found
+        self.values = values
+        self.spots = spots
         self.privacy = self._listed(plan.privacy) if plan.privacy else _NOTHING_LISTED
         self.consents = self._statements(plan) if plan.consents or plan.closed else _NOTHING_SAID
         self.platform_ids = self._first(plan.platform_ids) if plan.platform_ids else _NOTHING
         self.customs = self._first(plan.customs) if plan.customs else _NOTHING
         self.options = self._first(plan.options) if plan.options else _NOTHING
+
+    @property
+    def found(self) -> Mapping[str, Found]:
+        """Each field of the event, with where it stands."""
+        if self._found is None:
+            nodes, spots = self.tree.nodes, self.spots
+            self._found = {
+                name: Found(value, nodes[spots[name].at], spots[name].name)
+                for name, value in self.values.items()
+            }
+        return self._found
 
     def _statements(self, plan: Plan) -> Sequence[tuple[StatementName, Found]]:
         nodes = self.tree.nodes
@@ -201,8 +214,8 @@ class Reading:
         return taken
 
     def asked_of_names(self, question: Callable[[Reading], _Answer]) -> _Answer:
-        """The answer to a question that the payload's names decide, and no value: it is asked once
-        of payloads that are built alike."""
+        """The answer to a question that the names in the payload's mappings decide, and no value
+        nor the name of a mapping itself: it is asked once of payloads that are built alike."""
         answers = self._plan.answers
         if question not in answers:
             answers[question] = question(self)
@@ -233,17 +246,16 @@ class Reading:
     def loose(self) -> dict[str, Any]:
         """The event's own object as it stands, with what was written in it as JSON text opened, and
         without the placeholders of its ids."""
-        event = self.tree.event
-        if event is None:
+        at, ids = self.asked_of_names(_ids_of_event)
+        if at is None:
             return {}
-        fields = dict(event.mapping)
-        for name, field in event.shape.near:
-            if HOW.get(field.name) in (How.ID, How.TEXT_ID):
-                value = fields[name]
-                if isinstance(value, str) and is_placeholder(value):
-                    del fields[name]
-        for node in self.tree.nodes:
-            if node.parent is event and type(fields.get(node.name)) is str:
+        fields = dict(self.tree.mappings[at])
+        for name in ids:
+            value = fields[name]
+            if isinstance(value, str) and is_placeholder(value):
+                del fields[name]
+        for node in self.tree.nodes if self.tree.may_hold_texts else ():
+            if node.parent is self.tree.event and type(fields.get(node.name)) is str:
                 # The text of a header is opened for what is read from it; the rest is a session's.
                 if node.place.plain in ("cookie", "cookies"):
                     del fields[node.name]
@@ -261,8 +273,7 @@ class Reading:
 
     def value(self, name: str) -> Any:
         """The field's value as it stands, None where there is none."""
-        found = self.found.get(name)
-        return None if found is None else found.value
+        return self.values.get(name)
 
     def path(self, name: str) -> str:
         """Where the field stands, empty where there is none."""
@@ -291,30 +302,37 @@ class Reading:
     def clicks(self) -> dict[str, Found]:
         """The click ids by name: from a field of that name, else from Google's cookies, else from
         an address with the parameter."""
+        nodes = self.tree.nodes
+        return {
+            name: Found(click, nodes[spot.at], spot.name)
+            for name, (click, spot) in self._spotted_clicks().items()
+        }
+
+    def click(self, name: str) -> Any:
+        """The click id as it stands, None where there is none; see :meth:`clicks`."""
+        spotted = self._spotted_clicks().get(name)
+        return None if spotted is None else spotted[0]
+
+    def _spotted_clicks(self) -> dict[str, tuple[Any, Spot]]:
         if self._clicks is None:
-            found = self.found
-            clicks = {name: found[name] for name in CLICK_IDS if name in found}
-            for cookie, name in (("gcl_aw_cookie", "gclid"), ("gcl_gb_cookie", "wbraid")):
-                if cookie in found and name not in clicks:
-                    click = _click_of_cookie(found[cookie].value)
-                    if click and not is_placeholder(click):
-                        clicks[name] = found[cookie]._replace(value=click)
-            named = found.get("click_id")
-            if named is not None:
-                for each in named.value if isinstance(named.value, list) else [named.value]:
-                    if not isinstance(each, dict):
-                        continue
-                    name = str(each.get("type", each.get("name")))
-                    click = each.get("value", each.get("id"))
-                    if name in CLICK_IDS and isinstance(click, str) and not is_placeholder(click):
-                        clicks.setdefault(name, named._replace(value=click))
-            nodes = self.tree.nodes
+            values, spots = self.values, self.spots
+            clicks: dict[str, tuple[Any, Spot]] = {}
+            if self._plan.has_clicks:
+                clicks = {name: (values[name], spots[name]) for name in CLICK_IDS if name in values}
+                for cookie, name in (("gcl_aw_cookie", "gclid"), ("gcl_gb_cookie", "wbraid")):
+                    if cookie in values and name not in clicks:
+                        click = _click_of_cookie(values[cookie])
+                        if click and not is_placeholder(click):
+                            clicks[name] = click, spots[cookie]
+                for name, click in _named_clicks(values.get("click_id")):
+                    clicks.setdefault(name, (click, spots["click_id"]))
+            mappings = self.tree.mappings
             for _, index, key in self._plan.urls:
-                url = nodes[index].mapping[key]
+                url = mappings[index][key]
                 if isinstance(url, str) and _MAY_HOLD_CLICK(url):
                     for name, click in _clicks_of_url(url):
                         if name not in clicks:
-                            clicks[name] = Found(click, nodes[index], key)
+                            clicks[name] = click, Spot(index, key, anywhere=False)
             self._clicks = clicks
         return self._clicks
 
@@ -325,29 +343,28 @@ class Reading:
         then those of the row's column. ``event_time``: when an ``fbclid`` was clicked, at the
         latest (a moment, seconds, or any form of a payload's time)."""
         if self._candidates is None:
-            nodes, person = self.tree.nodes, self._person
+            person, mappings, countries = self._person, self.tree.mappings, self.tree.countries
             found: list[Candidate] = []
             for index, name, key, rank, google_named in person.parts:
-                node = nodes[index]
-                value = node.mapping[name]
+                value = mappings[index][name]
                 if type(value) is str:
-                    found.append((key, value, rank, node.country, google_named))
+                    found.append((key, value, rank, countries[index], google_named))
                 elif value is not None:
                     found += [
-                        (key, each, rank, node.country, google_named) for each in _values(value)
+                        (key, each, rank, countries[index], google_named) for each in _values(value)
                     ]
             for index, name, special, rank in person.names:
-                names = full_name(special, nodes[index], nodes[index].mapping[name])
+                names = full_name(special, self.tree.nodes[index], mappings[index][name])
                 if names is not None:
                     found.append(("fn", names[0], rank, None, False))
                     found.append(("ln", names[1], rank, None, False))
             own = len(found)
-            if not _CLICKS_WANTED.isdisjoint(self.found) or self._has_clicks_in_urls():
-                for click_id, click in self.clicks().items():
+            if not _CLICKS_WANTED.isdisjoint(self.values) or self._has_clicks_in_urls():
+                for click_id, (click, _) in self._spotted_clicks().items():
                     if click_id in _MATCHED_CLICKS:
-                        found.append((click_id, click.value, Rank.DERIVED, None, False))
+                        found.append((click_id, click, Rank.DERIVED, None, False))
                     elif click_id == "fbclid" and event_time is not None:
-                        fbc = fbc_from_click(str(click.value), event_time)
+                        fbc = fbc_from_click(str(click), event_time)
                         found.append(("fbc", fbc, Rank.DERIVED, None, False))
             if person.names or len(found) > own:
                 found.sort(key=_rank_of)
@@ -366,14 +383,12 @@ class Reading:
         wanted = person.wanted.get((platform, external_id))
         if wanted is None:
             wanted = person.wanted[platform, external_id] = _Wanted(person, platform, external_id)
-        nodes = self.tree.nodes
+        mappings, countries = self.tree.mappings, self.tree.countries
         parts, is_copy = wanted.parts, False
         if person.copies is not None:
-            own, column = nodes[person.copies[0]], nodes[person.copies[1]]
-            if own.mapping == column.mapping and own.country == column.country:
+            own, column = person.copies
+            if mappings[own] == mappings[column] and countries[own] == countries[column]:
                 parts, is_copy = wanted.own, True
-        mappings = [node.mapping for node in nodes]
-        countries = [node.country for node in nodes]
         home = ""
         for at, name in wanted.countries:
             value = mappings[at][name]
@@ -389,27 +404,27 @@ class Reading:
         if (
             wanted.clicks
             and ranks.get("fbc", Rank.DERIVED) >= Rank.DERIVED
-            and (not wanted.clicks.isdisjoint(self.found) or self._has_clicks_in_urls())
+            and (not wanted.clicks.isdisjoint(self.values) or self._has_clicks_in_urls())
         ):
             return None
         return resolved
 
     def _has_clicks_in_urls(self) -> bool:
-        nodes = self.tree.nodes
+        mappings = self.tree.mappings
         for _, index, key in self._plan.urls:
-            url = nodes[index].mapping[key]
+            url = mappings[index][key]
             if type(url) is str and "=" in url and _MAY_HOLD_CLICK(url):
                 return True
         return False
 
     def states_only_hashes(self, keys: Collection[str]) -> bool:
         """Whether all that the payload and the row have of these match keys is hashed already."""
-        person, nodes = self._person, self.tree.nodes
+        person, mappings = self._person, self.tree.mappings
         if person.names:
             return False
         for index, name, key, _, _ in person.parts:
             if key in keys:
-                value = nodes[index].mapping[name]
+                value = mappings[index][name]
                 if value is not None and not is_final_hash(value):
                     return False
         return True
@@ -418,8 +433,8 @@ class Reading:
         """The line of the person's address that has the street, None where there is none."""
         if not self._person.streets:
             return None
-        nodes = self.tree.nodes
-        streets = (nodes[index].mapping[name] for index, name in self._person.streets)
+        mappings = self.tree.mappings
+        streets = (mappings[index][name] for index, name in self._person.streets)
         return next((street for street in streets if street), None)
 
     def person_fields(self) -> Iterator[tuple[str, int, Found]]:
@@ -447,6 +462,14 @@ class _Wanted:
         self.clicks = (_MATCHED_CLICKS & self.rules.keys()) | (
             {"fbclid"} if "fbc" in self.rules else set()
         )
+
+
+def _ids_of_event(reading: Reading) -> tuple[int | None, Sequence[str]]:
+    """In which mapping the event stands, None without one, and which of its names are ids'."""
+    event = reading.tree.event
+    if event is None:
+        return None, ()
+    return event.index, [name for name, field in event.shape.near if field.name in IDS]
 
 
 def _said(
@@ -521,6 +544,17 @@ def _click_of_cookie(value: Any) -> str | None:
     if "$" in text and ".k" in text:
         return text.split(".k", 1)[1].split("$", 1)[0]
     return None
+
+
+def _named_clicks(value: Any) -> Iterator[tuple[str, str]]:
+    """The click ids in a field that names their kind beside each."""
+    for each in value if isinstance(value, list) else [value]:
+        if not isinstance(each, dict):
+            continue
+        name = str(each.get("type", each.get("name")))
+        click = each.get("value", each.get("id"))
+        if name in CLICK_IDS and isinstance(click, str) and not is_placeholder(click):
+            yield name, click
 
 
 def _clicks_of_url(url: str, *, is_outer: bool = True) -> Iterator[tuple[str, str]]:

@@ -98,14 +98,19 @@ _MAX_NAMES, _LONGEST_NAME = 80, 64
 def shape_of(place: FieldPlace, names: tuple[Any, ...]) -> Shape:
     shape = _shapes.get((place, names))
     if shape is None:
-        texts = [name for name in names if isinstance(name, str)]
-        shape = _judged(place, texts)
-        usual = len(texts) == len(names) <= _MAX_NAMES
-        if usual and all(len(text) <= _LONGEST_NAME for text in texts):
+        shape = _judged(place, [name for name in names if isinstance(name, str)])
+        if is_usual(names):
             if len(_shapes) >= MAX_SHAPES:
                 _shapes.clear()
             _shapes[place, names] = shape
     return shape
+
+
+def is_usual(names: tuple[Any, ...]) -> bool:
+    """Whether the names of a mapping may be kept: there are not too many, and each is short."""
+    return len(names) <= _MAX_NAMES and all(
+        isinstance(name, str) and len(name) <= _LONGEST_NAME for name in names
+    )
 
 
 # A name of the mapping, the name in its plain spelling, and what it means.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from tracking_pipeline.events.closed_places import Hidden, hidden_events
 from tracking_pipeline.events.encodings import add_pair, decoded, may_be_encoded
@@ -26,7 +26,7 @@ from tracking_pipeline.events.names import (
     plain_name,
 )
 from tracking_pipeline.events.node import Node
-from tracking_pipeline.events.shapes import shape_of
+from tracking_pipeline.events.shapes import is_usual, shape_of
 from tracking_pipeline.events.which_event import Listed, close_crowds, find_event
 
 PAIR_NAMES = ("name", "key", "field", "label", "fieldName", "field_name", "question", "ref")
@@ -59,37 +59,72 @@ TOO_LARGE = "event_payload is too large or too deep to be read whole"
 
 
 class Tree:
-    """An opened payload. ``nodes`` are in the order in which they are written, those of the row's
-    own column last. ``problem``: why there is no one event in them, None where there is.
-    ``outline`` is that of all payloads that are built alike, None without an event."""
+    """An opened payload. ``mappings`` are in the order in which they are written, those of the
+    row's own column last, and ``nodes`` say what each is. ``problem``: why there is no one event in
+    them, None where there is. ``outline`` is that of all payloads that are built alike, None
+    without an event."""
 
-    __slots__ = ("event", "nodes", "outline", "problem")
+    __slots__ = ("_event", "_layout", "_nodes", "mappings", "outline", "problem")
 
     def __init__(
         self,
-        nodes: list[Node],
-        event: Node | None,
-        problem: str | None,
+        mappings: Sequence[dict[Any, Any]],
         outline: Outline | None,
+        problem: str | None = None,
+        *,
+        layout: Layout | None = None,
+        nodes: list[Node] | None = None,
+        event: Node | None = None,
     ) -> None:
-        self.nodes = nodes
-        self.event = event
-        self.problem = problem
+        """From a ``layout``, which makes the nodes when they are asked for, or from the nodes."""
+        self.mappings = mappings
         self.outline = outline
+        self.problem = problem
+        self._layout = layout
+        self._nodes = nodes
+        self._event = event
+
+    @property
+    def nodes(self) -> list[Node]:
+        """What each of the mappings is."""
+        if self._nodes is None:
+            assert self._layout is not None  # noqa: S101  one of the two is given
+            self._nodes = self._layout.nodes_of(self.mappings)
+        return self._nodes
+
+    @property
+    def event(self) -> Node | None:
+        """The event, None where there is none."""
+        if self._event is None and self.outline is not None:
+            self._event = self.nodes[self.outline.event]
+        return self._event
+
+    @property
+    def may_hold_texts(self) -> bool:
+        """Whether a mapping may have been written as a text."""
+        return self._layout is None
+
+    @property
+    def countries(self) -> Sequence[Any]:
+        """The country that each mapping names, or one around it."""
+        if self._layout is not None and not self._layout.names_country:
+            return self._layout.no_countries
+        return [node.country for node in self.nodes]
 
 
 class Outline:
     """What payloads that are built alike have in common: which of their mappings is the event, and
     what else follows from their names (``events/plan.py`` keeps it in ``plan``). ``in_doubt``: no
-    name says that it is the event."""
+    name says that it is the event. ``is_sure``: no value has a part in saying so."""
 
-    __slots__ = ("event", "in_doubt", "plan", "several")
+    __slots__ = ("event", "in_doubt", "is_sure", "plan", "several")
 
     def __init__(self, event: Node, *, several: bool) -> None:
         shape = event.shape
         self.event = event.index
         self.in_doubt = shape.form is FLAT and not (shape.identity_marks or shape.support_marks)
         self.several = several
+        self.is_sure = False
         self.plan: Any = None
 
 
@@ -97,9 +132,112 @@ _outlines: dict[tuple[Any, ...], Outline] = {}
 _MOST_OUTLINES = 1_024
 
 
+class Layout:
+    """How payloads that are built alike are laid out: where each mapping stands, and which names it
+    has. One that is laid out so is not walked through.
+
+    Only of payloads in which every mapping stands as it is in another one, without lists and texts
+    that are opened, and of which the names tell all.
+    """
+
+    __slots__ = ("_inner", "_outline", "_parts", "_unopened", "names_country", "no_countries")
+
+    def __init__(self, nodes: Sequence[Node], outline: Outline) -> None:
+        self._outline = outline
+        self._parts = [
+            (
+                node.shape,
+                node.place,
+                None if node.parent is None else node.parent.index,
+                node.name,
+                node.depth,
+                node.of_row,
+                node.end,
+                node.relation,
+            )
+            for node in nodes
+        ]
+        # The roots' names are known before a layout is asked.
+        self._inner = [
+            (None if node.parent is None else node.parent.index, node.name, tuple(node.mapping))
+            for node in nodes[1:]
+        ]
+        inner = {(parent, name) for parent, name, _ in self._inner}
+        self._unopened = [
+            (node.index, name, place)
+            for node in nodes
+            for name, place in node.shape.places
+            if (node.index, name) not in inner
+        ]
+        self.names_country = any(node.shape.countries for node in nodes)
+        self.no_countries = (None,) * len(nodes)
+
+    def open(self, payload: dict[Any, Any], column: dict[Any, Any] | None) -> Tree | None:
+        """The opened payload; None for one that is not laid out so."""
+        mappings: list[dict[Any, Any]] = [payload]
+        for parent, name, names in self._inner:
+            mapping = column if parent is None else mappings[parent][name]
+            if type(mapping) is not dict or tuple(mapping) != names:
+                return None
+            mappings.append(mapping)
+        for index, name, place in self._unopened:
+            value = mappings[index][name]
+            kind = type(value)
+            if kind is dict or kind is list or (kind is str and may_be_encoded(value, place)):
+                return None
+        return Tree(mappings, self._outline, layout=self)
+
+    def nodes_of(self, mappings: Sequence[dict[Any, Any]]) -> list[Node]:
+        """What each of the mappings is."""
+        nodes: list[Node] = []
+        for part, mapping in zip(self._parts, mappings, strict=True):
+            shape, place, at, name, depth, of_row, end, relation = part
+            parent = None if at is None else nodes[at]
+            node = Node(mapping, shape, place, parent, name, len(nodes), depth, of_row)
+            node.end = end
+            node.relation = relation
+            node.take_country()
+            nodes.append(node)
+        return nodes
+
+
+_Names: TypeAlias = "tuple[Any, ...]"
+_layouts: dict[tuple[_Names, _Names | None], list[Layout]] = {}
+_MOST_LAYOUTS = 1_024
+# So many payloads with the same names at the top differ in what stands below.
+_MOST_OF_ONE_KIND = 8
+
+
 def open_payload(payload: Any, column: Any = None) -> Tree:
     """Opens a payload and the row's ``user_data`` column. Never raises on what JSON can hold."""
+    kind = None
+    if type(payload) is dict and (column is None or type(column) is dict):
+        kind = tuple(payload), None if column is None else tuple(column)
+        for layout in _layouts.get(kind, ()):
+            tree = layout.open(payload, column)
+            if tree is not None:
+                return tree
     walk = _Walk()
+    tree = _walked(walk, payload, column)
+    outline = tree.outline
+    if (
+        kind is not None
+        and outline is not None
+        and outline.is_sure
+        and walk.is_plain
+        and tree.problem is None
+        and all(is_usual(tuple(mapping)) for mapping in tree.mappings)
+    ):
+        if len(_layouts) >= _MOST_LAYOUTS:
+            _layouts.clear()
+        alike = _layouts.setdefault(kind, [])
+        if len(alike) >= _MOST_OF_ONE_KIND:
+            del alike[0]
+        alike.append(Layout(tree.nodes, outline))
+    return tree
+
+
+def _walked(walk: _Walk, payload: Any, column: Any) -> Tree:
     walk.enter(payload, TOP, None, "", 0)
     nodes = walk.nodes
     own = len(nodes)
@@ -109,12 +247,13 @@ def open_payload(payload: Any, column: Any = None) -> Tree:
         for node in nodes[own:]:
             node.relation = 2
     if not own:
-        return Tree(nodes, None, TOO_LARGE if walk.is_cut_short else NOT_AN_OBJECT, None)
+        return _tree_of(nodes, None, TOO_LARGE if walk.is_cut_short else NOT_AN_OBJECT)
     key = None if walk.lists else (own, *walk.outline)
     outline = None if key is None else _outlines.get(key)
     if outline is None:
         outline = _look_through(nodes[:own], walk.lists)
         if key is not None and not _depends_on_values(nodes):
+            outline.is_sure = not outline.in_doubt
             if len(_outlines) >= _MOST_OUTLINES:
                 _outlines.clear()
             _outlines[key] = outline
@@ -128,7 +267,14 @@ def open_payload(payload: Any, column: Any = None) -> Tree:
             if not event.index <= node.index < event.end:
                 node.relation = 1
     problem = TOO_LARGE if walk.is_cut_short else SEVERAL_EVENTS if outline.several else None
-    return Tree(nodes, event, problem, outline)
+    return _tree_of(nodes, event, problem, outline)
+
+
+def _tree_of(
+    nodes: list[Node], event: Node | None, problem: str | None, outline: Outline | None = None
+) -> Tree:
+    mappings = [node.mapping for node in nodes]
+    return Tree(mappings, outline, problem, nodes=nodes, event=event)
 
 
 def _with_hidden(walk: _Walk, own: int, visible: Node, hidden: list[Hidden]) -> Tree:
@@ -136,7 +282,7 @@ def _with_hidden(walk: _Walk, own: int, visible: Node, hidden: list[Hidden]) -> 
     is there is the event, unless what is opened may be one, too."""
     nodes = walk.nodes
     if len(hidden) > 1:
-        return Tree(nodes, visible, SEVERAL_EVENTS, None)
+        return _tree_of(nodes, visible, SEVERAL_EVENTS)
     (found,) = hidden
     parent = found.node
     walk.of_row = False
@@ -154,7 +300,7 @@ def _with_hidden(walk: _Walk, own: int, visible: Node, hidden: list[Hidden]) -> 
         problem = TOO_LARGE
     elif any(node.shape.is_weak_event for node in nodes[:own]):
         problem = f"{NOT_UNDERSTOOD} ({event.path()})"
-    return Tree(nodes, event or visible, problem, None)
+    return _tree_of(nodes, event or visible, problem)
 
 
 def _look_through(nodes: Sequence[Node], lists: Listed) -> Outline:
@@ -178,12 +324,14 @@ class _Walk:
         self.outline: list[Any] = []
         self.lists: list[tuple[FieldPlace, str, list[Node]]] = []
         self.is_cut_short = False
+        self.is_plain = True
         self.of_row = False
 
     def enter(
         self, value: Any, place: FieldPlace, parent: Node | None, name: str, depth: int
     ) -> Node | None:
         """Opens a mapping, a list of mappings, or the text of one. Gives the node of a mapping."""
+        self.is_plain = self.is_plain and type(value) is dict and depth < 2
         if type(value) is str:
             value = decoded(value, place)
         if depth > MAX_DEPTH:
@@ -218,15 +366,13 @@ class _Walk:
         self.outline.append(depth)
         node = Node(mapping, shape, place, parent, name, index, depth, self.of_row)
         nodes.append(node)
-        if parent is not None:
-            node.country = parent.country
-        for key in shape.countries:
-            if mapping[key] is not None:
-                node.country = mapping[key]
+        node.take_country()
         if shape.places:
             only_bodies = place.kind is Kind.REQUEST or (
                 shape.may_be_request and is_request(mapping)
             )
+            if only_bodies or shape.may_be_request:
+                self.is_plain = False
             for key, inner in shape.places:
                 value = mapping[key]
                 kind = type(value)

@@ -144,10 +144,8 @@ def resolve_candidates(
     """Gives the match keys that the candidates make, which come in the order of their rank."""
     rules = rules_of(platform, external_id)
     home = _country_of(candidates) or region_of(country)
-    keys: dict[str, str | list[str]] = {}
-    ranks: dict[str, int] = {}
-    dropped: list[tuple[str, str]] = []
-    the_long_way: _Reading | None = None
+    made = _Reading(rules, home)
+    keys, ranks = made.keys, made.ranks
     for candidate in candidates:
         key, raw, rank, where, _ = candidate
         rule = rules.get(key)
@@ -161,8 +159,7 @@ def resolve_candidates(
             if len(raw) == SHORTEST_HASH and rule.hashed:
                 value: str | Refusal | None = raw if is_final_hash(raw) else None
                 if value is not None and _is_foreign(candidate, rule):
-                    the_long_way = the_long_way or _Reading(rules, home, keys, ranks, dropped)
-                    the_long_way.foreign.append((candidate, raw))
+                    made.foreign.append((candidate, raw))
                     continue
             elif rule.quick is not None:
                 value = rule.quick(raw, home if where is None else region_of(where) or home)
@@ -173,14 +170,11 @@ def resolve_candidates(
                 ranks[key] = rank
                 continue
             if value is not None:
-                dropped.append((key, value.value))
+                made.dropped.append((key, value.value))
                 continue
-        if the_long_way is None:
-            the_long_way = _Reading(rules, home, keys, ranks, dropped)
-        the_long_way.take(candidate, rule)
-    if the_long_way is not None and the_long_way.foreign:
-        the_long_way.fall_back()
-    return Resolved(keys, dropped)
+        made.take(candidate, rule)
+    made.fall_back()
+    return Resolved(keys, made.dropped)
 
 
 class Wanted(NamedTuple):
@@ -231,10 +225,8 @@ def resolve_wanted(  # noqa: PLR0912  each value of each event comes through thi
     ``twice``: the same values stand in a later source once more. They add nothing, and what is
     dropped is dropped again where the key has no value yet.
     """
-    keys: dict[str, str | list[str]] = {}
-    ranks: dict[str, int] = {}
-    dropped: list[tuple[str, str]] = []
-    the_long_way: _Reading | None = None
+    made = _Reading(rules, home)
+    keys, ranks, dropped = made.keys, made.ranks, made.dropped
     for at, name, key, rank, google_named, rule, hashed, quick, foreign in wanted:
         raw = mappings[at][name]
         if type(raw) is not str:
@@ -246,7 +238,10 @@ def resolve_wanted(  # noqa: PLR0912  each value of each event comes through thi
             if not rule.many or ranks[key] < rank:
                 continue
         elif len(raw) == SHORTEST_HASH and hashed:
-            if not foreign and is_final_hash(raw):
+            if is_final_hash(raw):
+                if foreign:
+                    made.foreign.append(((key, raw, rank, countries[at], google_named), raw))
+                    continue
                 value = raw
         elif quick is not None:
             where = countries[at]
@@ -257,15 +252,10 @@ def resolve_wanted(  # noqa: PLR0912  each value of each event comes through thi
         elif value is not None:
             dropped.append((key, value.value))
         else:
-            if the_long_way is None:
-                the_long_way = _Reading(rules, home, keys, ranks, dropped)
-            the_long_way.take((key, raw, rank, countries[at], google_named), rule)
+            made.take((key, raw, rank, countries[at], google_named), rule)
     if twice and dropped:
         dropped += [each for each in dropped if each[0] not in keys]
-    if the_long_way is not None and the_long_way.foreign:
-        if twice:
-            the_long_way.foreign *= 2
-        the_long_way.fall_back()
+    made.fall_back(twice=twice)
     return Resolved(keys, dropped), ranks
 
 
@@ -285,21 +275,14 @@ class _Reading:
 
     __slots__ = ("_rules", "country", "dropped", "foreign", "keys", "ranks")
 
-    def __init__(
-        self,
-        rules: Mapping[str, KeyRule],
-        country: str,
-        keys: dict[str, str | list[str]],
-        ranks: dict[str, int],
-        dropped: list[tuple[str, str]],
-    ) -> None:
-        self.keys = keys
-        self.dropped = dropped
-        self.foreign: list[tuple[Candidate, str]] = []
-        self._rules = rules
-        self.country = country
+    def __init__(self, rules: Mapping[str, KeyRule], country: str) -> None:
+        self.keys: dict[str, str | list[str]] = {}
         # All values of a key have one rank: the first, which is the nearest to the person.
-        self.ranks = ranks
+        self.ranks: dict[str, int] = {}
+        self.dropped: list[tuple[str, str]] = []
+        self.foreign: list[tuple[Candidate, str]] = []
+        self.country = country
+        self._rules = rules
 
     def take(self, candidate: Candidate, rule: KeyRule) -> None:
         """Takes a value the long way: whatever it may be, a hash of either platform's too."""
@@ -324,15 +307,18 @@ class _Reading:
             # What `match_value` gives for a hash where hashes are wanted.
             self._settle(key, digest, rank)
 
-    def fall_back(self) -> None:
-        """Uses the other maker's hashes for the keys that have nothing else."""
+    def fall_back(self, *, twice: bool = False) -> None:
+        """Uses the other maker's hashes for the keys that have nothing else; ``twice``: of each
+        there is another one."""
+        if not self.foreign:
+            return
         own = set(self.keys)
         for candidate, text in self.foreign:
             key, rank = candidate[0], candidate[2]
             if key in own and not self._is_of_later_source(candidate):
                 continue
             if key == "ph" and self._rules[key].hashes_of == "google":
-                self.dropped.append((key, Refusal.FOREIGN_HASH.value))
+                self.dropped += [(key, Refusal.FOREIGN_HASH.value)] * (2 if twice else 1)
             elif is_final_hash(text):
                 self._settle(key, text, rank)
             else:

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_pipeline.events import people
+from tracking_pipeline.events import people, tree
+from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.people import find_people, find_person
 from tracking_pipeline.events.person import person_keys
 from tracking_pipeline.events.plan import plan_of
@@ -50,11 +51,11 @@ def test_the_person_is_the_same_as_if_nothing_were_remembered(
 ) -> None:
     person, column = persons
     for kept in (column, dict(person), None):
-        tree = open_payload({"event_name": "Lead", "event_id": "e-1", place: person}, kept)
-        remembered = find_person(tree.nodes, plan_of(tree).people)
-        described = find_people(sorted(tree.nodes, key=_nearness))
-        nodes = [tree.nodes[index] for index in described.people]
-        told = [tree.nodes[index] for index in described.told]
+        opened = open_payload({"event_name": "Lead", "event_id": "e-1", place: person}, kept)
+        remembered = find_person(opened, plan_of(opened).people)
+        described = find_people(sorted(opened.nodes, key=_nearness))
+        nodes = [opened.nodes[index] for index in described.people]
+        told = [opened.nodes[index] for index in described.told]
         whose = people._without_strangers(nodes, told) if told else (nodes, [])
         assert remembered == people._described_in(*whose)
 
@@ -91,6 +92,66 @@ def test_the_keys_are_those_that_the_candidates_make(
 
 def _reading_of(payload: Any, column: Any) -> Reading:
     return Reading(claimed(payload, user_data=column))
+
+
+_SCALARS = st.sampled_from(
+    [
+        *(None, 1, True, "", "Lead", "a much longer text", "ann@shop.example", "DE", _HASH),
+        *('{"em": "ann@shop.example"}', "email=ann%40shop.example&x=1", "eyJlbSI6ICJhIn0="),
+    ]
+)
+_PLACES_AND_NAMES = (
+    *("event_name", "event_id", "event_time", "event", "email", "country", "value", "currency"),
+    *("user_data", "custom_data", "customer", "data", "payload", "properties", "context", "url"),
+    *("body", "items", "consent", "address", "gclid", "something", "cookies", "history"),
+)
+_OBJECTS = st.recursive(
+    _SCALARS,
+    lambda inner: (
+        st.dictionaries(st.sampled_from(_PLACES_AND_NAMES), inner, max_size=5)
+        | st.lists(inner, max_size=2)
+    ),
+    max_leaves=8,
+)
+
+
+@st.composite
+def _alike(draw: st.DrawFn) -> tuple[Any, Any]:
+    """An object, and one with the same names at the top, of which some hold something else."""
+    one = draw(st.dictionaries(st.sampled_from(_PLACES_AND_NAMES), _OBJECTS, max_size=6))
+    return one, {name: draw(_OBJECTS) if draw(st.booleans()) else one[name] for name in one}
+
+
+@given(_alike(), _alike() | st.just((None, None)))
+def test_a_payload_is_read_as_if_none_like_it_had_been(
+    payloads: tuple[Any, Any], columns: tuple[Any, Any]
+) -> None:
+    pairs = [(payload, column) for payload in payloads for column in columns]
+    afresh = []
+    for payload, column in pairs:
+        tree._layouts.clear()
+        tree._outlines.clear()
+        afresh.append(_told(_reading_of(payload, column)))
+    for _ in range(2):
+        assert [_told(_reading_of(payload, column)) for payload, column in pairs] == afresh
+
+
+def _told(reading: Reading) -> list[Any]:
+    opened = reading.tree
+    nodes = [
+        [node.parent and node.parent.index, *(getattr(node, name) for name in _OF_A_NODE)]
+        for node in opened.nodes
+    ]
+    found = {name: (each.value, each.path) for name, each in reading.found.items()}
+    clicks = {name: (each.value, each.path) for name, each in reading.clicks().items()}
+    return [
+        *(nodes, opened.event and opened.event.index, opened.problem),
+        *(opened.mappings, list(opened.countries)),
+        *(found, clicks, reading.loose(), reading.candidates(NOW)),
+    ]
+
+
+_OF_A_NODE = [name for name in Node.__slots__ if name != "parent"]
 
 
 def _nearness(node: Any) -> tuple[int, ...]:

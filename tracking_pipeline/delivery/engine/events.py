@@ -65,7 +65,8 @@ def json_of_column(text: str) -> Any:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would treble what it costs to make one; nobody changes one.
+@dataclass(slots=True, eq=False)
 class Prepared:
     """An event in its destination's form. ``body`` is what the request carries for it.
 

@@ -73,7 +73,7 @@ def ready_conversion(
         refused = without_consent(conversion, needs, policy)
         if refused is not None:
             return refused
-    unreadable = conversion.first_unreadable(*needed)
+    unreadable = conversion.first_unreadable(*needed) if conversion.unreadable else None
     if unreadable is not None:
         return reject(unreadable, Failure.EVENT_FIELD_UNREADABLE)
     ahead = conversion.event_time - event.now
@@ -103,8 +103,10 @@ def is_limited(reading: Reading, policy: ReadingPolicy) -> bool:
     shown: so says Meta's ``opt_out`` or Limited Data Use, or the browser's Global Privacy Control.
 
     Fails closed: an option that cannot be read limits."""
+    if not reading.privacy and not reading.consents:
+        return False
     try:
-        options = read_privacy_options(reading) if reading.privacy else {}
+        options = read_privacy_options(reading)
     except UnreadableOptionError:
         return True
     if options.get("opt_out") or options.get("data_processing_options"):
@@ -119,13 +121,13 @@ def without_consent(
     said of them cannot be understood; None where it may."""
     said = conversion.consent
     latest = latest_of_lead(conversion.reading.row.statements, policy)
-    for statements in (said, latest):
+    for statements in (said, latest) if said or latest else ():
         for purpose in needs:
             if purpose in statements and statements[purpose].said is Said.DENIED:
                 return _denied(statements[purpose].path)
     if policy.privacy_control == "denied" and conversion.reading.has_privacy_control():
         return _denied("Global Privacy Control")
-    for purpose in needs:
+    for purpose in needs if said else ():
         if purpose in said and said[purpose].said is Said.UNCLEAR:
             return reject(f"unreadable consent: {said[purpose].path}", Failure.CONSENT_UNREADABLE)
     if conversion.reading.row.statements is None:

@@ -43,12 +43,28 @@ def settlement(
 ) -> Settlement:
     """The settlement of one attempt. ``requests`` 0 means: decided without a request.
     ``retry_horizon`` and ``retry_base_seconds`` are the destination's."""
+    attempt = min(event.retry_count + 1, MOST_RETRIES)
+    if isinstance(outcome, Delivered):
+        return Settlement(
+            event.id,
+            event.event_id,
+            event.lease_token,
+            outcome.name,
+            attempt,
+            "resolved",
+            error_message=outcome.said or None,
+            http_status=outcome.http_status,
+            requests=requests,
+            request_id=request_id,
+            duration_ms=duration_ms,
+            duplicate=outcome.duplicate,
+            warning=WARNINGS_BETWEEN.join(outcome.warnings) or None,
+        )
     status: str | None = None
     retry_count: int | None = None
     wait: float | None = None
     reason: str | None = None
-    attempt = min(event.retry_count + 1, MOST_RETRIES)
-    if isinstance(outcome, (Delivered, Withheld)):
+    if isinstance(outcome, Withheld):
         status = "resolved"
     elif isinstance(outcome, Rejected):
         status, reason = "dead_letter", outcome.reason
@@ -66,9 +82,7 @@ def settlement(
             status, reason = "dead_letter", RETRIES_EXHAUSTED
         else:
             status = "retrying"
-    delivered = outcome if isinstance(outcome, Delivered) else None
-    fault = None if isinstance(outcome, Delivered) else outcome.fault
-    answered = outcome if isinstance(outcome, Delivered) else outcome.fault
+    fault = outcome.fault
     return Settlement(
         id=event.id,
         event_id=event.event_id,
@@ -81,16 +95,14 @@ def settlement(
         dead_letter_reason=reason,
         withheld_reason=outcome.reason if isinstance(outcome, Withheld) else None,
         postponed_until=outcome.until if isinstance(outcome, Postponed) else None,
-        error_message=(fault.message if fault else delivered.said if delivered else "") or None,
-        error_code=fault.code if fault else None,
-        http_status=answered.http_status,
-        failure_code=fault.failure.code if fault else None,
-        platform_message=fault.said if fault else None,
-        trace_id=fault.trace_id if fault else None,
-        field_path=fault.fields if fault else None,
+        error_message=fault.message or None,
+        error_code=fault.code,
+        http_status=fault.http_status,
+        failure_code=fault.failure.code,
+        platform_message=fault.said,
+        trace_id=fault.trace_id,
+        field_path=fault.fields,
         requests=requests,
         request_id=request_id,
         duration_ms=duration_ms,
-        duplicate=delivered.duplicate if delivered else None,
-        warning=WARNINGS_BETWEEN.join(delivered.warnings) or None if delivered else None,
     )

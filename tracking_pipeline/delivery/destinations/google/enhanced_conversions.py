@@ -78,7 +78,12 @@ MOST_USER_IDENTIFIERS = 10
 _CLICK_IDS = ("gclid", "gbraid", "wbraid")
 _CLICK_ID = re.compile(r"[A-Za-z0-9_\-.]{1,512}")
 LONGEST_SESSION_ATTRIBUTES = 4_000
-_NAMES = {"fn": "givenName", "ln": "familyName"}
+_OF_AN_ADDRESS = {
+    "fn": "givenName",
+    "ln": "familyName",
+    "country": "regionCode",
+    "zp": "postalCode",
+}
 # The European Union, Iceland, Liechtenstein and Norway; the United Kingdom; Switzerland.
 _WITHOUT_ADDRESSES = frozenset(
     "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK "
@@ -149,6 +154,7 @@ class GoogleEc:
         self._site_url = site_url
         self._geo_match_keys: GeoMatchKeys = geo_match_keys
         self._max_age = max_age
+        self._age_words = f"the {max_age.days} days Google is sent"
         self._prefix = account.transaction_id_prefix
         self._policy = policy
         self._head = _request_head(account, policy)
@@ -184,8 +190,7 @@ class GoogleEc:
         )
         if not isinstance(conversion, Conversion):
             return conversion
-        words = f"the {self._max_age.days} days Google is sent"
-        problem = past_age_limit(conversion, event.now, self._max_age, words)
+        problem = past_age_limit(conversion, event.now, self._max_age, self._age_words)
         if problem:
             return problem
         keys, dropped = person_keys(
@@ -214,8 +219,8 @@ class GoogleEc:
         ):
             if value:
                 body[name] = value
-        unread = [("cart", f"unreadable {name}") for name in cart.unreadable]
-        return Prepared(event, orjson.dumps(body), (*dropped, *unread))
+        dropped += [("cart", f"unreadable {name}") for name in cart.unreadable]
+        return Prepared(event, orjson.dumps(body), tuple(dropped))
 
     async def read_later_answers(
         self, pool: AsyncPool, share: Share, *, run_id: str | None
@@ -312,22 +317,18 @@ def user_identifiers(
     where there is one: Google's page takes them out and its formatter keeps them. Where there are
     too many, e-mails and phones take turns.
     """
-    emails, phones = _values(keys.get("em")), _values(keys.get("ph"))
-    contacts = [
-        {name: value}
-        for pair in zip_longest(emails, phones)
-        for name, value in zip(("emailAddress", "phoneNumber"), pair, strict=True)
-        if value
-    ]
-    address = {
-        "givenName": keys.get("fn"),
-        "familyName": keys.get("ln"),
-        "regionCode": keys.get("country"),
-        "postalCode": keys.get("zp"),
-    }
-    addresses = [{"address": address}] if all(address.values()) else []
-    if addresses and punctuated:
-        other = {_NAMES[key]: value for key, value in punctuated.items()}
+    contacts: list[dict[str, Any]] = []
+    for email, phone in zip_longest(_values(keys.get("em")), _values(keys.get("ph"))):
+        if email:
+            contacts.append({"emailAddress": email})
+        if phone:
+            contacts.append({"phoneNumber": phone})
+    if not keys.keys() >= _OF_AN_ADDRESS.keys():
+        return contacts[:MOST_USER_IDENTIFIERS]
+    address = {name: keys[key] for key, name in _OF_AN_ADDRESS.items()}
+    addresses = [{"address": address}]
+    if punctuated:
+        other = {_OF_AN_ADDRESS[key]: value for key, value in punctuated.items()}
         addresses.append({"address": {**address, **other}})
     return [*contacts[: MOST_USER_IDENTIFIERS - len(addresses)], *addresses]
 
@@ -349,12 +350,14 @@ def device_info(keys: Mapping[str, Any]) -> dict[str, str]:
     """The visitor's browser and address. Google Ads matches no addresses of people in the European
     Economic Area, the United Kingdom and Switzerland, and asks not to be sent them
     (``DeviceInfo.ip_address``): so none goes without a country that is surely another."""
-    agent = keys.get("client_user_agent")
-    said = {"userAgent": agent if isinstance(agent, str) and _is_impersonal(agent) else None}
-    country = keys.get("country")
-    if isinstance(country, str) and country not in _WITHOUT_ADDRESSES:
-        said["ipAddress"] = keys.get("client_ip_address")
-    return {name: value for name, value in said.items() if value}
+    said: dict[str, str] = {}
+    agent, country = keys.get("client_user_agent"), keys.get("country")
+    if isinstance(agent, str) and _is_impersonal(agent):
+        said["userAgent"] = agent
+    address = keys.get("client_ip_address")
+    if address and isinstance(country, str) and country not in _WITHOUT_ADDRESSES:
+        said["ipAddress"] = address
+    return said
 
 
 @lru_cache(maxsize=2048)
@@ -389,17 +392,17 @@ def _ad_identifiers(conversion: Conversion) -> dict[str, str]:
     """The click: ``gclid``, which may have ``gbraid`` beside it; else one of the other two, of
     which ``gbraid`` is an app's and ``wbraid`` a website's. Then what Google's own script on the
     page noted of the visit."""
-    clicks = conversion.reading.clicks()
+    reading = conversion.reading
     found = {
         name: value
         for name in _CLICK_IDS
-        if name in clicks and (value := text(clicks[name].value)) and _CLICK_ID.fullmatch(value)
+        if (value := text(reading.click(name))) and _CLICK_ID.fullmatch(value)
     }
     if "gclid" in found:
         found.pop("wbraid", None)
     elif len(found) > 1:
         del found["wbraid" if conversion.action_source == "app" else "gbraid"]
-    attributes = text(conversion.reading.value("session_attributes"))
+    attributes = text(reading.value("session_attributes"))
     if attributes and _are_session_attributes(attributes):
         found["sessionAttributes"] = attributes
     return found
@@ -452,7 +455,8 @@ def _id_of(prepared: Prepared) -> str:
 
 
 def _rfc3339(moment: datetime) -> str:
-    moment = moment.astimezone(timezone.utc)
+    if moment.tzinfo is not timezone.utc:
+        moment = moment.astimezone(timezone.utc)
     precision = "milliseconds" if moment.microsecond else "seconds"
     return moment.isoformat(timespec=precision).replace("+00:00", "Z")
 

@@ -23,6 +23,7 @@ from tracking_pipeline.delivery.engine.events import FailedEvent, Prepared
 from tracking_pipeline.events.consent import Said
 from tracking_pipeline.events.conversion import Conversion
 from tracking_pipeline.events.names import Kind
+from tracking_pipeline.events.reading import Reading
 from tracking_pipeline.events.texts import impersonal_fields, text
 from tracking_pipeline.identity import sanitize
 
@@ -104,20 +105,28 @@ def _plain_or_hashed(
 
 def _cookies(conversion: Conversion, visitor: Visitor) -> dict[str, str]:
     """The advertising cookies that the payload has, with Meta's in their proper form."""
-    given: dict[str, Any] = {}
-    for node in conversion.reading.part(Kind.AROUND):
-        if node.place.plain == "commoncookie":
-            given = node.mapping
-    cookies = {
-        name: value
-        for name, raw in given.items()
-        if (value := text(raw)) and value == sanitize(value)
-    }
+    reading = conversion.reading
+    cookies: dict[str, str] = {}
+    at = reading.asked_of_names(_common_cookie)
+    if at is not None:
+        cookies = {
+            name: value
+            for name, raw in reading.tree.mappings[at].items()
+            if (value := text(raw)) and value == sanitize(value)
+        }
     for name, own in (("_fbp", visitor.fbp), ("_fbc", visitor.fbc)):
         cookies.pop(name, None)
         if own:
             cookies[name] = own
     return cookies
+
+
+def _common_cookie(reading: Reading) -> int | None:
+    """In which mapping the event's ``common_cookie`` stands, None without one."""
+    places = [
+        node.index for node in reading.part(Kind.AROUND) if node.place.plain == "commoncookie"
+    ]
+    return places[-1] if places else None
 
 
 def _consent_state(conversion: Conversion) -> dict[str, Any] | None:

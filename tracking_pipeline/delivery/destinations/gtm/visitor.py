@@ -51,12 +51,10 @@ def analytics_session(reading: Reading) -> str | None:
     stated = id_text(reading.value("session_id"))
     if stated and (session := _session_of(stated)):
         return session
-    streams = reading.asked_of_names(_streams)
-    told = {
-        session
-        for index, name in streams
-        if (session := _session_of(reading.tree.nodes[index].mapping[name]))
-    }
+    streams, mappings = reading.asked_of_names(_streams), reading.tree.mappings
+    if not streams:
+        return None
+    told = {session for index, name in streams if (session := _session_of(mappings[index][name]))}
     return told.pop() if len(told) == 1 else None
 
 

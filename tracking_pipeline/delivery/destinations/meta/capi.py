@@ -47,6 +47,11 @@ from tracking_pipeline.store.database import AsyncPool
 # An event this old is refused, and with it its whole request.
 MAX_AGE_PHYSICAL_STORE = timedelta(days=62)
 
+_AGE_LIMIT, _AGE_LIMIT_IN_STORE = (
+    (limit, f"the {limit.days} days Meta accepts")
+    for limit in (META_MAX_AGE, MAX_AGE_PHYSICAL_STORE)
+)
+
 # Meta refuses an event whose customer information is one of these or a part of one.
 TOO_LITTLE_INFORMATION = (
     frozenset(("ct", "country", "st", "zp", "ge", "client_user_agent")),
@@ -192,8 +197,8 @@ def _platform_ids(reading: Reading) -> dict[str, str | int]:
 
 def _too_old(conversion: Conversion, now: datetime) -> NotSent | None:
     in_store = conversion.action_source == "physical_store"
-    limit = MAX_AGE_PHYSICAL_STORE if in_store else META_MAX_AGE
-    return past_age_limit(conversion, now, limit, f"the {limit.days} days Meta accepts")
+    limit, words = _AGE_LIMIT_IN_STORE if in_store else _AGE_LIMIT
+    return past_age_limit(conversion, now, limit, words)
 
 
 def _too_little_information(user_data: Mapping[str, Any]) -> Rejected | None:
@@ -307,20 +312,27 @@ def _server_event(
     return event
 
 
+def _own_custom_data(reading: Reading) -> list[tuple[int, dict[str, str]]]:
+    """In which mappings Meta's ``custom_data`` stands, each with Meta's name for its fields."""
+    return [
+        (node.index, dict(node.shape.customs))
+        for node in reading.part(Kind.PRODUCT)
+        if node.place.plain == "customdata"
+    ]
+
+
 def _custom_data(conversion: Conversion) -> dict[str, Any]:
     """Meta's own ``custom_data``, completed with what stands elsewhere, without personal data."""
     reading = conversion.reading
     custom: dict[str, Any] = {}
-    said = [reading.found[name] for name in _SAID_ELSEWHERE if name in reading.found]
-    for node in reading.part(Kind.PRODUCT):
-        if node.place.plain == "customdata":
-            known = dict(node.shape.customs)
-            read = {found.key for found in said if found.node is node}
-            custom |= {
-                known.get(key, key): value
-                for key, value in node.mapping.items()
-                if value is not None and isinstance(key, str) and key not in read
-            }
+    said = [spot for name in _SAID_ELSEWHERE if (spot := reading.spots.get(name)) is not None]
+    for index, known in reading.asked_of_names(_own_custom_data):
+        read = {name for at, name, _ in said if at == index}
+        custom |= {
+            known.get(key, key): value
+            for key, value in reading.tree.mappings[index].items()
+            if value is not None and isinstance(key, str) and key not in read
+        }
     for name, found in reading.customs.items():
         # A flat payload's "status" may be the site's own; Meta's is text or a boolean.
         if name not in custom and isinstance(found.value, (str, int, float, list)):
