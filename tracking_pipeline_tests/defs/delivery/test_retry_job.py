@@ -74,6 +74,23 @@ def test_the_run_page_tells_what_happened_in_numbers_of_fixed_name_and_in_tables
     assert "missing event_name" in reasons
 
 
+def test_the_log_has_one_line_for_all_that_is_not_configured_and_has_no_events(
+    queue: Queue,
+) -> None:
+    queue.add_one(destination="google_ec")
+    job = build_defs().get_job_def("retry_failed_events_job")
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_id = job.execute_in_process(instance=instance).run_id
+        logged = [e.user_message for e in instance.all_logs(run_id) if not e.is_dagster_event]
+    (lacking,) = (line for line in logged if line.startswith("not configured: "))
+    assert "gtm_server (set GTM_SERVER_URL" in lacking
+    assert "google_ec" not in lacking
+    assert not any(line.startswith("gtm_server") for line in logged)
+    planned, done = (line for line in logged if line.startswith("google_ec"))
+    assert planned.startswith("google_ec: 1 to take")
+    assert "1 left" in done
+
+
 def test_the_run_page_and_the_terminal_tell_what_was_withheld_and_what_waits_for_its_time(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
