@@ -41,11 +41,8 @@ geo = typer.Typer(help="The local geolocation database.", no_args_is_help=True)
 @geo.command()
 def update(as_json: Json = False) -> None:
     """Download this month's DB-IP City Lite database, unless it is already there."""
-    from tracking_pipeline.geo.download import (
-        database_file,
-        download_client,
-        update_geo_database,
-    )
+    from tracking_pipeline.geo.download import download_client, update_geo_database
+    from tracking_pipeline.geo.mmdb import database_file
     from tracking_pipeline.settings import read_settings
 
     folder = database_file(read_settings().home).parent

@@ -10,15 +10,15 @@ import dagster as dg
 
 from tracking_pipeline.cli import loading
 from tracking_pipeline.cli.output import progress_bar
-from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
 from tracking_pipeline.defs.instance.runs import Job, open_instance, run_job
 from tracking_pipeline.defs.resources import DrainProgress, TrackingResource
-from tracking_pipeline.delivery.engine.totals import RetryTotals
 from tracking_pipeline.settings import dagster_home, read_settings
 from tracking_pipeline.wiring.installation import embedded_is_made, open_installation
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from tracking_pipeline.delivery.engine.totals import RetryTotals
 
 # What has left the queue for good or for now, as far as it is counted while a run goes on.
 _SETTLED = ("processed", "withheld", "postponed", "accepted_delivered")
@@ -71,6 +71,9 @@ def run_heal(rehearsal: bool, *, quiet: bool) -> dict[str, Any]:
 
 def run_retry(config: dict[str, Any], *, rehearsal: bool, quiet: bool) -> dict[str, Any]:
     """One run of the retry job in this process; its totals as JSON."""
+    with loading():
+        from tracking_pipeline.defs.delivery.retry import retry_failed_events_job
+
     dry_run = config.get("dry_run", False)
     with (
         _opened_instance(rehearsal, dry_run=dry_run) as instance,

@@ -21,12 +21,11 @@ from typing import BinaryIO
 import httpx
 
 from tracking_pipeline.errors import ExplainedError
-from tracking_pipeline.geo.mmdb import GeoDatabase, GeoDatabaseError
+from tracking_pipeline.geo.mmdb import FILE_NAME, GeoDatabase, GeoDatabaseError
 from tracking_pipeline.geo.provider import Located
 from tracking_pipeline.postgres.lock import try_exclusive
 
 DOWNLOAD_URL = "https://download.db-ip.com/free/dbip-city-lite-{month}.mmdb.gz"
-FILE_NAME = "dbip-city-lite.mmdb"
 PREVIOUS_NAME = "dbip-city-lite.previous.mmdb"
 
 # The file has 130 MB today. What is far larger is no database of places, or is made to fill disks.
@@ -49,12 +48,6 @@ class Updated:
     path: Path
     build_date: date
     downloaded: bool
-
-
-def database_file(home: Path) -> Path:
-    """Where the downloaded database is, below ``TRACKING_HOME``: what serves as ``GEO_MMDB_PATH``
-    where that is not set and this file exists."""
-    return home / "geo" / FILE_NAME
 
 
 def download_client() -> httpx.Client:

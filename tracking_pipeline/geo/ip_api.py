@@ -36,8 +36,6 @@ from tracking_pipeline.store.database import AsyncPool
 from tracking_pipeline.store.geo_providers import RequestWindow
 
 NAME: Final = "ip_api"
-FREE_URL = "http://ip-api.com"
-PAID_URL = "https://pro.ip-api.com"
 BATCH_ADDRESSES = 100
 FREE_WINDOW = RequestWindow(requests=15, seconds=60.0)
 

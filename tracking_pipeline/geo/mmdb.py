@@ -26,6 +26,7 @@ from tracking_pipeline.geo.place import Place, place_of
 from tracking_pipeline.geo.provider import NOWHERE, Answer, Located, is_no_home
 
 NAME = "mmdb"
+FILE_NAME = "dbip-city-lite.mmdb"
 # Every known file says in its first records what it is about; the first networks of some are empty.
 _RECORDS_TO_JUDGE_BY = 1000
 # https://maxmind.github.io/MaxMind-DB/: the metadata stand in the last 128 KiB, behind a mark.
@@ -40,6 +41,12 @@ ONLY_COUNTRIES = (
 # What the reader raises for a record that it cannot decode.
 _DAMAGE = (InvalidDatabaseError, UnicodeDecodeError)
 _NOT_IN_A_SOURCE = re.compile(r"[^a-z0-9]+")
+
+
+def database_file(home: Path) -> Path:
+    """Where the downloaded database is, below ``TRACKING_HOME``: what serves as ``GEO_MMDB_PATH``
+    where that is not set and this file exists."""
+    return home / "geo" / FILE_NAME
 
 
 class GeoDatabaseError(Exception):

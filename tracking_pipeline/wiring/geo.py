@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from tracking_pipeline.geo import ip_api, ipinfo, mmdb
-from tracking_pipeline.geo.download import database_file
-from tracking_pipeline.geo.ip_api import FREE_URL, PAID_URL, IpApi
-from tracking_pipeline.geo.ipinfo import IpInfo
-from tracking_pipeline.geo.mmdb import MmdbProvider
-from tracking_pipeline.geo.online import SecondsLeft
+from tracking_pipeline.geo import mmdb
+from tracking_pipeline.geo.mmdb import MmdbProvider, database_file
 from tracking_pipeline.geo.provider import GeoProviders, Provider
-from tracking_pipeline.http_client import DeliveryClient
-from tracking_pipeline.settings import Settings
+from tracking_pipeline.settings import GeoProvider, Settings
 from tracking_pipeline.store.database import AsyncPool
+
+if TYPE_CHECKING:
+    from tracking_pipeline.geo.online import SecondsLeft
+    from tracking_pipeline.http_client import DeliveryClient
+
+FREE_URL = "http://ip-api.com"
+PAID_URL = "https://pro.ip-api.com"
 
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
@@ -35,9 +37,12 @@ def configured_providers(
     ``pool`` is for what workers tell each other about the online ones; ``today`` goes into their
     ``source``; ``seconds_left`` tells how much of its time the run has left.
     """
-    makers: dict[str, Callable[[], Provider]] = {
-        mmdb.NAME: lambda: MmdbProvider(_mmdb_path(settings)),
-        ip_api.NAME: lambda: IpApi(
+    from tracking_pipeline.geo.ip_api import IpApi
+    from tracking_pipeline.geo.ipinfo import IpInfo
+
+    makers: dict[GeoProvider, Callable[[], Provider]] = {
+        "mmdb": lambda: MmdbProvider(_mmdb_path(settings)),
+        "ip_api": lambda: IpApi(
             client,
             pool,
             url=_ip_api_url(settings),
@@ -45,7 +50,7 @@ def configured_providers(
             today=today,
             seconds_left=seconds_left,
         ),
-        ipinfo.NAME: lambda: IpInfo(
+        "ipinfo": lambda: IpInfo(
             client,
             pool,
             url=settings.ipinfo_url,
@@ -75,6 +80,8 @@ def sandbox_providers(
     seconds_left: SecondsLeft,
 ) -> GeoProviders:
     """The provider of a rehearsal: the sandbox's ip-api, and nobody real, whatever is set."""
+    from tracking_pipeline.geo.ip_api import IpApi
+
     provider = IpApi(client, pool, url=addresses.ip_api_url, today=today, seconds_left=seconds_left)
     return GeoProviders((provider,), {})
 
@@ -89,10 +96,10 @@ def local_provider(settings: Settings) -> MmdbProvider | None:
 
 def missing_geo_settings(settings: Settings) -> dict[str, str]:
     """For each provider of ``GEO_PROVIDERS`` that cannot serve, what to do about it."""
-    needs = {
-        mmdb.NAME: _missing_for_mmdb,
-        ip_api.NAME: _missing_for_ip_api,
-        ipinfo.NAME: _missing_for_ipinfo,
+    needs: dict[GeoProvider, Callable[[Settings], str | None]] = {
+        "mmdb": _missing_for_mmdb,
+        "ip_api": _missing_for_ip_api,
+        "ipinfo": _missing_for_ipinfo,
     }
     found = {name: needs[name](settings) for name in settings.geo_providers}
     return {name: missing for name, missing in found.items() if missing}

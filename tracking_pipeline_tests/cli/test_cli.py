@@ -21,7 +21,7 @@ import pytest
 from tracking_pipeline.cli.demo import show_demo
 from tracking_pipeline.cli.entry import main
 from tracking_pipeline.cli.output import out
-from tracking_pipeline.geo.download import FILE_NAME
+from tracking_pipeline.geo.mmdb import FILE_NAME
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline_tests.delivery.failed_event_queue import Queue, wait_until
 from tracking_pipeline_tests.dev_process import COMMAND

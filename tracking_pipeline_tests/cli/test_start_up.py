@@ -25,8 +25,8 @@ finally:
     print(*{name.split(".")[0] for name, one in sys.modules.items() if one}, file=sys.stderr)
 """
 OF_JOBS = {"dagster", "fastapi", "matplotlib", "numpy", "pandas"}
-OF_READING = OF_JOBS | {"alembic", "sqlalchemy"}
-OF_ANY_WORK = OF_READING | {"aiohttp", "httpx", "psycopg", "pydantic_settings"}
+OF_READING = OF_JOBS | {"aiohttp", "alembic", "httpx", "sqlalchemy"}
+OF_ANY_WORK = OF_READING | {"psycopg", "pydantic_settings"}
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,13 @@ import pytest
 
 from tracking_pipeline.geo import download
 from tracking_pipeline.geo.download import (
-    FILE_NAME,
     PREVIOUS_NAME,
     GeoDownloadError,
     Updated,
-    database_file,
     download_client,
     update_geo_database,
 )
-from tracking_pipeline.geo.mmdb import GeoDatabase
+from tracking_pipeline.geo.mmdb import FILE_NAME, GeoDatabase, database_file
 from tracking_pipeline.postgres.lock import try_exclusive
 from tracking_pipeline_tests.geo.databases import SAN_JOSE, WELL_KNOWN, write_database
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tracking_pipeline.geo.download import database_file
+from tracking_pipeline.geo.mmdb import database_file
 from tracking_pipeline.geo.provider import GeoProviders
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.settings import Settings, read_settings

@@ -11,10 +11,10 @@ import dagster as dg
 from tracking_pipeline.defs.metadata import AGAIN_FROM_THE_START, GROUP_TAG, LONG_RUN
 from tracking_pipeline.geo.download import (
     GeoDownloadError,
-    database_file,
     download_client,
     update_geo_database,
 )
+from tracking_pipeline.geo.mmdb import database_file
 from tracking_pipeline.settings import SettingsError, read_settings
 
 

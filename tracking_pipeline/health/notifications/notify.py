@@ -32,7 +32,6 @@ from tracking_pipeline.health.notifications.channels import (
     UnusableChannelError,
     send,
 )
-from tracking_pipeline.http_client import get, http_client
 from tracking_pipeline.store.alert_notifications import (
     LEASE_SECONDS,
     WEEKLY_DIGEST,
@@ -251,6 +250,8 @@ def ping(url: SecretStr) -> bool:
 
 
 async def _ping(url: str) -> bool:
+    from tracking_pipeline.http_client import get, http_client  # noqa: PLC0415
+
     async with http_client(max_connections=1) as client:
         answer = await get(client, url, headers={})
     reached = answer.status is not None and 200 <= answer.status < 300

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import psycopg
@@ -25,7 +25,6 @@ from tracking_pipeline.delivery.engine.redaction import redact
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.emq.score import HIGHEST_SCORE, score
 from tracking_pipeline.health.readings.rollup import full_hour
-from tracking_pipeline.http_client import Answer, DeliveryClient, get, http_client
 from tracking_pipeline.store.database import DatabaseError, connect, one_moment
 from tracking_pipeline.store.health_history import (
     DEDUPLICATION_METRIC,
@@ -34,6 +33,9 @@ from tracking_pipeline.store.health_history import (
 )
 from tracking_pipeline.store.health_snapshots import Snapshot, write_snapshots
 from tracking_pipeline.store.match_key_rollup import read_counts
+
+if TYPE_CHECKING:
+    from tracking_pipeline.http_client import Answer, DeliveryClient
 
 # "Event match quality is currently available only for web events", says Meta.
 _QUALITY = (
@@ -94,6 +96,8 @@ def record_reported_emq(
 
 
 async def _ask_once(account: MetaAccount) -> ReportedEmq:
+    from tracking_pipeline.http_client import http_client  # noqa: PLC0415
+
     async with http_client(max_connections=1) as client:
         return await ask_meta(account, client)
 
@@ -110,6 +114,8 @@ async def ask_meta(account: MetaAccount, client: DeliveryClient) -> ReportedEmq:
 
 
 async def _ask(account: MetaAccount, client: DeliveryClient, fields: str) -> Answer:
+    from tracking_pipeline.http_client import get  # noqa: PLC0415
+
     proof = appsecret_proof(account)
     return await get(
         client,
