@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 20.0
 # Of that, what a connection may take: within it nothing has been sent, and that is worth knowing.
 _CONNECTING = 0.75
-_TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
 # An error body is a few hundred bytes. What is larger is no answer of the API we called.
 MOST_ANSWER_BYTES = 1_000_000
 
@@ -68,6 +67,9 @@ class _CookielessTransport(AiohttpTransport):
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=TIMEOUT_SECONDS, sock_connect=TIMEOUT_SECONDS * _CONNECTING
+            ),
             proxy=str(proxy.url) if proxy else None,
             proxy_auth=aiohttp.BasicAuth(*proxy.auth) if proxy and proxy.auth else None,
         )
@@ -167,9 +169,6 @@ async def _exchange(
             headers=headers,
             data=content,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=TIMEOUT_SECONDS, sock_connect=TIMEOUT_SECONDS * _CONNECTING
-            ),
         ) as response:
             body = bytearray()
             while chunk := await response.content.readany():
