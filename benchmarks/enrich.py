@@ -24,7 +24,7 @@ from benchmarks.enrich_memory import megabytes_of_run
 from benchmarks.enrich_stand import Stand, enrich, standing, write_file
 from benchmarks.retry_figures import Figure, row
 from benchmarks.retry_stand import events_a_second
-from tracking_pipeline.cli import OBJECTS_BETWEEN_COLLECTIONS
+from tracking_pipeline import OBJECTS_BETWEEN_COLLECTIONS
 from tracking_pipeline.geo.enrich import BATCH_LEADS
 from tracking_pipeline.store.database import connection_pool
 from tracking_pipeline.store.lead_places import FoundPlace, save_found

@@ -21,7 +21,7 @@ from fastapi import FastAPI, Request
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
-from tracking_pipeline.cli import OBJECTS_BETWEEN_COLLECTIONS
+from tracking_pipeline import OBJECTS_BETWEEN_COLLECTIONS
 from tracking_pipeline.settings import Settings
 from tracking_pipeline.store.database import Database
 from tracking_pipeline.web.app import POOL_SIZE, create_app

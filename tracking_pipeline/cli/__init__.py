@@ -15,13 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from tracking_pipeline import OBJECTS_BETWEEN_COLLECTIONS
+
 # What libraries load where they find it, and do without where they do not: Mako's colours for its
 # own tracebacks, HTTPX's command line. Pygments, for both, is a twentieth of an empty retry.
 _NOT_LOADED = ("mako.ext.pygmentplugin", "httpx._main")
-
-# Python looks for garbage each 700 objects, which is a quarter of the time that the imports take,
-# and a tenth of a drain's. What is not found for longer is a few megabytes at most.
-OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def main() -> NoReturn:
