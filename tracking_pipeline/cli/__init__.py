@@ -17,9 +17,10 @@ from typing import NoReturn
 
 from tracking_pipeline import OBJECTS_BETWEEN_COLLECTIONS
 
-# What libraries load where they find it, and do without where they do not: Mako's colours for its
-# own tracebacks, HTTPX's command line. Pygments, for both, is a twentieth of an empty retry.
-_NOT_LOADED = ("mako.ext.pygmentplugin", "httpx._main")
+# What libraries load where they find it, and do without where they do not: Mako's and structlog's
+# colours for tracebacks, HTTPX's command line. Pygments, for all of them, is a twentieth of an
+# empty retry.
+_NOT_LOADED = ("mako.ext.pygmentplugin", "rich.traceback", "httpx._main")
 
 
 def main() -> NoReturn:
