@@ -114,6 +114,41 @@ def read_statement(
 
     ``denied_ids``: which of a consent manager's own ids mean advertising, as the site says.
     """
+    usual = _usual(value)
+    if usual is None:
+        return _read_statement(name, value, denied_ids)
+    key = name.plain, usual, denied_ids
+    known = _known_statements.get(key)
+    if known is None:
+        known = _read_statement(name, value, denied_ids)
+        if len(_known_statements) >= _MOST_KNOWN:
+            _known_statements.clear()
+        _known_statements[key] = known
+    return known
+
+
+# People say few things of consent, in as many ways as there are sites; nobody changes an answer.
+_known_statements: dict[tuple[str, object, frozenset[str]], Statements] = {}
+_MOST_KNOWN = 4_096
+_LONGEST_USUAL, _MOST_USUAL = 24, 12
+
+
+def _usual(value: Any) -> object:
+    """What a short statement is remembered by: a text or a boolean, or an object of such; None for
+    any other, for a number is equal to a boolean and means something else."""
+    if type(value) is str or type(value) is bool:
+        return value if value is True or value is False or len(value) <= _LONGEST_USUAL else None
+    if type(value) is not dict or len(value) > _MOST_USUAL:
+        return None
+    for name, each in value.items():
+        if type(name) is not str or len(name) > _LONGEST_USUAL:
+            return None
+        if type(each) is not bool and (type(each) is not str or len(each) > _LONGEST_USUAL):
+            return None
+    return tuple(value.items())
+
+
+def _read_statement(name: StatementName, value: Any, denied_ids: frozenset[str]) -> Statements:
     if name.plain == "hscookiecatpref" and isinstance(value, str):
         value = _of_hubspot(value)
     if name.plain in ("deniedconsentids", "allowedconsentids"):

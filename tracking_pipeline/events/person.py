@@ -16,7 +16,6 @@ from tracking_pipeline.identity.match import (
     RANKS_OF_A_SOURCE,
     Candidate,
     Resolved,
-    resolve_candidates,
 )
 from tracking_pipeline.identity.match_value import normalize
 from tracking_pipeline.identity.name import punctuated_name
@@ -40,6 +39,7 @@ _CONTACT_KEYS = {
     "client_user_agent": "client_user_agent",
 }
 _PLACE_KEYS = {"country": "country", "state": "st", "city": "ct", "zip": "zp"}
+_NAMES = ("fn", "ln")
 _LEADS_RANK = 2 * RANKS_OF_A_SOURCE
 
 
@@ -58,17 +58,13 @@ def person_keys(
     """
     lead = reading.lead
     if lead is None:
-        resolved = reading.keys_without_lead(platform, country, external_id)
-        if resolved is not None:
-            return resolved
-    candidates = reading.candidates(event_time)
-    if lead is None:
-        return resolve_candidates(candidates, platform, country, external_id)
-    return resolve_candidates(
-        [*candidates, *lead_candidates(lead, geo_match_keys)],
+        return reading.match_keys(platform, country, event_time, external_id)
+    return reading.match_keys(
         platform,
         lead.country or country,
+        event_time,
         external_id,
+        lead_candidates(lead, geo_match_keys),
     )
 
 
@@ -80,10 +76,13 @@ def punctuated_names(
     if "fn" not in keys and "ln" not in keys:
         return {}
     lead = reading.lead
+    of_lead = (lead.first_name, lead.last_name) if lead else ()
+    if not any(map(punctuated_name, (*reading.values_of(_NAMES), *of_lead))):
+        return {}
     candidates = reading.candidates()
     found: dict[str, str] = {}
     for key, value, *_ in [*candidates, *(lead_candidates(lead, geo_match_keys) if lead else ())]:
-        if key not in ("fn", "ln") or key in found:
+        if key not in _NAMES or key in found:
             continue
         written = punctuated_name(value)
         plain = normalize(key, value, "google") if written else None

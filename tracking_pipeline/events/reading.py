@@ -25,17 +25,17 @@ from tracking_pipeline.events.consent_values import (
 from tracking_pipeline.events.forms import FLAT, Form, is_api_address
 from tracking_pipeline.events.names import CLICK_IDS, Kind, Rank
 from tracking_pipeline.events.node import Node
-from tracking_pipeline.events.people import Person, find_person, full_name, inner_value
+from tracking_pipeline.events.people import NamePart, Person, find_person, full_name, inner_value
 from tracking_pipeline.events.plan import IDS, How, Plan, Spot, plan_of
 from tracking_pipeline.events.row import StoredRow
 from tracking_pipeline.events.tree import Tree, open_payload
 from tracking_pipeline.identity.browser import fbc_from_click
-from tracking_pipeline.identity.hashing import is_final_hash
 from tracking_pipeline.identity.match import (
     RANKS_OF_A_SOURCE,
     Candidate,
     Resolved,
-    resolve_wanted,
+    Resolving,
+    resolve_candidates,
     wanted_by,
 )
 from tracking_pipeline.identity.match_value import region_of
@@ -65,6 +65,8 @@ class Statement(NamedTuple):
     path: str
 
 
+# Of the payload, and of the row's column.
+_RANKS_OF_NAMES = (Rank.DERIVED, Rank.DERIVED + RANKS_OF_A_SOURCE)
 _IDS = frozenset((How.ID, How.TEXT_ID))
 _ID, _NAME, _ADDRESS = How.ID, How.NAME, How.ADDRESS
 
@@ -81,6 +83,8 @@ _MAY_HOLD_CLICK = re.compile(
     rf"[=%](?:(?<=(?:{_ENDS_OF_CLICKS})=)|(?<=(?:{_ENDS_OF_CLICKS})%)3D)", re.IGNORECASE
 ).search
 _LONGEST_URL = 8_000
+# Without one of these, the query is all that stands behind the question mark.
+_SPECIAL_IN_URL = frozenset("#[] ")
 _MOST_VALUES = 50
 _NO_NAMES_BEGIN = frozenset("unNU[{$%<( \t\r\n")
 _NO_NAMES = frozenset(("undefined", "null", "nan", "[object object]", "(not set)"))
@@ -353,61 +357,91 @@ class Reading:
                     found += [
                         (key, each, rank, countries[index], google_named) for each in _values(value)
                     ]
-            for index, name, special, rank in person.names:
-                names = full_name(special, self.tree.nodes[index], mappings[index][name])
-                if names is not None:
-                    found.append(("fn", names[0], rank, None, False))
-                    found.append(("ln", names[1], rank, None, False))
-            own = len(found)
-            if not _CLICKS_WANTED.isdisjoint(self.values) or self._has_clicks_in_urls():
-                for click_id, (click, _) in self._spotted_clicks().items():
-                    if click_id in _MATCHED_CLICKS:
-                        found.append((click_id, click, Rank.DERIVED, None, False))
-                    elif click_id == "fbclid" and event_time is not None:
-                        fbc = fbc_from_click(str(click), event_time)
-                        found.append(("fbc", fbc, Rank.DERIVED, None, False))
-            if person.names or len(found) > own:
+            derived = [
+                *self._named(person.names, *_RANKS_OF_NAMES),
+                *self._clicked(event_time),
+            ]
+            if derived:
+                found += derived
                 found.sort(key=_rank_of)
             self._candidates = found
         return self._candidates
 
-    def keys_without_lead(
-        self, platform: str, country: str, external_id: ExternalIdMode
-    ) -> Resolved | None:
-        """What :func:`~tracking_pipeline.identity.match.resolve_candidates` makes of the
-        candidates, without making them; None where that takes more than looking where the person's
-        texts stand."""
-        person = self._person
-        if person.names or self._plan.people.depends:
-            return None
+    def match_keys(
+        self,
+        platform: str,
+        country: str,
+        event_time: Any,
+        external_id: ExternalIdMode = "hashed",
+        further: Sequence[Candidate] = (),
+    ) -> Resolved:
+        """What :func:`~tracking_pipeline.identity.match.resolve_candidates` makes of the candidates
+        and of ``further`` ones, which come after them; without making the former where it is told
+        by the names where they stand."""
+        if self._plan.people.depends:
+            candidates = [*self.candidates(event_time), *further]
+            return resolve_candidates(candidates, platform, country, external_id)
+        person, mappings, countries = self._person, self.tree.mappings, self.tree.countries
         wanted = person.wanted.get((platform, external_id))
         if wanted is None:
             wanted = person.wanted[platform, external_id] = _Wanted(person, platform, external_id)
-        mappings, countries = self.tree.mappings, self.tree.countries
-        parts, is_copy = wanted.parts, False
-        if person.copies is not None:
-            own, column = person.copies
-            if mappings[own] == mappings[column] and countries[own] == countries[column]:
-                parts, is_copy = wanted.own, True
-        home = ""
-        for at, name in wanted.countries:
-            value = mappings[at][name]
-            if value is not None and type(value) is not str:
-                return None
-            home = home or region_of(value)
-        home = home or region_of(country)
-        made = resolve_wanted(parts, wanted.rules, mappings, countries, home, twice=is_copy)
-        if made is None:
-            return None
-        resolved, ranks = made
-        # A click serves where no cookie stands nearer to the event.
+        resolving = Resolving(wanted.rules, self._home(wanted, further) or region_of(country))
+        only_texts = resolving.take_wanted(wanted.own, mappings, countries, _values)
+        dropped = resolving.dropped[:]
+        if person.names:
+            for candidate in self._named(person.names, _RANKS_OF_NAMES[0]):
+                resolving.take(candidate)
+        if not wanted.clicks <= resolving.keys.keys():
+            for candidate in self._clicked(event_time):
+                resolving.take(candidate)
+        copies = person.copies
         if (
-            wanted.clicks
-            and ranks.get("fbc", Rank.DERIVED) >= Rank.DERIVED
-            and (not wanted.clicks.isdisjoint(self.values) or self._has_clicks_in_urls())
+            only_texts  # of what else is equal, True is 1
+            and copies is not None
+            and mappings[copies[0]] == mappings[copies[1]]
+            and countries[copies[0]] == countries[copies[1]]
         ):
-            return None
-        return resolved
+            resolving.take_copy(dropped)
+        else:
+            resolving.take_wanted(wanted.of_row, mappings, countries, _values)
+        if person.names:
+            for candidate in self._named(person.names, _RANKS_OF_NAMES[1]):
+                resolving.take(candidate)
+        for candidate in further:
+            resolving.take(candidate)
+        return resolving.finish()
+
+    def _home(self, wanted: _Wanted, further: Sequence[Candidate]) -> str:
+        """The code of the first country that is the person's, empty where there is none."""
+        for at, name in wanted.countries:
+            for value in _values(self.tree.mappings[at][name]):
+                if code := region_of(value):
+                    return code
+        for candidate in further:
+            if candidate[0] == "country" and (code := region_of(candidate[1])):
+                return code
+        return ""
+
+    def _named(self, names: Sequence[NamePart], *ranks: int) -> Iterator[Candidate]:
+        """The candidates in full names of these ranks."""
+        for index, name, special, rank in names:
+            if rank in ranks:
+                value = self.tree.mappings[index][name]
+                parts = full_name(special, self.tree.nodes[index], value)
+                if parts is not None:
+                    yield ("fn", parts[0], rank, None, False)
+                    yield ("ln", parts[1], rank, None, False)
+
+    def _clicked(self, event_time: Any) -> Iterator[Candidate]:
+        """The candidates that clicks are."""
+        if _CLICKS_WANTED.isdisjoint(self.values) and not self._has_clicks_in_urls():
+            return
+        for click_id, (click, _) in self._spotted_clicks().items():
+            if click_id in _MATCHED_CLICKS:
+                yield (click_id, click, Rank.DERIVED, None, False)
+            elif click_id == "fbclid" and event_time is not None:
+                fbc = fbc_from_click(str(click), event_time)
+                yield ("fbc", fbc, Rank.DERIVED, None, False)
 
     def _has_clicks_in_urls(self) -> bool:
         mappings = self.tree.mappings
@@ -417,17 +451,20 @@ class Reading:
                 return True
         return False
 
-    def states_only_hashes(self, keys: Collection[str]) -> bool:
-        """Whether all that the payload and the row have of these match keys is hashed already."""
+    def values_of(self, keys: Collection[str]) -> Iterator[Any]:
+        """What the payload and the row have of these match keys, and full names of theirs; without
+        what clicks make."""
         person, mappings = self._person, self.tree.mappings
-        if person.names:
-            return False
         for index, name, key, _, _ in person.parts:
             if key in keys:
                 value = mappings[index][name]
-                if value is not None and not is_final_hash(value):
-                    return False
-        return True
+                if type(value) is str:
+                    yield value
+                elif value is not None:
+                    yield from _values(value)
+        for key, value, *_ in self._named(person.names, *_RANKS_OF_NAMES):
+            if key in keys:
+                yield value
 
     def street(self) -> Any:
         """The line of the person's address that has the street, None where there is none."""
@@ -449,19 +486,18 @@ class Reading:
 
 
 class _Wanted:
-    """What a platform takes of a person: all parts, and those of the payload alone; where the
-    person's country stands; which clicks serve for a key."""
+    """What a platform takes of a person: of the payload, then of the row's column; where the
+    person's country stands; which keys a click may serve for."""
 
-    __slots__ = ("clicks", "countries", "own", "parts", "rules")
+    __slots__ = ("clicks", "countries", "of_row", "own", "rules")
 
     def __init__(self, person: Person, platform: str, external_id: ExternalIdMode) -> None:
         self.rules = rules_of(platform, external_id)
-        self.parts = wanted_by(person.parts, self.rules)
-        self.own = tuple(part for part in self.parts if part.rank < RANKS_OF_A_SOURCE)
+        parts = wanted_by(person.parts, self.rules)
+        self.own = tuple(part for part in parts if part.rank < RANKS_OF_A_SOURCE)
+        self.of_row = tuple(part for part in parts if part.rank >= RANKS_OF_A_SOURCE)
         self.countries = [(part.at, part.name) for part in person.parts if part.key == "country"]
-        self.clicks = (_MATCHED_CLICKS & self.rules.keys()) | (
-            {"fbclid"} if "fbc" in self.rules else set()
-        )
+        self.clicks = (_MATCHED_CLICKS | {"fbc"}) & self.rules.keys()
 
 
 def _ids_of_event(reading: Reading) -> tuple[int | None, Sequence[str]]:
@@ -562,11 +598,14 @@ def _clicks_of_url(url: str, *, is_outer: bool = True) -> Iterator[tuple[str, st
     if len(url) > _LONGEST_URL:
         return
     url = url.replace("&amp;", "&")
-    try:
-        parts = urlsplit(url if "?" in url or "#" in url else f"?{url}")
-    except ValueError:
-        return
-    query = f"{parts.query}&{parts.fragment.rpartition('?')[2]}"
+    if _SPECIAL_IN_URL.isdisjoint(url) and url.isascii() and url.isprintable():
+        query = url.partition("?")[2] if "?" in url else url
+    else:
+        try:
+            parts = urlsplit(url if "?" in url or "#" in url else f"?{url}")
+        except ValueError:
+            return
+        query = f"{parts.query}&{parts.fragment.rpartition('?')[2]}"
     parameters = parse_qsl(query)
     for name, value in parameters:
         known = _CLICKS_IN_URLS.get(name.lower())

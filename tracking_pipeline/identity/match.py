@@ -18,7 +18,7 @@ phone hash of Meta's never serves who hashes the `+`, which makes it wrong for e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -142,39 +142,19 @@ def resolve_candidates(
     external_id: ExternalIdMode = "hashed",
 ) -> Resolved:
     """Gives the match keys that the candidates make, which come in the order of their rank."""
-    rules = rules_of(platform, external_id)
     home = _country_of(candidates) or region_of(country)
-    made = _Reading(rules, home)
-    keys, ranks = made.keys, made.ranks
+    resolving = Resolving(rules_of(platform, external_id), home)
     for candidate in candidates:
-        key, raw, rank, where, _ = candidate
-        rule = rules.get(key)
-        if rule is None:
-            continue
-        known = key in keys
-        if known and (not rule.many or ranks[key] < rank):
-            continue
-        # What nearly all values are, in this loop and not in a call each.
-        if type(raw) is str and not known:
-            if len(raw) == SHORTEST_HASH and rule.hashed:
-                value: str | Refusal | None = raw if is_final_hash(raw) else None
-                if value is not None and _is_foreign(candidate, rule):
-                    made.foreign.append((candidate, raw))
-                    continue
-            elif rule.quick is not None:
-                value = rule.quick(raw, home if where is None else region_of(where) or home)
-            else:
-                value = None
-            if isinstance(value, str):
-                keys[key] = value
-                ranks[key] = rank
-                continue
-            if value is not None:
-                made.dropped.append((key, value.value))
-                continue
-        made.take(candidate, rule)
-    made.fall_back()
-    return Resolved(keys, made.dropped)
+        resolving.take(candidate)
+    return resolving.finish()
+
+
+def _country_of(candidates: Sequence[Candidate]) -> str:
+    """Gives the event's own country: the first valid one, the nearest to the person."""
+    for candidate in candidates:
+        if candidate[0] == "country" and (code := region_of(candidate[1])):
+            return code
+    return ""
 
 
 class Wanted(NamedTuple):
@@ -209,83 +189,92 @@ def wanted_by(
     return tuple(wanted)
 
 
-def resolve_wanted(  # noqa: PLR0912  each value of each event comes through this one loop
-    wanted: Sequence[Wanted],
-    rules: Mapping[str, KeyRule],
-    mappings: Sequence[Mapping[str, object]],
-    countries: Sequence[object],
-    home: str,
-    *,
-    twice: bool = False,
-) -> tuple[Resolved, dict[str, int]] | None:
-    """What :func:`resolve_candidates` makes of the texts that stand in the mappings, and the rank
-    of each key; None where one is no text. ``countries`` has the raw country of each mapping,
-    ``home`` the code of the event's own.
+class Resolving:
+    """What was taken and what was dropped so far; what is taken comes in the order of its rank.
 
-    ``twice``: the same values stand in a later source once more. They add nothing, and what is
-    dropped is dropped again where the key has no value yet.
-    """
-    made = _Reading(rules, home)
-    keys, ranks, dropped = made.keys, made.ranks, made.dropped
-    for at, name, key, rank, google_named, rule, hashed, quick, foreign in wanted:
-        raw = mappings[at][name]
-        if type(raw) is not str:
-            if raw is None:
-                continue
-            return None
-        value: str | Refusal | None = None
-        if key in keys:
-            if not rule.many or ranks[key] < rank:
-                continue
-        elif len(raw) == SHORTEST_HASH and hashed:
-            if is_final_hash(raw):
-                if foreign:
-                    made.foreign.append(((key, raw, rank, countries[at], google_named), raw))
-                    continue
-                value = raw
-        elif quick is not None:
-            where = countries[at]
-            value = quick(raw, home if where is None else region_of(where) or home)
-        if isinstance(value, str):
-            keys[key] = value
-            ranks[key] = rank
-        elif value is not None:
-            dropped.append((key, value.value))
-        else:
-            made.take((key, raw, rank, countries[at], google_named), rule)
-    if twice and dropped:
-        dropped += [each for each in dropped if each[0] not in keys]
-    made.fall_back(twice=twice)
-    return Resolved(keys, dropped), ranks
-
-
-def _country_of(candidates: Sequence[Candidate]) -> str:
-    """Gives the event's own country: the first valid one, the nearest to the person."""
-    for candidate in candidates:
-        if candidate[0] == "country" and (code := region_of(candidate[1])):
-            return code
-    return ""
-
-
-class _Reading:
-    """What was taken and what was dropped so far; candidates come in the order of their rank.
-
-    `foreign`: hashes of the other maker's, which wait for the end.
+    `home`: the code of the event's own country. `foreign`: hashes of the other maker's, which wait
+    for the end.
     """
 
-    __slots__ = ("_rules", "country", "dropped", "foreign", "keys", "ranks")
+    __slots__ = ("_rules", "dropped", "foreign", "home", "keys", "ranks")
 
-    def __init__(self, rules: Mapping[str, KeyRule], country: str) -> None:
+    def __init__(self, rules: Mapping[str, KeyRule], home: str) -> None:
         self.keys: dict[str, str | list[str]] = {}
         # All values of a key have one rank: the first, which is the nearest to the person.
         self.ranks: dict[str, int] = {}
         self.dropped: list[tuple[str, str]] = []
         self.foreign: list[tuple[Candidate, str]] = []
-        self.country = country
+        self.home = home
         self._rules = rules
 
-    def take(self, candidate: Candidate, rule: KeyRule) -> None:
-        """Takes a value the long way: whatever it may be, a hash of either platform's too."""
+    def take(self, candidate: Candidate) -> None:
+        """Takes a value."""
+        key, raw, rank, where, _ = candidate
+        rule = self._rules.get(key)
+        if rule is None:
+            return
+        if key in self.keys:
+            if not rule.many or self.ranks[key] < rank:
+                return
+        elif rule.quick is not None and type(raw) is str and len(raw) != SHORTEST_HASH:
+            home = self.home
+            value = rule.quick(raw, home if where is None else region_of(where) or home)
+            if value is not None:
+                self._settle(key, value, rank)
+                return
+        self._take_slowly(candidate, rule)
+
+    def take_wanted(  # noqa: PLR0912  each value of each event comes through this one loop
+        self,
+        wanted: Sequence[Wanted],
+        mappings: Sequence[Mapping[str, object]],
+        countries: Sequence[object],
+        values_in: Callable[[object], Iterable[object]],
+    ) -> bool:
+        """Takes what stands in the mappings, as :meth:`take` does of each value. ``countries`` has
+        the raw country of each mapping; ``values_in`` gives the values of what is no text. Returns
+        whether there was nothing but texts."""
+        keys, ranks, home = self.keys, self.ranks, self.home
+        only_texts = True
+        # What nearly all values are, in this loop and not in a call each.
+        for at, name, key, rank, google_named, rule, hashed, quick, foreign in wanted:
+            raw = mappings[at][name]
+            where = countries[at]
+            if type(raw) is not str:
+                if raw is not None:
+                    only_texts = False
+                    for each in values_in(raw):
+                        self.take((key, each, rank, where, google_named))
+                continue
+            value: str | Refusal | None = None
+            if key in keys:
+                if not rule.many or ranks[key] < rank:
+                    continue
+            elif len(raw) == SHORTEST_HASH and hashed:
+                if is_final_hash(raw):
+                    if foreign:
+                        self.foreign.append(((key, raw, rank, where, google_named), raw))
+                        continue
+                    value = raw
+            elif quick is not None:
+                value = quick(raw, home if where is None else region_of(where) or home)
+            if isinstance(value, str):
+                keys[key] = value
+                ranks[key] = rank
+            elif value is not None:
+                self.dropped.append((key, value.value))
+            else:
+                self._take_slowly((key, raw, rank, where, google_named), rule)
+        return only_texts
+
+    def take_copy(self, dropped: Sequence[tuple[str, str]]) -> None:
+        """Takes a copy, in a later source, of what was taken before: it adds nothing, and what was
+        ``dropped`` of it is dropped again where the key has no value yet."""
+        self.dropped += [each for each in dropped if each[0] not in self.keys]
+        self.foreign *= 2
+
+    def _take_slowly(self, candidate: Candidate, rule: KeyRule) -> None:
+        """Takes whatever it may be, a hash of either platform's too."""
         key, raw, rank, _, _ = candidate
         if rule.hashed and is_final_hash(raw):
             text: str = raw
@@ -307,23 +296,21 @@ class _Reading:
             # What `match_value` gives for a hash where hashes are wanted.
             self._settle(key, digest, rank)
 
-    def fall_back(self, *, twice: bool = False) -> None:
-        """Uses the other maker's hashes for the keys that have nothing else; ``twice``: of each
-        there is another one."""
-        if not self.foreign:
-            return
-        own = set(self.keys)
+    def finish(self) -> Resolved:
+        """Uses the other maker's hashes for the keys that have nothing else."""
+        own = set(self.keys) if self.foreign else ()
         for candidate, text in self.foreign:
             key, rank = candidate[0], candidate[2]
             if key in own and not self._is_of_later_source(candidate):
                 continue
             if key == "ph" and self._rules[key].hashes_of == "google":
-                self.dropped += [(key, Refusal.FOREIGN_HASH.value)] * (2 if twice else 1)
+                self.dropped.append((key, Refusal.FOREIGN_HASH.value))
             elif is_final_hash(text):
                 self._settle(key, text, rank)
             else:
                 value = self._value_of(candidate, text, self._rules[key])
                 self._settle(key, value, rank)
+        return Resolved(self.keys, self.dropped)
 
     def _is_of_later_source(self, candidate: Candidate) -> bool:
         """Whether what serves for the key is the lead's: then the payload's own hash, which may be
@@ -334,7 +321,7 @@ class _Reading:
 
     def _value_of(self, candidate: Candidate, text: str, rule: KeyRule) -> str | Refusal:
         key, raw, _, where, _ = candidate
-        country = self.country
+        country = self.home
         if where is not None:
             country = region_of(where) or country
         value = match_value(key, text, rule, country)

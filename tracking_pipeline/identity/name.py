@@ -47,6 +47,8 @@ def punctuated_name(value: object) -> str | None:
 
     One apostrophe stands for all that keyboards write.
     """
+    if type(value) is str and value.isascii() and value.replace(" ", "").isalnum():
+        return None  # most names, and hashes
     text = text_of(value)
     if not isinstance(text, str) or not has_letter(text):
         return None

@@ -163,10 +163,12 @@ def may_be_personal(text: str) -> bool:
 
 
 # Most addresses of pages: a site's own pages, which come again and again, and behind them names
-# with a word or a short number each, none of which is personal.
+# with a word, the id of a click or a short number each, none of which is personal. What begins with
+# a letter and goes on without a sign is no number of anybody's.
 _PLAIN_PAGE = re.compile(r"https?://[a-z.-]{1,200}(?:/[A-Za-z/_.~-]{0,400})?").fullmatch
 _PLAIN_NAME = re.compile("[A-Za-z_]{1,40}").fullmatch
-_PLAIN_WORD = re.compile("[A-Za-z_]{0,60}").fullmatch
+_PLAIN_WORD = re.compile("(?:[A-Za-z_][A-Za-z0-9_-]*)?").fullmatch
+_LONGEST_PLAIN_ADDRESS = 2_000
 _MOST_PLAIN_PARAMETERS = 15
 _LONGEST_PLAIN_NUMBER = 6
 
@@ -174,7 +176,7 @@ _LONGEST_PLAIN_NUMBER = 6
 def is_plain_address(text: str) -> bool:
     """Tells, for sure and at a glance, an address of which nothing is to be removed; False says
     nothing."""
-    if not text.startswith("http"):
+    if not text.startswith("http") or len(text) > _LONGEST_PLAIN_ADDRESS:
         return False
     page, behind, query = text.partition("?")
     plain = _is_known_page(page) if len(page) <= _LONGEST_KNOWN_NAME else _PLAIN_PAGE(page)

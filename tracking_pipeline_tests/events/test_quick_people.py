@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tracking_pipeline.events import people, tree
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.people import find_people, find_person
-from tracking_pipeline.events.person import person_keys
+from tracking_pipeline.events.person import lead_candidates, person_keys
 from tracking_pipeline.events.plan import plan_of
 from tracking_pipeline.events.reading import Reading
+from tracking_pipeline.events.row import Lead
 from tracking_pipeline.events.tree import open_payload
 from tracking_pipeline.identity.match import resolve_candidates
 from tracking_pipeline.identity.platforms import VISITOR_IDS, ExternalIdMode
@@ -68,24 +69,29 @@ def test_the_person_is_the_same_as_if_nothing_were_remembered(
     ),
     st.sampled_from(["meta", "google", "tiktok", "reddit", VISITOR_IDS]),
     st.sampled_from(["hashed", "raw"]),
+    st.sampled_from([None, Lead(email="ann@shop.example", phone=_HASH, fbp="x", country="DE")]),
 )
-def test_the_keys_are_those_that_the_candidates_make(
+def test_the_keys_are_those_that_the_candidates_make(  # noqa: PLR0917  one for each strategy
     persons: tuple[dict[str, Any], dict[str, Any]],
     place: str,
     beside: dict[str, Any],
     platform: str,
     external_id: ExternalIdMode,
+    lead: Lead | None,
 ) -> None:
     person, column = persons
     payload = {"event_name": "Lead", "event_id": "e-1", **beside, place: person}
     for kept in (column, dict(person), None):
-        reading = _reading_of(payload, kept)
+        reading = Reading(claimed(payload, user_data=kept, lead=lead))
         keys, dropped = person_keys(
             reading, platform, "US", "all", event_time=NOW, external_id=external_id
         )
-        made = resolve_candidates(
-            _reading_of(payload, kept).candidates(NOW), platform, "US", external_id
-        )
+        candidates = _reading_of(payload, kept).candidates(NOW)
+        country = "US"
+        if lead is not None:
+            candidates += lead_candidates(lead, "all")
+            country = "DE"
+        made = resolve_candidates(candidates, platform, country, external_id)
         assert keys == made.keys
         assert sorted(dropped) == sorted(made.dropped)
 

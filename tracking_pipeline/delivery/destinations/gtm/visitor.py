@@ -142,7 +142,7 @@ def _unhashed(conversion: Conversion, country: str) -> dict[str, str]:
     as the site has it, since each tag hashes by its own rule.
     """
     reading = conversion.reading
-    if reading.lead is None and reading.states_only_hashes(_HASHED_KEYS):
+    if reading.lead is None and all(map(is_final_hash, reading.values_of(_HASHED_KEYS))):
         return {}
     candidates = reading.candidates(conversion.event_time)
     if lead := reading.lead:
