@@ -201,39 +201,60 @@ class Layout:
         return nodes
 
 
+class _Alike:
+    """The layouts of payloads that have the same names at the top, and so has the row's column, by
+    the names in what stands right below."""
+
+    __slots__ = ("_below", "_layouts")
+    most = 256
+
+    def __init__(self, root: Node) -> None:
+        self._below = [name for name, _ in root.shape.places]
+        self._layouts: dict[tuple[_Names | None, ...], Layout] = {}
+
+    def layout_of(self, payload: dict[Any, Any]) -> Layout | None:
+        return self._layouts.get(self._key_of(payload))
+
+    def keep(self, payload: dict[Any, Any], layout: Layout) -> None:
+        if len(self._layouts) >= self.most:
+            self._layouts.clear()
+        self._layouts[self._key_of(payload)] = layout
+
+    def _key_of(self, payload: dict[Any, Any]) -> tuple[_Names | None, ...]:
+        below = [payload[name] for name in self._below]
+        return tuple([tuple(each) if type(each) is dict else None for each in below])
+
+
 _Names: TypeAlias = "tuple[Any, ...]"
-_layouts: dict[tuple[_Names, _Names | None], list[Layout]] = {}
-_MOST_LAYOUTS = 1_024
-# So many payloads with the same names at the top differ in what stands below.
-_MOST_OF_ONE_KIND = 8
+_layouts: dict[tuple[_Names, _Names | None], _Alike] = {}
+_MOST_KINDS = 256
 
 
 def open_payload(payload: Any, column: Any = None) -> Tree:
     """Opens a payload and the row's ``user_data`` column. Never raises on what JSON can hold."""
-    kind = None
-    if type(payload) is dict and (column is None or type(column) is dict):
-        kind = tuple(payload), None if column is None else tuple(column)
-        for layout in _layouts.get(kind, ()):
-            tree = layout.open(payload, column)
-            if tree is not None:
-                return tree
+    if type(payload) is not dict or not (column is None or type(column) is dict):
+        return _walked(_Walk(), payload, column)
+    kind = tuple(payload), None if column is None else tuple(column)
+    alike = _layouts.get(kind)
+    layout = None if alike is None else alike.layout_of(payload)
+    tree = None if layout is None else layout.open(payload, column)
+    if tree is not None:
+        return tree
     walk = _Walk()
     tree = _walked(walk, payload, column)
     outline = tree.outline
     if (
-        kind is not None
+        walk.is_plain
         and outline is not None
         and outline.is_sure
-        and walk.is_plain
         and tree.problem is None
         and all(is_usual(tuple(mapping)) for mapping in tree.mappings)
     ):
-        if len(_layouts) >= _MOST_LAYOUTS:
-            _layouts.clear()
-        alike = _layouts.setdefault(kind, [])
-        if len(alike) >= _MOST_OF_ONE_KIND:
-            del alike[0]
-        alike.append(Layout(tree.nodes, outline))
+        if alike is None:
+            if len(_layouts) >= _MOST_KINDS:
+                _layouts.clear()
+            alike = _layouts[kind] = _Alike(tree.nodes[0])
+        alike.keep(payload, Layout(tree.nodes, outline))
     return tree
 
 

@@ -90,10 +90,10 @@ _COOKIES = frozenset(("fbp", "fbc"))
 @dataclass(slots=True)
 class Visitor:
     """``keys`` are Google's match keys under Meta's names, hashed as Google hashes them where it
-    wants a hash; ``plain`` has, for each hash of an e-mail, phone or name that is there in the
-    clear, the value itself; ``street`` is a line of the address, in the clear. ``fbp`` and ``fbc``
-    are Meta's cookies; ``session_id`` is a session of Google Analytics, in digits. ``dropped`` has
-    the (key, reason) of each value that was there and could not be used.
+    wants a hash; ``plain`` has, for each of these hashes of an e-mail, phone or name that is there
+    in the clear, the value itself; ``street`` is a line of the address, in the clear. ``fbp`` and
+    ``fbc`` are Meta's cookies; ``session_id`` is a session of Google Analytics, in digits.
+    ``dropped`` has the (key, reason) of each value that was there and could not be used.
     """
 
     client_id: str
@@ -128,15 +128,15 @@ def visitor_of(
         fbp=keys.pop("fbp", None),
         fbc=keys.pop("fbc", None),
         keys=keys,
-        plain=_unhashed(conversion, country),
+        plain=_unhashed(conversion, keys, country),
         street=text(reading.street()),
         # Of cookies, another one or none is sent: nobody misses a match key.
         dropped=tuple([each for each in dropped if each[0] not in _COOKIES]),
     )
 
 
-def _unhashed(conversion: Conversion, country: str) -> dict[str, str]:
-    """The values in the clear by Google's hash of them.
+def _unhashed(conversion: Conversion, keys: Mapping[str, str], country: str) -> dict[str, str]:
+    """The values in the clear by Google's hash of them, of the hashes among the match keys.
 
     A phone is in E.164; an e-mail keeps the dots that Google leaves out and Meta wants; a name is
     as the site has it, since each tag hashes by its own rule.
@@ -149,20 +149,20 @@ def _unhashed(conversion: Conversion, country: str) -> dict[str, str]:
         candidates = [*candidates, *lead_candidates(lead, "none")]
         country = lead.country or country
     plain: dict[str, str] = {}
-    for candidate in candidates:
-        key, value, _, where, _ = candidate
-        if key in _HASHED_KEYS and not is_final_hash(value):
-            home = where if isinstance(where, str) else country
-            hashed_text = normalize(key, value, "google", home)
-            if hashed_text is None:
-                continue
-            clear: str | None = hashed_text
-            if key == "em":
-                clear = normalize(key, value, "meta", home)
-            elif key in ("fn", "ln"):
-                clear = text(value)
-            if clear:
-                plain.setdefault(sha256_hex(hashed_text), clear)
+    missing = {key: keys[key] for key in _HASHED_KEYS if key in keys}
+    for key, value, _, where, _ in candidates:
+        if key not in missing or is_final_hash(value):
+            continue
+        home = where if isinstance(where, str) else country
+        clear = hashed_text = normalize(key, value, "google", home)
+        if hashed_text is None or sha256_hex(hashed_text) != missing[key]:
+            continue
+        if key == "em":
+            clear = normalize(key, value, "meta", home)
+        elif key in ("fn", "ln"):
+            clear = text(value)
+        if clear:
+            plain.setdefault(missing.pop(key), clear)
     return plain
 
 
