@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import date, time
 from decimal import Decimal
 from functools import lru_cache
@@ -53,7 +54,7 @@ _ADDRESS_NAMES = frozenset(
     }
 )  # fmt: skip
 
-_PAIR_VALUES = frozenset(PAIR_VALUES)
+_PAIR_NAMES, _PAIR_VALUES = frozenset(PAIR_NAMES), frozenset(PAIR_VALUES)
 # How the names of fields end that people write whole sentences in.
 _FREE_TEXT_NAMES = (
     "note", "notes", "message", "messages", "comment", "comments", "description", "inquiry",
@@ -217,8 +218,7 @@ def _sanitized(value: object, around: _Around, depth: int) -> object:
             return REMOVED
         if not value.isascii():
             value = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
-        sign = _SIGN_IN_ID if around.is_id else _SIGN
-        if sign.search(value) and (around.free_text or not is_plain_address(value)):
+        if _sign_in(around).search(value) and (around.free_text or not is_plain_address(value)):
             value = _sanitized_text(value, depth, around)
         return _SECRET_IN_TEXT.sub(REMOVED, value) if " " in value else value
     if value is None or isinstance(value, _SCALARS):
@@ -234,6 +234,10 @@ def _sanitized(value: object, around: _Around, depth: int) -> object:
                     cleaned[position + 1] = REMOVED
             return cleaned
     return REMOVED
+
+
+def _sign_in(around: _Around) -> re.Pattern[str]:
+    return _SIGN_IN_ID if around.is_id else _SIGN
 
 
 def _is_header_of_secret(name: object) -> bool:
@@ -271,8 +275,18 @@ def _sanitized_mapping(
         else _NO_PAIR,
     )
     cleaned: dict[object, object] = {}
-    for original, name, within in judged:
+    for original, name, within, sign in judged:
         value = mapping[original]
+        # What most texts are: nothing is in them that may have to be removed.
+        if (
+            sign is not None
+            and type(value) is str
+            and value.isascii()
+            and " " not in value
+            and sign(value) is None
+        ):
+            cleaned[name.sanitized] = value
+            continue
         if name.cookies and isinstance(value, str):
             continue
         kept: object
@@ -295,12 +309,14 @@ class _Pair(NamedTuple):
 
 _NO_PAIR = _Pair()
 
-_Fields: TypeAlias = tuple[tuple[object, "_Name", _Around | None], ...]
+_Search: TypeAlias = Callable[[str], "re.Match[str] | None"]
+_Fields: TypeAlias = tuple[tuple[object, "_Name", _Around | None, _Search | None], ...]
 
 
 def _fields_of(names: tuple[object, ...], around: _Around, pair: _Pair) -> _Fields:
-    """Of a mapping's names those that may stay, each with what it says and the place that its value
-    stands in; None where the value is personal."""
+    """Of a mapping's names those that may stay, each with what it says, the place that its value
+    stands in, and how to search a text in it for what may have to be removed; None for both where
+    the value is personal."""
     fields = _known_fields.get((names, around, pair))
     if fields is None:
         fields = _judged_fields(names, around, pair)
@@ -320,7 +336,7 @@ def _judged_fields(names: tuple[object, ...], around: _Around, pair: _Pair) -> _
     of_product = around.of_product and not (
         contact and True not in [name.catalogue for name in known]
     )
-    fields: list[tuple[object, _Name, _Around | None]] = []
+    fields: list[tuple[object, _Name, _Around | None, _Search | None]] = []
     for original, name in zip(names, known, strict=True):
         names_pair = original in PAIR_NAMES
         if name.secret or (pair.of_secret and not names_pair):
@@ -340,7 +356,11 @@ def _judged_fields(names: tuple[object, ...], around: _Around, pair: _Pair) -> _
             is_id=name.is_id,
             of_cookies=name.cookies,
         )
-        fields.append((original, name, None if personal else within))
+        if personal:
+            fields.append((original, name, None, None))
+        else:
+            search = None if within.of_cookies else _sign_in(within).search
+            fields.append((original, name, within, search))
     return tuple(fields)
 
 
@@ -415,7 +435,7 @@ _known_fields: dict[tuple[tuple[object, ...], _Around, _Pair], _Fields] = {}
 
 def _names_of_pair(mapping: dict[object, object]) -> list[object]:
     """Gives the names in a form field that is a pair: `{"name": "email", "value": "..."}`."""
-    if _PAIR_VALUES.isdisjoint(mapping):
+    if _PAIR_NAMES.isdisjoint(mapping) or _PAIR_VALUES.isdisjoint(mapping):
         return []
     return [mapping[name] for name in PAIR_NAMES if name in mapping]
 
