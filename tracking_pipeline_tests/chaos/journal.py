@@ -85,6 +85,10 @@ select (select count(*) from tracking_failed_events
 """
 
 
+# A thousand years in seconds.
+_FAR = 1_000 * 365 * 86_400
+
+
 def keep_journal(connection: Connection) -> None:
     """From now on every state is kept."""
     connection.execute(_KEEP)
@@ -98,15 +102,18 @@ def pass_time(connection: Connection, seconds: float) -> None:
         connection.execute("update chaos_clock set ahead = ahead + %s", (seconds,))
         for table, columns in connection.execute(_TIMES).fetchall():
             moved = sql.SQL(", ").join(
-                sql.SQL("{0} = {0} - make_interval(secs => %(seconds)s)").format(
+                sql.SQL("{0} = {0} + make_interval(secs => %(seconds)s)").format(
                     sql.Identifier(column)
                 )
                 for column in columns
             )
-            connection.execute(
-                sql.SQL("update {} set {}").format(sql.Identifier(table), moved),
-                {"seconds": seconds},
-            )
+            # By way of a time at which there is nothing: a row that is moved to where another one
+            # of its kind still stands would be refused where the two must differ.
+            for part in (_FAR, -_FAR - seconds):
+                connection.execute(
+                    sql.SQL("update {} set {}").format(sql.Identifier(table), moved),
+                    {"seconds": part},
+                )
 
 
 def waiting(connection: Connection, but: str = "") -> int:
