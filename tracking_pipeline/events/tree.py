@@ -27,7 +27,7 @@ from tracking_pipeline.events.names import (
 )
 from tracking_pipeline.events.node import Node
 from tracking_pipeline.events.shapes import is_usual, shape_of
-from tracking_pipeline.events.which_event import Listed, close_crowds, find_event
+from tracking_pipeline.events.which_event import Listed, close_crowds, depends_on_values, find_event
 
 PAIR_NAMES = ("name", "key", "field", "label", "fieldName", "field_name", "question", "ref")
 PAIR_VALUES = (
@@ -273,7 +273,7 @@ def _walked(walk: _Walk, payload: Any, column: Any) -> Tree:
     outline = None if key is None else _outlines.get(key)
     if outline is None:
         outline = _look_through(nodes[:own], walk.lists)
-        if key is not None and not _depends_on_values(nodes):
+        if key is not None and not depends_on_values(nodes):
             outline.is_sure = not outline.in_doubt
             if len(_outlines) >= _MOST_OUTLINES:
                 _outlines.clear()
@@ -330,11 +330,6 @@ def _look_through(nodes: Sequence[Node], lists: Listed) -> Outline:
     event, several = find_event(nodes, lists)
     close_crowds(nodes, lists, event)
     return Outline(event, several=several)
-
-
-def _depends_on_values(nodes: Sequence[Node]) -> bool:
-    """Whether two mappings may be one event or two: their ids tell."""
-    return sum(node.shape.identity_marks > 0 for node in nodes) > 1
 
 
 class _Walk:

@@ -3,8 +3,8 @@ one list is nobody that we know. Pure decisions on the nodes of an opened payloa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 from tracking_pipeline.events.forms import FLAT
 from tracking_pipeline.events.names import FieldPlace, Kind, plain_name
@@ -124,13 +124,26 @@ _WHOSE = frozenset(("client_id", "ga_cookie", "user_id", "gclid", "gbraid", "wbr
 
 def _holds_alike(nodes: Sequence[Node]) -> bool:
     """Whether events stand beside each other under names of their own, built alike."""
-    seen: dict[tuple[int, int], Node] = {}
+    return any(
+        not _is_same(first, node) and first.mapping != node.mapping
+        for first, node in _built_alike(nodes)
+    )
+
+
+def _built_alike(nodes: Sequence[Node]) -> Iterator[tuple[Node, Node]]:
+    seen: dict[tuple[int, tuple[Any, ...]], Node] = {}
     for node in nodes:
         if not node.place.named and node.parent is not None and _says_what_and_whose(node):
-            first = seen.setdefault((id(node.parent), id(node.shape)), node)
-            if first is not node and not _is_same(first, node) and first.mapping != node.mapping:
-                return True
-    return False
+            first = seen.setdefault((id(node.parent), tuple(node.mapping)), node)
+            if first is not node:
+                yield first, node
+
+
+def depends_on_values(nodes: Sequence[Node]) -> bool:
+    """Whether two mappings may be one event or two: their ids tell, or that they are the same."""
+    neutral = [node for node in nodes if node.place.kind is Kind.ENVELOPE]
+    marked = sum(node.shape.identity_marks > 0 for node in nodes)
+    return marked > 1 or any(True for _ in _built_alike(neutral))
 
 
 def _is_complete(node: Node) -> bool:

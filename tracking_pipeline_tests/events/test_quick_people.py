@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,6 +141,19 @@ def test_a_payload_is_read_as_if_none_like_it_had_been(
         afresh.append(_told(_reading_of(payload, column)))
     for _ in range(2):
         assert [_told(_reading_of(payload, column)) for payload, column in pairs] == afresh
+
+
+@pytest.mark.parametrize("beside", [{}, {"user_data": {"em": "ann@shop.example"}}])
+def test_two_built_alike_are_one_event_or_two_whatever_was_read_before(
+    beside: dict[str, Any],
+) -> None:
+    def problem_of(one: str, other: str) -> str | None:
+        parts = {name: {"value": 5, "email": email} for name, email in (("a", one), ("b", other))}
+        return open_payload({**beside, **parts}).problem
+
+    for _ in range(2):
+        assert problem_of("ann@shop.example", "ann@shop.example") is None
+        assert problem_of("ann@shop.example", "bob@shop.example") == tree.SEVERAL_EVENTS
 
 
 def _told(reading: Reading) -> list[Any]:
