@@ -72,7 +72,8 @@ _ID, _NAME, _ADDRESS = How.ID, How.NAME, How.ADDRESS
 
 # Those that are match keys as they are; Google's are no match keys, and Meta's goes into `fbc`.
 _MATCHED_CLICKS = CLICK_IDS.keys() & rules_of(VISITOR_IDS).keys()
-_CLICKS_WANTED = _MATCHED_CLICKS | {"fbclid"}
+# The last names the kind of each click beside it.
+_CLICKS_WANTED = _MATCHED_CLICKS | {"fbclid", "click_id"}
 _CLICKS_IN_URLS = {name.replace("_", ""): name for name in CLICK_IDS} | {
     name: name for name in CLICK_IDS
 }

@@ -7,7 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
+from tracking_pipeline.events.person import person_keys
 from tracking_pipeline.events.reading import read_payload
+from tracking_pipeline_tests.delivery.claimed import NOW
 from tracking_pipeline_tests.events.written import CLICK
 
 _SHOP = "https://shop.example/"
@@ -43,6 +45,20 @@ def test_a_click_is_found_where_it_is_kept(kept: dict[str, Any]) -> None:
     payload = {"event_name": "purchase", "email": "jane.roe@example.com", **kept}
 
     assert read_payload(payload).clicks()["gclid"].value == CLICK
+
+
+@pytest.mark.parametrize(
+    "beside", [{}, {"ttclid": CLICK}, {"email": "jane.roe@example.com"}], ids=str
+)
+@pytest.mark.parametrize(("kind", "platform"), [("fbclid", "meta"), ("ttclid", "tiktok")])
+def test_a_click_that_is_named_beside_its_kind_is_a_match_key(
+    kind: str, platform: str, beside: dict[str, Any]
+) -> None:
+    payload = {"event_name": "purchase", "click_ids": [{"type": kind, "value": CLICK}], **beside}
+
+    keys, _ = person_keys(read_payload(payload), platform, "US", "all", event_time=NOW)
+
+    assert CLICK in str(keys["fbc" if kind == "fbclid" else kind])
 
 
 @pytest.mark.parametrize("click", ["{{gclid}}", "undefined", "", None, 5, ["x"]])
