@@ -1,10 +1,10 @@
 """How much a drain may hold: what its requests in flight take, and some claimed ahead of them.
 
 What is claimed and not yet sent is work that no other worker can take, and that waits for a minute
-should this one die. So a drain claims little ahead: two requests' worth, or 128 events where a
-request holds but a few. What is ahead is sent while the outcomes of earlier requests are written.
-A claim waits until half of what is ahead is under way, because it costs the same for one row and
-for thirty; the other half is sent meanwhile.
+should this one die. So a drain claims little ahead: two requests' worth, or, where a request holds
+but a few, two events for each that may be in flight, and no more than 256. What is ahead is sent
+while the outcomes of earlier requests are written. A claim waits until a part of what is ahead is
+under way, because it costs the same for one row and for thirty; the rest is sent meanwhile.
 
 Until the first answer, two requests' worth is all, or one where it is large: of a destination that
 hangs, a full window of events would be made ready for nothing, at its neighbours' expense.
@@ -17,10 +17,9 @@ import asyncio
 from tracking_pipeline.delivery.engine.destination import Limits
 
 AHEAD = 2
-# Where two requests are fewer events than that, so many events, but no more than one round.
-AHEAD_EVENTS = 128
-# To make that many ready takes a quarter of a second, for which every neighbour waits.
-_UNANSWERED_EVENTS = 2_000
+AHEAD_EVENTS = 256
+# To make that many ready takes a sixth of a second, for which every neighbour waits.
+_UNANSWERED_EVENTS = 4_000
 
 
 class ClaimWindow:
@@ -31,8 +30,8 @@ class ClaimWindow:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        small = AHEAD_EVENTS // limits.request_events
-        ahead = max(AHEAD, min(limits.in_flight, small))
+        events = min(AHEAD * limits.in_flight, AHEAD_EVENTS)
+        ahead = max(AHEAD, events // limits.request_events)
         self.requests = limits.in_flight + ahead
         self._unanswered = max(1, min(AHEAD, _UNANSWERED_EVENTS // limits.request_events))
         self._taken = 0

@@ -24,7 +24,7 @@ def _window(request_events: int, in_flight: int, *, answered: bool = True) -> Cl
 
 @pytest.mark.parametrize(
     ("request_events", "in_flight", "ahead"),
-    [(1_000, 4, AHEAD), (64, 8, AHEAD), (1, 64, 64), (1, 200, AHEAD_EVENTS), (10, 64, 12)],
+    [(1_000, 4, AHEAD), (10, 2, AHEAD), (1, 64, 128), (1, 200, AHEAD_EVENTS), (10, 64, 12)],
 )
 def test_a_drain_claims_two_requests_ahead_or_a_few_events(
     request_events: int, in_flight: int, ahead: int
@@ -32,9 +32,9 @@ def test_a_drain_claims_two_requests_ahead_or_a_few_events(
     assert _window(request_events, in_flight).requests == in_flight + ahead
 
 
-def test_a_drain_of_few_requests_claims_no_more_than_a_round_of_them_ahead() -> None:
+def test_a_drain_claims_no_more_than_two_events_a_request_in_flight_ahead() -> None:
     assert _window(1, 1).requests == 1 + AHEAD
-    assert _window(1, 8).requests == 8 + 8
+    assert _window(1, 8).requests == 8 + 16
 
 
 class Claimer:
@@ -88,7 +88,7 @@ def test_no_claim_is_made_for_a_crumb() -> None:
 
     anyio.run(claim)
 
-    assert claimer.claims == [64, 64, 32]
+    assert claimer.claims == [64, 64, 64, 32]
 
 
 def test_the_first_answer_of_a_destination_opens_the_window() -> None:
@@ -109,9 +109,10 @@ def test_the_first_answer_of_a_destination_opens_the_window() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_events", "requests"), [(1, AHEAD), (1_000, AHEAD), (2_000, 1), (5_000, 1)]
+    ("request_events", "requests"),
+    [(1, AHEAD), (1_000, AHEAD), (2_000, AHEAD), (4_000, 1), (5_000, 1)],
 )
-def test_before_the_first_answer_two_thousand_events_are_enough(
+def test_before_the_first_answer_four_thousand_events_are_enough(
     request_events: int, requests: int
 ) -> None:
     window = _window(request_events, 4, answered=False)
