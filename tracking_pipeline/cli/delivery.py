@@ -331,10 +331,10 @@ def show_replay(totals: Mapping[str, Any]) -> None:
 
 def _show_plan(plan: Mapping[str, Any]) -> None:
     """What the order of one destination's events brings."""
-    from tracking_pipeline.delivery.worth import Worth
+    from tracking_pipeline.delivery.worth import EventsWorth
 
     def told(name: str) -> str:
-        worth = Worth(**plan[f"worth_{name}"]).words
+        worth = EventsWorth(**plan[f"worth_{name}"]).words
         number = f"{plan[name]} of {plan['events']}"
         return f"{number}, worth {worth}" if worth else number
 

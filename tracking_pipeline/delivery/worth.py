@@ -21,7 +21,7 @@ drown the sum of all others, or overflow it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class EventsWorth:
     """What conversions are worth: ``amount`` in the site's own ``currency``, of which for
     ``estimated`` events the median value of their name was taken; ``other`` currencies' amounts;
     ``unpriced`` events, of whose names nobody knows a value."""
@@ -124,7 +124,7 @@ class Prices:
             return event.value
         return self.price(event.event_name) or 0.0
 
-    def worth(self, events: Iterable[Valued]) -> Worth:
+    def worth(self, events: Iterable[Valued]) -> EventsWorth:
         """What these events are worth together."""
         amounts: defaultdict[str, float] = defaultdict(float)
         estimated = unpriced = 0
@@ -140,7 +140,7 @@ class Prices:
                 estimated += each.events
         amount = amounts.pop(self.currency, 0.0)
         other = {currency: round(value, 2) for currency, value in sorted(amounts.items())}
-        return Worth(round(amount, 2), self.currency, estimated, unpriced, other)
+        return EventsWorth(round(amount, 2), self.currency, estimated, unpriced, other)
 
 
 def read_prices(

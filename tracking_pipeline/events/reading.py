@@ -385,7 +385,9 @@ class Reading:
         person, mappings, countries = self._person, self.tree.mappings, self.tree.countries
         wanted = person.wanted.get((platform, external_id))
         if wanted is None:
-            wanted = person.wanted[platform, external_id] = _Wanted(person, platform, external_id)
+            wanted = person.wanted[platform, external_id] = _WantedParts(
+                person, platform, external_id
+            )
         resolving = Resolving(wanted.rules, self._home(wanted, further) or region_of(country))
         only_texts = resolving.take_wanted(wanted.own, mappings, countries, _values)
         dropped = resolving.dropped[:]
@@ -412,7 +414,7 @@ class Reading:
             resolving.take(candidate)
         return resolving.finish()
 
-    def _home(self, wanted: _Wanted, further: Sequence[Candidate]) -> str:
+    def _home(self, wanted: _WantedParts, further: Sequence[Candidate]) -> str:
         """The code of the first country that is the person's, empty where there is none."""
         for at, name in wanted.countries:
             for value in _values(self.tree.mappings[at][name]):
@@ -486,7 +488,7 @@ class Reading:
                 yield key, rank, Found(nodes[index].mapping[name], nodes[index], name)
 
 
-class _Wanted:
+class _WantedParts:
     """What a platform takes of a person: of the payload, then of the row's column; where the
     person's country stands; which keys a click may serve for."""
 

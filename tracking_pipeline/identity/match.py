@@ -157,7 +157,7 @@ def _country_of(candidates: Sequence[Candidate]) -> str:
     return ""
 
 
-class Wanted(NamedTuple):
+class WantedPart(NamedTuple):
     """What a platform takes of payloads that are built alike: in which mapping it stands, under
     which name, which match key it is, how near to the person, and the key's rule. ``foreign``: a
     hash there is the other maker's, of a key that the two hash differently."""
@@ -175,7 +175,7 @@ class Wanted(NamedTuple):
 
 def wanted_by(
     parts: Iterable[tuple[int, str, str, int, bool]], rules: Mapping[str, KeyRule]
-) -> tuple[Wanted, ...]:
+) -> tuple[WantedPart, ...]:
     """What a platform takes of a person's parts, (mapping, name, match key, rank, Google-named), in
     their order."""
     wanted = []
@@ -184,7 +184,7 @@ def wanted_by(
         if rule is not None:
             foreign = _is_foreign((key, None, rank, None, named), rule)
             wanted.append(
-                Wanted(at, name, key, rank, named, rule, rule.hashed, rule.quick, foreign)
+                WantedPart(at, name, key, rank, named, rule, rule.hashed, rule.quick, foreign)
             )
     return tuple(wanted)
 
@@ -226,7 +226,7 @@ class Resolving:
 
     def take_wanted(  # noqa: PLR0912  each value of each event comes through this one loop
         self,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[WantedPart],
         mappings: Sequence[Mapping[str, object]],
         countries: Sequence[object],
         values_in: Callable[[object], Iterable[object]],

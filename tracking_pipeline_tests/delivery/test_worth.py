@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracking_pipeline.delivery.worth import Amount, Prices, Worth, stated_value
+from tracking_pipeline.delivery.worth import Amount, EventsWorth, Prices, stated_value
 from tracking_pipeline.events.conversion import Conversion, read_conversion
 from tracking_pipeline_tests.delivery.claimed import claimed
 
@@ -33,7 +33,7 @@ def test_amounts_are_added_by_currency_and_what_has_none_counts_as_its_name_does
         Amount("Contact"),
     ]
     found = PRICES.worth(events)
-    assert found == Worth(65.0, "EUR", estimated=3, unpriced=1, other={"JPY": 9000.0})
+    assert found == EventsWorth(65.0, "EUR", estimated=3, unpriced=1, other={"JPY": 9000.0})
     assert found.words == "about 65.00 EUR + 9,000.00 JPY + 1 without a value"
 
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from tracking_pipeline.delivery.worth import Worth
+from tracking_pipeline.delivery.worth import EventsWorth
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.readings.accounting import (
     AccountingReading,
@@ -372,7 +372,7 @@ def test_money_at_risk_takes_the_median_where_an_event_has_no_value(site: Site) 
 
     (found,) = accounted(site, policy()).destinations.values()
 
-    assert found.at_risk == Worth(15.0, "EUR", estimated=1, other={"CHF": 7.0})
+    assert found.at_risk == EventsWorth(15.0, "EUR", estimated=1, other={"CHF": 7.0})
 
 
 def test_where_nobody_knows_a_value_it_is_that_of_a_lead_or_none(site: Site) -> None:
@@ -380,7 +380,7 @@ def test_where_nobody_knows_a_value_it_is_that_of_a_lead_or_none(site: Site) -> 
     site.add_failed(event_id=event_id)
     assert accounted(site, policy()).destinations["meta_capi"].at_risk.unpriced == 1
     found = accounted(site, policy(lead_value=40, lead_value_currency="EUR"))
-    assert found.destinations["meta_capi"].at_risk == Worth(40.0, "EUR", estimated=1)
+    assert found.destinations["meta_capi"].at_risk == EventsWorth(40.0, "EUR", estimated=1)
 
 
 def test_a_sample_of_many_values_has_about_their_median() -> None:
@@ -464,7 +464,7 @@ def test_few_conversions_and_those_of_the_last_hour_alarm_nobody(
 def test_a_destination_with_few_conversions_hides_none_that_lacks_many() -> None:
     def lacks(name: str, dead: int, of: int) -> DestinationAccount:
         line = Line(of, {DELIVERED: of - dead, DEAD: dead})
-        return DestinationAccount(name, line, line, {}, (), Worth(), Worth())
+        return DestinationAccount(name, line, line, {}, (), EventsWorth(), EventsWorth())
 
     accounts = {"gtm_server": lacks("gtm_server", 3, 3), "meta_capi": lacks("meta_capi", 40, 100)}
     assert DeliveryRateReading(24, 20, accounts).measured.value == 60.0

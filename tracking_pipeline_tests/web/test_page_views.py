@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS
-from tracking_pipeline.delivery.worth import Worth
+from tracking_pipeline.delivery.worth import EventsWorth
 from tracking_pipeline.health.formatting import moment_near, percent
 from tracking_pipeline.health.metrics import METRICS
 from tracking_pipeline.health.readings.accounting import AccountingReading, DestinationAccount, Line
@@ -166,8 +166,8 @@ def test_the_first_lines_say_what_arrived_what_is_missing_why_and_what_to_do() -
         before=Line(0, {}),
         lines={},
         reasons=[],
-        at_risk=Worth(500.0, "EUR"),
-        saved=Worth(),
+        at_risk=EventsWorth(500.0, "EUR"),
+        saved=EventsWorth(),
         missing_since=NOW - timedelta(hours=5),
     )
     week = AccountingReading(NOW - timedelta(days=7), NOW, NOW, 0, {"meta_capi": found}, {})

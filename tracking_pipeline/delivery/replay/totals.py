@@ -11,7 +11,7 @@ from uuid import UUID
 from tracking_pipeline.delivery.replay import CANARIES
 from tracking_pipeline.delivery.replay.canary import CanaryTotals
 from tracking_pipeline.delivery.replay.repair import Rule
-from tracking_pipeline.delivery.worth import Worth
+from tracking_pipeline.delivery.worth import EventsWorth
 from tracking_pipeline.identity import plain_reason
 from tracking_pipeline.store.dead_letters import DeadLetters
 
@@ -99,9 +99,9 @@ class PlanTotals:
     events: int
     in_time: int
     in_time_oldest_first: int
-    worth: Worth
-    worth_in_time: Worth
-    worth_in_time_oldest_first: Worth
+    worth: EventsWorth
+    worth_in_time: EventsWorth
+    worth_in_time_oldest_first: EventsWorth
     first: tuple[PlannedEvent, ...]
 
 

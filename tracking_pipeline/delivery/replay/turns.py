@@ -19,7 +19,7 @@ from tracking_pipeline.delivery.engine.readiness import AGE_MARGIN
 from tracking_pipeline.delivery.replay.forecast import Forecast
 from tracking_pipeline.delivery.replay.plan import Task, arriving, in_order
 from tracking_pipeline.delivery.replay.totals import PlannedEvent, PlanTotals
-from tracking_pipeline.delivery.worth import Amount, Prices, Worth, stated_value
+from tracking_pipeline.delivery.worth import Amount, EventsWorth, Prices, stated_value
 from tracking_pipeline.events.conversion import Conversion, read_conversion
 from tracking_pipeline.store.dead_letters import Match
 
@@ -140,7 +140,7 @@ class _Sums:
                 total[0] += 1
                 total[1] += each.amount.value
 
-    def worth(self, prices: Prices) -> Worth:
+    def worth(self, prices: Prices) -> EventsWorth:
         return prices.worth(
             Amount(name, currency, int(events), value)
             for (name, currency), (events, value) in self._of.items()

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from tracking_pipeline.delivery.destinations.registry import DESTINATIONS, STORES, spec_of
-from tracking_pipeline.delivery.worth import Prices, Worth, read_prices
+from tracking_pipeline.delivery.worth import EventsWorth, Prices, read_prices
 from tracking_pipeline.health.config import HealthConfig
 from tracking_pipeline.health.formatting import count_of, percent
 from tracking_pipeline.health.metrics import Measured
@@ -136,8 +136,8 @@ class DestinationAccount:
     before: Line
     lines: Mapping[tuple[datetime, str], Line]
     reasons: Sequence[Reason]
-    at_risk: Worth
-    saved: Worth
+    at_risk: EventsWorth
+    saved: EventsWorth
     outside: Mapping[str, int] = field(default_factory=dict)
     missing_since: datetime | None = None
 

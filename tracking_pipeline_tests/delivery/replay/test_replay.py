@@ -21,7 +21,7 @@ from tracking_pipeline.delivery.replay.repair import read_rules
 from tracking_pipeline.delivery.replay.service import replay_dead_letters
 from tracking_pipeline.delivery.replay.totals import ReplayRequest, ReplayTotals, chosen_rate
 from tracking_pipeline.delivery.replay.turns import Pace, PlanningRule
-from tracking_pipeline.delivery.worth import Prices, Worth
+from tracking_pipeline.delivery.worth import EventsWorth, Prices
 from tracking_pipeline.http_client import DeliveryClient
 from tracking_pipeline.sandbox.server import Sandbox
 from tracking_pipeline.store.database import AsyncPool
@@ -412,7 +412,7 @@ def test_what_its_destination_takes_longer_than_others_is_not_taken_for_lost(
     old = leaving(-600, action_source="physical_store", value=5, currency="EUR")
     replays.bury(event_payload=old)
     (plan,) = replays.replay(dry_run=True, planning=PLANNING).plans
-    assert (plan.in_time, plan.worth_in_time) == (1, Worth(5.0, "EUR"))
+    assert (plan.in_time, plan.worth_in_time) == (1, EventsWorth(5.0, "EUR"))
 
 
 def test_what_waits_gets_its_turn_where_it_is_asked_for_and_keeps_its_tries(
